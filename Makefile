@@ -1,0 +1,43 @@
+# make demo   a fresh Debian machine to a working federation making real calls, narrated, then cleaned up
+# make test   everything CI runs      make check   format, lint, types, import contracts
+# make bench  the numbers             make stories long simulations
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: demo test check bench stories unit clean
+
+demo: $(READY)
+	$(PYTHON) -m lab.demo
+
+test: $(READY)
+	$(MAKE) --no-print-directory check
+	$(PYTHON) -m pytest -q --ignore=tests/lab --ignore=tests/lab_tools
+	$(PYTHON) -m pytest -q tests/lab_tools tests/lab
+
+check: $(READY)
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+unit: $(READY)
+	$(PYTHON) -m pytest -q tests/core tests/wire
+
+bench: $(READY)
+	$(PYTHON) -m tests.bench
+
+stories: $(READY)
+	PBXFED_SEEDS=1000 $(PYTHON) -m pytest -q tests/stories
+
+# A virtual environment with what pyproject.toml names. Debian splits venv from Python: it is installed if it is missing.
+$(READY): pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "installing python3-venv"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null; }
+	@echo "preparing .venv"
+	@rm -rf .venv && python3 -m venv .venv
+	@.venv/bin/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,442 @@
+"""One node: an Asterisk from the root folder, and the pbxfed daemon beside it, in one namespace.
+
+The Asterisk reads small files that include the project's own (`dialplan/`, copied to `etc/pbxfed/`); what only
+this machine can say, its address and its passwords, is written here. It is asked through its own control
+socket, which lies in the state folder and needs no namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import process
+from lab.netns import Host, socket_in
+from lab.places import CHECKOUT, LabError, Places
+from lab.process import Process
+from lab.root import INSIDE, inside
+
+DOMAIN = "pbxfed.lab"
+DAEMON_PORT = 8780
+ASTERISK_STARTS_WITHIN = 20.0  # seconds; 2 on an idle machine
+DAEMON_STARTS_WITHIN = 20.0  # seconds
+
+# Files that are asked for and may be empty: without them the log begins with errors.
+EMPTY = (
+    "acl.conf",
+    "geolocation.conf",
+    "pjproject.conf",
+    "websocket_client.conf",
+    "chan_websocket.conf",
+    "pjsip_notify.conf",
+    "queuerules.conf",
+    "iaxprov.conf",
+)
+
+# Modules that only make noise, or time, in a lab: back ends without a server, hardware, other channels.
+NOLOAD = (
+    "app_adsiprog",
+    "app_agent_pool",
+    "app_alarmreceiver",
+    "app_amd",
+    "app_dictate",
+    "app_festival",
+    "app_followme",
+    "app_getcpeid",
+    "app_jack",
+    "app_minivm",
+    "app_mp3",
+    "app_sla",
+    "app_sms",
+    "app_voicemail_odbc",
+    "app_zapateller",
+    "cdr_adaptive_odbc",
+    "cdr_csv",
+    "cdr_custom",
+    "cdr_manager",
+    "cdr_odbc",
+    "cdr_pgsql",
+    "cdr_radius",
+    "cdr_sqlite3_custom",
+    "cdr_tds",
+    "cel_custom",
+    "cel_manager",
+    "cel_odbc",
+    "cel_pgsql",
+    "cel_radius",
+    "cel_sqlite3_custom",
+    "cel_tds",
+    "chan_console",
+    "chan_motif",
+    "chan_unistim",
+    "codec_amr",
+    "codec_codec2",
+    "func_curl",
+    "func_odbc",
+    "pbx_ael",
+    "pbx_dundi",
+    "pbx_lua",
+    "pbx_realtime",
+    "res_adsi",
+    "res_aeap",
+    "res_ael_share",
+    "res_calendar",
+    "res_calendar_caldav",
+    "res_calendar_ews",
+    "res_calendar_exchange",
+    "res_calendar_icalendar",
+    "res_cdrel_custom",
+    "res_config_curl",
+    "res_config_ldap",
+    "res_config_odbc",
+    "res_config_pgsql",
+    "res_config_sqlite3",
+    "res_curl",
+    "res_fax",
+    "res_fax_spandsp",
+    "res_hep",
+    "res_hep_pjsip",
+    "res_hep_rtcp",
+    "res_http_media_cache",
+    "res_odbc",
+    "res_odbc_transaction",
+    "res_phoneprov",
+    "res_pjsip_config_wizard",
+    "res_pjsip_phoneprov_provider",
+    "res_pjsip_stir_shaken",
+    "res_pjsip_transport_websocket",
+    "res_prometheus",
+    "res_resolver_unbound",
+    "res_smdi",
+    "res_snmp",
+    "res_speech_aeap",
+    "res_stasis_test",
+    "res_statsd",
+    "res_stir_shaken",
+    "res_stun_monitor",
+    "res_xmpp",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node's place in the lab and everything one can do to it."""
+
+    name: str
+    site: str
+    host: Host
+    phones: Host
+    places: Places
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where this node keeps its files."""
+        return self.places.node(self.name)
+
+    @property
+    def config(self) -> Path:
+        """The daemon's configuration file."""
+        return self.folder / "pbxfed.toml"
+
+    @property
+    def etc(self) -> Path:
+        """The Asterisk's configuration folder."""
+        return self.folder / "etc"
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def write(self, extra: Mapping[str, str]) -> None:
+        """Write all configuration. `extra` adds text to a file: keys `pjsip.conf` or `a/pjsip.conf`."""
+        for part in ("etc", "lib/keys", "spool", "run", "log", "cache", "state", "bin"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        if (CHECKOUT / "dialplan").is_dir():
+            shutil.copytree(CHECKOUT / "dialplan", self.etc / "pbxfed", dirs_exist_ok=True)
+        password = secrets.token_urlsafe(18)
+        files = self._asterisk_files(password)
+        for key, text in extra.items():
+            owner, _, name = key.rpartition("/")
+            if owner in ("", self.name):
+                files[name] = files.get(name, "") + "\n" + text
+        for name, text in files.items():
+            (self.etc / name).write_text(text)
+        secret = self.folder / "ari.password"
+        secret.touch(mode=0o600)
+        secret.write_text(password + "\n")
+        self._write_daemon_config(self._daemon_settings())
+        self._write_shims()
+
+    def _include(self, name: str) -> str:
+        """The project's own file, if it is there."""
+        there = (self.etc / "pbxfed" / name).exists()
+        return f'#include "pbxfed/{name}"\n' if there else ""
+
+    def _asterisk_files(self, password: str) -> dict[str, str]:
+        here = f"{INSIDE}/nodes/{self.name}"
+        last = self.host.address.rsplit(".", 2)[1:]
+        entity = "02:00:00:00:{:02x}:{:02x}".format(*(int(part) for part in last))
+        address = self.host.address
+        return {
+            "asterisk.conf": f"""[directories]
+astetcdir => {here}/etc
+astmoddir => /usr/lib/x86_64-linux-gnu/asterisk/modules
+astvarlibdir => {here}/lib
+astdbdir => {here}/lib
+astkeydir => {here}/lib
+astdatadir => /usr/share/asterisk
+astagidir => /usr/share/asterisk/agi-bin
+astspooldir => {here}/spool
+astrundir => {here}/run
+astlogdir => {here}/log
+astcachedir => {here}/cache
+astsbindir => /usr/sbin
+[options]
+entityid = {entity}
+systemname = {self.name}
+verbose = 3
+hideconnect = yes
+maxfiles = 65536
+""",
+            "modules.conf": "[modules]\nautoload=yes\n"
+            + "".join(f"noload={module}.so\n" for module in NOLOAD),
+            "logger.conf": "[general]\ndateformat=%F %T.%3q\n"
+            "[logfiles]\nfull => notice,warning,error,verbose(3)\n",
+            "extensions.conf": "[general]\nstatic=yes\n" + self._include("extensions.conf"),
+            "sorcery.conf": self._include("sorcery.conf"),
+            "pjsip.conf": self._include("pjsip.conf")
+            + f"[transport-udp]\ntype=transport\nprotocol=udp\nbind={address}:5060\n"
+            f"[transport-tcp]\ntype=transport\nprotocol=tcp\nbind={address}:5060\n",
+            "iax.conf": (self._include("iax.conf") or "[general]\n")
+            + f"[general](+)\nbindaddr={address}\n",
+            "ari.conf": self._include("ari.conf")
+            or f"[general]\nenabled=yes\n[pbxfed]\ntype=user\npassword={password}\n",
+            "pbxfed-ari-password.conf": f"password={password}\n",
+            "http.conf": self._include("http.conf")
+            or "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n",
+            "rtp.conf": "[general]\nrtpstart=10000\nrtpend=20000\nicesupport=no\n",
+            "cli_aliases.conf": "[general]\ntemplate=none\n",
+            "cdr.conf": "[general]\nenable=no\n",
+            "cel.conf": "[general]\nenable=no\n",
+            "features.conf": "[general]\n",
+            "manager.conf": "[general]\nenabled=no\n",
+            "musiconhold.conf": "[default]\nmode=playlist\n",
+            "stasis.conf": "[taskpool]\n",
+            "udptl.conf": "[general]\n",
+            "confbridge.conf": "[general]\n",
+            "queues.conf": "[general]\n",
+            "voicemail.conf": "[general]\n",
+            "res_parking.conf": "[general]\n",
+            **dict.fromkeys(EMPTY, ""),
+            "indications.conf": "[general]\ncountry=us\n[us]\ndescription=lab\n"
+            "ringcadence=2000,4000\ndial=350+440\nbusy=480+620/500,0/500\nring=440+480/2000,0/4000\n",
+        }
+
+    def _daemon_settings(self) -> dict[str, dict[str, Any]]:
+        return {
+            "node": {
+                "name": self.name,
+                "address": self.host.address,
+                "site": self.site,
+                "weight": 100,
+                "state": str(self.folder / "state"),
+            },
+            "federation": {"domain": DOMAIN, "key_file": str(self.places.key_file)},
+            "lan": {"group": "239.255.77.80", "port": 8781},
+            "asterisk": {
+                "url": "http://127.0.0.1:8088",
+                "user": "pbxfed",
+                "password_file": str(self.folder / "ari.password"),
+                "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
+            },
+            "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
+            "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},
+            "log": {"level": "info"},
+        }
+
+    def configure(self, section: str, key: str, value: Any) -> None:
+        """Change one setting of the daemon and let it read its file again. None removes the key."""
+        settings = tomllib.loads(self.config.read_text())
+        chosen = settings.setdefault(section, {})
+        if value is None:
+            chosen.pop(key, None)
+        else:
+            chosen[key] = value
+        self._write_daemon_config(settings)
+        daemon = Process.load(self._record("daemon"))
+        if daemon is not None:
+            daemon.signal(signal.SIGHUP)
+
+    def _write_daemon_config(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        temporary = self.config.with_suffix(".new")
+        temporary.write_text(toml(settings))
+        temporary.replace(self.config)
+
+    def _write_shims(self) -> None:
+        """`pbxfed` and `asterisk` for `exec`: the same names, speaking to this node."""
+        asterisk = shlex.join(inside(self.root, self.places.state, self._asterisk_command()))
+        shims = {
+            "asterisk": f'exec {asterisk} "$@"\n',
+            "pbxfed": f'exec {shlex.quote(daemon_program())} "$@"\n',
+        }
+        for name, text in shims.items():
+            path = self.folder / "bin" / name
+            path.write_text("#!/bin/sh\n" + text)
+            path.chmod(0o755)
+
+    # --- processes -------------------------------------------------------------------------------
+
+    def _asterisk_command(self) -> list[str]:
+        return ["/usr/sbin/asterisk", "-C", f"{INSIDE}/nodes/{self.name}/etc/asterisk.conf"]
+
+    def _record(self, part: str) -> Path:
+        return self.places.run / f"{self.name}.{part}"
+
+    def asterisk_up(self) -> bool:
+        """Tell whether the Asterisk process lives."""
+        return Process.load(self._record("asterisk")) is not None
+
+    def daemon_up(self) -> bool:
+        """Tell whether the daemon process lives."""
+        return Process.load(self._record("daemon")) is not None
+
+    def start_asterisk(self) -> float:
+        """Start Asterisk and wait until it is fully booted; return the seconds it took."""
+        if self.asterisk_up():
+            return 0.0
+        begun = time.monotonic()
+        (self.folder / "run" / "asterisk.ctl").unlink(missing_ok=True)
+        command = inside(self.root, self.places.state, [*self._asterisk_command(), "-f"])
+        started = process.spawn(
+            ["ip", "netns", "exec", self.host.namespace, *command],
+            record=self._record("asterisk"),
+            log=self.folder / "log" / "console",
+        )
+        while True:
+            with contextlib.suppress(OSError):
+                self.asterisk("core waitfullybooted")
+                return time.monotonic() - begun
+            if not started.alive():
+                raise LabError(f"Asterisk of {self.name} ended at once:\n{self.tail('console')}")
+            if time.monotonic() - begun > ASTERISK_STARTS_WITHIN:
+                raise LabError(f"Asterisk of {self.name} does not start:\n{self.tail('full')}")
+            time.sleep(0.02)
+
+    def start_daemon(self) -> float:
+        """Start the daemon and wait until it says that it is well; return the seconds it took."""
+        if self.daemon_up():
+            return 0.0
+        begun = time.monotonic()
+        command = ["nice", "-n", "-10", daemon_program(), "run", "--config", str(self.config)]
+        started = process.spawn(
+            ["ip", "netns", "exec", self.host.namespace, *command],
+            record=self._record("daemon"),
+            log=self.folder / "log" / "pbxfed.log",
+            env=self.environment(),
+        )
+        answer: object = "nothing"
+        while time.monotonic() - begun < DAEMON_STARTS_WITHIN:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                status, answer = self.http("GET", "/health")
+                if status == 200:
+                    return time.monotonic() - begun
+            if not started.alive():
+                break
+            time.sleep(0.05)
+        state = "does not become well" if started.alive() else "ended at once"
+        raise LabError(
+            f"pbxfed of {self.name} {state}, answered {answer}:\n{self.tail('pbxfed.log')}"
+        )
+
+    def kill(self, part: str) -> bool:
+        """Kill -9 `asterisk` or `daemon`. True if it was running."""
+        return process.kill_recorded(self._record(part))
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which `pbxfed` and `asterisk` mean this node's."""
+        path = f"{self.folder / 'bin'}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
+        return {**os.environ, "PATH": path, "PBXFED_CONFIG": str(self.config)}
+
+    # --- questions -------------------------------------------------------------------------------
+
+    def asterisk(self, command: str, *, patience: float = 30.0) -> str:
+        """Ask Asterisk's command line, as `asterisk -rx` does, over the control socket.
+
+        Raises:
+            OSError: it does not listen (not started, killed, or not far enough yet).
+        """
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(patience)
+            folder = os.open(self.folder / "run", os.O_PATH)
+            try:  # through a handle: a socket's path may not be longer than 107 bytes
+                control.connect(f"/proc/self/fd/{folder}/asterisk.ctl")
+            finally:
+                os.close(folder)
+            if not control.recv(512):  # its greeting: host/pid/version
+                raise ConnectionResetError(f"Asterisk of {self.name} closed its control socket")
+            control.sendall(b"cli quit after " + command.encode() + b"\0")
+            pieces = []
+            while piece := control.recv(65536):
+                pieces.append(piece)
+        # each line begins with a 0x7f and a level when it is a log line; a command's own output has none
+        return b"".join(pieces).decode(errors="replace").replace("\0", "")
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        port: int = DAEMON_PORT,
+        patience: float = 10.0,
+    ) -> tuple[int, Any]:
+        """Ask the daemon over HTTP on its namespace's loopback; return status and decoded answer."""
+        with contextlib.closing(socket_in(self.host.namespace)) as link:
+            link.settimeout(patience)
+            link.connect(("127.0.0.1", port))
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.sock = link
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, body=text, headers={**headers, "Connection": "close"})
+            response = connection.getresponse()
+            answer = response.read().decode(errors="replace")
+            if "json" in (response.getheader("Content-Type") or ""):
+                return response.status, json.loads(answer) if answer else None
+            return response.status, answer
+
+    def tail(self, log: str, lines: int = 20) -> str:
+        """The last lines of one of this node's logs: full, console, pbxfed.log."""
+        path = self.folder / "log" / log
+        if not path.exists():
+            return f"(no {path})"
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 200 * lines))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def daemon_program() -> str:
+    """The `pbxfed` of the Python that runs the lab."""
+    return str(Path(sys.prefix) / "bin" / "pbxfed")
+
+
+def toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write tables of plain values as TOML; JSON's strings, numbers and lists are TOML's too."""
+    tables = []
+    for section, values in settings.items():
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        tables.append("\n".join([f"[{section}]", *lines]))
+    return "\n\n".join(tables) + "\n"

@@ -1,0 +1,169 @@
+"""The background process of one phone group: it holds the phones, and does what the lab says.
+
+One process for all phones of a group, in the group's namespace, because a lab may have hundreds of phones and a
+Python each would cost more than the calls. It listens on a socket file; a connection carries one JSON
+object a line each way, and requests of several connections are served side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lab import tones
+from lab.useragent import Call, Manners, Phone, Refused
+
+Json = dict[str, Any]
+
+
+class PhoneBox:
+    """All phones of one group."""
+
+    def __init__(self, address: str, domain: str, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._address = address
+        self._domain = domain
+        self._phones: dict[str, Phone] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection until it closes."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while line := await reader.readline():
+                answer = await self._answer(json.loads(line))
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, request: Json) -> Json:
+        try:
+            match request.pop("do"):
+                case "ping":
+                    return {"phones": sorted(self._phones)}
+                case "status":
+                    return {
+                        "phones": [
+                            {"extension": key, **one.describe()}
+                            for key, one in self._phones.items()
+                        ]
+                    }
+                case "register":
+                    return await self._register(request)
+                case "unregister":
+                    await self._phone(request).unregister()
+                case "unplug":
+                    self._phones.pop(request["phone"]).close()
+                case "manners":
+                    self._set_manners(request)
+                case "dial":
+                    return await self._dial(request)
+                case "hang_up":
+                    phone = self._phone(request)
+                    await phone.hang_up(self._call(phone, request))
+                case "call":
+                    phone = self._phone(request)
+                    return self._heard(self._call(phone, request), request)
+                case "calls":
+                    return self._calls(request)
+                case unknown:
+                    return {"error": f"unknown request {unknown}", "status": 0}
+        except Refused as refusal:
+            return {"error": str(refusal), "status": refusal.status}
+        except KeyError as missing:
+            return {"error": f"no such phone or call: {missing}", "status": 0}
+        return {}
+
+    def _phone(self, request: Json) -> Phone:
+        return self._phones[request["phone"]]
+
+    def _call(self, phone: Phone, request: Json) -> Call:
+        return phone.calls[request["call"]]
+
+    async def _register(self, request: Json) -> Json:
+        number = request["phone"]
+        if number not in self._phones:
+            self._phones[number] = Phone(
+                number.partition("/")[0],  # 1001/2 is the second phone of 1001
+                request["secret"],
+                address=self._address,
+                index=request["index"],
+                domain=self._domain,
+                tasks=self._tasks,
+                log=_log,
+            )
+        phone = self._phones[number]
+        phone.secret = request["secret"]
+        phone.name = request["name"]
+        phone.expires = request.get("expires") or phone.expires
+        phone.keepalive = request.get("keepalive") or phone.keepalive
+        phone.patience = request.get("dead_after") or phone.patience
+        if not request["same_contact"]:
+            phone.become_new_device()
+        return await phone.register(request["servers"], patience=request["timeout"])
+
+    def _set_manners(self, request: Json) -> None:
+        after = request.get("answer_after_ms", 0)
+        self._phone(request).manners = Manners(
+            answer_after=None if after is None else after / 1000, refuse=request.get("refuse")
+        )
+
+    async def _dial(self, request: Json) -> Json:
+        call = await self._phone(request).dial(request["number"], patience=request["timeout"])
+        return call.describe()
+
+    def _heard(self, call: Call, request: Json) -> Json:
+        """One call, with how long each tone in question was heard in it (lately)."""
+        tail = int(request.get("last_seconds", 10.0) * tones.RATE)
+        audio = bytes(call.audio.heard[-tail:])
+        heard = {
+            str(hertz): tones.seconds_heard(audio, hertz) for hertz in request.get("tones", [])
+        }
+        return {**call.describe(), "heard": heard}
+
+    def _calls(self, request: Json) -> Json:
+        """The calls of one phone, or of all, that began since a moment."""
+        since = request.get("since", 0.0)
+        one = request.get("phone")
+        chosen = {one: self._phones[one]} if one else self._phones
+        return {
+            "calls": [
+                {"phone": key, "hertz": phone.hertz, **self._heard(call, request)}
+                for key, phone in chosen.items()
+                for call in phone.calls.values()
+                if call.started >= since
+            ]
+        }
+
+
+def _log(text: str) -> None:
+    """One line; the lab reads it, people too."""
+    now = time.time()
+    stamp = time.strftime("%H:%M:%S", time.localtime(now))
+    sys.stdout.write(f"{stamp}.{int(now * 1000) % 1000:03d} {text}\n")
+
+
+async def main(folder: Path, name: str, address: str, domain: str) -> None:
+    """Listen on FOLDER/NAME.sock until killed."""
+    listener = socket.socket(socket.AF_UNIX)
+    handle = os.open(folder, os.O_PATH)  # a socket's path may not be longer than 107 bytes
+    path = f"/proc/self/fd/{handle}/{name}.sock"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener.bind(path)
+    listener.listen(128)
+    async with asyncio.TaskGroup() as tasks:
+        box = PhoneBox(address, domain, tasks)
+        server = await asyncio.start_unix_server(box.serve, sock=listener, limit=1 << 20)
+        async with server:
+            await server.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:5]))

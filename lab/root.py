@@ -1,0 +1,143 @@
+"""The root folder with a real Asterisk in it: made once, then only read.
+
+Debian stable carries no Asterisk; sid does, and `mmdebstrap` makes a root folder of it in half a minute. The
+folder is cached under a name that hashes its recipe, so a changed recipe makes a new one. It is built under
+another name and renamed when whole: a cached root is complete or it is not there.
+
+Each process sees the root through mounts in a namespace of its own: the root read-only, the lab's state folder
+at /lab. The mounts die with the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.places import LabError, locked
+
+SUITE = "sid"
+PACKAGES = ("asterisk", "baresip-core", "sip-tester")
+APT_OPTIONS = (
+    'Acquire::Check-Valid-Until "false"',  # the mirror may be a frozen one
+    'APT::Install-Recommends "false"',
+)
+TOOLS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
+INSIDE = "/lab"  # where the state folder appears to a process in the root
+
+# The shell that prepares the mounts and then becomes the program: $1 root, $2 state, the rest is the program.
+MOUNTS = """set -e
+root=$1 state=$2; shift 2
+mount --make-rprivate /
+mount --bind "$root" "$root"
+mount -o remount,bind,ro "$root"
+mount --bind "$state" "$root/lab"
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/tmp"
+exec chroot "$root" "$@"
+"""
+
+
+def cache() -> Path:
+    """The folder of cached roots."""
+    return Path(os.environ.get("PBXFED_LAB_CACHE") or "/var/cache/pbxfed-lab")
+
+
+def root_path() -> Path:
+    """Where the root of the present recipe is, or will be."""
+    recipe = "\n".join((SUITE, *PACKAGES, *APT_OPTIONS, MOUNTS.split("exec")[0]))
+    return cache() / f"root-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def ensure_root() -> Path:
+    """Return the root folder, after making it if this machine has none."""
+    ensure_tools()
+    root = root_path()
+    if root.is_dir():
+        return root
+    cache().mkdir(parents=True, exist_ok=True)
+    if (cache() / "building.lock").exists():
+        _progress("waiting for another builder of the root folder\n")
+    with locked(cache() / "building.lock") as lock:
+        if not root.is_dir():
+            for leftover in cache().glob("building-*"):
+                remove_tree(leftover)
+            _build(root, lock)
+    return root
+
+
+def _build(root: Path, lock: int) -> None:
+    """Make the root beside its place and move it there when it is whole.
+
+    The worker inherits the lock: should we be killed, the next builder waits until the orphan has ended.
+    """
+    begun = time.monotonic()
+    unfinished = root.with_name(f"building-{os.getpid()}")
+    log = cache() / f"{root.name}.log"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command += [f"--aptopt={option}" for option in APT_OPTIONS]
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            [*command, SUITE, str(unfinished)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+        )
+        try:
+            while worker.poll() is None:
+                _progress(f"making a root folder with Asterisk: {time.monotonic() - begun:.0f} s")
+                time.sleep(0.5)
+        finally:
+            if worker.poll() is None:
+                worker.terminate()
+                worker.wait()
+    if worker.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise LabError(f"mmdebstrap failed ({worker.returncode}), see {log}:\n{tail}")
+    (unfinished / "lab").mkdir()
+    unfinished.replace(root)
+    _progress(f"made {root} in {time.monotonic() - begun:.0f} s\n")
+
+
+def _progress(text: str) -> None:
+    """Rewrite one line on a terminal; elsewhere print whole lines only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+    elif text.endswith("\n") or text.endswith(": 0 s"):
+        sys.stderr.write(text.rstrip() + "\n")
+    sys.stderr.flush()
+
+
+def ensure_tools() -> None:
+    """Install the host programs the lab needs, if any is missing."""
+    if os.geteuid():
+        raise LabError("the lab needs root: it makes network namespaces and mounts")
+    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+    if not missing:
+        return
+    sys.stderr.write(f"installing {' '.join(missing)}\n")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-q"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"apt-get could not install {' '.join(missing)}:\n{done.stderr[-2000:]}")
+
+
+def inside(root: Path, state: Path, argv: Sequence[str]) -> list[str]:
+    """Wrap a command so that it runs in the root, with the state folder at /lab."""
+    shell = ["unshare", "--mount", "sh", "-c", MOUNTS, "lab"]
+    return [*shell, str(root), str(state), *argv]
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder, unless something is mounted in it: then it would be somebody's data."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if Path(line.split()[1].replace("\\040", " ")).is_relative_to(folder):
+            raise LabError(f"{line.split()[1]} is a mount: not removing {folder}")
+    shutil.rmtree(folder)

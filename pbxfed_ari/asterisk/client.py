@@ -1,0 +1,316 @@
+"""Asterisk's REST interface, thin and typed: one method for each operation that we use, under Asterisk's own name for it.
+
+Groups and names are the resources and nicknames of `rest-api/api-docs/*.json`, so that Asterisk's documentation is ours
+(`ari.channels.continueInDialplan`). Each request has a deadline, and only two ways to fail: Unreachable (whether it took
+effect is unknown) and Declined (it did not). Nothing is retried here; that is a decision, and decisions are the operator's.
+
+The password travels in a header, never in a URL, where logs would keep it.
+"""
+
+from types import TracebackType
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from pbxfed_ari.asterisk.models import (
+    Application,
+    AsteriskInfo,
+    Channel,
+    ConfigTuple,
+    Endpoint,
+    Message,
+    Variable,
+    Variables,
+)
+from pbxfed_ari.errors import Declined, Unreachable
+
+DEADLINE = 2.0  # seconds for one request; a healthy Asterisk answers in milliseconds
+CONNECTIONS = 16  # at once; Asterisk spends a thread on each (main/http.c)
+PJSIP = "res_pjsip"  # the configuration class of phones, trunks and contacts
+
+Query = dict[str, str]
+T = TypeVar("T")
+
+
+class AriClient:
+    """A way in to one Asterisk. Use it as an async context manager."""
+
+    def __init__(
+        self, url: str, user: str, password: str, *, app: str = "pbxfed", deadline: float = DEADLINE
+    ) -> None:
+        self.url = url.rstrip("/").removesuffix("/ari")
+        self.user = user
+        self.app = app
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
+        self._deadline = deadline
+        self._session: aiohttp.ClientSession | None = None
+        self.asterisk = Asterisk(self)
+        self.applications = Applications(self)
+        self.channels = Channels(self)
+        self.endpoints = Endpoints(self)
+
+    def __repr__(self) -> str:
+        return f"AriClient({self.url!r}, {self.user!r}, app={self.app!r})"
+
+    async def __aenter__(self) -> "AriClient":
+        self._session = aiohttp.ClientSession(
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10),
+            timeout=aiohttp.ClientTimeout(total=self._deadline),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The open session."""
+        assert self._session is not None, "AriClient is used outside `async with`"
+        return self._session
+
+    async def events(self) -> aiohttp.ClientWebSocketResponse:
+        """The event websocket of our application. Never `subscribeAll`: it deadlocks 22.10.1 (asterisk#2170).
+
+        Raises: aiohttp.ClientError, TimeoutError.
+        """
+        return await self.session.ws_connect(
+            f"{self.url}/ari/events",
+            params={"app": self.app},
+            heartbeat=15,
+            max_msg_size=0,  # aiohttp's 4 MiB would cut us off
+            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+        )
+
+    async def request(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        deadline: float | None = None,
+    ) -> bytes:
+        """One request; `operation` is what an error calls it.
+
+        Raises: Unreachable, Declined.
+        """
+        limit = self._deadline if deadline is None else deadline
+        try:
+            async with self.session.request(
+                method,
+                f"{self.url}/ari/{path}",
+                params=query,
+                data=None if body is None else msgspec.json.encode(body),
+                headers=None if body is None else {"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=limit),
+            ) as answer:
+                content = await answer.read()
+        except TimeoutError:
+            raise Unreachable(f"{operation}: no answer within {limit:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{operation}: {reason(error)}") from error
+        if answer.status >= 400:
+            raise Declined(
+                f"{operation}: {answer.status} {_message(content)}", status=answer.status
+            )
+        return content
+
+    async def ask(
+        self,
+        kind: type[T],
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+    ) -> T:
+        """One request whose answer is of this kind.
+
+        Raises: Unreachable, Declined.
+        """
+        content = await self.request(operation, method, path, query=query, body=body)
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.DecodeError as error:
+            raise Declined(f"{operation}: answer not understood: {error}", status=200) from error
+
+
+class Asterisk:
+    """`/asterisk`: the process itself and its configuration."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    async def ping(self, *, deadline: float) -> None:
+        """Is anybody there?"""
+        await self._ari.request("asterisk.ping", "GET", "asterisk/ping", deadline=deadline)
+
+    async def getInfo(self) -> AsteriskInfo:
+        """Version and startup time."""
+        return await self._ari.ask(AsteriskInfo, "asterisk.getInfo", "GET", "asterisk/info")
+
+    async def getGlobalVar(self, variable: str) -> str:
+        """A global variable's value, "" if there is none."""
+        query = {"variable": variable}
+        found = await self._ari.ask(
+            Variable, f"asterisk.getGlobalVar {variable}", "GET", "asterisk/variable", query=query
+        )
+        return found.value
+
+    async def reloadModule(self, module: str) -> None:
+        """Let a module read its configuration again."""
+        path = f"asterisk/modules/{_part(module)}"
+        await self._ari.request(f"asterisk.reloadModule {module}", "PUT", path)
+
+    async def getObject(self, kind: str, id: str) -> dict[str, str]:
+        """The attributes of a PJSIP object."""
+        found = await self._ari.ask(
+            list[ConfigTuple], f"asterisk.getObject {kind} {id}", "GET", _object(kind, id)
+        )
+        return {pair.attribute: pair.value for pair in found}
+
+    async def updateObject(self, kind: str, id: str, fields: tuple[tuple[str, str], ...]) -> None:
+        """Make or change a PJSIP object."""
+        body = {"fields": [{"attribute": name, "value": value} for name, value in fields]}
+        operation = f"asterisk.updateObject {kind} {id}"
+        await self._ari.request(operation, "PUT", _object(kind, id), body=body)
+
+    async def deleteObject(self, kind: str, id: str) -> None:
+        """Take a PJSIP object away."""
+        await self._ari.request(f"asterisk.deleteObject {kind} {id}", "DELETE", _object(kind, id))
+
+
+class Applications:
+    """`/applications`: what our application hears of."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    async def get(self) -> Application:
+        """Our application."""
+        path = f"applications/{_part(self._ari.app)}"
+        return await self._ari.ask(Application, "applications.get", "GET", path)
+
+    async def subscribe(self, source: str) -> None:
+        """Hear of this event source. Subscriptions are counted: look first."""
+        path = f"applications/{_part(self._ari.app)}/subscription"
+        query = {"eventSource": source}
+        await self._ari.request(f"applications.subscribe {source}", "POST", path, query=query)
+
+
+class Channels:
+    """`/channels`: the calls' ends."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    async def list(self) -> list[Channel]:
+        """All channels that exist."""
+        return await self._ari.ask(list[Channel], "channels.list", "GET", "channels")
+
+    async def create(self, endpoint: str, *, id: str, other_id: str) -> None:
+        """Make a channel, in our application, and dial nobody."""
+        query = {
+            "endpoint": endpoint,
+            "app": self._ari.app,
+            "channelId": id,
+            "otherChannelId": other_id,
+        }
+        await self._ari.request(f"channels.create {id}", "POST", "channels/create", query=query)
+
+    async def continueInDialplan(self, id: str, *, context: str, extension: str) -> None:
+        """Let the channel go on at this place in the dialplan, priority 1."""
+        query = {"context": context, "extension": extension, "priority": "1"}
+        path = f"channels/{_part(id)}/continue"
+        await self._ari.request(f"channels.continueInDialplan {id}", "POST", path, query=query)
+
+    async def hangup(self, id: str, *, reason_code: int) -> None:
+        """End the channel with this Q.850 cause."""
+        query = {"reason_code": str(reason_code)}
+        path = f"channels/{_part(id)}"
+        await self._ari.request(f"channels.hangup {id}", "DELETE", path, query=query)
+
+    async def getChannelVar(self, id: str, variable: str) -> str:
+        """A channel's variable, or what a dialplan function says on it."""
+        path = f"channels/{_part(id)}/variable"
+        found = await self._ari.ask(
+            Variable,
+            f"channels.getChannelVar {id} {variable}",
+            "GET",
+            path,
+            query={"variable": variable},
+        )
+        return found.value
+
+    async def setChannelVar(self, id: str, variable: str, value: str) -> None:
+        """Set a channel's variable."""
+        path = f"channels/{_part(id)}/variable"
+        query = {"variable": variable, "value": value}
+        await self._ari.request(
+            f"channels.setChannelVar {id} {variable}", "POST", path, query=query
+        )
+
+    async def getChannelVars(self, id: str, variables: tuple[str, ...]) -> dict[str, str]:
+        """Several at once (since 22.10)."""
+        path = f"channels/{_part(id)}/variables"
+        query = {"variables": ",".join(variables)}
+        found = await self._ari.ask(
+            Variables, f"channels.getChannelVars {id}", "GET", path, query=query
+        )
+        return found.variables
+
+    async def setChannelVars(self, id: str, variables: dict[str, str]) -> None:
+        """Several at once (since 22.10)."""
+        path = f"channels/{_part(id)}/variables"
+        await self._ari.request(
+            f"channels.setChannelVars {id}", "POST", path, body={"variables": variables}
+        )
+
+
+class Endpoints:
+    """`/endpoints`: phones and trunks."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    async def listByTech(self, tech: str) -> list[Endpoint]:
+        """All endpoints of this technology."""
+        path = f"endpoints/{_part(tech)}"
+        return await self._ari.ask(list[Endpoint], f"endpoints.listByTech {tech}", "GET", path)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong with a connection, as a person would say it."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        strerror = error.os_error.strerror or str(error.os_error)
+        return "connection refused" if "onnect" in strerror else strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def _message(content: bytes) -> str:
+    try:
+        return msgspec.json.decode(content, type=Message).message
+    except msgspec.DecodeError:
+        return content[:200].decode(errors="replace")
+
+
+def _object(kind: str, id: str) -> str:
+    return f"asterisk/config/dynamic/{PJSIP}/{_part(kind)}/{_part(id)}"
+
+
+def _part(text: str) -> str:
+    return quote(text, safe=";@")

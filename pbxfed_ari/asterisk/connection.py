@@ -1,0 +1,369 @@
+"""The event websocket's life: connect, reconcile, listen; notice loss or silence; begin again.
+
+    CONNECTING ── websocket open ──▶ RECONCILING ── all read ──▶ LIVE ── closed, or two pings unanswered ──▶ CONNECTING
+
+Asterisk replays nothing, so each connect reads everything anew: which Asterisk it is and since when, what we are subscribed
+to, which channels exist and which of them wait for us, who is registered. Events that arrive meanwhile are held, and told
+after what was read. A loss is told once, with a reason that a person can act on.
+
+Measured on 22.10.1: `subscribeAll` and device state subscriptions deadlock ARI when the websocket closes (asterisk#2170), so
+we subscribe to the endpoints of a technology, no more. A reader that stalls is cut off, so ours only decodes and posts.
+"""
+
+import asyncio
+import enum
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import aiohttp
+
+from pbxfed_ari.asterisk.client import AriClient, reason
+from pbxfed_ari.asterisk.contacts import LOOK, Contacts
+from pbxfed_ari.asterisk.events import AriEvent, Tolerated, decode, translate, waiting
+from pbxfed_ari.asterisk.models import Channel
+from pbxfed_ari.core.events import (
+    Arrived,
+    AsteriskDown,
+    AsteriskUp,
+    ChannelsListed,
+    ContactAdded,
+    ContactRemoved,
+    Ended,
+    Event,
+    Returned,
+)
+from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
+
+SHORTEST_WAIT, LONGEST_WAIT = (
+    0.1,
+    5.0,
+)  # seconds before another attempt; doubled each time, jittered
+CONNECT = 3.0  # seconds for the websocket to open
+PING_EVERY = 1.0  # seconds
+PING_DEADLINE = 1.0  # seconds
+MISSES = 2  # unanswered pings that mean: it hangs
+FIRST = "pf-first"  # a PJSIP endpoint that exists for the blink of an eye
+LIST_EVERY = 30.0  # seconds between two readings of the registrations
+
+OLDEST = (20, 0, 0)  # older ones have no push configuration for what we push
+WANTED = (22, 10, 1)
+SEVERAL_VARIABLES = (22, 10, 0)
+
+Version = tuple[int, int, int]
+
+
+class State(enum.Enum):
+    """Where the connection is in its life."""
+
+    CONNECTING = "connecting"
+    RECONCILING = "reconciling"
+    LIVE = "live"
+
+
+class _Lost(Exception):
+    """The connection is of no more use; `hopeless` ones are tried again slowly."""
+
+    def __init__(self, why: str, *, hopeless: bool = False) -> None:
+        super().__init__(why)
+        self.hopeless = hopeless
+
+
+class Connection:
+    """Keeps one Asterisk connected and tells the core what happens there."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        contacts: Contacts,
+        *,
+        post: Callable[[Event], None],
+        up: Callable[[Version], None],
+        down: Callable[[], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._ari = ari
+        self._contacts = contacts
+        self._post = post
+        self._up = up
+        self._down = down
+        self._rng = rng or random.Random()
+        self.state = State.CONNECTING
+        self.reason = "not connected yet"
+        self.version = ""
+        self.warnings: tuple[str, ...] = ()
+        self.tolerated = Tolerated()
+        self.iax_expected = False  # peers are written: try to subscribe to IAX2 until it works
+        self._told_down = False
+        self._started: datetime | None = None
+        self._held: list[AriEvent] | None = None
+        self._callers: set[ChannelId] = set()
+        self._iax_heard = False
+        self._hopeful = False
+
+    def __repr__(self) -> str:
+        return f"Connection({self.state.value}, {self.version or self.reason!r})"
+
+    @property
+    def live(self) -> bool:
+        """Are we connected and reconciled?"""
+        return self.state is State.LIVE
+
+    async def run(self) -> None:
+        """Connect, listen, lose, wait, connect again; for ever."""
+        wait = SHORTEST_WAIT
+        while True:
+            loss = await self._live_once()
+            wait = SHORTEST_WAIT if self._hopeful else wait
+            self._tell_down(str(loss))
+            if loss.hopeless:
+                wait = LONGEST_WAIT
+            await asyncio.sleep(wait * self._rng.uniform(0.5, 1.0))
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _live_once(self) -> _Lost:
+        """One life, from connect to loss."""
+        self.state = State.CONNECTING
+        self._hopeful = False
+        self._held = []
+        self._iax_heard = False
+        loss = _Lost("the connection ended")
+        try:
+            socket = await self._open()
+        except _Lost as lost:
+            return lost
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(socket), name="asterisk events")
+                await self._reconcile()
+                self._hopeful = True
+                group.create_task(self._list_contacts(), name="asterisk registrations")
+                await self._watch()
+        except* _Lost as many:
+            loss = _first(many, loss)
+        finally:
+            await socket.close()
+        return loss
+
+    def _tell_down(self, why: str) -> None:
+        was_live = self.state is State.LIVE
+        self.state = State.CONNECTING
+        self.reason = why
+        if was_live or not self._told_down:
+            self._told_down = True
+            self._down()
+            self._post(AsteriskDown(why))
+
+    # --- connecting
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+        try:
+            async with asyncio.timeout(CONNECT):
+                return await self._ari.events()
+        except aiohttp.WSServerHandshakeError as refused:
+            raise self._refused(refused.status) from refused
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            why = f"Asterisk does not answer at {self._ari.url}: {reason(error)}"
+            raise _Lost(why) from error
+
+    def _refused(self, status: int) -> _Lost:
+        if status in (401, 403):
+            why = f"ARI refuses user {self._ari.user!r}: check asterisk.password_file"
+            return _Lost(why, hopeless=True)
+        if status == 404:
+            why = f"there is no ARI at {self._ari.url}: check enabled=yes in ari.conf and http.conf"
+            return _Lost(why, hopeless=True)
+        return _Lost(f"ARI at {self._ari.url} answers {status} to a websocket")
+
+    # --- reconciling
+
+    async def _reconcile(self) -> None:
+        self.state = State.RECONCILING
+        try:
+            restarted = await self._identify()
+            await self._subscribe()
+            channels = await self._ari.channels.list()
+            contacts = await self._contacts.listed()
+            await self._sweep(channels)
+        except AsteriskError as error:
+            raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
+        self.state = State.LIVE
+        self._told_down = False
+        self.reason = ""
+        self._post(ChannelsListed(frozenset(ChannelId(one.id) for one in channels)))
+        self._post(contacts)
+        self._post(AsteriskUp(self.version, restarted))
+        self._up(parse_version(self.version) or WANTED)
+        self._tell_waiting(channels)
+
+    async def _identify(self) -> bool:
+        """Which Asterisk is this? True if it is not the one we knew."""
+        info = await self._ari.asterisk.getInfo()
+        self.version = info.system.version
+        version = parse_version(self.version)
+        self.warnings = tuple(judge(self.version, version))
+        if version is not None and version < OLDEST:
+            raise _Lost(self.warnings[0], hopeless=True)
+        self._contacts.several = version is None or version >= SEVERAL_VARIABLES
+        known, self._started = self._started, info.status.startup_time
+        return known is not None and known != self._started
+
+    async def _subscribe(self) -> None:
+        """Subscriptions are counted: look first."""
+        heard = (await self._ari.applications.get()).endpoint_ids
+        if "PJSIP" not in heard:
+            await self._subscribe_pjsip()
+        self._iax_heard = "IAX2" in heard
+        await self._subscribe_iax()
+
+    async def _subscribe_pjsip(self) -> None:
+        """422 as long as there is no PJSIP endpoint at all, as on a new PBX: there is one for a moment, then."""
+        try:
+            await self._ari.applications.subscribe("endpoint:PJSIP")
+        except Declined as declined:
+            if declined.status != 422:
+                raise
+            try:
+                await self._ari.asterisk.updateObject("endpoint", FIRST, (("allow", "ulaw"),))
+                await self._ari.applications.subscribe("endpoint:PJSIP")
+                await self._ari.asterisk.deleteObject("endpoint", FIRST)
+            except Declined as again:
+                why = f"Asterisk takes no PJSIP objects: check sorcery.conf and res_pjsip ({again})"
+                raise _Lost(why, hopeless=True) from again
+
+    async def _subscribe_iax(self) -> None:
+        """422 as long as there is no IAX2 peer; asked again after the peers were written."""
+        if self._iax_heard:
+            return
+        try:
+            await self._ari.applications.subscribe("endpoint:IAX2")
+            self._iax_heard = True
+        except Declined as declined:
+            if declined.status != 422:
+                raise
+
+    async def _sweep(self, channels: list[Channel]) -> None:
+        """Channels that an earlier life had made only to ask something."""
+        for channel in channels:
+            if channel.id.startswith(LOOK) and not channel.id.endswith("-2"):
+                try:
+                    await self._ari.channels.hangup(channel.id, reason_code=16)
+                except Declined:
+                    continue
+
+    def _tell_waiting(self, channels: list[Channel]) -> None:
+        """Who waits for us since before we were connected; then what was held, without those."""
+        self._callers &= {ChannelId(one.id) for one in channels}
+        told: set[ChannelId] = set()
+        for channel in channels:
+            entered = waiting(channel, app=self._ari.app, fresh_id=_fresh_id())
+            if entered is not None:
+                told.add(entered.channel)
+                self._tell(entered)
+        held, self._held = self._held or [], None
+        for event in held:
+            self._tell_event(event, but=told)
+
+    # --- listening
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        why = "the event websocket was closed"
+        async for frame in socket:
+            if frame.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            event = decode(frame.data, self.tolerated)
+            if event is None:
+                if '"ApplicationReplaced"' in frame.data:
+                    why = f"another client took the application {self._ari.app!r}: a second daemon?"
+                    raise _Lost(why, hopeless=True)
+            elif self._held is not None:
+                self._held.append(event)
+            else:
+                self._tell_event(event)
+        raise _Lost(why if socket.exception() is None else f"{why}: {socket.exception()}")
+
+    def _tell_event(self, event: AriEvent, *, but: set[ChannelId] | None = None) -> None:
+        wall_ms = time.time_ns() // 1_000_000
+        told = translate(event, app=self._ari.app, wall_ms=wall_ms, fresh_id=_fresh_id())
+        if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
+            return
+        self._tell(told)
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case Arrived(channel=channel) | Returned(channel=channel):
+                self._callers.add(channel)
+            case Ended(channel=channel):
+                if channel not in self._callers:
+                    return  # a dialed leg; only callers are calls
+                self._callers.discard(channel)
+            case ContactAdded() | ContactRemoved():
+                self._contacts.saw(event)
+        self._post(event)
+
+    # --- watching
+
+    async def _watch(self) -> None:
+        """A socket that is open proves nothing: ask every second whether somebody is there."""
+        missed = 0
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            try:
+                await self._ari.asterisk.ping(deadline=PING_DEADLINE)
+                missed = 0
+                if self.iax_expected:
+                    await self._subscribe_iax()
+            except Declined:
+                missed = 0  # it answers
+            except Unreachable as error:
+                missed += 1
+                if missed >= MISSES:
+                    raise _Lost(f"Asterisk hangs: {error}, {missed} times") from error
+
+    async def _list_contacts(self) -> None:
+        while True:
+            await asyncio.sleep(LIST_EVERY)
+            try:
+                self._post(await self._contacts.listed())
+            except AsteriskError:
+                continue  # if it is serious, the pings will tell
+
+
+def parse_version(text: str) -> Version | None:
+    """The three numbers of a version, as in `22.10.1+dfsg` or `certified/20.7-cert3`; None if there are none."""
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
+
+
+def judge(text: str, version: Version | None) -> list[str]:
+    """What the operator should know about this version of Asterisk; the first is fatal if it is too old."""
+    if version is None:
+        return [f"Asterisk says its version is {text!r}: not understood, taken for a new one"]
+    if version < OLDEST:
+        return [
+            f"Asterisk {text} is too old: 20 or later is needed "
+            "(push configuration of PJSIP objects as we use it)"
+        ]
+    if version < WANTED:
+        return [
+            f"Asterisk {text} lacks the security fixes of 22.10.1: ARI obeying live_dangerously, and "
+            "read-only ARI users that could write over REST-over-WebSocket (GHSA-wcvv-g26m-wx5c)"
+        ]
+    return []
+
+
+def _first(many: BaseExceptionGroup[_Lost], otherwise: _Lost) -> _Lost:
+    for one in many.exceptions:
+        if isinstance(one, _Lost):
+            return one
+        if isinstance(one, BaseExceptionGroup):
+            return _first(one, otherwise)
+    return otherwise
+
+
+def _fresh_id() -> str:
+    return secrets.token_hex(6)

@@ -1,0 +1,248 @@
+"""Who is registered at this Asterisk: reading it whole, following it, and ending a registration that has moved away.
+
+**Reading.** ARI cannot list contacts, but `PJSIP_DIAL_CONTACTS(1001)` on any channel can. So one Local channel is made that
+nobody ever dials, the function is asked on it for every online endpoint, many in one request, and the channel is destroyed.
+The URIs are the ones that ContactStatusChange reports. What changes while we read is laid over what was read.
+
+**Ending.** `DELETE …/contact/<aor>;@<md5(uri)>` ends a registration: measured on 22.10.1, it raises "Removed", and the
+phone's next REGISTER, a mere refresh to the phone, raises an event again. Without the DELETE it would raise none.
+
+**The rule for a phone that moves b → c → b.** When c's registration (at `wall_ms`) reaches b, b must end its own, unless
+the phone has meanwhile come back. Asterisk raises no event for a refresh and keeps its time only as `expiration_time`, in
+whole seconds. Two things are therefore noted as soon as a registration's event is seen, at time `at`: the interval granted
+(expiration_time minus `at`), and a mark on the contact itself, `authenticate_qualify=yes`, which Asterisk resets to the AOR's
+value at each refresh and which means nothing while `qualify_frequency=0`. Then, told that the phone moved at `wall_ms`:
+
+1. registered here, by its event, after `wall_ms`: it stays, ContactAdded again (the news crossed);
+2. the mark still stands: not refreshed since `at`, hence not since `wall_ms`: it ends;
+3. the mark is gone: refreshed in the second `expiration_time - interval`. Before the second of `wall_ms`: it ends.
+   In that second or after it: the phone is taken to have come back; it stays, ContactAdded now, marked again.
+4. never noted (the daemon is younger than the registration): it ends; the phone's next refresh is an event.
+
+Only in the very second of `wall_ms` can 3 be wrong, for a phone that refreshed here and moved within one second; it heals
+at the phone's next refresh at c, whose registration was then ended there. A move that takes longer than the news from c
+(some 50 ms) is an event at every step and needs none of this.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.events import phone_of
+from pbxfed_ari.core.effects import DropContact, Note
+from pbxfed_ari.core.events import ContactAdded, ContactRemoved, ContactsListed
+from pbxfed_ari.core.names import Extension
+from pbxfed_ari.errors import AsteriskError, Declined
+
+LOOK = "pbxfed-look-"  # the ids of channels that exist only to be asked
+BATCH = 25  # endpoints asked in one request: the answer's and the URL's length stay small
+PAUSE = 0.005  # seconds between two batches, which are the calls'
+NOTERS = 2  # registrations noted at once
+MARK = "authenticate_qualify"
+
+Key = tuple[Extension, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A registration as its event told it: when, and for how many seconds (None: not read yet)."""
+
+    at_ms: int
+    interval: int | None = None
+
+
+class Contacts:
+    """The registrations of one Asterisk."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        *,
+        post: Callable[[ContactAdded], None],
+        note: Callable[[Note], None],
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._ari = ari
+        self._post = post
+        self._note = note
+        self._wall_ms = wall_ms
+        self.several = True  # variables in one request; 22.10 and later
+        self._noted: dict[Key, Noted] = {}
+        self._present: dict[Extension, set[str]] = {}
+        self._to_note: asyncio.Queue[Key] = asyncio.Queue()
+        self._changes: dict[Key, bool] | None = None  # while reading: what came, what went
+
+    def __repr__(self) -> str:
+        return f"Contacts({len(self._present)} phones)"
+
+    def registered(self, phone: Extension) -> bool:
+        """Has this phone a registration here?"""
+        return phone in self._present
+
+    def saw(self, event: ContactAdded | ContactRemoved) -> None:
+        """A registration has come or gone."""
+        key = (event.extension, event.uri)
+        here = isinstance(event, ContactAdded)
+        if self._changes is not None:
+            self._changes[key] = here
+        if isinstance(event, ContactAdded):
+            self._present.setdefault(event.extension, set()).add(event.uri)
+            self._noted[key] = Noted(event.wall_ms)
+            self._to_note.put_nowait(key)
+        else:
+            self._noted.pop(key, None)
+            uris = self._present.get(event.extension, set())
+            uris.discard(event.uri)
+            if not uris:
+                self._present.pop(event.extension, None)
+
+    async def run(self) -> None:
+        """Note what has registered, a few at a time."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(NOTERS):
+                group.create_task(self._noter(), name=f"asterisk contacts {number}")
+
+    # --- reading
+
+    async def listed(self) -> ContactsListed:
+        """All registrations.
+
+        Raises: Unreachable, Declined.
+        """
+        self._changes = {}
+        began = self._wall_ms()
+        try:
+            found = await self._read()
+            for key, here in self._changes.items():
+                (found.add if here else found.discard)(key)
+        finally:
+            self._changes = None
+        self._present = {}
+        for phone, uri in found:
+            self._present.setdefault(phone, set()).add(uri)
+        self._noted = {key: noted for key, noted in self._noted.items() if key in found}
+        return ContactsListed(frozenset(found), began)
+
+    async def _read(self) -> set[Key]:
+        endpoints = await self._ari.endpoints.listByTech("PJSIP")
+        online = [phone_of(one.resource) for one in endpoints if one.state == "online"]
+        phones = sorted(phone for phone in online if phone is not None)
+        if not phones:
+            return set()
+        channel = f"{LOOK}{secrets.token_hex(4)}"
+        await self._ari.channels.create(
+            "Local/look@pbxfed-local/n", id=channel, other_id=f"{channel}-2"
+        )
+        try:
+            return await self._ask(channel, phones)
+        finally:
+            await self._ari.channels.hangup(channel, reason_code=16)
+
+    async def _ask(self, channel: str, phones: list[Extension]) -> set[Key]:
+        found: set[Key] = set()
+        for start in range(0, len(phones), BATCH):
+            asked = {f"PJSIP_DIAL_CONTACTS({one})": one for one in phones[start : start + BATCH]}
+            for question, answer in (await self._values(channel, tuple(asked))).items():
+                phone = asked.get(question)
+                if phone is not None:
+                    found.update((phone, uri) for uri in dialed(answer, phone))
+            await asyncio.sleep(PAUSE)
+        return found
+
+    async def _values(self, channel: str, questions: tuple[str, ...]) -> dict[str, str]:
+        if self.several:
+            return await self._ari.channels.getChannelVars(channel, questions)
+        return {one: await self._ari.channels.getChannelVar(channel, one) for one in questions}
+
+    # --- noting
+
+    async def _noter(self) -> None:
+        while True:
+            key = await self._to_note.get()
+            try:
+                await self._note_down(key)
+            except Declined as declined:
+                if declined.status != 404:  # 404: it has gone already
+                    self._note(Note("contact not noted", (("error", str(declined)),), "warning"))
+            except AsteriskError:
+                pass  # without a note the rule's last line holds
+
+    async def _note_down(self, key: Key) -> None:
+        phone, uri = key
+        noted = self._noted.get(key)
+        if noted is None:
+            return
+        contact = await self._ari.asterisk.getObject("contact", contact_id(phone, uri))
+        interval = granted(int(contact.get("expiration_time", "0")), noted.at_ms)
+        if self._noted.get(key) is noted:
+            self._noted[key] = replace(noted, interval=interval)
+        if contact.get("qualify_frequency") == "0":
+            await self._mark(key)
+
+    async def _mark(self, key: Key) -> None:
+        """Mark the contact. A PUT to one that has just gone would make it anew, without a phone: undo that."""
+        name = contact_id(*key)
+        await self._ari.asterisk.updateObject("contact", name, ((MARK, "yes"),))
+        if key not in self._noted:
+            await self._ari.asterisk.deleteObject("contact", name)
+
+    # --- ending
+
+    async def drop(self, effect: DropContact) -> None:
+        """End this registration, unless the phone has come back since.
+
+        Raises: Unreachable, Declined.
+        """
+        key = (effect.extension, effect.uri)
+        name = contact_id(*key)
+        try:
+            contact = await self._ari.asterisk.getObject("contact", name)
+            noted = self._noted.get(key)
+            if noted is not None and noted.at_ms > effect.wall_ms:
+                self._post(ContactAdded(*key, noted.at_ms))
+            elif stays(contact, noted, effect.wall_ms):
+                back = ContactAdded(*key, self._wall_ms())
+                self.saw(back)
+                self._post(back)
+            else:
+                await self._ari.asterisk.deleteObject("contact", name)
+        except Declined as declined:
+            if declined.status != 404:
+                raise
+
+
+def stays(contact: dict[str, str], noted: Noted | None, wall_ms: int) -> bool:
+    """Has the phone refreshed this registration since it registered elsewhere at `wall_ms`? See the rule above."""
+    marked = contact.get(MARK) in ("yes", "true")
+    if noted is None or noted.interval is None or marked:
+        return False
+    refreshed = int(contact.get("expiration_time", "0")) - noted.interval
+    return refreshed >= wall_ms // 1_000
+
+
+def granted(expires: int, at_ms: int) -> int:
+    """The interval granted to a registration, seconds.
+
+    Asterisk computed `expires` from the whole second just before the event; an event of a second's first 50 ms may belong
+    to the second before, which a round number betrays.
+    """
+    interval = expires - at_ms // 1_000
+    early = at_ms % 1_000 < 50
+    return interval + 1 if early and interval % 10 == 9 else interval
+
+
+def contact_id(phone: Extension, uri: str) -> str:
+    """The name under which the registrar keeps a contact (res_pjsip_registrar.c, `registrar_add_contact`)."""
+    return f"{phone};@{hashlib.md5(uri.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def dialed(answer: str, phone: Extension) -> list[str]:
+    """The URIs in what PJSIP_DIAL_CONTACTS says: `PJSIP/1001/sip:…&PJSIP/1001/sip:…`."""
+    first = f"PJSIP/{phone}/"
+    if not answer.startswith(first):
+        return []
+    return answer.removeprefix(first).split(f"&{first}")

@@ -1,0 +1,183 @@
+"""ARI JSON → core events. Pure, so that a tape of a real Asterisk is a test.
+
+Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone`, `trunk,<endpoint>,<note>` or
+`next,<DIALSTATUS>,<HANGUPCAUSE>`; the number dialed is where it stands in the dialplan. Whatever else Asterisk tells us,
+today or in a later release, is counted and let go: an event can never make us raise.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pbxfed_ari.asterisk.models import Channel, ContactInfo
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    ContactAdded,
+    ContactRemoved,
+    Ended,
+    Returned,
+)
+from pbxfed_ari.core.names import (
+    TRUNK_PREFIX,
+    ChannelId,
+    Extension,
+    NodeName,
+    extension,
+    node_name,
+    node_of_trunk,
+)
+from pbxfed_ari.errors import Refused
+
+UNKNOWN_CAUSE = 0  # Q.850 has no cause 0; Asterisk says it when it knows none
+_GONE = frozenset({"Removed", "Unreachable"})
+
+
+class StasisStart(msgspec.Struct, frozen=True, tag=True):
+    """A channel has entered our application."""
+
+    args: list[str]
+    channel: Channel
+    application: str = ""
+
+
+class ChannelDestroyed(msgspec.Struct, frozen=True, tag=True):
+    """A channel is no more."""
+
+    channel: Channel
+    cause: int = UNKNOWN_CAUSE
+
+
+class Dial(msgspec.Struct, frozen=True, tag=True):
+    """A dialed leg has got so far."""
+
+    dialstatus: str
+    peer: Channel
+    caller: Channel | None = None
+
+
+class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
+    """A registration has come or gone."""
+
+    contact_info: ContactInfo
+
+
+AriEvent = StasisStart | ChannelDestroyed | Dial | ContactStatusChange
+FromAsterisk = Arrived | Returned | Answered | Ended | ContactAdded | ContactRemoved
+
+_decoder: msgspec.json.Decoder[AriEvent] = msgspec.json.Decoder(AriEvent)
+
+
+class _Head(msgspec.Struct, frozen=True):
+    type: str
+
+
+@dataclass(slots=True)
+class Tolerated:
+    """What was let go: events that we do not use, by their type, and how many made no sense at all."""
+
+    unused: dict[str, int] = field(default_factory=dict)
+    malformed: int = 0
+
+
+def decode(text: str | bytes, tolerated: Tolerated) -> AriEvent | None:
+    """The event in this frame, or None if it is none of ours."""
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        _count(text, tolerated)
+        return None
+
+
+def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> FromAsterisk | None:
+    """What the event means to the core, or None if nothing. `wall_ms` is now; `fresh_id` may name a new call."""
+    match event:
+        case StasisStart():
+            if event.application not in ("", app):
+                return None
+            return entered(event.channel, event.args, fresh_id=fresh_id)
+        case ChannelDestroyed():
+            return Ended(ChannelId(event.channel.id))
+        case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
+            return Answered(ChannelId(caller))
+        case ContactStatusChange(contact_info=contact):
+            return _contact(contact, wall_ms)
+    return None
+
+
+def entered(channel: Channel, args: list[str], *, fresh_id: str) -> Arrived | Returned | None:
+    """A channel stands in our application with these arguments."""
+    match args:
+        case ["phone"]:
+            return _arrived(channel, fresh_id=fresh_id)
+        case ["trunk", trunk, *notes]:
+            peer = node_of_trunk(trunk)
+            if peer is None:
+                return None
+            try:
+                peer = node_name(peer)
+            except Refused:
+                return None
+            note = notes[0] if notes else ""
+            return _arrived(channel, fresh_id=fresh_id, peer=peer, note=note)
+        case ["next", status, *causes]:
+            cause = causes[0] if causes else ""
+            number = int(cause) if cause.isascii() and cause.isdigit() else UNKNOWN_CAUSE
+            return Returned(ChannelId(channel.id), status, number)
+    return None
+
+
+def waiting(channel: Channel, *, app: str, fresh_id: str) -> Arrived | Returned | None:
+    """A channel found standing in our application, from before we were connected, or None if it does not."""
+    if channel.dialplan.app_name != "Stasis":
+        return None
+    name, *args = channel.dialplan.app_data.split(",")
+    return entered(channel, args, fresh_id=fresh_id) if name == app else None
+
+
+def _arrived(
+    channel: Channel, *, fresh_id: str, peer: NodeName | None = None, note: str = ""
+) -> Arrived:
+    return Arrived(
+        ChannelId(channel.id),
+        channel.dialplan.exten,
+        channel.caller.number,
+        channel.caller.name,
+        peer,
+        note,
+        fresh_id,
+    )
+
+
+def _contact(contact: ContactInfo, wall_ms: int) -> ContactAdded | ContactRemoved | None:
+    phone = phone_of(contact.aor)
+    if phone is None:
+        return None
+    if contact.contact_status in _GONE:
+        return ContactRemoved(phone, contact.uri)
+    return ContactAdded(phone, contact.uri, wall_ms)
+
+
+def phone_of(aor: str) -> Extension | None:
+    """The phone that registers under this name; None if it is a trunk, or nothing that could be dialed."""
+    if aor.startswith(TRUNK_PREFIX):
+        return None
+    try:
+        return extension(aor)
+    except Refused:
+        return None
+
+
+def _count(text: str | bytes, tolerated: Tolerated) -> None:
+    try:
+        kind = msgspec.json.decode(text, type=_Head).type
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        tolerated.malformed += 1
+        return
+    if kind in _OURS:
+        tolerated.malformed += 1
+    else:
+        tolerated.unused[kind] = tolerated.unused.get(kind, 0) + 1
+
+
+_OURS = frozenset({"StasisStart", "ChannelDestroyed", "Dial", "ContactStatusChange"})

@@ -1,0 +1,446 @@
+"""Effects → REST. What the core asks of this Asterisk is done here, in order where order matters, and never twice.
+
+**Calls.** The effects of one channel are performed one after another, those of different channels at the same time. A
+channel that is gone becomes Ended; a call that cannot be handed over is hung up, with a note.
+
+**Objects.** What should exist is kept here as `wanted`; workers make Asterisk agree, trunks first, then phones that are
+registered here, then the others, eight at a time. Each set of objects carries a mark that is a hash of its fields
+(`pjsip/objects.py`): after a reconnect one GET each tells what is there already. An endpoint without our mark is the
+administrator's own and is left alone. Unreachable means: again, when Asterisk is back. Declined means: said once, and again
+only when something has changed.
+
+**Left over.** An extension removed while Asterisk was down is still there when it returns. Once `settled()` says that
+`wanted` is complete, marked endpoints that nobody wants are removed, now and after each reconnect.
+"""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from pbxfed_ari.asterisk import iax
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.pjsip.extension import extension_objects
+from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
+from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
+from pbxfed_ari.core.effects import (
+    DropContact,
+    HandOver,
+    HangUp,
+    Leg,
+    Note,
+    PushExtension,
+    PushTrunk,
+    RemoveExtension,
+    RemoveTrunk,
+)
+from pbxfed_ari.core.events import Ended
+from pbxfed_ari.core.names import (
+    TRUNK_PREFIX,
+    ChannelId,
+    Extension,
+    NodeName,
+    extension,
+    trunk_to,
+)
+from pbxfed_ari.errors import AsteriskError, ConfigError, Declined, Refused, Unreachable
+
+PUSHERS = 8  # object sets at once; leaves half of the HTTP pool to calls
+DROPS = 4  # contacts ended at once
+AGAIN = 1.0  # seconds before an unanswered push is tried again
+GATHER = 0.05  # seconds in which changes of IAX2 peers become one reload
+DIAL = "pbxfed-dial"
+
+INVALID_NUMBER = 28  # Q.850
+FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
+
+ForAsterisk = (
+    HandOver | HangUp | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
+)
+SecretFor = Callable[[NodeName, bytes], str]
+
+
+class Operator:
+    """Does at one Asterisk what the core asks."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        contacts: Contacts,
+        *,
+        own: NodeName,
+        realm: str,
+        secret_for: SecretFor,
+        iax_file: Path | None,
+        post: Callable[[Ended], None],
+        note: Callable[[Note], None],
+        iax_loaded: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ari = ari
+        self._contacts = contacts
+        self._own = own
+        self._realm = realm
+        self._secret_for = secret_for
+        self._iax_file = iax_file
+        self._post = post
+        self._note = note
+        self._iax_loaded = iax_loaded
+        self.several = True  # variables in one request; 22.10 and later
+        self._reachable = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._calls: dict[ChannelId, deque[HandOver | HangUp]] = {}
+        self._drops: asyncio.Queue[DropContact] = asyncio.Queue()
+        # objects
+        self._wanted: dict[str, PushExtension | PushTrunk | None] = {}
+        self._pushed: dict[str, str] = {}  # name → mark, as far as known since the last connect
+        self._alone: set[str] = set()  # declined: left alone
+        self._queue: asyncio.PriorityQueue[tuple[int, int, str]] = asyncio.PriorityQueue()
+        self._queued: set[str] = set()
+        self._busy: set[str] = set()
+        self._order = itertools.count()
+        self._settled = False
+        # IAX2
+        self._iax_peers: dict[NodeName, iax.IaxPeer] = {}
+        self._iax_changed = asyncio.Event()
+        self._iax_stale = False  # written, not reloaded yet
+
+    def __repr__(self) -> str:
+        return f"Operator({len(self._calls)} calls, {self.pending} objects to push)"
+
+    @property
+    def pending(self) -> int:
+        """Objects that Asterisk does not have yet as they should be."""
+        return len(self._queued | self._busy)
+
+    async def run(self) -> None:
+        """Perform, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                for number in range(PUSHERS):
+                    group.create_task(self._pusher(), name=f"asterisk push {number}")
+                for number in range(DROPS):
+                    group.create_task(self._dropper(), name=f"asterisk drop {number}")
+                group.create_task(self._iax_writer(), name="asterisk iax")
+                for channel in self._calls:
+                    self._start_call(channel)
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._group = None
+
+    def perform(self, effect: ForAsterisk) -> None:
+        """Do this, soon. Never blocks; what comes of it is posted."""
+        match effect:
+            case HandOver() | HangUp():
+                self._call(effect)
+            case PushExtension():
+                self._want(effect.extension, effect)
+            case RemoveExtension():
+                self._want(effect.extension, None)
+            case PushTrunk():
+                self._want_trunk(effect)
+            case RemoveTrunk():
+                self._want(trunk_to(effect.peer), None)
+                if self._iax_peers.pop(effect.peer, None):
+                    self._iax_changed.set()
+            case DropContact():
+                self._drops.put_nowait(effect)
+
+    def up(self) -> None:
+        """Asterisk is there, and may have forgotten everything: make it agree again."""
+        self._pushed.clear()
+        self._alone.clear()
+        self._reachable.set()
+        for name in self._wanted:
+            self._enqueue(name)
+        if self._iax_stale:
+            self._iax_changed.set()
+        if self._settled:
+            self._start_sweep()
+
+    def down(self) -> None:
+        """Asterisk is gone: hold everything that is not a call."""
+        self._reachable.clear()
+
+    def settled(self) -> None:
+        """All that should exist has been told: what else carries our mark is left over."""
+        self._settled = True
+        if self._reachable.is_set():
+            self._start_sweep()
+
+    # --- calls
+
+    def _call(self, effect: HandOver | HangUp) -> None:
+        waiting = self._calls.get(effect.channel)
+        if waiting is not None:
+            waiting.append(effect)
+            return
+        self._calls[effect.channel] = deque((effect,))
+        self._start_call(effect.channel)
+
+    def _start_call(self, channel: ChannelId) -> None:
+        if self._group is not None:
+            self._group.create_task(self._perform_calls(channel), name=f"asterisk call {channel}")
+
+    async def _perform_calls(self, channel: ChannelId) -> None:
+        waiting = self._calls[channel]
+        try:
+            while waiting:
+                effect = waiting.popleft()
+                if isinstance(effect, HandOver):
+                    await self._hand_over(effect)
+                else:
+                    await self._hang_up(channel, effect.cause)
+        finally:
+            del self._calls[channel]
+
+    async def _hand_over(self, effect: HandOver) -> None:
+        try:
+            values = variables(effect)
+            await self._continue(effect, values)
+        except Refused as refused:
+            await self._give_up(effect, INVALID_NUMBER, str(refused))
+        except Declined as declined:
+            if declined.status == 404:
+                self._post(Ended(effect.channel))
+            elif declined.status == 409:  # it is not in Stasis: continued already, or hanging up
+                self._tell("call not handed over", declined, channel=effect.channel)
+            else:
+                await self._give_up(effect, FAILURE, str(declined))
+        except Unreachable as unreachable:
+            await self._give_up(effect, FAILURE, str(unreachable))
+
+    async def _continue(self, effect: HandOver, values: dict[str, str]) -> None:
+        channel = effect.channel
+        if self.several:
+            await self._ari.channels.setChannelVars(channel, values)
+        else:
+            for name, value in values.items():
+                await self._ari.channels.setChannelVar(channel, name, value)
+        await self._ari.channels.continueInDialplan(
+            channel, context=DIAL, extension=effect.extension
+        )
+
+    async def _give_up(self, effect: HandOver, cause: int, why: str) -> None:
+        fields = (("channel", effect.channel), ("number", effect.extension), ("error", why))
+        self._note(Note("call not handed over, hung up", fields, "error"))
+        await self._hang_up(effect.channel, cause)
+
+    async def _hang_up(self, channel: ChannelId, cause: int) -> None:
+        try:
+            await self._ari.channels.hangup(channel, reason_code=cause)
+        except Declined as declined:
+            if declined.status == 404:
+                self._post(Ended(channel))
+            else:
+                self._tell("call not hung up", declined, channel=channel)
+        except Unreachable as unreachable:  # the dialplan's TIMEOUT(absolute) ends it
+            self._tell("call not hung up", unreachable, channel=channel)
+
+    # --- contacts
+
+    async def _dropper(self) -> None:
+        while True:
+            effect = await self._drops.get()
+            await self._reachable.wait()
+            try:
+                await self._contacts.drop(effect)
+            except AsteriskError as error:
+                self._tell("contact not dropped", error, extension=effect.extension)
+
+    # --- objects
+
+    def _want_trunk(self, effect: PushTrunk) -> None:
+        self._want(trunk_to(effect.peer), effect if effect.sip_port else None)
+        try:
+            peer = self._iax_peer(effect)
+        except ConfigError as error:
+            self._tell("peer's IAX2 trunk not written", error, peer=effect.peer)
+            return
+        if self._iax_peers.get(effect.peer) == peer:
+            return
+        if peer is None:
+            self._iax_peers.pop(effect.peer, None)
+        else:
+            self._iax_peers[effect.peer] = peer
+        self._iax_changed.set()
+
+    def _iax_peer(self, effect: PushTrunk) -> iax.IaxPeer | None:
+        if not effect.iax_port:
+            return None
+        secret = self._secret_for(effect.peer, effect.public_key)
+        return iax.IaxPeer(effect.peer, effect.address, effect.iax_port, secret)
+
+    def _want(self, name: str, effect: PushExtension | PushTrunk | None) -> None:
+        if effect is not None and self._wanted.get(name) == effect:
+            return
+        self._wanted[name] = effect
+        self._alone.discard(name)
+        self._enqueue(name)
+
+    def _enqueue(self, name: str) -> None:
+        if name not in self._queued:
+            self._queued.add(name)
+            self._queue.put_nowait((self._rank(name), next(self._order), name))
+
+    def _rank(self, name: str) -> int:
+        if name.startswith(TRUNK_PREFIX):
+            return 0
+        return 1 if self._contacts.registered(Extension(name)) else 2
+
+    async def _pusher(self) -> None:
+        while True:
+            _, _, name = await self._queue.get()
+            await self._reachable.wait()
+            if name in self._busy:  # another worker is at it: afterwards
+                self._queue.put_nowait((3, next(self._order), name))
+                await asyncio.sleep(0.01)
+                continue
+            self._queued.discard(name)
+            self._busy.add(name)
+            try:
+                await self._agree(name)
+            except Unreachable:
+                await asyncio.sleep(AGAIN)
+                self._enqueue(name)
+            except Declined as declined:
+                self._alone.add(name)
+                self._tell(_refusal(declined), declined, object=name)
+            finally:
+                self._busy.discard(name)
+
+    async def _agree(self, name: str) -> None:
+        """Make Asterisk's objects of this name what is wanted."""
+        if name in self._alone or name not in self._wanted:
+            return
+        wanted = self._wanted[name]
+        if wanted is None:
+            await self._remove(name)
+            if self._wanted.get(name) is None:
+                self._wanted.pop(name, None)
+            return
+        objects = self._objects(wanted)
+        mark = mark_of(objects)
+        if self._pushed.get(name) == mark or await self._has(name, mark):
+            self._pushed[name] = mark
+            return
+        for one in objects:
+            await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
+        self._pushed[name] = mark
+
+    def _objects(self, wanted: PushExtension | PushTrunk) -> tuple[PjsipObject, ...]:
+        if isinstance(wanted, PushExtension):
+            return extension_objects(wanted, self._realm)
+        secret = self._secret_for(wanted.peer, wanted.public_key)
+        return trunk_objects(wanted, self._own, self._realm, secret)
+
+    async def _has(self, name: str, mark: str) -> bool:
+        """Has Asterisk these very objects already?"""
+        if name in self._pushed:
+            return False
+        found = await self._mark_at(name)
+        if found == "":
+            raise Declined(f"endpoint {name} is hand-written", status=403)
+        return found == mark
+
+    async def _mark_at(self, name: str) -> str | None:
+        """The mark of an endpoint in Asterisk: "" if it is not ours, None if there is no such endpoint."""
+        try:
+            return (await self._ari.asterisk.getObject("endpoint", name)).get(MARK, "")
+        except Declined as declined:
+            if declined.status == 404:
+                return None
+            raise
+
+    async def _remove(self, name: str) -> None:
+        if await self._mark_at(name) == "":
+            return
+        for kind in ("endpoint", "aor", "auth"):
+            try:
+                await self._ari.asterisk.deleteObject(kind, name)
+            except Declined as declined:
+                if declined.status not in (403, 404):
+                    raise
+        self._pushed.pop(name, None)
+
+    # --- left over
+
+    def _start_sweep(self) -> None:
+        if self._group is not None:
+            self._group.create_task(self._sweep(), name="asterisk sweep")
+
+    async def _sweep(self) -> None:
+        """Marked endpoints that nobody wants go the way of those that somebody wants removed."""
+        try:
+            for endpoint in await self._ari.endpoints.listByTech("PJSIP"):
+                name = endpoint.resource
+                ours = name not in self._wanted and bool(await self._mark_at(name))
+                if ours and name not in self._wanted:  # it may have become wanted meanwhile
+                    self._note(Note("left-over object removed", (("object", name),)))
+                    self._want(name, None)
+        except AsteriskError as error:
+            self._tell("left-over objects not looked for", error)
+
+    # --- IAX2
+
+    async def _iax_writer(self) -> None:
+        while True:
+            await self._iax_changed.wait()
+            await asyncio.sleep(GATHER)
+            self._iax_changed.clear()
+            if self._iax_file is None:
+                continue
+            text = iax.render(self._own, self._iax_peers.values())
+            try:
+                if await asyncio.to_thread(iax.replace, self._iax_file, text):
+                    self._iax_stale = True
+            except OSError as error:
+                self._tell("IAX2 peers not written", error, file=str(self._iax_file))
+                continue
+            await self._iax_reload()
+
+    async def _iax_reload(self) -> None:
+        await self._reachable.wait()
+        try:
+            if self._iax_stale:
+                await self._ari.asterisk.reloadModule(iax.MODULE)
+            self._iax_stale = False
+            if self._iax_peers:
+                self._iax_loaded()
+        except Declined as declined:
+            self._iax_stale = False
+            self._tell("IAX2 peers not loaded", declined)
+        except Unreachable as unreachable:
+            self._tell("IAX2 peers not loaded", unreachable)
+
+    def _tell(self, what: str, error: Exception, **fields: str) -> None:
+        self._note(Note(what, (*fields.items(), ("error", str(error))), "warning"))
+
+
+def variables(effect: HandOver) -> dict[str, str]:
+    """What `[pbxfed-dial]` wants to know.
+
+    Raises: Refused, if the number could not stand in a dial string.
+    """
+    number = extension(effect.extension)
+    trunks = [leg for leg in effect.legs if leg.peer is not None]
+    here = len(trunks) < len(effect.legs)
+    return {
+        "PBXFED_LOCAL": number if here else "",
+        "PBXFED_TRUNKS": "&".join(_dial(leg, number) for leg in trunks),
+        "PBXFED_RING": str(effect.ring_seconds),
+        "PBXFED_KIND": "trunk" if trunks else "phone",
+        "__PBXFED_CALL": effect.note,  # inherited by the legs, where the pre-dial handler reads it
+    }
+
+
+def _dial(leg: Leg, number: Extension) -> str:
+    assert leg.peer is not None
+    peer = trunk_to(leg.peer)
+    return f"IAX2/{peer}/{number}" if leg.trunk == "iax2" else f"PJSIP/{number}@{peer}"
+
+
+def _refusal(declined: Declined) -> str:
+    return "left alone: written by hand" if declined.status == 403 else "object not pushed"

@@ -1,0 +1,65 @@
+"""A phone: auth, aor, endpoint, all three named after its number.
+
+The secret arrives as md5(extension:realm:secret). `auth_type=digest` with `password_digest` takes it as it is, so the
+secret itself is nowhere in Asterisk; the realm must be the `default_realm` of `dialplan/pjsip.conf`, for which it was made.
+`qualify_frequency=0`: phones are not pinged, registrations speak for them. `remove_existing` lets a phone that came back
+under another port replace its oldest registration instead of being refused.
+"""
+
+from pbxfed_ari.asterisk.pjsip.objects import PjsipObject, marked
+from pbxfed_ari.core.effects import PushExtension
+
+CONTEXT = "pbxfed-phones"
+CODECS = "!all,ulaw,alaw,g722"
+SHORTEST, LONGEST = 30, 7_200  # seconds a registration may last
+
+
+def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...]:
+    """The objects of this phone, in the order in which they must be pushed."""
+    number = push.extension
+    auth = PjsipObject(
+        "auth",
+        number,
+        (
+            ("auth_type", "digest"),
+            ("username", number),
+            ("realm", realm),
+            ("password_digest", f"MD5:{push.ha1}"),
+        ),
+    )
+    aor = PjsipObject(
+        "aor",
+        number,
+        (
+            ("max_contacts", str(push.devices)),
+            ("remove_existing", "yes"),
+            ("minimum_expiration", str(SHORTEST)),
+            ("maximum_expiration", str(LONGEST)),
+            ("qualify_frequency", "0"),
+        ),
+    )
+    endpoint = PjsipObject(
+        "endpoint",
+        number,
+        (
+            ("context", CONTEXT),
+            ("aors", number),
+            ("auth", number),
+            ("identify_by", "username"),
+            ("callerid", f'"{spoken(push.name)}" <{number}>'),
+            ("allow", CODECS),
+            ("direct_media", "no"),
+            ("rtp_symmetric", "yes"),
+            ("force_rport", "yes"),
+            ("rewrite_contact", "yes"),
+        ),
+    )
+    return marked(auth, aor, endpoint)
+
+
+_UNSPEAKABLE = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")"})
+
+
+def spoken(name: str) -> str:
+    """A caller's name that needs no escape anywhere: Asterisk's caller id parser keeps backslashes as they are."""
+    return "".join(c for c in name.translate(_UNSPEAKABLE) if c.isprintable()).strip()[:80]

@@ -1,0 +1,70 @@
+"""A SIP trunk to one peer: auth, aor, endpoint, all three named `pf-<peer>`, the same on both ends.
+
+A single wildcard endpoint does not do: every node holds every extension, so the receiver would take `From: 1001` for its
+own phone 1001. Hence `from_user=pf-<self>` names the sending node, the receiver finds its endpoint by that user name, and
+the caller travels in P-Asserted-Identity (RFC 3325), trusted both ways. Both ends use one auth: user name and secret
+belong to the pair, and the realm is the federation's on both sides, so each answers the other's challenge.
+"""
+
+from pbxfed_ari.asterisk.pjsip.extension import CODECS
+from pbxfed_ari.asterisk.pjsip.objects import PjsipObject, marked
+from pbxfed_ari.core.effects import PushTrunk
+from pbxfed_ari.core.names import NodeName, trunk_to
+
+CONTEXT = "pbxfed-trunk"
+
+
+def trunk_objects(
+    push: PushTrunk, own: NodeName, realm: str, secret: str
+) -> tuple[PjsipObject, ...]:
+    """The objects of the trunk to this peer, in the order in which they must be pushed."""
+    name = trunk_to(push.peer)
+    auth = PjsipObject(
+        "auth",
+        name,
+        (
+            ("auth_type", "userpass"),
+            ("username", pair_user(own, push.peer)),
+            ("password", secret),
+            ("realm", realm),
+        ),
+    )
+    aor = PjsipObject(
+        "aor",
+        name,
+        (
+            ("contact", f"sip:{_host(push.address)}:{push.sip_port}"),
+            ("max_contacts", "0"),  # nobody registers as a trunk
+            ("qualify_frequency", "0"),  # reachability is the federation's to know
+        ),
+    )
+    endpoint = PjsipObject(
+        "endpoint",
+        name,
+        (
+            ("context", CONTEXT),
+            ("aors", name),
+            ("auth", name),
+            ("outbound_auth", name),
+            ("identify_by", "username"),
+            ("from_user", trunk_to(own)),
+            ("send_pai", "yes"),
+            ("trust_id_outbound", "yes"),
+            ("trust_id_inbound", "yes"),
+            ("allow", CODECS),
+            ("direct_media", "no"),
+            ("rtp_symmetric", "yes"),
+            ("allow_subscribe", "no"),
+        ),
+    )
+    return marked(auth, aor, endpoint)
+
+
+def pair_user(one: NodeName, other: NodeName) -> str:
+    """The user name that both ends of a pair use, whoever calls."""
+    smaller, larger = sorted((one, other))
+    return f"{trunk_to(smaller)}-{larger}"
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

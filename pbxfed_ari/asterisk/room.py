@@ -1,0 +1,72 @@
+"""The room as `node.py` sees it: client, connection, contacts and operator, wired."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.connection import SEVERAL_VARIABLES, Connection, Version
+from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.operator import ForAsterisk, Operator, SecretFor
+from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.events import Event
+from pbxfed_ari.core.names import NodeName
+
+
+class AsteriskRoom:
+    """One Asterisk: its events are posted, effects for it are performed, from `run()` on."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        user: str,
+        password: str,
+        own: NodeName,
+        realm: str,
+        secret_for: SecretFor,
+        iax_file: Path | None,
+        post: Callable[[Event], None],
+        note: Callable[[Note], None],
+    ) -> None:
+        self.ari = AriClient(url, user, password)
+        self.contacts = Contacts(self.ari, post=post, note=note)
+        self.operator = Operator(
+            self.ari,
+            self.contacts,
+            own=own,
+            realm=realm,
+            secret_for=secret_for,
+            iax_file=iax_file,
+            post=post,
+            note=note,
+            iax_loaded=self._iax_loaded,
+        )
+        self.connection = Connection(
+            self.ari, self.contacts, post=post, up=self._up, down=self.operator.down
+        )
+
+    def __repr__(self) -> str:
+        return f"AsteriskRoom({self.connection!r}, {self.operator!r})"
+
+    async def run(self) -> None:
+        """Live, until cancelled."""
+        async with self.ari, asyncio.TaskGroup() as group:
+            group.create_task(self.operator.run(), name="asterisk operator")
+            group.create_task(self.contacts.run(), name="asterisk contacts")
+            group.create_task(self.connection.run(), name="asterisk connection")
+
+    def perform(self, effect: ForAsterisk) -> None:
+        """Do this, soon."""
+        self.operator.perform(effect)
+
+    def settled(self) -> None:
+        """All that should exist has been told: marked objects that nobody wants may go."""
+        self.operator.settled()
+
+    def _up(self, version: Version) -> None:
+        self.operator.several = version >= SEVERAL_VARIABLES
+        self.operator.up()
+
+    def _iax_loaded(self) -> None:
+        self.connection.iax_expected = True

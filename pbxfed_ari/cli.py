@@ -1,0 +1,362 @@
+"""pbxfed …: the operator's command. `run` is the daemon; every other command speaks to it over HTTP.
+
+Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the daemon cannot be reached.
+"""
+
+import json
+import secrets
+import sys
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote, urlencode
+
+import click
+
+from pbxfed_ari import __version__, config
+from pbxfed_ari.errors import ConfigError
+
+REFUSED, UNREACHABLE = 1, 3
+SECRET_BYTES = 12  # of a secret that we make: 96 bits, 16 characters
+
+
+class _Daemon:
+    """The way to the daemon's HTTP API."""
+
+    def __init__(self, settings: config.Settings) -> None:
+        self._listen = settings.http.listen
+        self._token = settings.http_token()
+
+    def ask(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> tuple[int, object]:
+        """(status, decoded body). Exits with 3 if nobody answers."""
+        host, _, port = self._listen.rpartition(":")
+        connection = HTTPConnection(
+            host.strip("[]") if host != "0.0.0.0" else "127.0.0.1", int(port), timeout=10
+        )
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        payload = None if body is None else json.dumps(body)
+        if payload is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, payload, headers)
+            response = connection.getresponse()
+            text = response.read().decode()
+        except (OSError, HTTPException) as error:
+            _fail(
+                f"the daemon cannot be reached at http://{self._listen}: {error}; is `pbxfed run` running?",
+                UNREACHABLE,
+            )
+        return response.status, json.loads(text)
+
+    def get(self, path: str) -> object:
+        """The answer to a question; exits with 1 on an error."""
+        return self.done(*self.ask("GET", path))
+
+    @staticmethod
+    def done(status: int, body: object) -> object:
+        """The body of a good answer; exits with 1 and the detail of a bad one."""
+        if status >= 400:
+            detail = body.get("detail") if isinstance(body, dict) else None
+            _fail(str(detail or f"HTTP {status}"), REFUSED)
+        return body
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"pbxfed: {message}", err=True)
+    sys.exit(code)
+
+
+def _settings(path: Path | None) -> config.Settings:
+    try:
+        return config.load(path)
+    except ConfigError as error:
+        _fail(str(error), REFUSED)
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def _print(value: object, as_json: bool, text: str) -> None:
+    click.echo(json.dumps(value, indent=2) if as_json else text)
+
+
+def _table(rows: object, columns: tuple[str, ...]) -> str:
+    """Rows of objects as aligned columns."""
+    assert isinstance(rows, list)
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    head = [column.replace("_", " ") for column in columns]
+    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(columns))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in [head, *cells]
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Configuration file.  [$PBXFED_CONFIG, /etc/pbxfed/pbxfed.toml]",
+)
+@click.pass_context
+def main(context: click.Context, path: Path | None) -> None:
+    """Federates this Asterisk with others: any phone on any node."""
+    context.obj = path
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="Configuration file.")
+@click.pass_obj
+def run(given: Path | None, path: Path | None) -> None:
+    """Run the daemon, until SIGTERM or ctrl-C."""
+    settings = _settings(path or given)
+    from pbxfed_ari import node  # the daemon's imports are not every command's
+
+    try:
+        node.run(settings)
+    except ConfigError as error:
+        _fail(str(error), REFUSED)
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="Configuration file.")
+@click.pass_obj
+def check(given: Path | None, path: Path | None) -> None:
+    """Check the configuration and the files that it names; start nothing."""
+    settings = _settings(path or given)
+    try:
+        settings.federation_key()
+        settings.ari_password()
+        settings.http_token()
+    except ConfigError as error:
+        _fail(str(error), REFUSED)
+    click.echo(f"{settings.path}: good; node {settings.node.name} of {settings.federation.domain}")
+
+
+@main.command()
+@_as_json
+def version(as_json: bool) -> None:
+    """Print the release."""
+    _print({"version": __version__}, as_json, f"pbxfed {__version__}")
+
+
+@main.command()
+@_as_json
+@click.pass_obj
+def status(path: Path | None, as_json: bool) -> None:
+    """Show the node at a glance: health, Asterisk, members, counts."""
+    body = _Daemon(_settings(path)).get("/status")
+    assert isinstance(body, dict)
+    health = body["health"] if body["health"] == "ok" else "; ".join(body["health"])
+    asterisk = body["asterisk"]
+    text = [
+        f"node        {body['node']}, pbxfed {body['version']}, domain {body['domain']}",
+        f"health      {health}",
+        f"asterisk    {asterisk['state']}{' ' + str(asterisk['version']) if asterisk.get('version') else ''}",
+        *[f"warning     {warning}" for warning in asterisk.get("warnings", [])],
+        f"extensions  {body['extensions']}, {body['registered']} registered",
+        f"calls       {body['calls']}",
+        *[
+            f"contested   {number}: claimed twice, the older claim stands"
+            for number in body["contested"]
+        ],
+        "",
+        _table(body["members"], ("node", "state", "address", "site", "weight", "silent_seconds")),
+    ]
+    _print(body, as_json, "\n".join(text))
+    sys.exit(0)
+
+
+@main.command()
+@_as_json
+@click.pass_obj
+def members(path: Path | None, as_json: bool) -> None:
+    """List every node as seen from here."""
+    body = _Daemon(_settings(path)).get("/members")
+    _print(
+        body,
+        as_json,
+        _table(body, ("node", "state", "address", "site", "weight", "trunks", "silent_seconds")),
+    )
+
+
+@main.command()
+@click.argument("key", required=False)
+@_as_json
+@click.pass_obj
+def ring(path: Path | None, key: str | None, as_json: bool) -> None:
+    """Show the ring, or who owns KEY."""
+    body = _Daemon(_settings(path)).get("/ring" if key is None else f"/ring/{quote(key, safe='')}")
+    assert isinstance(body, dict)
+    if key is None:
+        text = f"fingerprint {body['fingerprint']}\n" + _table(
+            body["members"], ("node", "weight", "share")
+        )
+    else:
+        text = f"{key}: {body['owner']}, then {', '.join(body['preference'][1:]) or 'nobody'}"
+    _print(body, as_json, text)
+
+
+@main.command()
+@click.argument("ext")
+@_as_json
+@click.pass_obj
+def where(path: Path | None, ext: str, as_json: bool) -> None:
+    """Show where EXT is registered."""
+    body = _Daemon(_settings(path)).get(f"/where/{quote(ext, safe='')}")
+    assert isinstance(body, dict)
+    nowhere = f"{ext} is registered nowhere; its home by the ring is {body['home']}"
+    text = (
+        _table(body["registrations"], ("node", "uri", "since"))
+        if body["registrations"]
+        else nowhere
+    )
+    _print(body, as_json, text)
+
+
+@main.command()
+@click.argument("ext")
+@click.option("--from", "caller", default="", help="The caller's extension.")
+@_as_json
+@click.pass_obj
+def route(path: Path | None, ext: str, caller: str, as_json: bool) -> None:
+    """Show how a call to EXT would go from here, and why. No call is made."""
+    query = f"?{urlencode({'from': caller})}" if caller else ""
+    body = _Daemon(_settings(path)).get(f"/route/{quote(ext, safe='')}{query}")
+    assert isinstance(body, dict)
+    lines = [f"try {i}: {t['reason']}" for i, t in enumerate(body["tries"], 1)]
+    _print(body, as_json, "\n".join(lines) or f"no way: {body['reason']} (cause {body['cause']})")
+    sys.exit(0 if body["tries"] else REFUSED)
+
+
+@main.command()
+@_as_json
+@click.pass_obj
+def calls(path: Path | None, as_json: bool) -> None:
+    """List calls that came in here and are not over."""
+    body = _Daemon(_settings(path)).get("/calls")
+    _print(body, as_json, _table(body, ("call", "state", "from", "to", "came_by", "seconds")))
+
+
+@main.group()
+def ext() -> None:
+    """Extensions: add, set, show, list, rm. On any node, for all of them."""
+
+
+def _given_fields(name: str | None, secret: str | None, devices: int | None) -> dict[str, object]:
+    if secret == "-":
+        secret = sys.stdin.readline().rstrip("\r\n")
+    given = {"name": name, "secret": secret, "devices": devices}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+_name = click.option("--name", help="What is displayed.")
+_secret = click.option(
+    "--secret",
+    envvar="PBXFED_SECRET",
+    help="The phone's secret; - reads it from standard input.  [$PBXFED_SECRET]",
+)
+_devices = click.option("--devices", type=int, help="How many phones may be registered at once.")
+
+
+@ext.command("add")
+@click.argument("number")
+@_name
+@_secret
+@_devices
+@_as_json
+@click.pass_obj
+def ext_add(
+    path: Path | None,
+    number: str,
+    name: str | None,
+    secret: str | None,
+    devices: int | None,
+    as_json: bool,
+) -> None:
+    """Add extension NUMBER. Without --secret one is made, and printed this once."""
+    fields = _given_fields(name, secret, devices)
+    made = "secret" not in fields
+    if made:
+        fields["secret"] = secrets.token_urlsafe(SECRET_BYTES)
+    daemon = _Daemon(_settings(path))
+    body = daemon.done(
+        *daemon.ask(
+            "PUT", f"/extensions/{quote(number, safe='')}", fields, **{"If-None-Match": "*"}
+        )
+    )
+    assert isinstance(body, dict)
+    shown = {**body, "secret": fields["secret"]} if made else body
+    _print(
+        shown,
+        as_json,
+        f"{number} added" + (f", secret {fields['secret']} (not shown again)" if made else ""),
+    )
+
+
+@ext.command("set")
+@click.argument("number")
+@_name
+@_secret
+@_devices
+@_as_json
+@click.pass_obj
+def ext_set(
+    path: Path | None,
+    number: str,
+    name: str | None,
+    secret: str | None,
+    devices: int | None,
+    as_json: bool,
+) -> None:
+    """Change extension NUMBER: only what is given."""
+    fields = _given_fields(name, secret, devices)
+    if not fields:
+        raise click.UsageError("nothing to change: give --name, --secret or --devices")
+    daemon = _Daemon(_settings(path))
+    body = daemon.done(*daemon.ask("PATCH", f"/extensions/{quote(number, safe='')}", fields))
+    _print(body, as_json, f"{number} changed")
+
+
+@ext.command("show")
+@click.argument("number")
+@_as_json
+@click.pass_obj
+def ext_show(path: Path | None, number: str, as_json: bool) -> None:
+    """Show extension NUMBER."""
+    body = _Daemon(_settings(path)).get(f"/extensions/{quote(number, safe='')}")
+    _print(body, as_json, _table([body], ("extension", "name", "devices", "registered")))
+
+
+@ext.command("list")
+@_as_json
+@click.pass_obj
+def ext_list(path: Path | None, as_json: bool) -> None:
+    """List all extensions."""
+    body = _Daemon(_settings(path)).get("/extensions")
+    _print(body, as_json, _table(body, ("extension", "name", "devices", "registered")))
+
+
+@ext.command("rm")
+@click.argument("number")
+@_as_json
+@click.pass_obj
+def ext_rm(path: Path | None, number: str, as_json: bool) -> None:
+    """Remove extension NUMBER, everywhere."""
+    daemon = _Daemon(_settings(path))
+    body = daemon.done(*daemon.ask("DELETE", f"/extensions/{quote(number, safe='')}"))
+    _print(body, as_json, f"{number} removed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,330 @@
+"""The configuration: one TOML file, read into frozen settings. A refusal names file, key, value and remedy.
+
+Each key is declared once, below, with its check, its default and the reason to change it. Unknown keys are refused too, with
+the nearest known name: a misspelled key that is silently ignored is the worst kind of default.
+"""
+
+import ipaddress
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pbxfed_ari.core.messages import PORT
+from pbxfed_ari.core.names import node_name
+from pbxfed_ari.errors import ConfigError, Refused
+
+DEFAULT_PATH = Path("/etc/pbxfed/pbxfed.toml")
+KEY_HEX = 64  # digits of the federation's key
+TRUNKS = ("sip", "iax2")
+
+Check = Callable[[Any], str]  # an empty text, or what is wrong and what would be right
+
+
+def _text(value: object) -> str:
+    return "" if isinstance(value, str) and value else "must be a text, not empty"
+
+
+def _name(value: object) -> str:
+    try:
+        node_name(value if isinstance(value, str) else "")
+    except Refused:
+        return "must be 1 to 32 of a-z, 0-9 and -, as a DNS label"
+    return ""
+
+
+def _address(value: object) -> str:
+    try:
+        ip = ipaddress.IPv4Address(value if isinstance(value, str) else "")
+    except ValueError:
+        return "must be an IPv4 address of this machine, the one that peers reach"
+    return "" if not (ip.is_unspecified or ip.is_multicast) else "must be one host's address"
+
+
+def _group(value: object) -> str:
+    try:
+        ok = ipaddress.IPv4Address(value if isinstance(value, str) else "").is_multicast
+    except ValueError:
+        ok = False
+    return "" if ok else "must be an IPv4 multicast address, 239.0.0.0/8 is for private use"
+
+
+def _between(low: int, high: int) -> Check:
+    def check(value: object) -> str:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return "" if whole and low <= int(str(value)) <= high else f"must be {low} to {high}"
+
+    return check
+
+
+def _one_of(*words: str) -> Check:
+    return lambda value: "" if value in words else f"must be one of {', '.join(words)}"
+
+
+def _trunks(value: object) -> str:
+    words = value if isinstance(value, list) else []
+    good = bool(words) and set(map(str, words)) <= set(TRUNKS) and len(set(words)) == len(words)
+    return "" if good else 'must be a list of "sip" and "iax2", best first'
+
+
+def _listen(value: object) -> str:
+    host, _, port = str(value).rpartition(":")
+    ok = bool(host) and port.isdecimal() and 0 < int(port) < 65_536
+    return "" if ok else 'must be address:port, as "127.0.0.1:8780"'
+
+
+def _url(value: object) -> str:
+    ok = isinstance(value, str) and value.startswith(("http://", "https://"))
+    return "" if ok else 'must be a URL, as "http://127.0.0.1:8088"'
+
+
+def _key(check: Check, meaning: str, default: object = ...) -> Any:
+    metadata = {"check": check, "meaning": meaning}
+    if default is ...:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """This node."""
+
+    name: str = _key(_name, "unique in the federation")
+    address: str = _key(_address, "IPv4 address that peers send and dial to")
+    site: str = _key(_name, "nodes of one site share a LAN", "main")
+    weight: int = _key(_between(1, 1000), "capacity in relation to the other nodes", 100)
+    state: Path = _key(
+        _text, "folder for the store and this node's own key", Path("/var/lib/pbxfed")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationSettings:
+    """The federation."""
+
+    domain: str = _key(
+        _text, "SIP domain and digest realm; equal on all nodes, and to default_realm in pjsip.conf"
+    )
+    key_file: Path = _key(
+        _text, "file with the federation's key: 64 hexadecimal digits, equal on all nodes"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanSettings:
+    """The LAN link."""
+
+    group: str = _key(
+        _group, "multicast group; another one for another federation on this LAN", "239.255.77.80"
+    )
+    port: int = _key(_between(1, 65_535), "UDP port, for multicast and unicast", PORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsteriskSettings:
+    """The PBX beside us."""
+
+    url: str = _key(_url, "where Asterisk's HTTP server answers", "http://127.0.0.1:8088")
+    user: str = _key(_text, "section of ari.conf", "pbxfed")
+    password_file: Path = _key(
+        _text, "file with that user's password", Path("/etc/pbxfed/ari.password")
+    )
+    iax_peers: Path = _key(
+        _text,
+        "file of IAX2 peers that the daemon owns",
+        Path("/etc/asterisk/pbxfed-iax-peers.conf"),
+    )
+    sip_port: int = _key(_between(1, 65_535), "where Asterisk takes SIP from peers", 5060)
+    iax_port: int = _key(_between(1, 65_535), "where Asterisk takes IAX2 from peers", 4569)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSettings:
+    """Calls."""
+
+    control: str = _key(_one_of("handover"), "how legs are connected", "handover")
+    trunks: tuple[str, ...] = _key(_trunks, "how peers shall call this node, best first", TRUNKS)
+    ring_seconds: int = _key(_between(1, 600), "how long a phone rings", 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """The HTTP API."""
+
+    listen: str = _key(_listen, "address:port; beyond loopback a token is needed", "127.0.0.1:8780")
+    token_file: Path | None = _key(_text, "file with the bearer token that clients must send", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """The log."""
+
+    level: str = _key(
+        _one_of("debug", "info", "warning", "error"), "least severe line that is written", "info"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole file."""
+
+    path: Path
+    node: NodeSettings
+    federation: FederationSettings
+    lan: LanSettings
+    asterisk: AsteriskSettings
+    calls: CallSettings
+    http: HttpSettings
+    log: LogSettings
+
+    def federation_key(self) -> bytes:
+        """The key in federation.key_file.
+
+        Raises: ConfigError, if it cannot be read, is not 64 hex digits, or others may read it.
+        """
+        path = self.federation.key_file
+        text = _private(
+            self.path,
+            "federation.key_file",
+            path,
+            "make one with `openssl rand -hex 32`, copy it to all",
+        )
+        try:
+            key = bytes.fromhex(text)
+        except ValueError:
+            key = b""
+        if len(key) * 2 != KEY_HEX:
+            raise ConfigError(
+                f"{self.path}: federation.key_file = {path}: must hold {KEY_HEX} hexadecimal digits; "
+                "make one with `openssl rand -hex 32`, copy it to all nodes"
+            )
+        return key
+
+    def ari_password(self) -> str:
+        """The password in asterisk.password_file.
+
+        Raises: ConfigError.
+        """
+        path = self.asterisk.password_file
+        return _private(
+            self.path,
+            "asterisk.password_file",
+            path,
+            "write the password of ari.conf's user into it",
+        )
+
+    def http_token(self) -> str | None:
+        """The token in http.token_file, if one is set.
+
+        Raises: ConfigError.
+        """
+        path = self.http.token_file
+        return (
+            None
+            if path is None
+            else _private(self.path, "http.token_file", path, "write a long random word into it")
+        )
+
+
+_SECTIONS: dict[str, type] = {
+    "node": NodeSettings,
+    "federation": FederationSettings,
+    "lan": LanSettings,
+    "asterisk": AsteriskSettings,
+    "calls": CallSettings,
+    "http": HttpSettings,
+    "log": LogSettings,
+}
+_S = TypeVar("_S")
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read and check a file; without a path $PBXFED_CONFIG, or /etc/pbxfed/pbxfed.toml.
+
+    Raises: ConfigError.
+    """
+    path = path or Path(os.environ.get("PBXFED_CONFIG") or DEFAULT_PATH)
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}; name the file with --config or $PBXFED_CONFIG"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return parse(data, path)
+
+
+def parse(data: Mapping[str, object], path: Path) -> Settings:
+    """Settings from what the file says.
+
+    Raises: ConfigError.
+    """
+    for section in data:
+        if section not in _SECTIONS:
+            raise ConfigError(f"{path}: unknown section [{section}]{_nearest(section, _SECTIONS)}")
+    made: dict[str, Any] = {
+        name: _section(path, name, kind, data.get(name, {})) for name, kind in _SECTIONS.items()
+    }
+    settings = Settings(path=path, **made)
+    host = settings.http.listen.rpartition(":")[0].strip("[]")
+    if settings.http.token_file is None and not _is_loopback(host):
+        raise ConfigError(
+            f"{path}: http.listen = {settings.http.listen!r}: beyond loopback http.token_file must be set"
+        )
+    return settings
+
+
+def _section(path: Path, section: str, kind: type[_S], given: object) -> _S:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: {section} = {given!r}: must be a section, [{section}]")
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # all sections are dataclasses
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{path}: unknown key {section}.{key}{_nearest(key, known)}")
+    values: dict[str, object] = {}
+    for key, declared in known.items():
+        if key not in given:
+            if declared.default is not field().default:
+                continue
+            raise ConfigError(f"{path}: {section}.{key} is missing: {declared.metadata['meaning']}")
+        wrong = declared.metadata["check"](given[key])
+        if wrong:
+            raise ConfigError(f"{path}: {section}.{key} = {given[key]!r}: {wrong}")
+        values[key] = _convert(declared.type, given[key])
+    return kind(**values)
+
+
+def _convert(kind: object, value: object) -> object:
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(str(value)) if kind in (Path, Path | None) else value
+
+
+def _nearest(word: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(word, known, 1)
+    return f": did you mean {close[0]}?" if close else f": known are {', '.join(known)}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _private(config: Path, key: str, path: Path, remedy: str) -> str:
+    try:
+        if path.stat().st_mode & (stat.S_IRWXO):
+            raise ConfigError(f"{config}: {key} = {path}: others may read it; `chmod o-rwx {path}`")
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"{config}: {key} = {path}: {reason}; {remedy}") from None
+    if not text:
+        raise ConfigError(f"{config}: {key} = {path}: the file is empty; {remedy}")
+    return text

@@ -1,0 +1,187 @@
+"""What we ask of the world. Imperative, frozen, performed in the order in which they are returned.
+
+`loop.py` holds the table effect → room. Persist is complete before the effect after it begins.
+"""
+
+from dataclasses import dataclass, field
+
+from pbxfed_ari.core.messages import AnyMessage, Record
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
+
+# --- links
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send to every node of the site."""
+
+    message: AnyMessage
+
+
+@dataclass(frozen=True, slots=True)
+class SendTo:
+    """Send to one address."""
+
+    address: tuple[str, int]
+    message: AnyMessage
+
+
+# --- store
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Keep these records of a stream, through version `to`. `durable`: on the disk before going on."""
+
+    origin: NodeName
+    epoch: int
+    to: int
+    records: tuple[tuple[int, Record], ...]
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PersistLineage:
+    """Stream (origin, epoch) continues its earlier epochs: what was kept under them is now its."""
+
+    origin: NodeName
+    epoch: int
+    earlier: tuple[tuple[int, int], ...]
+
+
+# --- asterisk: objects
+
+
+@dataclass(frozen=True, slots=True)
+class PushExtension:
+    """This phone may register: make or change its PJSIP objects."""
+
+    extension: Extension
+    name: str
+    ha1: str  # md5(extension:realm:secret), hex
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveExtension:
+    """This phone may register no more: take its PJSIP objects away."""
+
+    extension: Extension
+
+
+@dataclass(frozen=True, slots=True)
+class PushTrunk:
+    """This peer may call us and be called: make or change its trunk objects."""
+
+    peer: NodeName
+    address: str
+    sip_port: int
+    iax_port: int
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTrunk:
+    """This peer is forgotten."""
+
+    peer: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class DropContact:
+    """The phone has registered elsewhere since: end its registration here, unless it was refreshed after `wall_ms`."""
+
+    extension: Extension
+    uri: str
+    wall_ms: int
+
+
+# --- asterisk: calls
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One thing to ring: the phones registered here (`peer` None), or a peer by a trunk of this kind."""
+
+    peer: NodeName | None = None
+    trunk: str = ""  # "sip" or "iax2"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Continue the channel into `pbxfed-dial`: ring these legs together, come back if none answers."""
+
+    channel: ChannelId
+    extension: Extension
+    legs: tuple[Leg, ...]
+    note: str  # call id / hop / try, as it travels on the trunk
+    ring_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call with this Q.850 cause."""
+
+    channel: ChannelId
+    cause: int
+
+
+# --- the operator
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to an Edited: what stands now, or why not (`status` as in HTTP)."""
+
+    ticket: int
+    status: int
+    body: dict[str, object] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A decision worth a line in the log."""
+
+    what: str
+    fields: tuple[tuple[str, object], ...] = ()
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The node cannot go on: say why and exit 1."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """One call's record: the decision, its tries, how it went."""
+
+    call: CallId
+    caller: str
+    number: str
+    tries: int
+    answered: bool
+    cause: int
+    seconds: float
+
+
+Effect = (
+    Broadcast
+    | SendTo
+    | Persist
+    | PersistLineage
+    | PushExtension
+    | RemoveExtension
+    | PushTrunk
+    | RemoveTrunk
+    | DropContact
+    | HandOver
+    | HangUp
+    | Reply
+    | Note
+    | Stop
+    | CallEnded
+)

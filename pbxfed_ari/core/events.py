@@ -1,0 +1,187 @@
+"""What the world tells us. Past tense, frozen; the loop puts them into one inbox, in the order in which they happened."""
+
+from dataclasses import dataclass
+
+from pbxfed_ari.core.messages import AnyMessage, Hello
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName
+
+Address = tuple[str, int]
+
+
+# --- from the links
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A peer's message, its seal verified; never a Hello."""
+
+    sender: NodeName
+    epoch: int
+    message: AnyMessage
+    source: Address
+    multicast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """A session has said who it is, under the federation's key."""
+
+    hello: Hello
+    source: Address
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerHeard:
+    """A frame of a session that has not been introduced came from here."""
+
+    source: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """The deadline that a machine had asked for has come; `late` is by how many seconds too late."""
+
+    late: float = 0.0
+
+
+# --- from the operator (CLI, HTTP)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """Somebody asks for an edit: object kind, key, the fields to set, or None to remove it.
+
+    `ticket` names the asker; the effect Reply carries it back. `create` refuses what exists, `update` what does not.
+    """
+
+    ticket: int
+    kind: str
+    key: str
+    fields: dict[str, object] | None
+    wall_ms: int
+    fresh_id: bytes
+    create: bool = False
+    update: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    """This node's own description (address, weight, trunks) is now this."""
+
+    info: bytes
+
+
+# --- from Asterisk: registrations
+
+
+@dataclass(frozen=True, slots=True)
+class ContactAdded:
+    """A phone has registered here, or is found registered."""
+
+    extension: Extension
+    uri: str
+    wall_ms: int  # when it registered, as far as known
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRemoved:
+    """A registration here has ended or expired."""
+
+    extension: Extension
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsListed:
+    """All registrations at this Asterisk, read anew: (extension, contact URI)."""
+
+    contacts: frozenset[tuple[Extension, str]]
+    wall_ms: int
+
+
+# --- from Asterisk: its own life
+
+
+@dataclass(frozen=True, slots=True)
+class AsteriskUp:
+    """ARI is connected and reconciled. `restarted`: Asterisk itself is new, so are its live objects."""
+
+    version: str
+    restarted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AsteriskDown:
+    """ARI is gone, for this reason."""
+
+    reason: str
+
+
+# --- from Asterisk: calls
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A call has entered Stasis. `peer` is the node whose trunk it came by, None for a phone of ours.
+
+    `note` is what the peer said of it, `call-id/hop/try`, or "".
+    """
+
+    channel: ChannelId
+    number: str
+    caller: str
+    caller_name: str
+    peer: NodeName | None = None
+    note: str = ""
+    fresh_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850."""
+
+    channel: ChannelId
+    status: str
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The dialed side has answered."""
+
+    channel: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The caller's channel is no more."""
+
+    channel: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelsListed:
+    """All channels that exist at this Asterisk, read anew."""
+
+    channels: frozenset[ChannelId]
+
+
+Event = (
+    Received
+    | Introduced
+    | StrangerHeard
+    | Ticked
+    | Edited
+    | NodeChanged
+    | ContactAdded
+    | ContactRemoved
+    | ContactsListed
+    | AsteriskUp
+    | AsteriskDown
+    | Arrived
+    | Returned
+    | Answered
+    | Ended
+    | ChannelsListed
+)
+CallEvent = Arrived | Returned | Answered | Ended | ChannelsListed

@@ -1,0 +1,554 @@
+"""The federation: members, directory and ring as one machine. Fed with events, it answers with effects; it never waits.
+
+What it does with a fact of its own: write it into the own stream, keep it, publish it once as a Delta. What it does with a
+peer's: apply it if it is the next one, else ask for what is missing (`catchup.py`). What it concludes from either: which
+phones and trunks Asterisk shall hold, and which registrations have moved away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from pbxfed_ari.core import shelf
+from pbxfed_ari.core.catchup import CatchUp
+from pbxfed_ari.core.directory import (
+    Change,
+    ContactChanged,
+    Directory,
+    InfoChanged,
+    PhoneChanged,
+    Registration,
+)
+from pbxfed_ari.core.effects import (
+    Broadcast,
+    DropContact,
+    Effect,
+    Note,
+    Persist,
+    PersistLineage,
+    PushExtension,
+    PushTrunk,
+    RemoveExtension,
+    RemoveTrunk,
+    Reply,
+    SendTo,
+    Stop,
+)
+from pbxfed_ari.core.events import (
+    ContactAdded,
+    ContactRemoved,
+    ContactsListed,
+    Edited,
+    Event,
+    Introduced,
+    NodeChanged,
+    Received,
+    StrangerHeard,
+    Ticked,
+)
+from pbxfed_ari.core.members import LAN, Member, Members, Timing
+from pbxfed_ari.core.messages import (
+    PORT,
+    BookSet,
+    Delta,
+    Heartbeat,
+    Hello,
+    Leave,
+    NameTaken,
+    Piece,
+    Record,
+    ShelfDrop,
+    ShelfPut,
+)
+from pbxfed_ari.core.names import Extension, NodeName, ObjectId
+from pbxfed_ari.core.objects import extension as extensions
+from pbxfed_ari.core.ring import Ring
+from pbxfed_ari.core.shelf import Contact, NodeInfo
+from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
+from pbxfed_ari.core.streams import Ancestry, StreamId
+from pbxfed_ari.errors import Refused
+
+JOIN_CALLS = 3  # times that a starting node asks whether its name is free
+JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
+WELCOMES = 20.0  # strangers answered a second, at most: garbage must not make us talk
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this node is, for this boot."""
+
+    name: NodeName
+    epoch: int
+    address: str
+    port: int = PORT
+    site: str = "main"
+    release: str = ""
+    realm: str = "pbxfed"
+    lineage: Ancestry = ()
+
+
+class Federation:
+    """One node's part of the federation. Satisfies `route.View`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        rng: Random,
+        directory: Directory | None = None,
+        timing: Timing = LAN,
+    ) -> None:
+        """`directory` is what the store kept; its streams know nothing of this epoch yet."""
+        self.me = identity.name
+        self.identity = identity
+        self.directory = directory or Directory()
+        self.members = Members(identity.name, identity.epoch, rng=rng, timing=timing)
+        self.ring = Ring({identity.name: 100})
+        self.joined = False
+        self._rng = rng
+        self._clock = HybridClock()
+        self._own: StreamId = (identity.name, identity.epoch)
+        self._catchup = CatchUp(self.directory, self.members, rng=rng)
+        self._next_beat = float("inf")
+        self._join_calls = 0
+        self._welcome_from = 0.0  # strangers are answered from this time on
+        self._replied: set[NodeName] = set()
+
+    def __repr__(self) -> str:
+        return f"Federation({self.me}, {self.members}, {self.directory})"
+
+    # --- asking
+
+    def phone(self, number: Extension) -> extensions.Phone | None:
+        """The extension that holds a number."""
+        return self.directory.phone(number)
+
+    def where(self, number: Extension) -> list[Registration]:
+        """Where a number stands registered, on nodes that live, newest first."""
+        return self.directory.registrations(number, self.members.up)
+
+    def reachable(self, node: NodeName) -> bool:
+        """Whether calls may be sent to a node from here."""
+        return self.members.reachable(node)
+
+    def trunks(self, node: NodeName) -> Sequence[str]:
+        """How a node wants to be called, best first."""
+        info = self.directory.info(node)
+        return info.trunks if info else ()
+
+    def home(self, number: Extension) -> NodeName:
+        """The ring's owner of a number; this node, if the ring is empty."""
+        return NodeName(self.ring.get_node(number) or self.me)
+
+    def next_deadline(self) -> float:
+        """When a Ticked is due."""
+        return min(self._next_beat, self.members.next_deadline(), self._catchup.next_deadline())
+
+    # --- living
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin this boot: take over the kept stream under the new epoch, then ask whether the name is free."""
+        self.directory.adopt(self.me, self.identity.epoch, self.identity.lineage)
+        self.directory.streams.open(self._own)
+        self._clock.last = max([self._clock.last, *self.directory.stamps()])
+        self._next_beat = now
+        lineage = PersistLineage(self.me, self.identity.epoch, self.identity.lineage)
+        return [lineage, *self._asterisk_state()]
+
+    def leave(self) -> list[Effect]:
+        """Stop on purpose."""
+        return [Broadcast(Leave())] if self.joined else []
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """What an event means to what we know."""
+        effects = self._dispatch(event, now)
+        if self.members.changed:
+            self.members.changed = False
+            self._remake_ring()
+            effects += self._settle()
+        return effects
+
+    def _dispatch(self, event: Event, now: float) -> list[Effect]:
+        match event:
+            case Received():
+                return self._received(event, now)
+            case Introduced():
+                return self._introduced(event.hello, event.source, now)
+            case StrangerHeard():
+                return self._stranger(event, now)
+            case Ticked(late):
+                return self._tick(now, late)
+            case Edited():
+                return self._edited(event)
+            case NodeChanged(info):
+                return self._publish_new([ShelfPut(shelf.INFO_KEY, info)])
+            case ContactAdded():
+                return self._contact_added(event)
+            case ContactRemoved(number, uri):
+                return self._publish_new([ShelfDrop(shelf.contact_key(number, uri))])
+            case ContactsListed():
+                return self._contacts_listed(event)
+            case _:
+                return []
+
+    # --- time
+
+    def _tick(self, now: float, late: float) -> list[Effect]:
+        effects = self.members.tick(now, late) if self.joined else []
+        if now >= self._next_beat:
+            effects += self._beat(now) if self.joined else self._call_name(now)
+        return effects + self._catchup.tick(now)
+
+    def _beat(self, now: float) -> list[Effect]:
+        period = self.members.period()
+        self._next_beat = max(self._next_beat + period, now + period / 2)
+        return [Broadcast(self._heartbeat())]
+
+    def _heartbeat(self) -> Heartbeat:
+        streams = self.directory.streams
+        return Heartbeat(streams.held(self._own), streams.vector_hash(), self.members.incarnation)
+
+    def _call_name(self, now: float) -> list[Effect]:
+        """Ask three times whether our name is free, then take it."""
+        self._next_beat = now + JOIN_PAUSE
+        if self._join_calls < JOIN_CALLS:
+            self._join_calls += 1
+            return [Broadcast(self._hello(joining=True))]
+        self.joined = True
+        self._next_beat = now + self._rng.random() * self.members.timing.period
+        return [
+            Broadcast(self._hello(ask=True)),
+            Note("joined", (("node", self.me), ("epoch", self.identity.epoch))),
+        ]
+
+    def _hello(self, *, joining: bool = False, ask: bool = False) -> Hello:
+        i = self.identity
+        return Hello(i.name, i.epoch, i.address, i.port, i.lineage, joining, ask, i.site, i.release)
+
+    # --- what peers say
+
+    def _received(self, event: Received, now: float) -> list[Effect]:
+        sender, message = event.sender, event.message
+        if not self.joined:
+            return (
+                [Stop(_taken(self.me, message.address))] if isinstance(message, NameTaken) else []
+            )
+        known = self.members.get(sender)
+        if known is None or known.epoch < event.epoch:
+            return self._stranger(
+                StrangerHeard(event.source), now
+            )  # its introduction was not taken
+        incarnation = self.members.incarnation
+        effects = self.members.heard(sender, event.epoch, now)
+        effects += self.members.handle(sender, message, event.source, now)
+        if self.members.incarnation > incarnation:
+            effects.append(Broadcast(self._heartbeat()))
+        return effects + self._learn(event, now)
+
+    def _learn(self, event: Received, now: float) -> list[Effect]:
+        message, stream = event.message, (event.sender, event.epoch)
+        match message:
+            case Delta(first, records):
+                numbered = tuple(enumerate(records, first))
+                return self._take(
+                    Piece(*stream, first - 1, first + len(records) - 1, numbered), now
+                )
+            case Piece():
+                effects = self._take(message, now)
+                return effects + self._catchup.progress(event.sender, message, now)
+            case _:
+                effects, lineages = self._catchup.handle(
+                    event.sender, event.epoch, message, event.source, now
+                )
+                for lineage in lineages:
+                    effects += self._adopt(NodeName(lineage.origin), lineage.epoch, lineage.earlier)
+                return effects
+
+    def _introduced(self, hello: Hello, source: tuple[str, int], now: float) -> list[Effect]:
+        if hello.name == self.me:
+            return self._namesake(hello, source)
+        if hello.joining:
+            return []
+        if not self.joined:
+            return []
+        effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
+        effects += self.members.meet(hello, now)
+        if hello.epoch >= self.directory.streams.current_epoch(NodeName(hello.name)):
+            effects += self._adopt(NodeName(hello.name), hello.epoch, hello.lineage)
+        return effects
+
+    def _namesake(self, hello: Hello, source: tuple[str, int]) -> list[Effect]:
+        """Another node with our name: who came later stops."""
+        ours, theirs = (self.identity.epoch, self.identity.address), (hello.epoch, hello.address)
+        if ours == theirs:
+            return []
+        if self.joined and (hello.joining or ours < theirs):
+            taken = NameTaken(self.me, self.identity.address)
+            return [SendTo(source, taken), Note("name taken", (("by", hello.address),), "warning")]
+        if ours > theirs:
+            return [Stop(_taken(self.me, hello.address))]
+        return []
+
+    def _stranger(self, event: StrangerHeard, now: float) -> list[Effect]:
+        """A session that has not been introduced: tell it who we are and ask who it is."""
+        if not self.joined or now < self._welcome_from:
+            return []
+        self._welcome_from = max(self._welcome_from, now - 1.0) + 1.0 / WELCOMES
+        return [SendTo(event.source, self._hello(ask=True))]
+
+    # --- facts of others
+
+    def _take(self, piece: Piece, now: float) -> list[Effect]:
+        """Apply a stretch if it is the next one, and what was waiting for it; what is too new waits."""
+        stream: StreamId = (NodeName(piece.origin), piece.epoch)
+        if piece.base > self.directory.streams.held(stream):
+            effects = self._catchup.missing(stream, piece.to, now)
+            self._catchup.keep(piece)
+            return effects
+        effects = []
+        following: Piece | None = piece
+        while following is not None:
+            effects += self._apply(stream, following)
+            following = self._catchup.fitting(stream)
+        return effects
+
+    def _apply(self, stream: StreamId, piece: Piece) -> list[Effect]:
+        held = self.directory.streams.held(stream)
+        if piece.to <= held:
+            return []
+        fresh = tuple((version, record) for version, record in piece.records if version > held)
+        changes = self.directory.apply(stream, fresh, piece.to)
+        effects: list[Effect] = [Persist(*stream, piece.to, fresh)]
+        if stream[0] == self.me:
+            effects += self._reassert(fresh)
+        return effects + self._conclude(changes)
+
+    def _adopt(self, origin: NodeName, epoch: int, lineage: Ancestry) -> list[Effect]:
+        known = self.directory.streams.lineage((origin, epoch))
+        if (
+            origin == self.me
+            or known is not None
+            or epoch < self.directory.streams.current_epoch(origin)
+        ):
+            return []
+        changes = self.directory.adopt(origin, epoch, lineage)
+        return [PersistLineage(origin, epoch, lineage), *self._conclude(changes)]
+
+    def _reassert(self, records: Sequence[tuple[int, Record]]) -> list[Effect]:
+        """Peers knew more of our past than we did (a restored disk): say again what holds now for those keys."""
+        again: list[Record] = []
+        for _, record in records:
+            if isinstance(record, BookSet):
+                continue
+            value = self.directory.shelf_value(self.me, record.key)
+            again.append(ShelfDrop(record.key) if value is None else ShelfPut(record.key, value))
+        return self._publish(again)
+
+    # --- facts of our own
+
+    def _publish_new(self, records: Sequence[Record]) -> list[Effect]:
+        """Publish what is news on our shelf."""
+        news: list[Record] = []
+        for record in records:
+            held = (
+                self.directory.shelf_value(self.me, record.key)
+                if not isinstance(record, BookSet)
+                else None
+            )
+            if isinstance(record, ShelfDrop) and held is None:
+                continue
+            if isinstance(record, ShelfPut) and held == record.value:
+                continue
+            news.append(record)
+        return self._publish(news)
+
+    def _publish(self, records: Sequence[Record], *, durable: bool = False) -> list[Effect]:
+        if not records:
+            return []
+        first, changes = self.directory.write(self._own, records)
+        numbered = tuple(enumerate(records, first))
+        to = first + len(records) - 1
+        effects: list[Effect] = [Persist(*self._own, to, numbered, durable)]
+        if self.joined:
+            effects += [
+                Broadcast(Delta(piece.base + 1, tuple(record for _, record in piece.records)))
+                for piece in self.directory.pieces(self._own, first - 1, len(records))
+                if _gapless(piece)
+            ]
+        return effects + self._conclude(changes)
+
+    def _contact_added(self, event: ContactAdded) -> list[Effect]:
+        """A phone has registered here: newer than wherever it stood before, whatever the clocks say."""
+        held = self.directory.shelf_value(self.me, shelf.contact_key(event.extension, event.uri))
+        newest = self.directory.newest_stamp(event.extension)
+        contact = shelf.decode_contact(held) if held is not None else None
+        if contact is not None and contact.stamp >= newest:
+            return []  # it stands here already, and nowhere newer
+        stamp = self._clock.next(event.wall_ms, over=newest)
+        return self._publish([_contact(event.extension, event.uri, stamp)])
+
+    def _contacts_listed(self, event: ContactsListed) -> list[Effect]:
+        """All that Asterisk holds: what we missed is added, what it no longer has goes."""
+        held = self.directory.contacts_of(self.me)
+        gone: list[Record] = [
+            ShelfDrop(shelf.contact_key(*c)) for c in sorted(held - event.contacts)
+        ]
+        new = sorted(event.contacts - held)
+        found: list[Record] = [_contact(*c, self._clock.next(event.wall_ms)) for c in new]
+        return self._publish([*gone, *found])
+
+    # --- edits
+
+    def _edited(self, event: Edited) -> list[Effect]:
+        try:
+            if event.kind != extensions.KIND:
+                raise Refused(f"no such kind of object: {event.kind!r}", status=404)
+            return self._edit_extension(event)
+        except Refused as refused:
+            return [Reply(event.ticket, refused.status, error=str(refused))]
+
+    def _edit_extension(self, event: Edited) -> list[Effect]:
+        number = Extension(event.key)
+        phone = self.directory.phone(number)
+        if phone is None and (event.update or event.fields is None):
+            raise Refused(f"extension {event.key}: not known in the federation", status=404)
+        if phone is not None and event.create:
+            raise Refused(f"extension {number}: known here already, as {phone.name!r}", status=409)
+        object_id = phone.id if phone else ObjectId(extensions.KIND_BYTE + event.fresh_id)
+        groups: dict[int, bytes | None] = {}
+        if event.fields is None:
+            groups.update(dict.fromkeys(self.directory.book.groups(object_id)))
+        else:
+            new = phone is None
+            groups.update(
+                extensions.groups_of(event.key, event.fields, realm=self.identity.realm, new=new)
+            )
+        effects = self._publish(self._records(object_id, groups, event.wall_ms), durable=True)
+        after = self.directory.phone(number)
+        status = 201 if phone is None else 200
+        body = (
+            after.shown()
+            if after and event.fields is not None
+            else {"extension": number, "removed": True}
+        )
+        what = "removed" if event.fields is None else "added" if phone is None else "changed"
+        reported: list[Effect] = []
+        if effects:
+            reported = [Note(f"extension {what}", (("extension", number),))]
+        persist = [e for e in effects if isinstance(e, Persist)]
+        return [
+            *persist,
+            *[e for e in effects if e not in persist],
+            *reported,
+            Reply(event.ticket, status, body),
+        ]
+
+    def _records(
+        self, object_id: bytes, groups: dict[int, bytes | None], wall_ms: int
+    ) -> list[Record]:
+        """The edits that change something; one stamp for all that were made together."""
+        changed = {
+            group: value
+            for group, value in sorted(groups.items())
+            if self.directory.book.groups(object_id).get(group) != value
+        }
+        over = max((self.directory.book.stamp(object_id, group)[0] for group in changed), default=0)
+        stamp = self._clock.next(wall_ms, over=over) if changed else 0
+        return [BookSet(object_id, group, stamp, "", value) for group, value in changed.items()]
+
+    # --- conclusions
+
+    def _conclude(self, changes: Sequence[Change]) -> list[Effect]:
+        """What Asterisk must hear of, after something has changed."""
+        effects: list[Effect] = []
+        for change in changes:
+            match change:
+                case ContactChanged():
+                    effects += self._moved(change)
+                case InfoChanged(node):
+                    effects += self._trunk(node)
+                    self._remake_ring()
+                case PhoneChanged(number):
+                    effects += self._phone(number)
+        return list(dict.fromkeys(effects))
+
+    def _moved(self, change: ContactChanged) -> list[Effect]:
+        """A registration of ours that no longer stands, because a newer one does elsewhere, is ended here."""
+        if change.stamp is None or not self.members.up(change.node):
+            return []
+        standing = {
+            (r.node, r.uri) for r in self.directory.registrations(change.extension, self.members.up)
+        }
+        wall_ms = wall_ms_of(change.stamp)
+        effects: list[Effect] = []
+        for number, uri in sorted(self.directory.own(self.me, change.extension)):
+            if (self.me, uri) in standing:
+                continue
+            effects += self._publish([ShelfDrop(shelf.contact_key(number, uri))])
+            effects.append(DropContact(number, uri, wall_ms))
+            moved = (("extension", number), ("uri", uri), ("to", change.node))
+            effects.append(Note("registration moved away", moved))
+        return effects
+
+    def _settle(self) -> list[Effect]:
+        """Others have come or gone: which of our registrations still stand?"""
+        effects: list[Effect] = []
+        for number in sorted({number for number, _ in self.directory.contacts_of(self.me)}):
+            for place in self.where(number)[:1]:
+                if place.node != self.me:
+                    effects += self._moved(
+                        ContactChanged(place.node, number, place.uri, place.stamp)
+                    )
+        return effects
+
+    def _trunk(self, node: NodeName) -> list[Effect]:
+        info = self.directory.info(node)
+        if node == self.me:
+            return []
+        if info is None:
+            return [RemoveTrunk(node)]
+        return [PushTrunk(node, info.address, info.sip_port, info.iax_port, info.public_key)]
+
+    def _phone(self, number: Extension) -> list[Effect]:
+        phone = self.directory.phone(number)
+        if phone is None or not phone.ha1:
+            return [RemoveExtension(number)]
+        return [PushExtension(number, phone.name, phone.ha1, phone.devices)]
+
+    def _asterisk_state(self) -> list[Effect]:
+        """All that Asterisk shall hold, as known at this moment."""
+        effects: list[Effect] = []
+        for node in sorted(self.directory.infos()):
+            effects += self._trunk(node)
+        for phone in self.directory.phones():
+            effects += self._phone(phone.number)
+        return effects
+
+    def _remake_ring(self) -> None:
+        weights: dict[str, int] = {}
+        for name in [self.me, *(member.name for member in self.members.alive())]:
+            info = self.directory.info(name)
+            weights[name] = info.weight if info else 100
+        if weights != self.ring.weights:
+            self.ring = Ring(weights)
+
+    def living(self) -> list[Member]:
+        """The peers that count as living."""
+        return self.members.alive()
+
+
+def describe(info: NodeInfo) -> NodeChanged:
+    """The event that puts a node's own description on its shelf."""
+    return NodeChanged(shelf.encode(info))
+
+
+def _contact(number: Extension, uri: str, stamp: int) -> ShelfPut:
+    return ShelfPut(shelf.contact_key(number, uri), shelf.encode(Contact(stamp)))
+
+
+def _gapless(piece: Piece) -> bool:
+    return [version for version, _ in piece.records] == list(range(piece.base + 1, piece.to + 1))
+
+
+def _taken(name: NodeName, address: str) -> str:
+    return f"the node name {name!r} is held by {address}: choose another for this node (node.name)"

@@ -1,0 +1,332 @@
+"""Members: who lives. Heartbeats by multicast, direct and indirect probes, suspicion that its subject can refute.
+
+One heartbeat a period from everyone to everyone makes silence visible at once; the questions that follow make sure that the
+silence is not ours (SWIM, Das et al. 2002; local doubt as in Lifeguard, arXiv 1707.00788). Two verdicts come of it:
+
+    unreachable   from here: this node does not route there; told to nobody
+    down          shared: out of the ring everywhere
+
+    heard ──miss──▶ ASKING ──no ack──▶ ASKING OTHERS ──no ack──▶ SUSPECT ──not refuted──▶ DOWN ──heard, and answers──▶ ALIVE
+
+A node whose own loop lags was deaf meanwhile: it forgives everyone the time that it missed, and accuses nobody for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from random import Random
+
+from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
+from pbxfed_ari.core.messages import (
+    Ack,
+    AckFor,
+    AnyMessage,
+    Down,
+    Heartbeat,
+    Hello,
+    Leave,
+    Probe,
+    ProbeFor,
+    Suspect,
+)
+from pbxfed_ari.core.names import NodeName
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The durations of failure detection, in seconds."""
+
+    period: float = 0.5  # between two heartbeats
+    missed: float = 2.2  # periods of silence before a node is asked
+    ask: float = 0.15  # for a direct probe's answer
+    ask_others: float = 0.3  # for an indirect one's
+    suspicion: float = 0.55  # for a refutation
+    introduction: float = 1.0  # in which a new session must answer a probe
+    lag: float = 0.2  # a loop later than this was deaf
+    per_second: float = 250.0  # heartbeats that a node receives at most
+
+    def stretched(self, nodes: int) -> float:
+        """The period in a federation of so many nodes: nobody receives more than `per_second` heartbeats a second."""
+        return max(self.period, nodes / self.per_second)
+
+
+LAN = Timing()
+INDIRECT = 3  # nodes asked to ask
+
+
+class State(Enum):
+    """What we hold of a node."""
+
+    NEW = "new"  # introduced, has not yet answered
+    ALIVE = "alive"
+    ASKING = "asking"  # silent; probed directly
+    ASKING_OTHERS = "asking others"
+    SUSPECT = "suspect"
+    DOWN = "down"
+    LEFT = "left"
+
+
+UP = frozenset({State.ALIVE, State.ASKING, State.ASKING_OTHERS, State.SUSPECT})
+REACHABLE = frozenset({State.ALIVE, State.ASKING})
+
+
+@dataclass(slots=True)
+class Member:
+    """A peer, as seen from here."""
+
+    name: NodeName
+    epoch: int
+    address: Address
+    site: str
+    release: str
+    state: State = State.NEW
+    incarnation: int = 0
+    heard: float = 0.0  # when its last frame came
+    since: float = 0.0  # when it entered this state
+    version: int = 0  # of its own stream, by its last heartbeat
+    vector: int = 0  # its version vector's hash
+    load: int = 0
+    nonce: int = 0  # of the question it was last asked
+    deadline: float = field(default=float("inf"))  # when the present state ends by itself
+
+    @property
+    def up(self) -> bool:
+        """It counts for the ring."""
+        return self.state in UP
+
+    @property
+    def reachable(self) -> bool:
+        """Calls may be sent there from here."""
+        return self.state in REACHABLE
+
+
+class Members:
+    """All peers of this node, and what is asked of them."""
+
+    def __init__(self, me: NodeName, epoch: int, *, rng: Random, timing: Timing = LAN) -> None:
+        self.me = me
+        self.epoch = epoch
+        self.incarnation = 0
+        self.timing = timing
+        self._rng = rng
+        self._peers: dict[NodeName, Member] = {}
+        self._asked_for: dict[
+            int, tuple[Address, str, float]
+        ] = {}  # nonce → who wants to know, of whom, until
+        self.changed = (
+            True  # the set of living members is not what it was when this was last cleared
+        )
+
+    def __repr__(self) -> str:
+        return f"Members({', '.join(f'{p.name} {p.state.value}' for p in self)})"
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter([self._peers[name] for name in sorted(self._peers)])
+
+    def get(self, name: NodeName) -> Member | None:
+        """A peer by name; None for this node itself."""
+        return self._peers.get(name)
+
+    def alive(self) -> list[Member]:
+        """The peers that count as living, by name."""
+        return [peer for peer in self if peer.up]
+
+    def up(self, name: NodeName) -> bool:
+        """Does a node count for the ring? This node always does."""
+        return name == self.me or (name in self._peers and self._peers[name].up)
+
+    def reachable(self, name: NodeName) -> bool:
+        """May calls be sent there from here? This node is always within reach of itself."""
+        return name == self.me or (name in self._peers and self._peers[name].reachable)
+
+    def period(self) -> float:
+        """Seconds between two heartbeats at the present size."""
+        return self.timing.stretched(len(self.alive()) + 1)
+
+    def next_deadline(self) -> float:
+        """When `tick` wants to be called."""
+        return min((peer.deadline for peer in self._peers.values()), default=float("inf"))
+
+    # --- what peers say
+
+    def meet(self, hello: Hello, now: float) -> list[Effect]:
+        """A session has introduced itself. It counts once it has answered a probe: a recording cannot."""
+        name = NodeName(hello.name)
+        known = self._peers.get(name)
+        if known is not None and hello.epoch < known.epoch:
+            return []  # a session of the past
+        address = (hello.address, hello.port)
+        if (
+            known is not None
+            and hello.epoch == known.epoch
+            and known.state not in (State.NEW, State.DOWN, State.LEFT)
+        ):
+            known.address = address
+            return []
+        peer = Member(name, hello.epoch, address, hello.site, hello.release, heard=now, since=now)
+        self._peers[name] = peer
+        self.changed = True
+        return [self._question(peer, State.NEW, now, now + self.timing.ask)]
+
+    def heard(self, name: NodeName, epoch: int, now: float) -> list[Effect]:
+        """Any frame of a peer's present session: it lives; if it was thought dead it is asked first."""
+        peer = self._peers.get(name)
+        if peer is None or peer.epoch != epoch:
+            return []
+        peer.heard = now
+        if peer.state in (State.DOWN, State.LEFT):
+            return [self._question(peer, State.NEW, now, now + self.timing.ask)]
+        if peer.state in (State.ASKING, State.ASKING_OTHERS, State.SUSPECT):
+            return self._enter(peer, State.ALIVE, now)
+        if peer.state is State.ALIVE:
+            peer.deadline = now + self._patience()
+        return []
+
+    def handle(
+        self, name: NodeName, message: AnyMessage, source: Address, now: float
+    ) -> list[Effect]:
+        """A message about living, from a peer that `heard` has just been told of."""
+        match message:
+            case Heartbeat():
+                self._beat(name, message)
+                return []
+            case Probe(nonce):
+                return [SendTo(source, Ack(nonce))]
+            case Ack(nonce):
+                return self._answered(name, nonce, now)
+            case ProbeFor(target, nonce):
+                return self._ask_for(target, nonce, source, now)
+            case AckFor(target, nonce):
+                return self._answered(NodeName(target), nonce, now)
+            case Suspect(target, epoch, incarnation) | Down(target, epoch, incarnation):
+                return self._accused(name, message, NodeName(target), epoch, incarnation, now)
+            case Leave():
+                peer = self._peers.get(name)
+                return self._enter(peer, State.LEFT, now, by="itself") if peer else []
+            case _:
+                return []
+
+    def tick(self, now: float, late: float) -> list[Effect]:
+        """A deadline has come. `late`: how long this node was deaf; nobody is blamed for that."""
+        if late > self.timing.lag:
+            for peer in self._peers.values():
+                if peer.state is not State.DOWN:
+                    peer.deadline = max(peer.deadline, now + self.timing.period)
+        effects: list[Effect] = []
+        for peer in self:
+            if peer.deadline <= now:
+                effects += self._expired(peer, now)
+        self._asked_for = {n: asked for n, asked in self._asked_for.items() if asked[2] > now}
+        return effects
+
+    # --- helpers
+
+    def _patience(self) -> float:
+        return self.timing.missed * self.period()
+
+    def _beat(self, name: NodeName, beat: Heartbeat) -> None:
+        peer = self._peers.get(name)
+        if peer is None:
+            return
+        peer.version, peer.vector, peer.load = beat.version, beat.vector, beat.load
+        peer.incarnation = max(peer.incarnation, beat.incarnation)
+
+    def _question(self, peer: Member, state: State, now: float, until: float) -> Effect:
+        if peer.state is not state:
+            peer.since = now
+        peer.state, peer.deadline = state, until
+        peer.nonce = self._rng.getrandbits(32)
+        return SendTo(peer.address, Probe(peer.nonce))
+
+    def _expired(self, peer: Member, now: float) -> list[Effect]:
+        match peer.state:
+            case State.NEW if now - peer.since < self.timing.introduction:
+                return [self._question(peer, State.NEW, now, now + self.timing.ask)]
+            case State.NEW:
+                return self._enter(peer, State.DOWN, now, by="no answer")
+            case State.ALIVE:
+                return [self._question(peer, State.ASKING, now, now + self.timing.ask)]
+            case State.ASKING:
+                return self._ask_others(peer, now)
+            case State.ASKING_OTHERS:
+                return self._suspect(peer, now)
+            case State.SUSPECT:
+                accusation = Down(peer.name, peer.epoch, peer.incarnation)
+                return [Broadcast(accusation), *self._enter(peer, State.DOWN, now, by="us")]
+            case State.DOWN | State.LEFT:
+                return []
+
+    def _ask_others(self, peer: Member, now: float) -> list[Effect]:
+        others = [other for other in self.alive() if other.state is State.ALIVE]
+        chosen = sorted(self._rng.sample(others, min(INDIRECT, len(others))), key=lambda m: m.name)
+        peer.state, peer.since = State.ASKING_OTHERS, now
+        peer.deadline = now + self.timing.ask_others
+        again: list[Effect] = [SendTo(peer.address, Probe(peer.nonce))]
+        return again + [SendTo(o.address, ProbeFor(peer.name, peer.nonce)) for o in chosen]
+
+    def _suspect(self, peer: Member, now: float) -> list[Effect]:
+        accusation = Suspect(peer.name, peer.epoch, peer.incarnation)
+        return [Broadcast(accusation), *self._enter(peer, State.SUSPECT, now, by="us")]
+
+    def _answered(self, name: NodeName, nonce: int, now: float) -> list[Effect]:
+        asked = self._asked_for.pop(nonce, None)
+        if asked is not None and asked[1] == name:
+            return [SendTo(asked[0], AckFor(name, nonce))]
+        peer = self._peers.get(name)
+        if peer is None or peer.nonce != nonce or peer.state is State.LEFT:
+            return []
+        peer.heard = now
+        return self._enter(peer, State.ALIVE, now)
+
+    def _ask_for(self, target: str, nonce: int, source: Address, now: float) -> list[Effect]:
+        peer = self._peers.get(NodeName(target))
+        if peer is None or len(self._asked_for) > 1_000:
+            return []
+        self._asked_for[nonce] = (source, target, now + 1.0)
+        return [SendTo(peer.address, Probe(nonce))]
+
+    def _accused(
+        self,
+        accuser: NodeName,
+        message: Suspect | Down,
+        target: NodeName,
+        epoch: int,
+        incarnation: int,
+        now: float,
+    ) -> list[Effect]:
+        if target == self.me:
+            if epoch != self.epoch or incarnation < self.incarnation:
+                return []
+            self.incarnation = (
+                incarnation + 1
+            )  # the next heartbeat carries it, and it goes out at once
+            return [Note("refuted", (("accuser", accuser),), "warning")]
+        peer = self._peers.get(target)
+        if peer is None or peer.epoch != epoch or incarnation < peer.incarnation:
+            return []
+        if now - peer.heard < self.timing.period:
+            return []  # heard a moment ago, from here: the accuser's trouble is its own
+        if isinstance(message, Suspect):
+            return self._enter(peer, State.SUSPECT, now, by=accuser) if peer.reachable else []
+        return self._enter(peer, State.DOWN, now, by=accuser) if peer.up else []
+
+    def _enter(self, peer: Member, state: State, now: float, *, by: str = "") -> list[Effect]:
+        before, peer.state = peer.state, state
+        if state is State.ALIVE:
+            peer.deadline = now + self._patience()
+        elif state is State.SUSPECT:
+            peer.deadline = now + self.timing.suspicion
+        else:
+            peer.deadline = float("inf")
+        if before is state:
+            return []
+        silent = round(now - peer.heard, 3)
+        peer.since = now
+        self.changed = True
+        if state is State.ALIVE and before in (State.ASKING, State.ASKING_OTHERS):
+            return []  # a moment's silence is not news
+        level = "warning" if state in (State.SUSPECT, State.DOWN) else "info"
+        fields = (("node", peer.name), ("was", before.value), ("by", by), ("silent", silent))
+        return [Note(f"member {state.value}", tuple(f for f in fields if f[1] != ""), level)]

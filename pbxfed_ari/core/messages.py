@@ -1,0 +1,208 @@
+"""The protocol between nodes. This text is its specification; `wire/codec.py` writes it as MessagePack arrays.
+
+Every frame is sealed by the sender's session, so a message never says who sent it. What travels:
+
+*Meeting.*   A node that starts multicasts Hello(joining) three times. The holder of the same name answers NameTaken and the
+             newcomer stops. Otherwise it multicasts Hello. A node that hears an unknown session sends its own Hello with
+             `ask`, and gets the other's in return. A new session is alive only once it has answered a Probe.
+
+*Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, load. It is discovery,
+             failure detection and anti-entropy in one frame.
+                 A ──Probe(n)──▶ B ──Ack(n)──▶ A                       the direct question, after missed heartbeats
+                 A ──ProbeFor(B,n)──▶ C ──Probe──▶ B ──Ack──▶ C ──AckFor(B,n)──▶ A      the indirect one
+             Nothing came back: Suspect, multicast, so that B can refute with a higher incarnation; then Down. A node that
+             stops says Leave.
+
+*Knowing.*   A change is a Delta: consecutive records of the sender's stream, multicast once. Streams are named by origin and
+             epoch (one epoch a boot) and numbered from 1; who misses something asks with Want and gets Pieces, in order,
+             from anyone who has it. Two nodes whose vector hashes differ for two heartbeats compare Vectors. A Lineage says
+             which earlier epochs a stream continues, so that a restart sends nothing twice.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+WIRE_VERSION = 1
+PORT = 8781  # UDP, multicast and unicast alike
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A noun on the wire. New fields are appended with a default; old releases ignore them."""
+
+    urgent: ClassVar[bool] = False
+
+
+# --- meeting
+
+
+class Hello(Message, frozen=True, tag=1):
+    """Who a session is. The only message that can travel in an introducing frame."""
+
+    name: str
+    epoch: int  # one number a boot, growing: seconds since 1970 or one above the last
+    address: str
+    port: int
+    lineage: tuple[
+        tuple[int, int], ...
+    ] = ()  # earlier epochs, newest first: (epoch, last version of it that was kept)
+    joining: bool = False  # asks whether the name is free; says nothing else yet
+    ask: bool = False  # the receiver shall introduce itself too
+    site: str = "main"
+    release: str = ""
+
+
+class NameTaken(Message, frozen=True, tag=2):
+    """To a joining node: its name is in use at this address."""
+
+    name: str
+    address: str
+
+
+# --- living
+
+
+class Heartbeat(Message, frozen=True, tag=3):
+    """The one frame a period."""
+
+    version: int  # the sender's newest version in its own stream
+    vector: int  # 64-bit hash of the sender's version vector
+    incarnation: int = 0  # raised to refute a suspicion
+    load: int = 0  # 0 to 255: share of the capacity in use
+
+
+class Probe(Message, frozen=True, tag=4):
+    """Are you there? The nonce is answered by Ack, so an old recording cannot."""
+
+    nonce: int
+
+
+class Ack(Message, frozen=True, tag=5):
+    """I am."""
+
+    nonce: int
+
+
+class ProbeFor(Message, frozen=True, tag=6):
+    """Please ask `target` for me."""
+
+    target: str
+    nonce: int
+
+
+class AckFor(Message, frozen=True, tag=7):
+    """`target` answered me."""
+
+    target: str
+    nonce: int
+
+
+class Suspect(Message, frozen=True, tag=8):
+    """I cannot reach `target`, directly or through others."""
+
+    target: str
+    epoch: int
+    incarnation: int
+
+
+class Down(Message, frozen=True, tag=9):
+    """The suspicion of `target` was not refuted in time."""
+
+    target: str
+    epoch: int
+    incarnation: int
+
+
+class Leave(Message, frozen=True, tag=10):
+    """I stop, on purpose."""
+
+
+# --- knowing
+
+
+class ShelfPut(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
+    """The origin's own fact `key` is now `value` (the bytes of a shelf value, core/shelf.py)."""
+
+    key: str
+    value: bytes
+
+
+class ShelfDrop(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """The origin's own fact `key` holds no more."""
+
+    key: str
+
+
+class BookSet(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """Somebody's edit: one field group of one object, with the stamp that decides between concurrent ones."""
+
+    object: bytes
+    group: int
+    stamp: int
+    writer: str  # breaks the tie of two equal stamps; "" is the origin of the stream
+    value: bytes | None  # None: deleted
+
+
+Record = ShelfPut | ShelfDrop | BookSet
+
+
+class Delta(Message, frozen=True, tag=11):
+    """Records `first`, `first` + 1, … of the sender's stream."""
+
+    first: int
+    records: tuple[Record, ...]
+
+
+class Want(Message, frozen=True, tag=12):
+    """Send me what these streams hold above what I hold: (origin, epoch, held, upto), `upto` 0 for all."""
+
+    streams: tuple[tuple[str, int, int, int], ...]
+
+
+class Piece(Message, frozen=True, tag=13):
+    """A stretch of a stream: everything in (base, to] that still matters, as (version, record) in order.
+
+    `to` may be adopted only by who holds `base`. `more`: the donor has more; `last`: it sends no more for this want.
+    """
+
+    origin: str
+    epoch: int
+    base: int
+    to: int
+    records: tuple[tuple[int, Record], ...]
+    more: bool = False
+    last: bool = True
+
+
+class Vector(Message, frozen=True, tag=14):
+    """What I hold, as (origin, epoch, version); `reply` asks for the same in return."""
+
+    entries: tuple[tuple[str, int, int], ...]
+    reply: bool = False
+
+
+class Lineage(Message, frozen=True, tag=15):
+    """The stream (origin, epoch) continues these earlier ones, newest first, each through a version."""
+
+    origin: str
+    epoch: int
+    earlier: tuple[tuple[int, int], ...]
+
+
+AnyMessage = (
+    Hello
+    | NameTaken
+    | Heartbeat
+    | Probe
+    | Ack
+    | ProbeFor
+    | AckFor
+    | Suspect
+    | Down
+    | Leave
+    | Delta
+    | Want
+    | Piece
+    | Vector
+    | Lineage
+)

@@ -1,0 +1,55 @@
+"""The names of things, and the one place where a text becomes one of them.
+
+Nodes, extensions, calls and channels are all texts; a NewType each keeps them from being confused. What a number may look
+like is decided by what must carry it: Asterisk's dialplan patterns in `dialplan/extensions.conf`, SIP user parts
+(RFC 3261 §25.1) and Stasis arguments, which a comma would end.
+"""
+
+import re
+from typing import NewType
+
+from pbxfed_ari.errors import Refused
+
+NodeName = NewType("NodeName", str)
+Extension = NewType("Extension", str)
+CallId = NewType("CallId", str)
+ChannelId = NewType("ChannelId", str)
+ObjectId = NewType("ObjectId", bytes)
+
+TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look like one (no dash)
+
+_NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_EXTENSION = re.compile(r"\+?[0-9*]{1,31}|[A-Za-z][A-Za-z0-9]{1,31}")
+
+
+def node_name(text: str) -> NodeName:
+    """A node's name: a DNS label (RFC 1035 §2.3.1) in lower case, at most 32 characters.
+
+    Raises: Refused.
+    """
+    if not _NODE.fullmatch(text):
+        raise Refused(f"node name {text!r}: must be 1 to 32 of a-z, 0-9 and -, as a DNS label")
+    return NodeName(text)
+
+
+def extension(text: str) -> Extension:
+    """A phone's number: digits and `*`, `+` in front, or a word of letters and digits; at most 32 characters.
+
+    Raises: Refused.
+    """
+    if not _EXTENSION.fullmatch(text):
+        raise Refused(
+            f"extension {text!r}: must be digits (with * or a leading +), "
+            "or 2 to 32 letters and digits starting with a letter"
+        )
+    return Extension(text)
+
+
+def trunk_to(node: NodeName) -> str:
+    """The name under which a peer's trunk objects stand in Asterisk."""
+    return f"{TRUNK_PREFIX}{node}"
+
+
+def node_of_trunk(name: str) -> NodeName | None:
+    """The peer whose trunk this is, or None if it is not a trunk's name."""
+    return NodeName(name.removeprefix(TRUNK_PREFIX)) if name.startswith(TRUNK_PREFIX) else None

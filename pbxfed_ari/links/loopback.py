@@ -1,0 +1,91 @@
+"""A network in memory, on a virtual clock: loss, cuts, delay, jitter, MTU and byte counts, all from one seed.
+
+Frames are real (encoded and sealed by `post`), so what holds here holds for the bytes on a wire too. Bytes are counted as
+Ethernet frames: 14 Ethernet, 20 IPv4, 8 UDP.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+HEADERS = 42  # bytes around a datagram
+MTU = 1_500
+Address = tuple[str, int]
+
+
+@dataclass(order=True)
+class _Flight:
+    at: float
+    number: int
+    to: Address = field(compare=False)
+    source: Address = field(compare=False)
+    frame: bytes = field(compare=False)
+
+
+class LoopbackNetwork:
+    """Every node's socket, and what lies between them."""
+
+    def __init__(
+        self, rng: Random, *, delay: float = 0.0005, jitter: float = 0.0002, loss: float = 0.0
+    ) -> None:
+        """`delay` and `jitter` in seconds, `loss` as a share of the frames, per receiver."""
+        self.delay, self.jitter, self.loss = delay, jitter, loss
+        self._rng = rng
+        self._sockets: dict[Address, Callable[[bytes, Address], None]] = {}
+        self._flights: list[_Flight] = []
+        self._number = 0
+        self._cut: set[tuple[str, str]] = set()
+        self.frames: Counter[str] = Counter()  # sent, by address
+        self.bytes: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()  # bytes
+        self.drop: Callable[[bytes, str, str], bool] = lambda frame, source, to: False
+
+    def attach(self, address: Address, receive: Callable[[bytes, Address], None]) -> None:
+        """A node opens its socket."""
+        self._sockets[address] = receive
+
+    def detach(self, address: Address) -> None:
+        """A node is gone."""
+        self._sockets.pop(address, None)
+
+    def cut(self, some: Iterable[str], others: Iterable[str], *, one_way: bool = False) -> None:
+        """No frame passes from these hosts to those (nor back)."""
+        theirs = list(others)
+        for a in some:
+            self._cut |= {(a, b) for b in theirs}
+            if not one_way:
+                self._cut |= {(b, a) for b in theirs}
+
+    def heal(self) -> None:
+        """All cuts are mended."""
+        self._cut.clear()
+
+    def send(self, frame: bytes, source: Address, to: Address | None, now: float) -> None:
+        """A frame leaves; `to` None is the group. It is counted once, however many receive it."""
+        if len(frame) + 28 > MTU:
+            return
+        self.frames[source[0]] += 1
+        self.bytes[source[0]] += len(frame) + HEADERS
+        for address in [to] if to else [a for a in self._sockets if a != source]:
+            if (source[0], address[0]) in self._cut or self._rng.random() < self.loss:
+                continue
+            if self.drop(frame, source[0], address[0]):
+                continue
+            self._number += 1
+            at = now + self.delay + self._rng.random() * self.jitter
+            heapq.heappush(self._flights, _Flight(at, self._number, address, source, frame))
+
+    def next_arrival(self) -> float:
+        """When the next frame arrives."""
+        return self._flights[0].at if self._flights else float("inf")
+
+    def deliver(self, now: float) -> None:
+        """Hand over what has arrived by now."""
+        while self._flights and self._flights[0].at <= now:
+            flight = heapq.heappop(self._flights)
+            receive = self._sockets.get(flight.to)
+            if receive is not None:
+                self.received[flight.to[0]] += len(flight.frame) + HEADERS
+                receive(flight.frame, flight.source)

@@ -1,0 +1,101 @@
+"""The one loop: an inbox, the next deadline, and a table from effects to rooms.
+
+Rooms post events from wherever they are called; the inbox is emptied in one go, in order, before anything else runs. So there
+is one owner of all state, and no lock. A machine that raises has met something that we did not think of: it is logged with
+its event, counted, and the next event is taken; a PBX must not be worse off for our mistake.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pbxfed_ari.core.effects import Effect
+from pbxfed_ari.core.events import Answered, Arrived, ChannelsListed, Ended, Event, Returned, Ticked
+from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.switchboard import Switchboard
+
+Perform = Callable[[Any], None]  # what a room does with one kind of effect
+log = logging.getLogger(__name__)
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Loop:
+    """Feeds the two machines and performs what they ask."""
+
+    def __init__(
+        self,
+        federation: Federation,
+        switchboard: Switchboard,
+        rooms: Mapping[type[Effect], Perform],
+    ) -> None:
+        self.federation = federation
+        self.switchboard = switchboard
+        self._rooms = rooms
+        self._inbox: deque[Event] = deque()
+        self._emptying: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.failures = 0  # events that a machine raised on
+        self.lag = 0.0  # seconds by which the last deadline was missed
+
+    def start(self) -> None:
+        """Begin: perform what the federation asks at the start of a boot."""
+        self.perform(self.federation.start(self._loop.time()))
+        self._set_timer()
+
+    def stop(self) -> None:
+        """No more events are taken."""
+        for handle in (self._emptying, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._inbox.clear()
+
+    def post(self, event: Event) -> None:
+        """Something has happened."""
+        self._inbox.append(event)
+        if self._emptying is None:
+            self._emptying = self._loop.call_soon(self._empty)
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Do what was asked, in order."""
+        for effect in effects:
+            self._rooms[type(effect)](effect)
+
+    def _empty(self) -> None:
+        self._emptying = None
+        for _ in range(len(self._inbox)):
+            self._handle(self._inbox.popleft())
+        if self._inbox:
+            self._emptying = self._loop.call_soon(self._empty)
+        self._set_timer()
+
+    def _handle(self, event: Event) -> None:
+        now = self._loop.time()
+        try:
+            if isinstance(event, Arrived | Returned | Answered | Ended | ChannelsListed):
+                self.perform(self.switchboard.handle(event, now, self.federation))
+            else:
+                self.perform(self.federation.handle(event, now))
+        except Exception:
+            self.failures += 1
+            log.exception("could not handle %r", event)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self.federation.next_deadline()
+        at = min(due, self._loop.time() + 60.0)
+        self._timer = self._loop.call_at(at, self._tick, due)
+
+    def _tick(self, due: float) -> None:
+        self._timer = None
+        self.lag = max(0.0, self._loop.time() - due)
+        self._handle(Ticked(self.lag))
+        self._set_timer()

@@ -1,0 +1,310 @@
+"""The composition root: builds the rooms, wires them, runs them, and takes them down in the opposite order.
+
+Start: settings → key and store → machines → link → HTTP → ARI. Stop: no new calls, Leave, close. Nothing is decided here.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+from aiohttp import web
+
+from pbxfed_ari import __version__, config
+from pbxfed_ari.asterisk.room import AsteriskRoom
+from pbxfed_ari.config import Settings
+from pbxfed_ari.core.effects import (
+    Broadcast,
+    CallEnded,
+    DropContact,
+    HandOver,
+    HangUp,
+    Note,
+    Persist,
+    PersistLineage,
+    PushExtension,
+    PushTrunk,
+    RemoveExtension,
+    RemoveTrunk,
+    Reply,
+    SendTo,
+    Stop,
+)
+from pbxfed_ari.core.events import Address, Event, StrangerHeard
+from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.keys import load_node_key
+from pbxfed_ari.links.multicast import MulticastLink
+from pbxfed_ari.links.post import Post
+from pbxfed_ari.loop import Loop, wall_ms
+from pbxfed_ari.store.sqlite import Store
+from pbxfed_ari.web.api import Api
+from pbxfed_ari.wire.seal import SALT, Seal
+
+log = logging.getLogger("pbxfed")
+
+
+def run(settings: Settings) -> None:
+    """Run the daemon until it is told to stop.
+
+    Raises: ConfigError, if it cannot start, or must not go on (its name is taken).
+    """
+    logging.basicConfig(
+        level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    reason = asyncio.run(_serve(settings))
+    if reason:
+        raise ConfigError(reason)
+
+
+async def _serve(settings: Settings) -> str:
+    async with AsyncExitStack() as stack:
+        node = await Node.build(settings, stack)
+        return await node.serve()
+
+
+class Node:
+    """One daemon. Satisfies `web.api.Node`."""
+
+    def __init__(
+        self, settings: Settings, store: Store, federation: Federation, post: Post
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.federation = federation
+        self.mail = post
+        self.switchboard = Switchboard(ring_seconds=settings.calls.ring_seconds)
+        self.key = load_node_key(settings.node.state / "node.key", federation.me)
+        self.link = MulticastLink(
+            settings.node.address, settings.lan.group, settings.lan.port, self._receive
+        )
+        self.room = AsteriskRoom(
+            url=settings.asterisk.url,
+            user=settings.asterisk.user,
+            password=settings.ari_password(),
+            me=federation.me,
+            domain=settings.federation.domain,
+            iax_peers=settings.asterisk.iax_peers,
+            secret_for=self.key.secret_with,
+            post=self.post,
+        )
+        self.api = Api(self, settings.http_token())
+        self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        asterisk = self.room.perform
+        self.loop = Loop(
+            federation,
+            self.switchboard,
+            {
+                Broadcast: self._broadcast,
+                SendTo: self._send,
+                Persist: store.persist,
+                PersistLineage: store.persist_lineage,
+                PushExtension: asterisk,
+                RemoveExtension: asterisk,
+                PushTrunk: asterisk,
+                RemoveTrunk: asterisk,
+                DropContact: asterisk,
+                HandOver: asterisk,
+                HangUp: asterisk,
+                Reply: self.api.reply,
+                Note: self._note,
+                Stop: self._stop,
+                CallEnded: self._call_ended,
+            },
+        )
+
+    @classmethod
+    async def build(cls, settings: Settings, stack: AsyncExitStack) -> "Node":
+        """Open store, link and HTTP; what was opened is closed when the stack unwinds.
+
+        Raises: ConfigError.
+        """
+        seal = Seal(settings.federation_key(), os.urandom(SALT))
+        store = Store(_state_folder(settings) / "state.db")
+        stack.callback(store.close)
+        directory = store.load()
+        name = NodeName(settings.node.name)
+        epoch, lineage = directory.streams.next_epoch(name, int(time.time()))
+        identity = Identity(
+            name,
+            epoch,
+            settings.node.address,
+            settings.lan.port,
+            settings.node.site,
+            __version__,
+            settings.federation.domain,
+            lineage,
+        )
+        federation = Federation(identity, rng=Random(secrets.randbits(64)), directory=directory)
+        node = cls(settings, store, federation, Post(seal))
+        await node.link.open()
+        stack.callback(node.link.close)
+        runner = web.AppRunner(node.api.app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await _listen(runner, settings)
+        return node
+
+    async def serve(self) -> str:
+        """Run until stopped. Returns the reason if it must not go on, else an empty text."""
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._stop, Stop(""))
+        running.add_signal_handler(signal.SIGHUP, self._reload)
+        log.info(
+            "pbxfed %s starts as node %s of %s",
+            __version__,
+            self.federation.me,
+            self.settings.federation.domain,
+        )
+        self.loop.start()
+        self.post(describe(self._info()))
+        async with asyncio.TaskGroup() as tasks:
+            room = tasks.create_task(self.room.run(), name="asterisk")
+            reason = await self._stopped
+            self.loop.perform(self.federation.leave())
+            self.loop.stop()
+            room.cancel()
+        log.info("pbxfed stops%s", f": {reason}" if reason else "")
+        return reason
+
+    # --- what the API asks
+
+    def post(self, event: Event) -> None:
+        """Something has happened."""
+        self.loop.post(event)
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return asyncio.get_running_loop().time()
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return wall_ms()
+
+    def reasons(self) -> list[str]:
+        """Why this node is not healthy; empty if it is."""
+        reasons = (
+            [] if self.federation.joined else ["joining: asking whether the node name is free"]
+        )
+        return reasons + ([self.room.trouble] if self.room.trouble else [])
+
+    def asterisk(self) -> dict[str, object]:
+        """What is known of the PBX beside us."""
+        return self.room.status()
+
+    def counters(self) -> dict[str, object]:
+        """What was sent, received and dropped."""
+        link = self.link
+        return {
+            "frames_sent": link.frames_sent,
+            "bytes_sent": link.bytes_sent,
+            "frames_received": link.frames_received,
+            "bytes_received": link.bytes_received,
+            "event_failures": self.loop.failures,
+            "frames_dropped": dict(self.mail.dropped),
+            "messages_sent": dict(self.mail.sent),
+            "messages_received": dict(self.mail.received),
+        }
+
+    # --- rooms
+
+    def _receive(self, frame: bytes, source: Address) -> None:
+        event = self.mail.open(frame, source)
+        if event is not None and not (
+            isinstance(event, StrangerHeard) and source[1] != self.settings.lan.port
+        ):
+            self.post(event)
+
+    def _broadcast(self, effect: Broadcast) -> None:
+        self.link.broadcast(self.mail.frame(effect.message))
+
+    def _send(self, effect: SendTo) -> None:
+        self.link.send(self.mail.frame(effect.message), effect.address)
+
+    def _note(self, note: Note) -> None:
+        words = " ".join(f"{name}={value}" for name, value in note.fields)
+        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
+
+    def _call_ended(self, call: CallEnded) -> None:
+        log.info(
+            "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
+            call.call,
+            call.caller,
+            call.number,
+            call.answered,
+            call.tries,
+            call.cause,
+            call.seconds,
+        )
+
+    def _stop(self, stop: Stop) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(stop.reason)
+
+    def _reload(self) -> None:
+        """SIGHUP: read the file again; what may change while running does, the rest waits for a restart."""
+        try:
+            fresh = config.load(self.settings.path)
+        except ConfigError as error:
+            log.error("reload refused, the old configuration stands: %s", error)
+            return
+        for section in ("federation", "lan", "asterisk", "http"):
+            if getattr(fresh, section) != getattr(self.settings, section):
+                log.warning("reload: [%s] has changed; that needs a restart", section)
+        if (fresh.node.name, fresh.node.address, fresh.node.site) != (
+            self.settings.node.name,
+            self.settings.node.address,
+            self.settings.node.site,
+        ):
+            log.warning(
+                "reload: node.name, node.address or node.site has changed; that needs a restart"
+            )
+            return
+        self.settings = fresh
+        self.switchboard.ring_seconds = fresh.calls.ring_seconds
+        logging.getLogger().setLevel(fresh.log.level.upper())
+        self.post(describe(self._info()))
+        log.info("reloaded %s", fresh.path)
+
+    def _info(self) -> NodeInfo:
+        settings = self.settings
+        return NodeInfo(
+            settings.node.address,
+            settings.node.site,
+            settings.node.weight,
+            settings.calls.trunks,
+            self.key.public,
+            settings.asterisk.sip_port,
+            settings.asterisk.iax_port,
+            __version__,
+        )
+
+
+def _state_folder(settings: Settings) -> Path:
+    state = settings.node.state
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{settings.path}: node.state = {state}: {error.strerror}") from None
+    return state
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    host, _, port = settings.http.listen.rpartition(":")
+    try:
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.path}: http.listen = {settings.http.listen!r}: {error.strerror or error}; "
+            "another program has the port, or the address is not this machine's"
+        ) from None

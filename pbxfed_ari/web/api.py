@@ -1,0 +1,334 @@
+"""The routes. Each answers from the view that the machines keep; none of them holds state of its own."""
+
+import asyncio
+import itertools
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from aiohttp import web
+
+from pbxfed_ari import __version__
+from pbxfed_ari.core.call import Call
+from pbxfed_ari.core.effects import Leg, Reply
+from pbxfed_ari.core.events import Edited, Event
+from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.members import Member
+from pbxfed_ari.core.messages import WIRE_VERSION
+from pbxfed_ari.core.names import Extension, extension
+from pbxfed_ari.core.objects.extension import KIND
+from pbxfed_ari.core.route import Route, route
+from pbxfed_ari.core.stamp import wall_ms_of
+from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.errors import Refused
+from pbxfed_ari.web.metrics import render
+from pbxfed_ari.web.problem import guard, problem
+
+EDIT_SECONDS = 5.0  # an edit is answered by then, or something is badly wrong
+MAX_BODY = 64 * 1024
+Json = dict[str, object]
+
+
+class Node(Protocol):
+    """What the API needs of the node."""
+
+    federation: Federation
+    switchboard: Switchboard
+
+    def post(self, event: Event) -> None:
+        """Put an event into the inbox."""
+        ...
+
+    def reasons(self) -> list[str]:
+        """Why this node is not healthy; empty if it is."""
+        ...
+
+    def asterisk(self) -> Json:
+        """What is known of the PBX beside us."""
+        ...
+
+    def counters(self) -> Json:
+        """What was sent, received and dropped."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        ...
+
+
+class Api:
+    """The HTTP face of one node."""
+
+    def __init__(self, node: Node, token: str | None) -> None:
+        self._node = node
+        self._tickets = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self.app = web.Application(middlewares=[guard(token)], client_max_size=MAX_BODY)
+        self.app.add_routes(
+            [
+                web.get("/health", self.health),
+                web.get("/version", self.version),
+                web.get("/status", self.status),
+                web.get("/members", self.members),
+                web.get("/ring", self.ring),
+                web.get("/ring/{key}", self.ring_key),
+                web.get("/where/{ext}", self.where),
+                web.get("/route/{ext}", self.route),
+                web.get("/calls", self.calls),
+                web.get("/metrics", self.metrics),
+                web.get("/extensions", self.extensions),
+                web.get("/extensions/{ext}", self.extension),
+                web.put("/extensions/{ext}", self.put_extension),
+                web.patch("/extensions/{ext}", self.patch_extension),
+                web.delete("/extensions/{ext}", self.delete_extension),
+            ]
+        )
+
+    def reply(self, reply: Reply) -> None:
+        """The answer to an edit has come."""
+        future = self._waiting.pop(reply.ticket, None)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    # --- reading
+
+    async def health(self, request: web.Request) -> web.Response:
+        """200 if calls can be served, else 503 with the reasons."""
+        reasons = self._node.reasons()
+        body: Json = {
+            "status": "down" if reasons else "ok",
+            "node": self._node.federation.me,
+            "version": __version__,
+            "reasons": reasons,
+            "asterisk": self._node.asterisk(),
+        }
+        return web.json_response(body, status=503 if reasons else 200)
+
+    async def version(self, request: web.Request) -> web.Response:
+        """Which release this is."""
+        return web.json_response({"version": __version__, "wire": WIRE_VERSION})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """The node at a glance."""
+        federation = self._node.federation
+        directory = federation.directory
+        body: Json = {
+            "node": federation.me,
+            "version": __version__,
+            "epoch": federation.identity.epoch,
+            "domain": federation.identity.realm,
+            "health": self._node.reasons() or "ok",
+            "asterisk": self._node.asterisk(),
+            "members": self._members(),
+            "ring": federation.ring.fingerprint(),
+            "vector": f"{directory.streams.vector_hash():016x}",
+            "extensions": len(directory.phones()),
+            "contested": [p.number for p in directory.contested()],
+            "registered": sum(1 for ext in directory.registered() if federation.where(ext)),
+            "calls": len(self._node.switchboard),
+            "counters": self._node.counters(),
+        }
+        return web.json_response(body)
+
+    async def members(self, request: web.Request) -> web.Response:
+        """Every node, as seen from here."""
+        return web.json_response(self._members())
+
+    async def ring(self, request: web.Request) -> web.Response:
+        """Who takes part in the ring, with what share."""
+        ring = self._node.federation.ring
+        members = [
+            {"node": n, "weight": w, "share": round(ring.share(n), 4)}
+            for n, w in ring.weights.items()
+        ]
+        return web.json_response({"fingerprint": ring.fingerprint(), "members": members})
+
+    async def ring_key(self, request: web.Request) -> web.Response:
+        """Who owns a key, and who would next."""
+        key = request.match_info["key"]
+        preference = list(self._node.federation.ring.preference(key))
+        return web.json_response({"key": key, "owner": preference[0], "preference": preference})
+
+    async def where(self, request: web.Request) -> web.Response:
+        """Where a number stands registered."""
+        number = extension(request.match_info["ext"])
+        federation = self._node.federation
+        places = federation.where(number)
+        if not places and federation.phone(number) is None:
+            return problem(404, f"extension {number}: not known in the federation")
+        registrations = [
+            {"node": p.node, "uri": p.uri, "since": _time(wall_ms_of(p.stamp))} for p in places
+        ]
+        body = {
+            "extension": number,
+            "registrations": registrations,
+            "home": federation.home(number),
+        }
+        return web.json_response(body)
+
+    async def route(self, request: web.Request) -> web.Response:
+        """The tries of a call that is not made, and why."""
+        number = request.match_info["ext"]
+        caller = request.query.get("from", "")
+        found = route(number, self._node.federation)
+        return web.json_response(
+            {"extension": number, "from": caller, **_route(found, self._node.federation.me)}
+        )
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """Calls that came in here and are not over."""
+        now = self._node.now()
+        me = self._node.federation.me
+        return web.json_response([_call(call, now, me) for call in self._node.switchboard])
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus' text format."""
+        text = render(
+            self._node.federation,
+            self._node.switchboard,
+            self._node.reasons(),
+            self._node.counters(),
+        )
+        return web.Response(
+            text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async def extensions(self, request: web.Request) -> web.Response:
+        """All extensions, by number."""
+        directory = self._node.federation.directory
+        return web.json_response([self._shown(phone.number) for phone in directory.phones()])
+
+    async def extension(self, request: web.Request) -> web.Response:
+        """One extension."""
+        number = extension(request.match_info["ext"])
+        if self._node.federation.phone(number) is None:
+            return problem(404, f"extension {number}: not known in the federation")
+        return web.json_response(self._shown(number))
+
+    # --- editing
+
+    async def put_extension(self, request: web.Request) -> web.Response:
+        """Add an extension, or set all that is given; `If-None-Match: *` refuses one that exists."""
+        fields = await _fields(request)
+        create = request.headers.get("If-None-Match") == "*"
+        return await self._edit(request.match_info["ext"], fields, create=create)
+
+    async def patch_extension(self, request: web.Request) -> web.Response:
+        """Change an extension that exists."""
+        return await self._edit(request.match_info["ext"], await _fields(request), update=True)
+
+    async def delete_extension(self, request: web.Request) -> web.Response:
+        """Remove an extension, everywhere."""
+        return await self._edit(request.match_info["ext"], None)
+
+    async def _edit(
+        self, key: str, fields: Json | None, *, create: bool = False, update: bool = False
+    ) -> web.Response:
+        ticket = next(self._tickets)
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = future
+        edit = Edited(
+            ticket,
+            KIND,
+            extension(key),
+            fields,
+            self._node.wall_ms(),
+            os.urandom(8),
+            create,
+            update,
+        )
+        self._node.post(edit)
+        try:
+            reply = await asyncio.wait_for(future, EDIT_SECONDS)
+        except TimeoutError:
+            return problem(
+                503,
+                "the node did not answer in time; look whether the edit stands before repeating it",
+            )
+        finally:
+            self._waiting.pop(ticket, None)
+        if reply.error:
+            return problem(reply.status, reply.error)
+        return web.json_response(reply.body, status=reply.status)
+
+    # --- helpers
+
+    def _shown(self, number: Extension) -> Json:
+        federation = self._node.federation
+        phone = federation.phone(number)
+        assert phone is not None
+        return {**phone.shown(), "registered": [place.node for place in federation.where(number)]}
+
+    def _members(self) -> list[Json]:
+        federation = self._node.federation
+        identity, info = federation.identity, federation.directory.info(federation.me)
+        me: Json = {
+            "node": federation.me,
+            "state": "alive" if federation.joined else "joining",
+            "address": identity.address,
+            "site": identity.site,
+            "weight": info.weight if info else None,
+            "trunks": list(info.trunks) if info else [],
+            "version": identity.release,
+            "self": True,
+        }
+        return [me, *(self._member(m) for m in federation.members)]
+
+    def _member(self, member: Member) -> Json:
+        info = self._node.federation.directory.info(member.name)
+        return {
+            "node": member.name,
+            "state": member.state.value,
+            "address": member.address[0],
+            "site": member.site,
+            "weight": info.weight if info else None,
+            "trunks": list(info.trunks) if info else [],
+            "version": member.release,
+            "silent_seconds": round(self._node.now() - member.heard, 3),
+        }
+
+
+async def _fields(request: web.Request) -> Json:
+    if request.content_type != "application/json":
+        raise Refused(
+            f"Content-Type {request.content_type!r}: must be application/json", status=415
+        )
+    try:
+        body = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"the body is not JSON: {error}", status=400) from None
+    if not isinstance(body, dict):
+        raise Refused("the body must be a JSON object", status=400)
+    return body
+
+
+def _route(found: Route, me: str) -> Json:
+    tries = [{"legs": _legs(t.legs, me), "reason": t.reason} for t in found.tries]
+    return {"tries": tries, "cause": found.cause, "reason": found.reason}
+
+
+def _legs(legs: Iterable[Leg], me: str) -> list[Json]:
+    return [{"node": leg.peer or me, "trunk": leg.trunk or None} for leg in legs]
+
+
+def _call(call: Call, now: float, me: str) -> Json:
+    arrival = call.arrival
+    return {
+        "call": call.id,
+        "state": call.phase.value,
+        "from": arrival.caller,
+        "to": arrival.number,
+        "came_by": arrival.peer or "phone",
+        "seconds": round(now - call.began, 3),
+        "tries": [{"legs": _legs(t.legs, me), "reason": t.reason} for t in call.tried],
+    }
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

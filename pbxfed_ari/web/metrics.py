@@ -1,0 +1,77 @@
+"""Metrics in Prometheus' text exposition format 0.0.4, names by its conventions."""
+
+from collections.abc import Mapping
+
+from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.switchboard import Switchboard
+
+
+def render(
+    federation: Federation,
+    switchboard: Switchboard,
+    reasons: list[str],
+    counters: Mapping[str, object],
+) -> str:
+    """All metrics of this node."""
+    lines: list[str] = []
+    _put(
+        lines,
+        "pbxfed_healthy",
+        "gauge",
+        "1 if this node can serve calls.",
+        {"": 0 if reasons else 1},
+    )
+    states: dict[str, object] = {}
+    for member in federation.members:
+        label = f'state="{member.state.value}"'
+        states[label] = int(str(states.get(label, 0))) + 1
+    _put(lines, "pbxfed_members", "gauge", "Peers, by state as seen from here.", states)
+    directory = federation.directory
+    _put(lines, "pbxfed_extensions", "gauge", "Extensions known.", {"": len(directory.phones())})
+    _put(
+        lines,
+        "pbxfed_registered",
+        "gauge",
+        "Numbers that stand registered.",
+        {"": len(directory.registered())},
+    )
+    _put(
+        lines,
+        "pbxfed_calls",
+        "gauge",
+        "Calls that came in here and are not over.",
+        {"": len(switchboard)},
+    )
+    for name, help_text in (
+        ("frames_dropped", "Frames not taken, by reason."),
+        ("messages_sent", "Messages sent, by kind."),
+        ("messages_received", "Messages received, by kind."),
+    ):
+        found = counters.get(name)
+        label = "reason" if name == "frames_dropped" else "kind"
+        values = found if isinstance(found, Mapping) else {}
+        samples = {f'{label}="{key}"': value for key, value in sorted(values.items())}
+        _put(lines, f"pbxfed_{name}_total", "counter", help_text, samples)
+    for name in (
+        "frames_sent",
+        "bytes_sent",
+        "frames_received",
+        "bytes_received",
+        "event_failures",
+    ):
+        _put(
+            lines,
+            f"pbxfed_{name}_total",
+            "counter",
+            f"{name.replace('_', ' ')}.",
+            {"": counters.get(name, 0)},
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _put(lines: list[str], name: str, kind: str, text: str, samples: Mapping[str, object]) -> None:
+    lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+    lines += [
+        f"{name}{{{label}}} {value}" if label else f"{name} {value}"
+        for label, value in samples.items()
+    ]

@@ -1,0 +1,252 @@
+"""Stories of whole federations: joining, editing, moving, dying, coming back."""
+
+import pytest
+
+from pbxfed_ari.core.effects import DropContact
+from pbxfed_ari.core.members import State
+
+from tests.stories.world import World
+
+SECRET = "abcdEFGH1234"
+URI = "sip:1001@10.1.0.7:5060"
+
+
+def test_three_nodes_find_one_another() -> None:
+    """Discovery needs no seed list on a LAN."""
+    world = World()
+    assert [node.up() for node in world.running()] == [["b", "c"], ["a", "c"], ["a", "b"]]
+    assert world.agree()
+    assert world["a"].federation.ring == world["c"].federation.ring
+
+
+def test_an_extension_added_on_one_node_is_known_on_all() -> None:
+    """R4."""
+    world = World()
+    reply = world["b"].edit("1001", name="Reception", secret=SECRET, create=True)
+    world.run(0.1)
+    assert reply.status == 201
+    phones = [node.phone("1001") for node in world.running()]
+    assert len(set(map(repr, phones))) == 1
+    assert phones[0] is not None
+    assert phones[0].name == "Reception"
+    assert world["b"].edit("1001", name="X", secret=SECRET, create=True).status == 409
+
+
+def test_a_refreshed_registration_sends_nothing() -> None:
+    """R6: a refresh is no news."""
+    world = World()
+    world["a"].register("1001", URI)
+    world.run(1.0)
+    sent = world["a"].post.sent["Delta"]
+    world["a"].register("1001", URI)
+    world.run(1.0)
+    assert world["a"].post.sent["Delta"] == sent
+
+
+def test_a_moved_phone_stands_only_at_its_new_place() -> None:
+    """The same contact on two shelves: the newer one wins, and the older node ends its own."""
+    world = World()
+    for at in "bcbcb":
+        world[at].register("1001", URI)
+        world.run(0.05)
+        assert [node.where("1001") for node in world.running()] == [[at]] * 3
+    dropped = [e for e in world["c"].effects if isinstance(e, DropContact)]
+    assert len(dropped) == 2
+
+
+def test_a_move_is_right_even_when_the_clocks_are_not() -> None:
+    """A node whose clock is an hour behind still hands out newer stamps than it has seen."""
+    world = World()
+    world["c"].skew_ms = -3_600_000
+    world["b"].register("1001", URI)
+    world.run(0.05)
+    world["c"].register("1001", URI)
+    world.run(0.05)
+    assert world["a"].where("1001") == ["c"]
+
+
+def test_a_second_device_rings_too_up_to_the_limit() -> None:
+    """A different URI is another device; beyond the limit the newest stand."""
+    world = World()
+    world["a"].edit("1001", secret=SECRET, devices=2)
+    for at, port in ("a", 1), ("b", 2), ("c", 3):
+        world[at].register("1001", f"sip:1001@10.1.0.7:{port}")
+        world.run(0.05)
+    assert world["a"].where("1001") == ["c", "b"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_killed_node_is_down_everywhere_within_three_seconds(seed: int) -> None:
+    """And its phones are hidden, not forgotten."""
+    world = World(seed, "abcde", loss=0.05)
+    world["b"].register("1001", URI)
+    world.run(0.3 + seed / 40)
+    world.kill("b")
+    began = world.now
+    assert world.run(3.0, lambda: all("b" not in n.up() for n in world.running()))
+    assert world["a"].where("1001") == []
+    assert world.now - began < 3.0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nobody_dies_of_five_percent_loss(seed: int) -> None:
+    """Lost heartbeats are asked after, and the answer counts."""
+    world = World(seed, "abcdefgh", loss=0.05)
+    world.run(120)
+    assert all(len(node.up()) == 7 for node in world.running())
+    assert not [m for n in world.running() for m in n.federation.members if m.state is State.DOWN]
+
+
+def test_a_paused_node_accuses_nobody() -> None:
+    """Who was deaf doubts itself first."""
+    world = World(1, "abcd")
+    world.freeze("a")
+    world.run(1.0)
+    world.thaw("a")
+    world.run(5.0)
+    assert world["a"].up() == ["b", "c", "d"]
+    assert not [e for e in world["a"].effects if "member" in repr(e) and "down" in repr(e)]
+
+
+def test_both_sides_of_a_cut_serve_and_heal() -> None:
+    """R12: no split brain."""
+    world = World(3, "abcd")
+    left, right = (["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"])
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world["a"].register("1001", URI)
+    world.run(1)
+    world.network.cut(left, right)
+    world.run(10)
+    assert world["a"].up() == ["b"]
+    world["a"].edit("1002", name="left", secret=SECRET)
+    world["d"].edit("1003", name="right", secret=SECRET)
+    world["c"].register("1001", URI)
+    world["d"].edit("1001", name="new")
+    world.run(5)
+    assert [world[n].where("1001") for n in "abcd"] == [["a"], ["a"], ["c"], ["c"]]
+    world.network.heal()
+    assert world.run(4, lambda: world.agree() and all(len(n.up()) == 3 for n in world.running()))
+    world.run(0.5)
+    for node in world.running():
+        assert node.where("1001") == ["c"]
+        assert [p.name for p in node.federation.directory.phones()] == ["new", "left", "right"]
+    assert [e for e in world["a"].effects if isinstance(e, DropContact)]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_edits_arrive_through_thirty_percent_loss(seed: int) -> None:
+    """A gap is seen by the next heartbeat, and pulled."""
+    world = World(seed, "abcdef", loss=0.3, settle=6)
+    for i in range(30):
+        world["abcdef"[i % 6]].edit(f"10{i:02}", name=str(i), secret=SECRET)
+        world.run(0.05)
+    assert world.run(20, world.agree)
+    assert all(len(node.federation.directory.phones()) == 30 for node in world.running())
+
+
+def test_a_restarted_node_gets_what_it_missed_and_no_more() -> None:
+    """R5: full state goes to joiners only."""
+    world = World()
+    for i in range(300):
+        world["a"].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world.run(3)
+    assert world.agree()
+    world.kill("c")
+    world.run(4)
+    world["a"].edit("2007", name="changed")
+    world.run(1)
+    before = world["a"].post.sent["Piece"] + world["b"].post.sent["Piece"]
+    received = world.network.received["10.0.0.3"]
+    world.boot("c")
+    assert world.run(5, world.agree)
+    world.run(2)
+    phone = world["c"].phone("2007")
+    assert phone is not None
+    assert phone.name == "changed"
+    assert world["a"].post.sent["Piece"] + world["b"].post.sent["Piece"] - before <= 2
+    assert world.network.received["10.0.0.3"] - received < 4_000
+
+
+def test_a_restart_of_the_origin_sends_nothing_twice() -> None:
+    """A new epoch continues the old one."""
+    world = World()
+    for i in range(100):
+        world["a"].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world.run(3)
+    for _ in range(3):
+        world.kill("a")
+        world.run(1)
+        received = world.network.received["10.0.0.2"]
+        world.boot("a")
+        world.run(3)
+        assert world.agree()
+        assert world.network.received["10.0.0.2"] - received < 3_000
+    world["a"].edit("2001", name="after")
+    world.run(0.1)
+    phone = world["c"].phone("2001")
+    assert phone is not None
+    assert phone.name == "after"
+
+
+def test_a_joiner_receives_the_state_once() -> None:
+    """And from then on only deltas."""
+    world = World()
+    for i in range(1_000):
+        world["ab"[i % 2]].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world.run(4)
+    world.boot("d")
+    assert world.run(5, world.agree)
+    assert len(world["d"].federation.directory.phones()) == 1_000
+    received = world.network.received["10.0.0.4"]
+    assert received < 1_000 * 150
+    world.run(5)
+    assert world.network.received["10.0.0.4"] - received < 5_000
+
+
+def test_a_deleted_store_loses_no_edit() -> None:
+    """Peers know more of our past than we do: we take it back."""
+    world = World()
+    world["a"].edit("1001", name="kept", secret=SECRET)
+    world["a"].register("1001", URI)
+    world.run(1)
+    world.kill("a")
+    world.run(4)
+    world.boot("a", empty=True)
+    world.run(3)
+    assert world.agree()
+    for node in world.running():
+        phone = node.phone("1001")
+        assert phone is not None
+        assert phone.name == "kept"
+        assert node.where("1001") == []
+    world["a"].register("1001", URI)
+    world.run(0.1)
+    assert world["c"].where("1001") == ["a"]
+
+
+def test_two_nodes_of_one_name_the_later_one_stops() -> None:
+    """And says which address holds the name."""
+    world = World()
+    world.nodes["b2"] = node = _namesake(world)
+    world.run(1)
+    assert "held by 10.0.0.2" in node.stopped
+    assert world["a"].up() == ["b", "c"]
+
+
+def _namesake(world: World) -> "Node":
+    from pbxfed_ari.store.sqlite import Store
+
+    return Node(world, "b", Store(":memory:"), address="10.0.0.9", key=KEY)
+
+
+def test_another_key_is_another_federation() -> None:
+    """Frames of strangers are counted and change nothing."""
+    world = World()
+    other = world.boot("z", key=bytes(32))
+    world.run(5)
+    assert other.up() == []
+    assert world["a"].up() == ["b", "c"]
+    assert world["a"].post.dropped["session"] + world["a"].post.dropped["seal"] > 5
+
+
+from tests.stories.world import KEY, Node  # noqa: E402
