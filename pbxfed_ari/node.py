@@ -49,6 +49,7 @@ from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.wire.seal import SALT, Seal
 
+SETTLED = 30.0  # seconds after the start in which peers have told what we missed
 log = logging.getLogger("pbxfed")
 
 
@@ -91,11 +92,12 @@ class Node:
             url=settings.asterisk.url,
             user=settings.asterisk.user,
             password=settings.ari_password(),
-            me=federation.me,
-            domain=settings.federation.domain,
-            iax_peers=settings.asterisk.iax_peers,
+            own=federation.me,
+            realm=settings.federation.domain,
             secret_for=self.key.secret_with,
+            iax_file=settings.asterisk.iax_peers,
             post=self.post,
+            note=self._note,
         )
         self.api = Api(self, settings.http_token())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -170,6 +172,7 @@ class Node:
         self.post(describe(self._info()))
         async with asyncio.TaskGroup() as tasks:
             room = tasks.create_task(self.room.run(), name="asterisk")
+            running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.loop.perform(self.federation.leave())
             self.loop.stop()
@@ -196,11 +199,18 @@ class Node:
         reasons = (
             [] if self.federation.joined else ["joining: asking whether the node name is free"]
         )
-        return reasons + ([self.room.trouble] if self.room.trouble else [])
+        connection = self.room.connection
+        return reasons if connection.live else [*reasons, connection.reason]
 
     def asterisk(self) -> dict[str, object]:
         """What is known of the PBX beside us."""
-        return self.room.status()
+        connection = self.room.connection
+        return {
+            "state": connection.state.value,
+            "version": connection.version,
+            "warnings": list(connection.warnings),
+            "objects_to_push": self.room.operator.pending,
+        }
 
     def counters(self) -> dict[str, object]:
         """What was sent, received and dropped."""
@@ -250,6 +260,11 @@ class Node:
     def _stop(self, stop: Stop) -> None:
         if not self._stopped.done():
             self._stopped.set_result(stop.reason)
+
+    def _settled(self) -> None:
+        """What stands in Asterisk and nowhere else may go; unless we know nothing, as after the loss of a disk."""
+        if self.federation.directory.phones():
+            self.room.settled()
 
     def _reload(self) -> None:
         """SIGHUP: read the file again; what may change while running does, the rest waits for a restart."""

@@ -6,6 +6,7 @@ today or in a later release, is counted and let go: an event can never make us r
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
@@ -60,6 +61,7 @@ class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
     """A registration has come or gone."""
 
     contact_info: ContactInfo
+    timestamp: datetime | None = None
 
 
 AriEvent = StasisStart | ChannelDestroyed | Dial | ContactStatusChange
@@ -90,7 +92,10 @@ def decode(text: str | bytes, tolerated: Tolerated) -> AriEvent | None:
 
 
 def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> FromAsterisk | None:
-    """What the event means to the core, or None if nothing. `wall_ms` is now; `fresh_id` may name a new call."""
+    """What the event means to the core, or None if nothing.
+
+    `wall_ms` is now, for events that do not say when; `fresh_id` may name a new call.
+    """
     match event:
         case StasisStart():
             if event.application not in ("", app):
@@ -100,8 +105,8 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             return Ended(ChannelId(event.channel.id))
         case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
             return Answered(ChannelId(caller))
-        case ContactStatusChange(contact_info=contact):
-            return _contact(contact, wall_ms)
+        case ContactStatusChange(contact_info=contact, timestamp=when):
+            return _contact(contact, wall_ms if when is None else _milliseconds(when))
     return None
 
 
@@ -156,6 +161,10 @@ def _contact(contact: ContactInfo, wall_ms: int) -> ContactAdded | ContactRemove
     if contact.contact_status in _GONE:
         return ContactRemoved(phone, contact.uri)
     return ContactAdded(phone, contact.uri, wall_ms)
+
+
+def _milliseconds(when: datetime) -> int:
+    return round(when.timestamp() * 1_000)
 
 
 def phone_of(aor: str) -> Extension | None:

@@ -9,6 +9,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from pbxfed_ari.core.events import Address
 from pbxfed_ari.errors import ConfigError
@@ -66,8 +67,7 @@ class MulticastLink(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours to use."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A datagram has come."""
