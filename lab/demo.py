@@ -67,7 +67,9 @@ class Demo:
         before = self.lab.bytes()["a"]["federation"]
         for number, (name, _) in PHONES.items():
             self.lab.add_extension(number, name=name, node="a")
-        self._until(lambda: len(self._json("c", "ext", "list")) == len(PHONES), "c knows six extensions")
+        self._until(
+            lambda: len(self._json("c", "ext", "list")) == len(PHONES), "c knows six extensions"
+        )
         frames = _of(self.lab.http("a", "GET", "/status")[1], "counters", "messages_sent", "Delta")
         sent = self.lab.bytes()["a"]["federation"]["tx_bytes"] - before["tx_bytes"]
         return f"6 extensions known to all; a sent {sent} bytes in all meanwhile, heartbeats included ({frames} deltas so far)"
@@ -75,7 +77,10 @@ class Demo:
     def register_phones(self) -> str:
         """Every Asterisk authenticates every phone: two register on each node."""
         took = [self._register(number, home) for number, (_, home) in PHONES.items()]
-        self._until(lambda: self._where("1006") == ["c"] and self._where("1001", "c") == ["a"], "all see them")
+        self._until(
+            lambda: self._where("1006") == ["c"] and self._where("1001", "c") == ["a"],
+            "all see them",
+        )
         return f"6 phones registered with digest authentication, median {sorted(took)[3]:.1f} ms; no file edited, no reload"
 
     def call(self, caller: str, called: str, *, trunk: str | None) -> str:
@@ -83,7 +88,11 @@ class Demo:
         result = self.lab.call(caller, called, hold=HOLD)
         self._check(result, trunk)
         shown = result.caller_id or {}
-        way = f"{result.nodes[0]} → {result.nodes[1]} by {trunk}" if trunk else f"inside {result.nodes[0]}"
+        way = (
+            f"{result.nodes[0]} → {result.nodes[1]} by {trunk}"
+            if trunk
+            else f"inside {result.nodes[0]}"
+        )
         heard = f"shown as {shown.get('name')} {shown.get('number')}, heard both ways"
         return f"{caller} calls {called} {way}: set up in {result.setup_ms:.1f} ms, {heard}"
 
@@ -107,7 +116,10 @@ class Demo:
         self.lab.register("1004", "b", servers=["c"])
         self.lab.kill("b")
         killed = time.monotonic()
-        self._until(lambda: self._state("b", "a") == "down" and self._state("b", "c") == "down", "b is down for all")
+        self._until(
+            lambda: self._state("b", "a") == "down" and self._state("b", "c") == "down",
+            "b is down for all",
+        )
         detected = time.monotonic() - killed
         self._until(lambda: self._where("1004") == ["c"], "1004 stands at c")
         moved = time.monotonic() - killed
@@ -123,14 +135,19 @@ class Demo:
         """The daemon comes back and federated calls resume."""
         began = time.monotonic()
         self.lab.start("a", "daemon")
-        self._until(lambda: self._living("c") == 2 and self._where("1005", "a") == ["c"], "a is back")
+        self._until(
+            lambda: self._living("c") == 2 and self._where("1005", "a") == ["c"], "a is back"
+        )
         back = time.monotonic() - began
         return f"back after {back:.1f} s, having received only what it missed; {self.call('1002', '1005', trunk='iax2')}"
 
     def count_bytes(self) -> str:
         """What all of this cost on the wire, by the kernel's counters."""
         traffic = {name: found["federation"] for name, found in self.lab.bytes().items()}
-        each = ", ".join(f"{name} {t['tx_bytes']} B in {t['tx_frames']} frames" for name, t in sorted(traffic.items()))
+        each = ", ".join(
+            f"{name} {t['tx_bytes']} B in {t['tx_frames']} frames"
+            for name, t in sorted(traffic.items())
+        )
         return f"federation traffic sent since the start: {each}"
 
     # --- helpers
@@ -139,7 +156,9 @@ class Demo:
         if not result.ok:
             raise StepFailed(f"{result.caller} → {result.called}: {result.cause}")
         if result.trunk != trunk:
-            raise StepFailed(f"{result.caller} → {result.called} came by {result.trunk}, not by {trunk}")
+            raise StepFailed(
+                f"{result.caller} → {result.called} came by {result.trunk}, not by {trunk}"
+            )
         if result.invites != 1:
             raise StepFailed(f"{result.called} got {result.invites} INVITEs, not one")
         shown = (result.caller_id or {}).get("number"), (result.caller_id or {}).get("name")
@@ -239,7 +258,10 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 def _table(rows: list[tuple[str, str, bool]]) -> str:
     width = max((len(title) for title, *_ in rows), default=0)
-    lines = [f"{'ok  ' if held else 'FAIL'}  {title.ljust(width)}  {measured}" for title, measured, held in rows]
+    lines = [
+        f"{'ok  ' if held else 'FAIL'}  {title.ljust(width)}  {measured}"
+        for title, measured, held in rows
+    ]
     return "\n" + "\n".join(lines)
 
 

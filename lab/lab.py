@@ -67,6 +67,15 @@ class CallResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """The way of a call as the caller's PBX tells it: this node, the node it was bridged to, by which trunk."""
+
+    node: str | None = None
+    peer: str | None = None
+    trunk: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dialled:
     """An answered call that goes on until it is hung up."""
 
@@ -507,9 +516,9 @@ class Lab:
         except PhoneRefused as refusal:
             return self._failed(caller, called, str(refusal), before, invites)
         until = time.monotonic() + hold
-        trunk = self.trunk(caller, patience=min(hold, 0.3))
+        way = self.way(caller, patience=min(hold, 0.3))
         time.sleep(max(0.0, until - time.monotonic()))
-        return self.finish(dialled, trunk=trunk)
+        return self.finish(dialled, way=way)
 
     def dial(self, caller: str, called: str, *, timeout: float = 40.0) -> Dialled:
         """Call and leave it open. Raises PhoneRefused with the SIP status if nobody answers."""
@@ -520,22 +529,22 @@ class Lab:
         )
         return Dialled(caller, called, answer["call"], answer["setup_ms"], started, invites)
 
-    def trunk(self, caller: str, *, patience: float = 0.3) -> str | None:
-        """Which trunk a phone's present call takes, by its PBX's own account; None for no trunk.
+    def way(self, caller: str, *, patience: float = 0.3) -> Way:
+        """Which way a phone's present call takes, by its PBX's own account.
 
         Under load the 200 may leave before the legs are bridged: it is asked again for `patience` seconds.
         """
         node = self._node_at(self.phone(caller)["server"])
         deadline = time.monotonic() + patience
         while node is not None:
-            bridged, found = self._trunk_now(node, caller)
+            bridged, found = self._way_now(node, caller)
             if bridged or time.monotonic() >= deadline:
                 return found
             time.sleep(0.02)
-        return None
+        return Way()
 
-    def _trunk_now(self, node: str, caller: str) -> tuple[bool, str | None]:
-        """Whether a phone's leg is bridged at all, and with which trunk."""
+    def _way_now(self, node: str, caller: str) -> tuple[bool, Way]:
+        """Whether a phone's leg is bridged at all, and the way it has taken."""
         rows = [
             line.split("!")
             for line in self.asterisk(node, "core show channels concise").splitlines()
@@ -550,8 +559,9 @@ class Lab:
             if row[12] in bridges:
                 for start, name in (("PJSIP/pf-", "sip"), ("IAX2/pf-", "iax2")):
                     if row[0].startswith(start):
-                        return True, name
-        return bool(bridges), None
+                        peer = row[0].removeprefix(start).rpartition("-")[0]
+                        return True, Way(node, peer, name)
+        return bool(bridges), Way(node, node)
 
     def listen(
         self, dialled: Dialled, *, last_seconds: float = 10.0
@@ -575,7 +585,7 @@ class Lab:
         """Let the caller hang up."""
         self._group_of(dialled.caller).ask("hang_up", phone=dialled.caller, call=dialled.id)
 
-    def finish(self, dialled: Dialled, *, trunk: str | None = None) -> CallResult:
+    def finish(self, dialled: Dialled, *, way: Way | None = None) -> CallResult:
         """Judge an open call by what was heard, then hang it up."""
         media, theirs = self.listen(dialled)
         self.hang_up(dialled)
@@ -584,8 +594,8 @@ class Lab:
             ok=not missing,
             caller=dialled.caller,
             called=dialled.called,
-            nodes=self._where(dialled.caller, theirs["phone"] if theirs else dialled.called),
-            trunk=trunk,
+            nodes=(way.node, way.peer) if way else (None, None),
+            trunk=way.trunk if way else None,
             setup_ms=dialled.setup_ms,
             media=media,
             cause=f"answered, but nothing heard from {' and '.join(missing)}" if missing else None,

@@ -15,13 +15,13 @@ value at each refresh and which means nothing while `qualify_frequency=0`. Then,
 
 1. registered here, by its event, after `wall_ms`: it stays, ContactAdded again (the news crossed);
 2. the mark still stands: not refreshed since `at`, hence not since `wall_ms`: it ends;
-3. the mark is gone: refreshed in the second `expiration_time - interval`. Before the second of `wall_ms`: it ends.
-   In that second or after it: the phone is taken to have come back; it stays, ContactAdded now, marked again.
+3. the mark is gone: refreshed in the second `expiration_time - interval`. After the second of `wall_ms`: the phone has
+   come back; it stays, ContactAdded now, marked again. In that second or before it: it ends.
 4. never noted (the daemon is younger than the registration): it ends; the phone's next refresh is an event.
 
-Only in the very second of `wall_ms` can 3 be wrong, for a phone that refreshed here and moved within one second; it heals
-at the phone's next refresh at c, whose registration was then ended there. A move that takes longer than the news from c
-(some 50 ms) is an event at every step and needs none of this.
+Only in the very second of `wall_ms` can 3 be wrong, for a phone that came back before the news of its move did (some 50 ms):
+calls reach it by its contact at c until its next refresh here, which is an event again. A move that takes longer than the
+news is an event at every step and needs none of this.
 """
 
 import asyncio
@@ -221,7 +221,7 @@ def stays(contact: dict[str, str], noted: Noted | None, wall_ms: int) -> bool:
     if noted is None or noted.interval is None or marked:
         return False
     refreshed = int(contact.get("expiration_time", "0")) - noted.interval
-    return refreshed >= wall_ms // 1_000
+    return refreshed > wall_ms // 1_000
 
 
 def granted(expires: int, at_ms: int) -> int:

@@ -42,7 +42,8 @@ _decode_contact = msgspec.msgpack.Decoder(Contact).decode
 
 def contact_key(extension: Extension, uri: str) -> str:
     """The key under which a registration stands."""
-    return f"c{extension} {uri.removeprefix(f'sip:{extension}')}"
+    usual = f"sip:{extension}@"
+    return f"c{extension} {'@' + uri.removeprefix(usual) if uri.startswith(usual) else uri}"
 
 
 def contact_of_key(key: str) -> tuple[Extension, str] | None:

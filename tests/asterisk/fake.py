@@ -1,0 +1,171 @@
+"""A tiny ARI: enough of Asterisk's REST and its event websocket to be connected to, to hang, to refuse and to restart."""
+
+import asyncio
+import json
+from types import TracebackType
+
+from aiohttp import BasicAuth, WSMsgType, hdrs, web
+from aiohttp.test_utils import TestServer
+
+Json = dict[str, object]
+
+
+class FakeAri:
+    """An Asterisk of this version. What it was asked is in `asked`; what it holds is in `objects`."""
+
+    def __init__(self, version: str = "22.10.1") -> None:
+        self.version = version
+        self.started = "2026-11-22T19:48:46.104+0000"
+        self.password = "right"
+        self.asked: list[str] = []
+        self.bodies: list[tuple[str, object]] = []
+        self.objects: dict[tuple[str, str], dict[str, str]] = {}
+        self.hand_written: set[str] = set()
+        self.channels: list[Json] = []
+        self.contacts: dict[str, list[str]] = {}
+        self.endpoint_ids: list[str] = []
+        self.refuse: dict[str, int] = {}  # "METHOD path" → status
+        self.iax = False
+        self.answers = asyncio.Event()  # cleared: it hangs
+        self.answers.set()
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._changed = asyncio.Condition()
+        self._server: TestServer | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return str(self._server.make_url("")).rstrip("/")
+
+    async def __aenter__(self) -> "FakeAri":
+        app = web.Application()
+        app.router.add_get("/ari/events", self._events)
+        app.router.add_route("*", "/ari/{path:.*}", self._rest)
+        self._server = TestServer(app)
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.answers.set()
+        await self.cut()
+        assert self._server is not None
+        await self._server.close()
+
+    async def send(self, event: Json | str) -> None:
+        """Tell our application something."""
+        for socket in list(self._sockets):
+            await socket.send_str(event if isinstance(event, str) else json.dumps(event))
+
+    async def cut(self) -> None:
+        """Close the event websocket."""
+        for socket in list(self._sockets):
+            await socket.close()
+
+    async def until(self, line: str, times: int = 1) -> None:
+        """Wait until this was asked."""
+        async with asyncio.timeout(5), self._changed:
+            await self._changed.wait_for(lambda: self.asked.count(line) >= times)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if not self._known(request):
+            return web.Response(status=401)
+        await self.answers.wait()
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            async for message in socket:
+                assert message.type is WSMsgType.TEXT
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    def _known(self, request: web.Request) -> bool:
+        auth = BasicAuth.decode(request.headers[hdrs.AUTHORIZATION])
+        return auth.password == self.password
+
+    async def _rest(self, request: web.Request) -> web.Response:
+        path = request.match_info["path"]
+        line = f"{request.method} {path}"
+        body = await request.json() if request.can_read_body else None
+        await self.answers.wait()
+        if line in self.refuse:
+            answer = web.json_response({"message": "no"}, status=self.refuse[line])
+        else:
+            answer = self._answer(request, path, body)
+        async with self._changed:
+            self.asked.append(line)
+            if body is not None:
+                self.bodies.append((line, body))
+            self._changed.notify_all()
+        return answer
+
+    def _answer(self, request: web.Request, path: str, body: object) -> web.Response:
+        match request.method, path.split("/"):
+            case "GET", ["asterisk", "info"]:
+                system = {"version": self.version, "entity_id": "x"}
+                return web.json_response(
+                    {"system": system, "status": {"startup_time": self.started}}
+                )
+            case "GET", ["asterisk", "ping"]:
+                return web.json_response({"ping": "pong"})
+            case "GET", ["applications", name]:
+                return web.json_response({"name": name, "endpoint_ids": self.endpoint_ids})
+            case "POST", ["applications", _, "subscription"]:
+                source = request.query["eventSource"].removeprefix("endpoint:")
+                if source == "IAX2" and not self.iax:
+                    return web.json_response({"message": "does not exist"}, status=422)
+                self.endpoint_ids.append(source)
+                return web.json_response({"name": "pbxfed"})
+            case "GET", ["channels"]:
+                return web.json_response(self.channels)
+            case "GET", ["channels", _, "variables"]:
+                asked = request.query["variables"].split(",")
+                return web.json_response({"variables": {one: self._contacts(one) for one in asked}})
+            case "GET", ["channels", _, "variable"]:
+                return web.json_response({"value": self._contacts(request.query["variable"])})
+            case "GET", ["endpoints", tech]:
+                names = [name for kind, name in self.objects if kind == "endpoint"]
+                return web.json_response(
+                    [
+                        {
+                            "technology": tech,
+                            "resource": name,
+                            "state": "online" if name in self.contacts else "offline",
+                        }
+                        for name in dict.fromkeys([*names, *self.hand_written, *self.contacts])
+                    ]
+                )
+            case method, ["asterisk", "config", "dynamic", _, kind, name]:
+                return self._object(method, kind, name, body)
+        return web.Response(status=204)
+
+    def _contacts(self, question: str) -> str:
+        phone = question.removeprefix("PJSIP_DIAL_CONTACTS(").removesuffix(")")
+        return "&".join(f"PJSIP/{phone}/{uri}" for uri in self.contacts.get(phone, []))
+
+    def _object(self, method: str, kind: str, name: str, body: object) -> web.Response:
+        if name in self.hand_written:
+            return (
+                web.json_response([{"attribute": "context", "value": "mine"}])
+                if method == "GET"
+                else web.json_response({"message": "Could not change"}, status=403)
+            )
+        if method == "PUT":
+            assert isinstance(body, dict)
+            fields = {pair["attribute"]: pair["value"] for pair in body["fields"]}
+            self.objects.setdefault((kind, name), {}).update(fields)
+        found = self.objects.get((kind, name))
+        if found is None:
+            return web.json_response({"message": "not found"}, status=404)
+        if method == "DELETE":
+            del self.objects[kind, name]
+            return web.Response(status=204)
+        return web.json_response(
+            [{"attribute": key, "value": value} for key, value in found.items()]
+        )

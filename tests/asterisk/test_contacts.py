@@ -1,0 +1,147 @@
+"""The rule for a phone that moves b → c → b, and reading registrations."""
+
+import pytest
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.contacts import Contacts, Noted, contact_id, dialed, granted, stays
+from pbxfed_ari.core.effects import DropContact, Note
+from pbxfed_ari.core.events import ContactAdded, ContactRemoved
+from pbxfed_ari.core.names import Extension
+
+from .fake import FakeAri
+
+PHONE, URI = Extension("1001"), "sip:1001@10.0.0.9:5060"
+AT = 1_000_500  # ms: it registered here; for 300 s
+MARKED = {"authenticate_qualify": "yes", "expiration_time": "1300"}
+
+
+def refreshed(second: int) -> dict[str, str]:
+    """The contact, refreshed in this second, which took the mark away."""
+    return {"authenticate_qualify": "no", "expiration_time": str(second + 300)}
+
+
+@pytest.mark.parametrize(
+    ("contact", "noted", "moved_ms", "it_stays"),
+    [
+        (MARKED, Noted(AT, 300), 1_000_600, False),  # moved on within the second
+        (MARKED, Noted(AT, 300), 1_060_000, False),  # moved on later
+        (refreshed(1000), Noted(AT, 300), 1_000_600, True),  # b c b within one second
+        (refreshed(1050), Noted(AT, 300), 1_060_000, False),  # refreshed, then moved
+        (refreshed(1060), Noted(AT, 300), 1_060_900, True),  # the same second: taken as back
+        (refreshed(1061), Noted(AT, 300), 1_060_900, True),  # came back
+        (refreshed(1061), None, 1_060_900, False),  # never noted: its refresh will be an event
+        (refreshed(1061), Noted(AT), 1_060_900, False),  # noted, interval not read yet
+    ],
+)
+def test_a_registration_stays_only_if_the_phone_came_back(
+    contact: dict[str, str], noted: Noted | None, moved_ms: int, it_stays: bool
+) -> None:
+    """Asterisk raises no event for a refresh and keeps whole seconds."""
+    assert stays(contact, noted, moved_ms) is it_stays
+
+
+@pytest.mark.parametrize(
+    ("expires", "at_ms", "interval"),
+    [
+        (1300, 1_000_500, 300),
+        (1300, 1_000_001, 300),
+        (1299, 1_000_001, 300),
+        (1299, 1_000_500, 299),
+    ],
+)
+def test_an_event_just_after_a_seconds_turn_belongs_to_the_one_before(
+    expires: int, at_ms: int, interval: int
+) -> None:
+    """Asterisk reads the clock a moment before we hear of it."""
+    assert granted(expires, at_ms) == interval
+
+
+def test_a_contacts_name_is_the_registrars() -> None:
+    """As Asterisk 22.10.1 named it."""
+    name = contact_id(PHONE, "sip:1001@10.77.0.1:5071")
+    assert name == "1001;@9f060ae6bc287a7a3bd6a0d491421b1f"
+
+
+def test_what_would_be_dialed_is_read_apart() -> None:
+    """A URI may contain anything but the seam."""
+    answer = "PJSIP/1001/sip:1001@h;ob&PJSIP/1001/sip:x@[fd00::1]:5060?a=b&c=d"
+    assert dialed(answer, PHONE) == ["sip:1001@h;ob", "sip:x@[fd00::1]:5060?a=b&c=d"]
+    assert dialed("", PHONE) == []
+
+
+@pytest.mark.parametrize("several", [True, False])
+async def test_registrations_are_read_on_a_channel_that_nobody_dials(several: bool) -> None:
+    """And the channel does not stay."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.contacts = {"1001": ["sip:a", "sip:b"], "1002": ["sip:c"], "pf-b": ["sip:10.0.0.2"]}
+        contacts = Contacts(ari, post=lambda event: None, note=lambda note: None)
+        contacts.several = several
+        listed = await contacts.listed()
+        assert listed.contacts == {("1001", "sip:a"), ("1001", "sip:b"), ("1002", "sip:c")}
+        assert contacts.registered(PHONE)
+        made = [line for line in fake.asked if line == "POST channels/create"]
+        gone = [line for line in fake.asked if line.startswith("DELETE channels/pbxfed-look-")]
+        assert (len(made), len(gone)) == (1, 1)
+
+
+async def test_what_changes_while_we_read_counts() -> None:
+    """A phone that registers meanwhile must not be forgotten by an older reading."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.contacts = {"1001": ["sip:a"]}
+        contacts = Contacts(ari, post=lambda event: None, note=lambda note: None)
+        reading = contacts.listed()
+        step = reading.send(None)  # it has asked its first question
+        contacts.saw(ContactAdded(Extension("1002"), "sip:new", 1))
+        contacts.saw(ContactRemoved(Extension("1001"), "sip:a"))
+
+        async def rest() -> object:
+            return await _Resumed(reading, step)
+
+        listed = await rest()
+        assert getattr(listed, "contacts", None) == {("1002", "sip:new")}
+
+
+class _Resumed:
+    """Awaits a coroutine that was already stepped once."""
+
+    def __init__(self, coroutine, step) -> None:  # type: ignore[no-untyped-def]
+        self._coroutine, self._step = coroutine, step
+
+    def __await__(self):  # type: ignore[no-untyped-def]
+        step = self._step
+        while True:
+            try:
+                yield step
+            except BaseException as error:
+                step = self._coroutine.throw(error)
+            else:
+                try:
+                    step = self._coroutine.send(None)
+                except StopIteration as stop:
+                    return stop.value
+
+
+async def test_a_phone_that_came_back_is_said_to_be_here_again() -> None:
+    """Its contact stays, is marked again, and the federation hears that it is newest here."""
+    posted: list[ContactAdded] = []
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        contacts = Contacts(ari, post=posted.append, note=_never, wall_ms=lambda: 1_062_000)
+        fake.objects["contact", contact_id(PHONE, URI)] = refreshed(1061)
+        contacts._noted[PHONE, URI] = Noted(AT, 300)
+        await contacts.drop(DropContact(PHONE, URI, 1_060_900))
+        assert posted == [ContactAdded(PHONE, URI, 1_062_000)]
+        assert ("contact", contact_id(PHONE, URI)) in fake.objects
+
+
+async def test_a_phone_that_moved_on_is_registered_here_no_more() -> None:
+    """So that its return will be an event."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        contacts = Contacts(ari, post=_never, note=_never)
+        fake.objects["contact", contact_id(PHONE, URI)] = dict(MARKED)
+        await contacts.drop(DropContact(PHONE, URI, 1_060_900))
+        await contacts.drop(DropContact(PHONE, URI, 1_060_900))  # gone already: nothing to do
+        assert fake.objects == {}
+
+
+def _never(what: ContactAdded | Note) -> None:
+    raise AssertionError(what)

@@ -1,0 +1,159 @@
+"""Tapes of a real Asterisk 22.10.1, and what they mean to the core."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pbxfed_ari.asterisk.events import FromAsterisk, Tolerated, decode, translate, waiting
+from pbxfed_ari.asterisk.models import CallerID, Channel, DialplanCEP
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    ContactAdded,
+    ContactRemoved,
+    Ended,
+    Returned,
+)
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName
+
+TAPES = Path(__file__).parent / "tapes"
+NOW = 1_795_000_000_000
+
+
+def play(name: str) -> tuple[list[FromAsterisk], Tolerated]:
+    """Everything that this tape means, and what was let go."""
+    tolerated = Tolerated()
+    told = []
+    for frame in json.loads((TAPES / f"{name}.json").read_text()):
+        event = decode(json.dumps(frame), tolerated)
+        if event is not None:
+            meant = translate(event, app="pbxfed", wall_ms=NOW, fresh_id="fresh")
+            if meant is not None:
+                told.append(meant)
+    return told, tolerated
+
+
+def one(event: object) -> FromAsterisk | None:
+    """What this one event means."""
+    decoded = decode(json.dumps(event), Tolerated())
+    return decoded and translate(decoded, app="pbxfed", wall_ms=NOW, fresh_id="fresh")
+
+
+def test_a_phone_calls_a_phone() -> None:
+    """The caller's whole life, and nothing of the leg's."""
+    told, tolerated = play("local_call")
+    arrived = told[0]
+    assert isinstance(arrived, Arrived)
+    caller = arrived.channel
+    assert told == [
+        Arrived(caller, "1002", "1001", "Name '1001' é", None, "", "fresh"),
+        Answered(caller),
+        Ended(caller),
+    ]
+    assert tolerated.malformed == 0
+    assert tolerated.unused["ChannelHangupRequest"] == 2
+
+
+def test_three_tries_fail_and_each_comes_back() -> None:
+    """SIP trunk, IAX2 trunk, phone here: three Returned in order, each with its cause."""
+    told, _ = play("three_failing_tries")
+    caller = told[0].channel if isinstance(told[0], Arrived) else ChannelId("")
+    assert told[1:] == [
+        Returned(caller, "NOANSWER", 19),
+        Returned(caller, "CHANUNAVAIL", 20),
+        Returned(caller, "BUSY", 17),
+        Ended(caller),
+    ]
+
+
+@pytest.mark.parametrize("tape", ["trunk_call_sip_arrives", "trunk_call_iax2_arrives"])
+def test_a_peers_call_says_who_calls_and_by_which_peer(tape: str) -> None:
+    """Number, name and note cross either kind of trunk."""
+    told, _ = play(tape)
+    arrived = told[0]
+    assert isinstance(arrived, Arrived)
+    assert (arrived.peer, arrived.caller, arrived.caller_name) == ("a", "1001", "Name '1001' é")
+    call, hop, attempt = arrived.note.split("/")
+    assert (len(call), hop, attempt) == (12, "1", "0")
+    assert told[1:] == [Answered(arrived.channel), Ended(arrived.channel)]
+
+
+def test_registrations_come_and_go() -> None:
+    """Each with the moment at which Asterisk saw it, not the one at which we read it."""
+    told, tolerated = play("registrations")
+    phone, uri = Extension("1002"), "sip:1002@10.77.0.1:5102"
+    assert [type(event) for event in told] == [
+        ContactAdded,
+        ContactRemoved,
+        ContactAdded,
+        ContactRemoved,
+    ]
+    assert told[1] == ContactRemoved(phone, uri)
+    first = told[0]
+    assert isinstance(first, ContactAdded)
+    assert (first.extension, first.uri) == (phone, uri)
+    assert first.wall_ms > NOW
+    assert tolerated.malformed == 0
+
+
+def test_a_trunks_registration_is_none_of_ours() -> None:
+    """Trunks are objects of ours; they register nowhere."""
+    contact = {"uri": "sip:10.0.0.2", "contact_status": "NonQualified", "aor": "pf-b"}
+    assert one({"type": "ContactStatusChange", "contact_info": contact}) is None
+
+
+def test_an_unreachable_contact_is_a_removed_one() -> None:
+    """A phone that a hand-written aor qualifies and that is silent cannot be rung."""
+    contact = {"uri": "sip:1001@h", "contact_status": "Unreachable", "aor": "1001"}
+    event = {"type": "ContactStatusChange", "contact_info": contact}
+    assert one(event) == ContactRemoved(Extension("1001"), "sip:1001@h")
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["other"], ["trunk", "1001", "x"], ["trunk", "pf-"], ["trunk", "pf-A b"]]
+)
+def test_a_channel_that_is_not_ours_is_let_be(args: list[str]) -> None:
+    """Another program may use the application's name in its own dialplan."""
+    assert one({"type": "StasisStart", "args": args, "channel": {"id": "1"}}) is None
+
+
+def test_a_cause_that_is_no_number_is_unknown() -> None:
+    """An empty HANGUPCAUSE must not raise."""
+    start = {"type": "StasisStart", "args": ["next", "CONGESTION", ""], "channel": {"id": "1"}}
+    assert one(start) == Returned(ChannelId("1"), "CONGESTION", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "unused", "malformed"),
+    [
+        ('{"type":"SomethingNew","x":1}', {"SomethingNew": 1}, 0),
+        ('{"type":"StasisStart","args":3}', {}, 1),
+        ('{"no":"type"}', {}, 1),
+        ("not json", {}, 1),
+        (b"\xff\xfe", {}, 1),
+    ],
+)
+def test_what_we_do_not_know_is_counted(
+    text: str | bytes, unused: dict[str, int], malformed: int
+) -> None:
+    """A later Asterisk may say anything; it can never make us raise."""
+    tolerated = Tolerated()
+    assert decode(text, tolerated) is None
+    assert (tolerated.unused, tolerated.malformed) == (unused, malformed)
+
+
+def test_a_waiting_channel_arrives_again() -> None:
+    """No event is replayed on reconnect: where it stands tells what it wants."""
+    place = DialplanCEP("pbxfed-ask", "1002", 2, "Stasis", "pbxfed,trunk,pf-b,abc/1/0")
+    channel = Channel("7", caller=CallerID("Ann", "1001"), dialplan=place)
+    assert waiting(channel, app="pbxfed", fresh_id="f") == Arrived(
+        ChannelId("7"), "1002", "1001", "Ann", NodeName("b"), "abc/1/0", "f"
+    )
+
+
+@pytest.mark.parametrize(("app", "data"), [("Dial", "pbxfed,phone"), ("Stasis", "other,phone")])
+def test_a_channel_elsewhere_does_not_wait(app: str, data: str) -> None:
+    """Only what stands in our application is ours."""
+    channel = Channel("7", dialplan=DialplanCEP("c", "1", 1, app, data))
+    assert waiting(channel, app="pbxfed", fresh_id="f") is None

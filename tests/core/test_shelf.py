@@ -1,0 +1,36 @@
+"""Keys of a shelf: short, and back again to the very same registration."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pbxfed_ari.core.names import Extension
+from pbxfed_ari.core.shelf import contact_key, contact_of_key, decode_contact, decode_info
+
+
+@pytest.mark.parametrize(
+    ("uri", "key"),
+    [
+        ("sip:1001@10.0.0.7:5060", "c1001 @10.0.0.7:5060"),
+        ("sip:1001-a20c@10.0.0.7:5060", "c1001 sip:1001-a20c@10.0.0.7:5060"),
+        ("sips:1001@10.0.0.7", "c1001 sips:1001@10.0.0.7"),
+        ("sip:10.0.0.7:5060;x-ast-orig-host=a b", "c1001 sip:10.0.0.7:5060;x-ast-orig-host=a b"),
+    ],
+)
+def test_the_usual_user_part_is_not_written_twice(uri: str, key: str) -> None:
+    """Bytes on the wire; but only where the way back is certain."""
+    assert contact_key(Extension("1001"), uri) == key
+    assert contact_of_key(key) == ("1001", uri)
+
+
+@given(st.text("0123456789*", min_size=1), st.text().filter(lambda uri: not uri.startswith("@")))
+def test_every_key_names_the_registration_that_made_it(number: str, uri: str) -> None:
+    """Whatever a phone calls itself."""
+    assert contact_of_key(contact_key(Extension(number), uri)) == (number, uri)
+
+
+def test_other_keys_are_no_contacts_and_unreadable_values_are_nothing() -> None:
+    """A newer release may write what we cannot read."""
+    assert contact_of_key("n") is None
+    assert decode_contact(b"\xc1") is None
+    assert decode_info(b"\x93\x01\x02\x03") is None

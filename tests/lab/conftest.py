@@ -1,0 +1,106 @@
+"""One federation of three real Asterisks for the tests of this folder; a test that breaks something mends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lab.lab import Lab
+from lab.places import CHECKOUT, LabError, Places
+
+SECRET = "correct-horse-9"
+
+
+class Federation:
+    """The lab, with the questions that tests ask of it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def until(self, holds: Callable[[], bool], seconds: float = 15.0, *, what: str = "") -> float:
+        """Wait until something holds; how long it took. Fails if it does not come true."""
+        began = time.monotonic()
+        while not holds():
+            if time.monotonic() - began > seconds:
+                raise AssertionError(f"not within {seconds} s: {what or holds}")
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def get(self, node: str, path: str) -> Any:
+        status, body = self.lab.http(node, "GET", path)
+        assert status == 200, (path, status, body)
+        return body
+
+    def state(self, node: str, peer: str) -> str:
+        """What a node holds of a peer."""
+        return next(
+            (str(m["state"]) for m in self.get(node, "/members") if m["node"] == peer), "unknown"
+        )
+
+    def where(self, number: str, node: str) -> list[str]:
+        status, body = self.lab.http(node, "GET", f"/where/{number}")
+        return [place["node"] for place in body["registrations"]] if status == 200 else []
+
+    def whole(self, names: str = "abc") -> bool:
+        """Every node is healthy, sees every other, and all hold the same."""
+        try:
+            found = [self.lab.http(name, "GET", "/status") for name in names]
+        except LabError:
+            return False
+        good = all(status == 200 and body["health"] == "ok" for status, body in found)
+        return (
+            good
+            and all(
+                sum(m["state"] == "alive" for m in body["members"]) == len(names)
+                for _, body in found
+            )
+            and len({body["vector"] for _, body in found}) == 1
+            and all(body["asterisk"]["objects_to_push"] == 0 for _, body in found)
+        )
+
+    def add(self, number: str, name: str = "", node: str = "a") -> None:
+        """An extension, unless it is there; known to every node's Asterisk afterwards."""
+        status, _ = self.lab.http(node, "GET", f"/extensions/{number}")
+        if status == 404:
+            self.lab.add_extension(number, name=name or f"Phone {number}", secret=SECRET, node=node)
+        self.until(self.whole, what=f"{number} everywhere")
+
+    def phone(self, number: str, node: str, *, name: str = "", known: str = "abc") -> None:
+        """A phone, registered there and seen by all."""
+        self.add(number, name)
+        self.lab.register(number, node)
+        self.until(
+            lambda: all(self.where(number, n) == [node] for n in known), what=f"{number} at {node}"
+        )
+
+    def refused(self, node: str, *argv: str) -> str:
+        """The one line that a refused command prints; it must exit with 1."""
+        done = self.lab.exec(node, ["pbxfed", *argv], capture_output=True, text=True)
+        assert done.returncode == 1, done
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        return done.stderr.strip()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Three nodes, a, b and c, from nothing; everything is removed at the end."""
+    lab = Lab(Places(CHECKOUT / ".lab-test"))
+    lab.down()
+    lab.up(3)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """The federation, whole. A test that fails shows what the daemons had said."""
+    found = Federation(lab)
+    found.until(found.whole, what="the federation is whole")
+    failed = request.session.testsfailed
+    yield found
+    if request.session.testsfailed > failed:
+        for node in lab.nodes():
+            print(f"── {node.name}\n{node.tail('pbxfed.log', 30)}")

@@ -1,0 +1,149 @@
+"""Real calls between real Asterisks: who is called is rung, once; each hears the other; the display is right."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lab.lab import CallResult
+from lab.phone import PhoneRefused
+
+from tests.lab.conftest import Federation
+
+
+def good(result: CallResult, *, trunk: str | None, caller: str) -> None:
+    assert result.ok, result
+    assert result.trunk == trunk
+    assert result.invites == 1
+    assert result.caller_id == {"name": f"Phone {caller}", "number": caller}
+
+
+def test_a_call_inside_one_node(federation: Federation) -> None:
+    """No trunk, no detour."""
+    federation.phone("1001", "a")
+    federation.phone("1002", "a")
+    good(federation.lab.call("1001", "1002", hold=0.6), trunk=None, caller="1001")
+
+
+@pytest.mark.parametrize("trunks", [["sip", "iax2"], ["iax2", "sip"]], ids=["sip", "iax2"])
+def test_a_call_across_by_the_trunk_that_the_callee_asks_for(
+    federation: Federation, trunks: list[str]
+) -> None:
+    """Both kinds of trunk, both ways, with name and number."""
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    for node in "ac":
+        federation.lab.configure(node, "calls", "trunks", trunks)
+    for node, number in ("a", "1003"), ("c", "1001"):
+        federation.until(
+            lambda node=node, number=number: (
+                federation.get(node, f"/route/{number}")["tries"][0]["legs"][0]["trunk"]  # type: ignore[misc]
+                == trunks[0]
+            )
+        )
+    try:
+        good(federation.lab.call("1001", "1003", hold=0.6), trunk=trunks[0], caller="1001")
+        good(federation.lab.call("1003", "1001", hold=0.6), trunk=trunks[0], caller="1003")
+    finally:
+        for node in "ac":
+            federation.lab.configure(node, "calls", "trunks", ["sip", "iax2"])
+
+
+def test_a_call_to_nowhere_is_refused_at_once(federation: Federation) -> None:
+    """Nobody has the number: 404. Nobody is registered: 480."""
+    federation.phone("1001", "a")
+    federation.add("1009")
+    began = time.monotonic()
+    assert federation.lab.call("1001", "7777").cause == "404 Not Found"
+    assert str(federation.lab.call("1001", "1009").cause).startswith("480")
+    assert time.monotonic() - began < 2.0
+
+
+def test_a_busy_phone_is_busy_for_the_caller_too(federation: Federation) -> None:
+    """Across the trunk, with the phone's own cause, and without a second try."""
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    federation.lab.manners("1003", refuse="486 Busy Here")
+    try:
+        result = federation.lab.call("1001", "1003")
+    finally:
+        federation.lab.manners("1003", answer_after_ms=0)
+    assert result.cause == "486 Busy Here"
+    assert result.invites == 1
+
+
+def test_a_wrong_secret_is_refused_by_every_asterisk(federation: Federation) -> None:
+    """Each authenticates each phone by its digest."""
+    federation.add("1010")
+    for node in "abc":
+        with pytest.raises(PhoneRefused, match="401"):
+            federation.lab.register("1010", node, secret="another-secret-1")
+
+
+@pytest.mark.parametrize("same_contact", [True, False], ids=["same-contact", "new-contact"])
+def test_a_phone_that_moved_is_found_250_ms_later(
+    federation: Federation, same_contact: bool
+) -> None:
+    """Twenty moves, twenty calls, one INVITE each: b → c → b within one registration."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1004", "b")
+    for turn in range(10):
+        place = "cb"[turn % 2]
+        lab.register("1004", place, same_contact=same_contact, expires=3600)
+        time.sleep(0.25)
+        result = lab.call("1001", "1004", hold=0.4)
+        assert result.ok, (turn, result)
+        assert result.nodes == ("a", place)
+        assert result.invites == 1
+
+
+def test_pushed_phones_work_after_asterisk_restarts_without_its_daemon(
+    federation: Federation,
+) -> None:
+    """A PBX is never worse off for having joined: its phones register and call one another."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1002", "a")
+    time.sleep(1.5)  # Asterisk writes its database once a second
+    lab.kill("a", "daemon")
+    lab.kill("a", "asterisk")
+    lab.start("a", "asterisk")
+    for number in "1001", "1002":
+        lab.register(number, "a")
+    result = lab.call("1001", "1002", hold=0.6)
+    assert result.ok, result
+    lab.start("a", "daemon")
+    federation.until(federation.whole)
+
+
+def test_a_local_call_needs_no_daemon_and_a_federated_one_comes_back_with_it(
+    federation: Federation,
+) -> None:
+    """The dialplan's local path, then the daemon again."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1002", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    lab.kill("a", "daemon")
+    assert lab.call("1001", "1002", hold=0.6).ok
+    lab.start("a", "daemon")
+    federation.until(federation.whole)
+    good(lab.call("1001", "1003", hold=0.6), trunk="sip", caller="1001")
+
+
+def test_an_established_call_survives_its_daemon(federation: Federation) -> None:
+    """Handed over is handed over."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    talking = lab.dial("1001", "1003")
+    lab.kill("a", "daemon")
+    lab.kill("c", "daemon")
+    time.sleep(1.0)
+    media, _ = lab.listen(talking, last_seconds=0.8)
+    lab.hang_up(talking)
+    for node in "ac":
+        lab.start(node, "daemon")
+    assert media == {"a_to_b": True, "b_to_a": True}
+    federation.until(federation.whole)

@@ -1,0 +1,197 @@
+"""How facts travel between real daemons, counted by the kernel."""
+
+from __future__ import annotations
+
+import socket
+import time
+from functools import partial
+from typing import Any
+
+from lab.lab import Lab
+from lab.netns import within
+from lab.places import CHECKOUT, Places
+
+from tests.lab.conftest import SECRET, Federation
+
+MANY = 1_000
+
+
+def traffic(lab: Lab, node: str, way: str = "tx") -> tuple[int, int]:
+    """(frames, bytes) of the federation, sent or received by a node so far."""
+    found = lab.bytes()[node]["federation"]
+    return int(found[f"{way}_frames"]), int(found[f"{way}_bytes"])
+
+
+def with_many_extensions(federation: Federation) -> None:
+    """A thousand extensions, known to all and pushed into every Asterisk."""
+    have = federation.get("a", "/status")["extensions"]
+    for i in range(have, MANY + 20):
+        federation.lab.http(
+            "a", "PUT", f"/extensions/{30_000 + i}", {"name": f"Desk {i}", "secret": SECRET}
+        )
+    federation.until(federation.whole, 120, what="a thousand extensions everywhere")
+
+
+def quiet_moment(lab: Lab, node: str) -> tuple[int, int]:
+    """The counters just after a heartbeat: nearly half a second of silence follows."""
+    before = traffic(lab, node)
+    while (now := traffic(lab, node)) == before:
+        time.sleep(0.005)
+    return now
+
+
+def cost(lab: Lab, node: str, do: Any) -> tuple[int, int]:
+    """Frames and bytes that something makes a node send, beside its heartbeats."""
+    for _ in range(5):
+        frames, size = quiet_moment(lab, node)
+        began = time.monotonic()
+        do()
+        time.sleep(0.15)
+        after = traffic(lab, node)
+        if time.monotonic() - began < 0.4:
+            return after[0] - frames, after[1] - size
+    raise AssertionError("the machine is too busy to find a quiet moment")
+
+
+def test_one_edit_is_one_frame_whatever_is_known(federation: Federation) -> None:
+    """R5, R6: at most 200 bytes for the whole LAN, with a thousand extensions known."""
+    with_many_extensions(federation)
+    turn = iter(range(100))
+
+    def edit() -> None:
+        status, _ = federation.lab.http(
+            "a", "PATCH", "/extensions/30500", {"name": f"Renamed {next(turn)}"}
+        )
+        assert status == 200
+
+    frames, size = cost(federation.lab, "a", edit)
+    assert frames == 1
+    assert size <= 200
+    federation.until(lambda: "Renamed" in str(federation.get("c", "/extensions/30500")["name"]))
+    print(f"one edit: {frames} frame, {size} bytes")
+
+
+def test_a_refreshed_registration_sends_nothing(federation: Federation) -> None:
+    """It is no news."""
+    federation.phone("1001", "a")
+    assert cost(federation.lab, "a", lambda: federation.lab.register("1001", "a")) == (0, 0)
+
+
+def test_a_new_registration_is_one_frame(federation: Federation) -> None:
+    """At most a hundred bytes or so: number, address and stamp, sealed."""
+    federation.phone("1001", "a")
+    federation.lab.unregister("1001")
+    federation.until(lambda: federation.where("1001", "c") == [])
+    frames, size = cost(federation.lab, "a", lambda: federation.lab.register("1001", "a"))
+    assert frames == 1
+    assert size <= 200
+    print(f"one registration: {size} bytes")
+
+
+def test_a_lost_delta_is_repaired(federation: Federation) -> None:
+    """The next heartbeat tells, the origin gives."""
+    lab = federation.lab
+    federation.add("1011")
+    for name in "Lost", "Lost again", "And again":
+        lab.drop("c", "udp dport 8781 udp length > 60", count=1)
+        lab.http("a", "PATCH", "/extensions/1011", {"name": name})
+        took = federation.until(partial(named, federation, "c", "1011", name), 3)
+        assert lab.dropped("c") >= 1
+        lab.undrop("c")
+        print(f"repaired after {took:.2f} s")
+
+
+def named(federation: Federation, node: str, number: str, name: str) -> bool:
+    return bool(federation.get(node, f"/extensions/{number}")["name"] == name)
+
+
+def test_a_restarted_daemon_receives_what_it_missed_and_no_full_state(
+    federation: Federation,
+) -> None:
+    """R5: a node that was away catches up by delta."""
+    lab = federation.lab
+    with_many_extensions(federation)
+    lab.kill("b", "daemon")
+    federation.until(lambda: federation.state("a", "b") == "down")
+    lab.http("a", "PATCH", "/extensions/30007", {"name": "While b was away"})
+    _, before = traffic(lab, "b", "rx")
+    lab.start("b", "daemon")
+    federation.until(federation.whole)
+    _, after = traffic(lab, "b", "rx")
+    assert federation.get("b", "/extensions/30007")["name"] == "While b was away"
+    assert after - before < 6_000
+    print(f"caught up with {after - before} bytes, heartbeats included")
+
+
+def test_two_federations_on_one_lan_do_not_see_each_other_and_garbage_changes_nothing(
+    federation: Federation,
+) -> None:
+    """Another key is another federation; what does not verify is counted by reason."""
+    lab = federation.lab
+    vectors = {federation.get(n, "/status")["vector"] for n in "abc"}
+    frames = [
+        b"",
+        b"x",
+        bytes(25),
+        b"\x11" + bytes(60),
+        b"\x12" + bytes(90),
+        b"\x21" * 50,
+        bytes(1_400),
+    ]
+
+    def shout() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for frame in frames * 200:
+                sock.sendto(frame, ("239.255.77.80", 8781))
+
+    within(lab.node("b").phones.namespace, shout)
+    time.sleep(0.5)
+    dropped = federation.get("a", "/status")["counters"]["frames_dropped"]
+    assert {"malformed", "seal", "session", "version"} <= set(dropped)
+    assert sum(dropped.values()) >= 1_300
+    assert 'pbxfed_frames_dropped_total{reason="seal"}' in str(lab.http("a", "GET", "/metrics")[1])
+    assert federation.whole()
+    assert {federation.get(n, "/status")["vector"] for n in "abc"} == vectors
+
+
+def test_a_joiner_receives_the_state_once() -> None:
+    """And a second federation with another key on the same LAN stays alone. A lab of its own: four nodes, three joined."""
+    lab = Lab(Places(CHECKOUT / ".lab-test-join"))
+    lab.down()
+    try:
+        lab.up(4)
+        f = Federation(lab)
+        f.until(lambda: f.whole("abcd"))
+        lab.kill("d", "daemon")
+        f.until(lambda: f.state("a", "d") == "down")
+        for i in range(MANY):
+            lab.http(
+                "a", "PUT", f"/extensions/{30_000 + i}", {"name": f"Desk {i}", "secret": SECRET}
+            )
+        f.until(lambda: f.whole("abc"), 120)
+        for path in (lab.node("d").folder / "state").iterdir():
+            path.unlink()
+        _, before = traffic(lab, "d", "rx")
+        lab.start("d", "daemon")
+        took = f.until(lambda: f.get("d", "/status")["extensions"] == MANY, 20)
+        time.sleep(3.0)
+        _, joined = traffic(lab, "d", "rx")
+        time.sleep(3.0)
+        _, later = traffic(lab, "d", "rx")
+        print(
+            f"joined {MANY} extensions in {took:.2f} s with {joined - before} bytes; then {(later - joined) / 3:.0f} B/s"
+        )
+        assert joined - before < 200 * MANY
+        assert later - joined < 6_000
+
+        stranger = lab.places.state / "other.key"
+        stranger.touch(mode=0o600)
+        stranger.write_text("5" * 64)
+        lab.kill("d", "daemon")
+        lab.configure("d", "federation", "key_file", str(stranger))
+        lab.start("d", "daemon")
+        time.sleep(3.0)
+        assert [m["node"] for m in f.get("d", "/members")] == ["d"]
+        assert f.state("a", "d") == "down"
+    finally:
+        lab.down()
