@@ -133,8 +133,9 @@ class Node:
         seal = Seal(settings.federation_key(), os.urandom(SALT))
         store = Store(_state_folder(settings) / "state.db")
         stack.callback(store.close)
-        directory = store.load()
         name = NodeName(settings.node.name)
+        store.belongs_to(name)
+        directory = store.load()
         epoch, lineage = directory.streams.next_epoch(name, int(time.time()))
         identity = Identity(
             name,

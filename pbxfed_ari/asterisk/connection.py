@@ -186,13 +186,15 @@ class Connection:
     async def _reconcile(self) -> None:
         self.state = State.RECONCILING
         try:
-            restarted = await self._identify()
+            started = await self._identify()
             await self._subscribe()
             channels = await self._ari.channels.list()
             contacts = await self._contacts.listed()
             await self._sweep(channels)
         except AsteriskError as error:
             raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
+        restarted = self._started is not None and self._started != started
+        self._started = started
         self.state = State.LIVE
         self._told_down = False
         self.reason = ""
@@ -202,8 +204,8 @@ class Connection:
         self._up(parse_version(self.version) or WANTED)
         self._tell_waiting(channels)
 
-    async def _identify(self) -> bool:
-        """Which Asterisk is this? True if it is not the one we knew."""
+    async def _identify(self) -> datetime:
+        """Which Asterisk is this? Its startup time tells whether it is the one that we knew."""
         info = await self._ari.asterisk.getInfo()
         self.version = info.system.version
         version = parse_version(self.version)
@@ -211,8 +213,7 @@ class Connection:
         if version is not None and version < OLDEST:
             raise _Lost(self.warnings[0], hopeless=True)
         self._contacts.several = version is None or version >= SEVERAL_VARIABLES
-        known, self._started = self._started, info.status.startup_time
-        return known is not None and known != self._started
+        return info.status.startup_time
 
     async def _subscribe(self) -> None:
         """Subscriptions are counted: look first."""

@@ -6,7 +6,7 @@ phones and trunks Asterisk shall hold, and which registrations have moved away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from pbxfed_ari.core import shelf
@@ -54,7 +54,7 @@ from pbxfed_ari.core.messages import (
     Heartbeat,
     Hello,
     Leave,
-    NameTaken,
+    Lineage,
     Piece,
     Record,
     ShelfDrop,
@@ -68,6 +68,7 @@ from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry, StreamId
 from pbxfed_ari.errors import Refused
 
+_OwnFact = Edited | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
 WELCOMES = 20.0  # strangers answered a second, at most: garbage must not make us talk
@@ -112,7 +113,7 @@ class Federation:
         self._next_beat = float("inf")
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
-        self._replied: set[NodeName] = set()
+        self._early: list[Event] = []  # what happened before the name was ours
 
     def __repr__(self) -> str:
         return f"Federation({self.me}, {self.members}, {self.directory})"
@@ -147,13 +148,10 @@ class Federation:
     # --- living
 
     def start(self, now: float) -> list[Effect]:
-        """Begin this boot: take over the kept stream under the new epoch, then ask whether the name is free."""
-        self.directory.adopt(self.me, self.identity.epoch, self.identity.lineage)
-        self.directory.streams.open(self._own)
+        """Begin this boot. Nothing is written or published under our name until it is known to be free."""
         self._clock.last = max([self._clock.last, *self.directory.stamps()])
         self._next_beat = now
-        lineage = PersistLineage(self.me, self.identity.epoch, self.identity.lineage)
-        return [lineage, *self._asterisk_state()]
+        return self._asterisk_state()
 
     def leave(self) -> list[Effect]:
         """Stop on purpose."""
@@ -169,6 +167,8 @@ class Federation:
         return effects
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
+        if not self.joined and isinstance(event, _OwnFact):
+            return self._not_yet(event)
         match event:
             case Received():
                 return self._received(event, now)
@@ -214,12 +214,31 @@ class Federation:
         if self._join_calls < JOIN_CALLS:
             self._join_calls += 1
             return [Broadcast(self._hello(joining=True))]
+        return self._join(now)
+
+    def _join(self, now: float) -> list[Effect]:
+        """The name is ours: take over what the last epoch left, say so, and publish what happened meanwhile."""
+        i = self.identity
+        self._own = (self.me, i.epoch)
+        self.directory.adopt(self.me, i.epoch, i.lineage)
+        self.directory.streams.open(self._own)
         self.joined = True
         self._next_beat = now + self._rng.random() * self.members.timing.period
-        return [
+        effects: list[Effect] = [
+            PersistLineage(self.me, i.epoch, i.lineage),
             Broadcast(self._hello(ask=True)),
-            Note("joined", (("node", self.me), ("epoch", self.identity.epoch))),
+            Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
+        early, self._early = self._early, []
+        for event in early:
+            effects += self._dispatch(event, now)
+        return effects
+
+    def _not_yet(self, event: Event) -> list[Effect]:
+        if isinstance(event, Edited):
+            return [Reply(event.ticket, 503, error="this node is joining: try again in a second")]
+        self._early.append(event)
+        return []
 
     def _hello(self, *, joining: bool = False, ask: bool = False) -> Hello:
         i = self.identity
@@ -229,10 +248,10 @@ class Federation:
 
     def _received(self, event: Received, now: float) -> list[Effect]:
         sender, message = event.sender, event.message
+        if isinstance(message, Lineage) and message.origin == self.me:
+            return self._outlived(message)
         if not self.joined:
-            return (
-                [Stop(_taken(self.me, message.address))] if isinstance(message, NameTaken) else []
-            )
+            return []
         known = self.members.get(sender)
         if known is None or known.epoch < event.epoch:
             return self._stranger(
@@ -267,26 +286,38 @@ class Federation:
     def _introduced(self, hello: Hello, source: tuple[str, int], now: float) -> list[Effect]:
         if hello.name == self.me:
             return self._namesake(hello, source)
-        if hello.joining:
-            return []
         if not self.joined:
+            return []
+        name = NodeName(hello.name)
+        current = self.directory.streams.current_epoch(name)
+        if hello.epoch < current or (hello.joining and hello.epoch == current):
+            return [SendTo(source, self._hello()), SendTo(source, Lineage(name, current, ()))]
+        if hello.joining:
             return []
         effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
         effects += self.members.meet(hello, now)
-        if hello.epoch >= self.directory.streams.current_epoch(NodeName(hello.name)):
-            effects += self._adopt(NodeName(hello.name), hello.epoch, hello.lineage)
-        return effects
+        return effects + self._adopt(name, hello.epoch, hello.lineage)
 
     def _namesake(self, hello: Hello, source: tuple[str, int]) -> list[Effect]:
-        """Another node with our name: who came later stops."""
-        ours, theirs = (self.identity.epoch, self.identity.address), (hello.epoch, hello.address)
-        if ours == theirs:
+        """Another node with our name: who came later stops. Our own past, at our own address, is no namesake."""
+        if hello.address == self.identity.address:
             return []
-        if self.joined and (hello.joining or ours < theirs):
-            taken = NameTaken(self.me, self.identity.address)
-            return [SendTo(source, taken), Note("name taken", (("by", hello.address),), "warning")]
-        if ours > theirs:
+        ours, theirs = (self.identity.epoch, self.identity.address), (hello.epoch, hello.address)
+        later = ours > theirs if self.joined is not hello.joining else not self.joined
+        if later:
             return [Stop(_taken(self.me, hello.address))]
+        taken = Note("name claimed by another node too", (("by", hello.address),), "warning")
+        return [SendTo(source, self._hello()), taken]
+
+    def _outlived(self, lineage: Lineage) -> list[Effect]:
+        """A peer knows a later epoch of ours (a lost disk, a clock that was ahead): begin above it."""
+        if lineage.epoch < self.identity.epoch + self.joined:
+            return []
+        if self.joined:
+            return [Stop("peers know a later epoch of this node: start it again")]
+        self.identity = replace(self.identity, epoch=lineage.epoch + 1)
+        self.members.epoch = self.identity.epoch
+        self._join_calls = 0
         return []
 
     def _stranger(self, event: StrangerHeard, now: float) -> list[Effect]:

@@ -2,9 +2,10 @@
 
 Every frame is sealed by the sender's session, so a message never says who sent it. What travels:
 
-*Meeting.*   A node that starts multicasts Hello(joining) three times. The holder of the same name answers NameTaken and the
-             newcomer stops. Otherwise it multicasts Hello. A node that hears an unknown session sends its own Hello with
-             `ask`, and gets the other's in return. A new session is alive only once it has answered a Probe.
+*Meeting.*   A node that starts multicasts Hello(joining) three times: is my name free? The holder of the same name answers with
+             its own Hello, and the newcomer stops. Who knows a later epoch of that name answers with a Lineage, and the
+             newcomer begins above it. Otherwise it multicasts Hello. A node that hears an unknown session sends its own
+             Hello with `ask`, and gets the other's in return. A session is alive only once it has answered a Probe.
 
 *Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, load. It is discovery,
              failure detection and anti-entropy in one frame.
@@ -50,13 +51,6 @@ class Hello(Message, frozen=True, tag=1):
     ask: bool = False  # the receiver shall introduce itself too
     site: str = "main"
     release: str = ""
-
-
-class NameTaken(Message, frozen=True, tag=2):
-    """To a joining node: its name is in use at this address."""
-
-    name: str
-    address: str
 
 
 # --- living
@@ -191,7 +185,6 @@ class Lineage(Message, frozen=True, tag=15):
 
 AnyMessage = (
     Hello
-    | NameTaken
     | Heartbeat
     | Probe
     | Ack

@@ -61,6 +61,19 @@ class Store:
                 f"node.state: {self.path} was written by a newer release (schema {found})"
             )
 
+    def belongs_to(self, name: NodeName) -> None:
+        """Bind the file to a node, at its first start.
+
+        Raises: ConfigError, if it is another node's: its streams must not go on under a second name.
+        """
+        owner = self.fact("node")
+        if owner not in (None, name):
+            raise ConfigError(
+                f"node.state: {self.path} belongs to node {owner!r}, not to {name!r}: "
+                "set node.name back, or name another folder"
+            )
+        self.remember("node", name)
+
     def close(self) -> None:
         """Write everything out."""
         self._db.close()

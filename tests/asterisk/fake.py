@@ -4,7 +4,7 @@ import asyncio
 import json
 from types import TracebackType
 
-from aiohttp import BasicAuth, WSMsgType, hdrs, web
+from aiohttp import WSMsgType, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 
 Json = dict[str, object]
@@ -86,24 +86,21 @@ class FakeAri:
         return socket
 
     def _known(self, request: web.Request) -> bool:
-        auth = BasicAuth.decode(request.headers[hdrs.AUTHORIZATION])
-        return auth.password == self.password
+        return request.headers["Authorization"] == encode_basic_auth("pbxfed", self.password)
 
     async def _rest(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]
         line = f"{request.method} {path}"
         body = await request.json() if request.can_read_body else None
-        await self.answers.wait()
-        if line in self.refuse:
-            answer = web.json_response({"message": "no"}, status=self.refuse[line])
-        else:
-            answer = self._answer(request, path, body)
         async with self._changed:
             self.asked.append(line)
             if body is not None:
                 self.bodies.append((line, body))
             self._changed.notify_all()
-        return answer
+        await self.answers.wait()
+        if line in self.refuse:
+            return web.json_response({"message": "no"}, status=self.refuse[line])
+        return self._answer(request, path, body)
 
     def _answer(self, request: web.Request, path: str, body: object) -> web.Response:
         match request.method, path.split("/"):

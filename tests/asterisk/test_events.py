@@ -37,7 +37,9 @@ def play(name: str) -> tuple[list[FromAsterisk], Tolerated]:
 def one(event: object) -> FromAsterisk | None:
     """What this one event means."""
     decoded = decode(json.dumps(event), Tolerated())
-    return decoded and translate(decoded, app="pbxfed", wall_ms=NOW, fresh_id="fresh")
+    if decoded is None:
+        return None
+    return translate(decoded, app="pbxfed", wall_ms=NOW, fresh_id="fresh")
 
 
 def test_a_phone_calls_a_phone() -> None:

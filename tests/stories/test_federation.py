@@ -239,6 +239,41 @@ def _namesake(world: World) -> "Node":
     return Node(world, "b", Store(":memory:"), address="10.0.0.9", key=KEY)
 
 
+def test_a_node_whose_clock_was_ahead_begins_above_its_past() -> None:
+    """Peers know a later epoch of it than its own disk and clock do."""
+    world = World()
+    world["a"].edit("1001", name="before", secret=SECRET)
+    world.run(1)
+    world.kill("a")
+    world.run(4)
+    late = world.now
+    world.now = late - 1_000_000  # the clock of one boot only
+    node = world.boot("a", empty=True)
+    world.now = late
+    world.run(3)
+    assert node.stopped == ""
+    assert world["b"].up() == ["a", "c"]
+    world["a"].edit("1001", name="after")
+    world.run(0.2)
+    phone = world["c"].phone("1001")
+    assert phone is not None
+    assert phone.name == "after"
+    assert world.agree()
+
+
+def test_nothing_is_written_under_a_name_that_is_not_ours_yet() -> None:
+    """A phone that registers while its node is joining is published afterwards."""
+    world = World()
+    world.kill("b")
+    world.run(4)
+    world.boot("b")
+    world["b"].register("1001", URI)
+    assert world["b"].edit("1002", secret=SECRET).status == 503
+    world.run(2)
+    assert world["a"].where("1001") == ["b"]
+    assert world.agree()
+
+
 def test_another_key_is_another_federation() -> None:
     """Frames of strangers are counted and change nothing."""
     world = World()

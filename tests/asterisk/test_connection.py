@@ -1,0 +1,290 @@
+"""The websocket's life, against a tiny ARI."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pbxfed_ari.asterisk import connection
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.connection import Connection, State, Version, judge, parse_version
+from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    AsteriskDown,
+    AsteriskUp,
+    ChannelsListed,
+    ContactsListed,
+    Ended,
+    Event,
+    Returned,
+)
+
+from .fake import FakeAri, Json
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milliseconds for seconds."""
+    for name, value in (
+        ("SHORTEST_WAIT", 0.001),
+        ("LONGEST_WAIT", 0.005),
+        ("PING_EVERY", 0.005),
+        ("PING_DEADLINE", 0.02),
+    ):
+        monkeypatch.setattr(connection, name, value)
+
+
+class Inbox:
+    """What was posted, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = asyncio.Condition()
+        self.ups: list[Version] = []
+        self.downs = 0
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+
+    def up(self, version: Version) -> None:
+        self.ups.append(version)
+
+    def down(self) -> None:
+        self.downs += 1
+
+    async def until(self, enough: Callable[[list[Event]], bool]) -> None:
+        """Turn the loop until this holds."""
+        async with asyncio.timeout(5):
+            while not enough(self.events):  # noqa: ASYNC110 - tests wait for what the fake does, too
+                await asyncio.sleep(0.001)
+
+    async def until_kind(self, kind: type[Event], times: int = 1) -> None:
+        await self.until(lambda events: len(self.of(kind)) >= times)
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def connected(
+    fake: FakeAri, *, password: str = "right", deadline: float = 0.05
+) -> AsyncIterator[Inbox]:
+    """A running connection to this ARI; `inbox.connection` is it."""
+    inbox = Inbox()
+    async with AriClient(fake.url, "pbxfed", password, deadline=deadline) as ari:
+        contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
+        one = Connection(ari, contacts, post=inbox.post, up=inbox.up, down=inbox.down)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(one.run())
+            try:
+                inbox.connection = one  # type: ignore[attr-defined]
+                yield inbox
+            finally:
+                running.cancel()
+
+
+def channel(id: str, data: str = "", app: str = "Stasis") -> Json:
+    """A channel that stands in this application with this data."""
+    plan = {
+        "context": "pbxfed-ask",
+        "exten": "1002",
+        "priority": 2,
+        "app_name": app,
+        "app_data": data,
+    }
+    return {"id": id, "dialplan": plan, "caller": {"name": "", "number": "1001"}}
+
+
+async def test_everything_is_read_before_up_is_told() -> None:
+    """Then who was waiting, so that the core can serve them."""
+    async with FakeAri() as fake:
+        fake.channels = [
+            channel("1", "pbxfed,phone"),
+            channel("2", "pbxfed,next,BUSY,17"),
+            channel("3", app="Dial"),
+        ]
+        fake.contacts = {"1001": ["sip:a"]}
+        async with connected(fake) as inbox:
+            await inbox.until_kind(Returned)
+        listed, contacts, up, arrived, returned = inbox.events
+        assert listed == ChannelsListed(frozenset({"1", "2", "3"}))  # type: ignore[arg-type]
+        assert isinstance(contacts, ContactsListed)
+        assert contacts.contacts == {("1001", "sip:a")}
+        assert up == AsteriskUp("22.10.1", restarted=False)
+        assert isinstance(arrived, Arrived)
+        assert (arrived.channel, arrived.number, len(arrived.fresh_id)) == ("1", "1002", 12)
+        assert returned == Returned("2", "BUSY", 17)  # type: ignore[arg-type]
+        assert inbox.ups == [(22, 10, 1)]
+        assert fake.endpoint_ids == ["PJSIP"]
+
+
+async def test_a_loss_is_told_once_and_a_restart_is_noticed() -> None:
+    """Subscriptions are looked at first: Asterisk counts them."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        fake.started = "2026-11-22T20:00:00.000+0000"
+        fake.refuse["GET channels"] = 500
+        await fake.cut()
+        await fake.until("GET channels", 4)
+        del fake.refuse["GET channels"]
+        await inbox.until_kind(AsteriskUp, 2)
+        assert inbox.of(AsteriskDown) == [AsteriskDown("Asterisk closed the event websocket")]
+        assert inbox.events[-1] == AsteriskUp("22.10.1", restarted=True)
+        assert (inbox.downs, fake.endpoint_ids) == (1, ["PJSIP"])
+
+
+async def test_a_hanging_asterisk_is_down_and_up_again() -> None:
+    """A socket that is open proves nothing."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        fake.answers.clear()
+        await inbox.until_kind(AsteriskDown)
+        (down,) = inbox.of(AsteriskDown)
+        assert isinstance(down, AsteriskDown)
+        assert down.reason.startswith("Asterisk hangs: asterisk.ping: no answer within")
+        fake.answers.set()
+        await inbox.until_kind(AsteriskUp, 2)
+        assert inbox.of(AsteriskUp)[1] == AsteriskUp("22.10.1", restarted=False)
+
+
+async def test_a_wrong_password_names_the_file() -> None:
+    """The operator's to fix; we keep trying, and say it once."""
+    async with FakeAri() as fake, connected(fake, password="wrong") as inbox:
+        await inbox.until_kind(AsteriskDown)
+        fake.password = "wrong"
+        await inbox.until_kind(AsteriskUp)
+        why = "ARI refuses user 'pbxfed': check asterisk.password_file"
+        assert inbox.of(AsteriskDown) == [AsteriskDown(why)]
+
+
+async def test_nobody_there_says_where_we_looked() -> None:
+    """`connection refused`, with the address."""
+    async with FakeAri() as fake:
+        url = fake.url
+    inbox = Inbox()
+    async with AriClient(url, "pbxfed", "right") as ari:
+        contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
+        one = Connection(ari, contacts, post=inbox.post, up=inbox.up, down=inbox.down)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(one.run())
+            await inbox.until_kind(AsteriskDown)
+            running.cancel()
+    why = f"Asterisk does not answer at {url}: connection refused"
+    assert inbox.events == [AsteriskDown(why)]
+
+
+async def test_an_old_asterisk_is_refused() -> None:
+    """It has nothing to push phones with."""
+    async with FakeAri("18.20.0") as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskDown)
+        assert inbox.events == [
+            AsteriskDown(
+                "Asterisk 18.20.0 is too old: 20 or later is needed "
+                "(push configuration of PJSIP objects as we use it)"
+            )
+        ]
+
+
+async def test_a_new_pbx_without_any_phone_can_be_subscribed_to() -> None:
+    """Asterisk answers 422 to `endpoint:PJSIP` while there is no PJSIP endpoint: there is one for a moment, then."""
+    async with FakeAri() as fake:
+        line = "POST applications/pbxfed/subscription"
+        fake.refuse[line] = 422
+        async with connected(fake) as inbox:
+            await fake.until("PUT asterisk/config/dynamic/res_pjsip/endpoint/pf-first")
+            del fake.refuse[line]
+            await inbox.until_kind(AsteriskUp)
+        assert fake.objects == {}
+        assert fake.endpoint_ids == ["PJSIP"]
+
+
+async def test_iax2_is_heard_of_as_soon_as_there_are_peers() -> None:
+    """422 until then."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        fake.iax = True
+        inbox.connection.iax_expected = True  # type: ignore[attr-defined]
+        await fake.until("POST applications/pbxfed/subscription", 3)
+        await inbox.until(lambda events: "IAX2" in fake.endpoint_ids)
+
+
+async def test_only_callers_are_calls() -> None:
+    """A dialed leg's end is not a call's; an unknown event is nothing."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        before = len(inbox.events)
+        caller = {"id": "1", "dialplan": {"exten": "1002"}}
+        events: list[Json] = [
+            {"type": "StasisStart", "args": ["phone"], "channel": caller},
+            {"type": "NotInventedYet", "x": [1]},
+            {"type": "Dial", "dialstatus": "ANSWER", "caller": caller, "peer": {"id": "2"}},
+            {"type": "ChannelDestroyed", "channel": {"id": "2"}},
+            {"type": "ChannelDestroyed", "channel": caller},
+        ]
+        for event in events:
+            await fake.send(event)
+        await inbox.until_kind(Ended)
+        assert [type(one) for one in inbox.events[before:]] == [Arrived, Answered, Ended]
+
+
+async def test_an_event_before_up_is_told_after_it() -> None:
+    """Events are held while everything is read, and no call is told twice."""
+    async with FakeAri() as fake:
+        fake.channels = [channel("1", "pbxfed,phone")]
+        fake.answers.clear()
+        async with connected(fake, deadline=5) as inbox:
+            fake.answers.set()
+            await fake.until("GET asterisk/info")
+            fake.answers.clear()
+            await fake.until("GET applications/pbxfed")
+            for id in ("1", "2"):
+                start: Json = {"type": "StasisStart", "args": ["phone"], "channel": channel(id)}
+                await fake.send(start)
+            fake.answers.set()
+            await inbox.until_kind(Arrived, 2)
+        kinds = [type(event) for event in inbox.events]
+        assert kinds == [ChannelsListed, ContactsListed, AsteriskUp, Arrived, Arrived]
+
+
+async def test_a_second_daemon_is_named() -> None:
+    """Two daemons on one application take it from each other; say so."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.send({"type": "ApplicationReplaced", "application": "pbxfed"})
+        await inbox.until_kind(AsteriskDown)
+        assert inbox.of(AsteriskDown) == [
+            AsteriskDown("another client took the application 'pbxfed': a second daemon?")
+        ]
+
+
+async def test_what_an_earlier_life_made_to_look_is_swept() -> None:
+    """A daemon that died while it read leaves a channel that nobody would ever end."""
+    async with FakeAri() as fake:
+        fake.channels = [channel("pbxfed-look-1", "pbxfed"), channel("pbxfed-look-1-2")]
+        async with connected(fake) as inbox:
+            await inbox.until_kind(AsteriskUp)
+        assert "DELETE channels/pbxfed-look-1" in fake.asked
+        assert inbox.connection.state is State.LIVE  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("22.10.1+dfsg+~cs6.17", (22, 10, 1)),
+        ("certified/20.7-cert3", (20, 7, 0)),
+        ("GIT-master-abc", None),
+    ],
+)
+def test_versions_are_read(text: str, version: Version | None) -> None:
+    """Debian, certified, built from git."""
+    assert parse_version(text) == version
+
+
+def test_a_version_with_holes_is_warned_of() -> None:
+    """It works, and the operator should know."""
+    assert judge("22.10.1", (22, 10, 1)) == []
+    assert "GHSA-wcvv-g26m-wx5c" in judge("20.9.3", (20, 9, 3))[0]
+    assert "not understood" in judge("GIT-master", None)[0]

@@ -1,0 +1,333 @@
+"""Effects, and what is asked of Asterisk for them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pbxfed_ari.asterisk import operator as operator_module
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.operator import Operator, variables
+from pbxfed_ari.asterisk.pjsip.objects import MARK
+from pbxfed_ari.core.effects import (
+    HandOver,
+    HangUp,
+    Leg,
+    Note,
+    PushExtension,
+    PushTrunk,
+    RemoveExtension,
+    RemoveTrunk,
+)
+from pbxfed_ari.core.events import Ended
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName
+from pbxfed_ari.errors import Refused
+
+from .fake import FakeAri
+
+B = NodeName("b")
+TRUNK = PushTrunk(B, "10.0.0.2", 5060, 4569, b"key")
+PUT = "PUT asterisk/config/dynamic/res_pjsip/"
+
+
+@dataclass
+class Desk:
+    """An operator at work, what it posted and what it noted."""
+
+    operator: Operator
+    ended: list[Ended] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    async def idle(self) -> None:
+        """Until nothing is left to do."""
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0.01)
+            while self.operator.pending or self.operator._calls:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def at_work(
+    fake: FakeAri, *, iax: Path | None = None, up: bool = True
+) -> AsyncIterator[Desk]:
+    """An operator of node a at this ARI."""
+    ended: list[Ended] = []
+    notes: list[Note] = []
+    async with AriClient(fake.url, "pbxfed", "right", deadline=0.1) as ari:
+        contacts = Contacts(ari, post=lambda event: None, note=notes.append)
+        operator = Operator(
+            ari,
+            contacts,
+            own=NodeName("a"),
+            realm="fed.example",
+            secret_for=lambda peer, key: "5ec" * 10,
+            iax_file=iax,
+            post=ended.append,
+            note=notes.append,
+        )
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(operator.run())
+            if up:
+                operator.up()
+            try:
+                yield Desk(operator, ended, notes)
+            finally:
+                running.cancel()
+
+
+def phone(number: str, name: str = "Ann") -> PushExtension:
+    """A phone to push."""
+    return PushExtension(Extension(number), name, "f5d55757833b92ea9b20b57933ad312a", 1)
+
+
+def hand_over(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
+    """A call to hand over."""
+    return HandOver(ChannelId(channel), Extension(number), legs or (Leg(),), "abc/1/0", 20)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_module, "AGAIN", 0.001)
+    monkeypatch.setattr(operator_module, "GATHER", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("legs", "local", "trunks", "kind"),
+    [
+        ((Leg(),), "1002", "", "phone"),
+        ((Leg(B, "sip"),), "", "PJSIP/1002@pf-b", "trunk"),
+        ((Leg(B, "iax2"),), "", "IAX2/pf-b/1002", "trunk"),
+        (
+            (Leg(), Leg(B, "sip"), Leg(NodeName("c"), "iax2")),
+            "1002",
+            "PJSIP/1002@pf-b&IAX2/pf-c/1002",
+            "trunk",
+        ),
+    ],
+)
+def test_what_the_dialplan_is_told(
+    legs: tuple[Leg, ...], local: str, trunks: str, kind: str
+) -> None:
+    """Phones here and peers ring together."""
+    assert variables(hand_over("1", *legs)) == {
+        "PBXFED_LOCAL": local,
+        "PBXFED_TRUNKS": trunks,
+        "PBXFED_RING": "20",
+        "PBXFED_KIND": kind,
+        "__PBXFED_CALL": "abc/1/0",
+    }
+
+
+@pytest.mark.parametrize("number", ["1&2", "1,2", "${X}", "1002@evil", "pf-b", ""])
+def test_a_number_cannot_break_out_of_its_dial_string(number: str) -> None:
+    """Whatever the caller managed to dial."""
+    with pytest.raises(Refused):
+        variables(hand_over("1", number=number))
+
+
+async def test_a_call_is_told_before_it_goes_on() -> None:
+    """One request for the variables, then continue."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(hand_over("1"))
+        await desk.idle()
+        assert fake.asked == ["POST channels/1/variables", "POST channels/1/continue"]
+        ((_, body),) = fake.bodies
+        assert isinstance(body, dict)
+        assert body["variables"]["PBXFED_LOCAL"] == "1002"
+
+
+async def test_before_22_10_each_variable_goes_alone() -> None:
+    """There is no request for several then."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.several = False
+        desk.operator.perform(hand_over("1"))
+        await desk.idle()
+        assert fake.asked == ["POST channels/1/variable"] * 5 + ["POST channels/1/continue"]
+
+
+async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:
+    """A hang-up must not overtake its hand-over."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        for channel in ("1", "2"):
+            desk.operator.perform(hand_over(channel))
+            desk.operator.perform(HangUp(ChannelId(channel), 17))
+        await desk.idle()
+        for channel in ("1", "2"):
+            assert [line for line in fake.asked if f"channels/{channel}" in line] == [
+                f"POST channels/{channel}/variables",
+                f"POST channels/{channel}/continue",
+                f"DELETE channels/{channel}",
+            ]
+
+
+async def test_a_caller_who_has_gone_has_ended() -> None:
+    """404 is an answer."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/variables"] = 404
+        fake.refuse["DELETE channels/2"] = 404
+        desk.operator.perform(hand_over("1"))
+        desk.operator.perform(HangUp(ChannelId("2"), 16))
+        await desk.idle()
+        assert sorted(one.channel for one in desk.ended) == ["1", "2"]
+        assert desk.notes == []
+
+
+@pytest.mark.parametrize("status", [412, 500])
+async def test_a_call_that_cannot_be_handed_over_is_hung_up(status: int) -> None:
+    """Silence would be worse; and somebody should know."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/continue"] = status
+        desk.operator.perform(hand_over("1"))
+        await desk.idle()
+        assert fake.asked[-1] == "DELETE channels/1"
+        assert [note.what for note in desk.notes] == ["call not handed over, hung up"]
+
+
+async def test_a_call_that_left_stasis_is_let_go() -> None:
+    """409: it is in the dialplan already; hanging it up would end a conversation."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/continue"] = 409
+        desk.operator.perform(hand_over("1"))
+        await desk.idle()
+        assert "DELETE channels/1" not in fake.asked
+        assert [note.what for note in desk.notes] == ["call not handed over"]
+
+
+async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:
+    """Calls between nodes need the trunks; phones are registered already."""
+    async with FakeAri() as fake, at_work(fake, up=False) as desk:
+        for number in range(1001, 1021):
+            desk.operator.perform(phone(str(number)))
+        desk.operator.perform(TRUNK)
+        assert fake.asked == []
+        desk.operator.up()
+        await desk.idle()
+        assert len(fake.objects) == 63
+        endpoints = [line for line in fake.asked if line.startswith(f"{PUT}endpoint/")]
+        assert endpoints.index(f"{PUT}endpoint/pf-b") < 9  # of 21; eight were waiting in line
+        assert dict(fake.objects["auth", "pf-b"])["username"] == "pf-a-b"
+
+
+async def test_what_is_there_already_is_not_pushed_again() -> None:
+    """Not by the same effect, not after a reconnect; but after an Asterisk that has forgotten."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        pushed = [line for line in fake.asked if line.startswith(PUT)]
+        desk.operator.perform(phone("1001"))
+        desk.operator.down()
+        desk.operator.up()
+        await desk.idle()
+        assert [line for line in fake.asked if line.startswith(PUT)] == pushed
+        fake.objects.clear()
+        desk.operator.up()
+        await desk.idle()
+        assert len(fake.objects) == 3
+
+
+async def test_a_change_is_pushed() -> None:
+    """A new name."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        desk.operator.perform(phone("1001", "Bob"))
+        await desk.idle()
+        assert fake.objects["endpoint", "1001"]["callerid"] == '"Bob" <1001>'
+
+
+async def test_a_hand_written_phone_is_left_alone_and_said_once() -> None:
+    """The administrator's own pjsip.conf always wins."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.hand_written = {"1001"}
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        assert [note.what for note in desk.notes] == ["left alone: written by hand"]
+        assert not any(line.startswith(PUT) for line in fake.asked)
+        desk.operator.perform(RemoveExtension(Extension("1001")))
+        await desk.idle()
+        assert not any(line.startswith("DELETE") for line in fake.asked)
+
+
+async def test_an_unanswered_push_is_tried_again() -> None:
+    """Asterisk was busy for a moment."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.answers.clear()
+        desk.operator.perform(phone("1001"))
+        await fake.until("GET asterisk/config/dynamic/res_pjsip/endpoint/1001", 2)
+        fake.answers.set()
+        await desk.idle()
+        assert len(fake.objects) == 3
+
+
+async def test_a_removed_phone_goes_endpoint_first() -> None:
+    """In the reverse order, and a half that is missing does no harm."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        del fake.objects["aor", "1001"]
+        fake.asked.clear()
+        desk.operator.perform(RemoveExtension(Extension("1001")))
+        await desk.idle()
+        base = "asterisk/config/dynamic/res_pjsip"
+        assert fake.asked == [
+            f"GET {base}/endpoint/1001",
+            f"DELETE {base}/endpoint/1001",
+            f"DELETE {base}/aor/1001",
+            f"DELETE {base}/auth/1001",
+        ]
+        assert fake.objects == {}
+
+
+async def test_left_over_objects_go_once_all_is_told() -> None:
+    """Only those with our mark; before settled() nobody knows what is wanted."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        for name in ("1001", "1009", "pf-z"):
+            fake.objects["endpoint", name] = {MARK: "x"}
+        fake.objects["endpoint", "5000"] = {"context": "mine"}
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        assert ("endpoint", "1009") in fake.objects
+        desk.operator.settled()
+        await desk.idle()
+        left = {name for kind, name in fake.objects if kind == "endpoint"}
+        assert left == {"1001", "5000"}
+
+
+async def test_iax_peers_are_written_and_loaded_once(tmp_path: Path) -> None:
+    """Several changes are one reload; none is none."""
+    path = tmp_path / "peers.conf"
+    reload = "PUT asterisk/modules/chan_iax2.so"
+    async with FakeAri() as fake, at_work(fake, iax=path) as desk:
+        desk.operator.perform(TRUNK)
+        desk.operator.perform(PushTrunk(NodeName("c"), "10.0.0.3", 5060, 4569, b"key"))
+        await fake.until(reload)
+        await desk.idle()
+        assert path.read_text().count("[pf-") == 2
+        desk.operator.perform(TRUNK)
+        await desk.idle()
+        assert fake.asked.count(reload) == 1
+        desk.operator.perform(RemoveTrunk(B))
+        await fake.until(reload, 2)
+        assert "[pf-b]" not in path.read_text()
+    async with FakeAri() as fake, at_work(fake, iax=path) as desk:
+        desk.operator.perform(PushTrunk(NodeName("c"), "10.0.0.3", 5060, 4569, b"key"))
+        await desk.idle()
+        assert reload not in fake.asked  # a daemon's restart costs no reload
+
+
+async def test_a_folder_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
+    """SIP trunks work on."""
+    async with FakeAri() as fake, at_work(fake, iax=tmp_path / "no" / "peers.conf") as desk:
+        desk.operator.perform(TRUNK)
+        await desk.idle()
+        async with asyncio.timeout(5):
+            while not desk.notes:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        assert [note.what for note in desk.notes] == ["IAX2 peers not written"]
+        assert ("endpoint", "pf-b") in fake.objects

@@ -1,0 +1,110 @@
+"""Death and its imitations: who is killed is avoided at once, who is only busy is not declared dead."""
+
+from __future__ import annotations
+
+import time
+
+from tests.lab.conftest import Federation
+
+TRIALS = 20
+BAR = 3.0  # seconds in which a dead node is down everywhere
+
+
+def test_a_killed_node_is_down_everywhere_within_three_seconds_and_calls_avoid_it(
+    federation: Federation,
+) -> None:
+    """Twenty deaths. The call goes to a phone that stood on the dead node: refused at once, not after a timeout."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1006", "b")
+    took: list[float] = []
+    for _ in range(TRIALS):
+        lab.kill("b")
+        killed = time.monotonic()
+        federation.until(
+            lambda: federation.state("a", "b") == "down" and federation.state("c", "b") == "down",
+            BAR + 2,
+        )
+        took.append(time.monotonic() - killed)
+        began = time.monotonic()
+        result = lab.call("1001", "1006")
+        assert str(result.cause).startswith("480"), result
+        assert time.monotonic() - began < 1.0
+        lab.start("b")
+        federation.until(federation.whole)
+    print(
+        f"down everywhere after {sorted(took)[len(took) // 2]:.2f} s (median), {max(took):.2f} s (worst of {TRIALS})"
+    )
+    assert max(took) <= BAR
+
+
+def test_no_living_node_was_ever_declared_down(federation: Federation) -> None:
+    """In all that the machine was put through so far, only nodes that were killed or cut went down."""
+    federation.until(federation.whole)
+    for name in "abc":
+        log = (federation.lab.node(name).folder / "log" / "pbxfed.log").read_text()
+        downs = [line for line in log.splitlines() if "member down" in line]
+        for line in downs:
+            assert not alive_then(federation, line), line
+
+
+def alive_then(federation: Federation, line: str) -> bool:
+    """Did the accused daemon write a line of its own from before until after it was declared down, in one life?"""
+    at = line[:23]
+    accused = line.split("node=")[1].split()[0]
+    log = (federation.lab.node(accused).folder / "log" / "pbxfed.log").read_text().splitlines()
+    lives: list[list[str]] = []
+    for entry in log:
+        if " starts as node " in entry:
+            lives.append([])
+        if lives and entry[:2] == "20":
+            lives[-1].append(entry[:23])
+    return any(
+        life[0] < at and any(t > at for t in life) and "refuted" in str(log) for life in lives
+    )
+
+
+def test_a_cut_node_serves_its_own_phones_and_comes_back_by_itself(federation: Federation) -> None:
+    """R1, R12: alone it is a PBX; healed it is a member, without anybody's help."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    lab.cut("c")
+    federation.until(
+        lambda: federation.state("a", "c") == "down" and federation.state("c", "a") == "down"
+    )
+    status, _ = lab.http(
+        "c", "PUT", "/extensions/1012", {"name": "Island", "secret": "island-secret-7"}
+    )
+    assert status == 201
+    lab.http("a", "PATCH", "/extensions/1001", {"name": "Mainland"})
+    lab.heal()
+    took = federation.until(federation.whole)
+    assert federation.get("a", "/extensions/1012")["name"] == "Island"
+    assert federation.get("c", "/extensions/1001")["name"] == "Mainland"
+    lab.http("a", "PATCH", "/extensions/1001", {"name": "Phone 1001"})
+    federation.until(federation.whole)
+    assert lab.call("1001", "1003", hold=0.6).ok
+    print(f"whole {took:.2f} s after healing")
+
+
+def test_a_paused_daemon_accuses_nobody_and_is_welcome_back(federation: Federation) -> None:
+    """SIGSTOP for four seconds: the others go on without it; on its return nobody has died in its eyes."""
+    lab = federation.lab
+    pid = daemon_pid(federation, "b")
+    log = lab.node("b").folder / "log" / "pbxfed.log"
+    before = log.read_text().count("member down")
+    lab.exec("b", ["kill", "-STOP", str(pid)])
+    federation.until(lambda: federation.state("a", "b") == "down")
+    time.sleep(1.0)
+    lab.exec("b", ["kill", "-CONT", str(pid)])
+    federation.until(federation.whole)
+    assert log.read_text().count("member down") == before
+
+
+def daemon_pid(federation: Federation, node: str) -> int:
+    from lab.process import Process
+
+    found = Process.load(federation.lab.places.run / f"{node}.daemon")
+    assert found is not None
+    return found.pid
