@@ -6,8 +6,11 @@ is small, and a call that talks needs nothing of us.
     state     event      next      what is done
     ───────────────────────────────────────────────────────────────────────────────────────
     NEW       arrived    DIALING   hand over the first try; without one, hang up with the route's cause
-    DIALING   returned   DIALING   hand over the next try; when the list is used up ask the directory once more, and if it
-                                   knows nothing new hang up with the last cause
+    DIALING   returned   DIALING   the way failed: hand over the next try; when the list is used up ask the directory once
+                                   more, and if it knows nothing new hang up with the last cause
+                                   the phone was not there, or did not want to (480 before its time is up): ask the
+                                   directory at once; only a node that was not tried is worth another try
+                         OVER      it rang out, was busy, or the caller gave up: hang up
     DIALING   answered   TALKING   nothing
     any       ended      OVER      keep the record
     TALKING   returned   OVER      the callee has gone, the caller is ours again: hang up
@@ -19,12 +22,14 @@ from enum import Enum
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Note
 from pbxfed_ari.core.events import Answered as AnsweredEvent
 from pbxfed_ari.core.events import Arrived, CallEvent, Ended, Returned
-from pbxfed_ari.core.names import CallId, Extension
+from pbxfed_ari.core.names import CallId, Extension, NodeName
 from pbxfed_ari.core.route import BUSY, NORMAL, Route, Try, View, route
+from pbxfed_ari.core.route import NO_ANSWER as RANG_OUT
 
 FINAL = frozenset(
-    {"BUSY", "NOANSWER", "CANCEL", "ANSWER"}
+    {"BUSY", "CANCEL", "ANSWER"}
 )  # the phone was reached: no other way there is better
+NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 
 
 class Phase(Enum):
@@ -49,15 +54,19 @@ class Call:
     tried: list[Try] = field(default_factory=list)
     cause: int = NORMAL
     answered: float = 0.0
+    tried_at: float = 0.0  # when the last try began
+    reached: set[NodeName | None] = field(
+        default_factory=set
+    )  # nodes that have spoken for their phone
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to this call."""
         match self.phase, event:
             case Phase.NEW, Arrived():
                 self.route = route(event.number, view, from_peer=event.peer)
-                return self._next(view)
+                return self._next(now)
             case Phase.DIALING, Returned():
-                return self._failed(event, view)
+                return self._failed(event, now, view)
             case Phase.DIALING, AnsweredEvent():
                 self.phase, self.answered = Phase.TALKING, now
                 return []
@@ -69,28 +78,35 @@ class Call:
             case _:
                 return []
 
-    def _next(self, view: View) -> list[Effect]:
-        left = [t for t in self.route.tries if t.legs not in [done.legs for done in self.tried]]
+    def _next(self, now: float) -> list[Effect]:
+        left = [attempt for attempt in self.route.tries if self._worth(attempt)]
         if not left:
             return self._give_up(self.cause if self.tried else self.route.cause)
-        self.phase = Phase.DIALING
+        self.phase, self.tried_at = Phase.DIALING, now
         self.tried.append(left[0])
         note = f"{self.id}/1/{len(self.tried)}"
         number = Extension(self.arrival.number)
+        told = (*self._names(), ("try", len(self.tried)), ("reason", left[0].reason))
         return [
             HandOver(self.arrival.channel, number, left[0].legs, note, self.ring_seconds),
-            Note(
-                "call tried", (*self._names(), ("try", len(self.tried)), ("reason", left[0].reason))
-            ),
+            Note("call tried", told),
         ]
 
-    def _failed(self, event: Returned, view: View) -> list[Effect]:
+    def _worth(self, attempt: Try) -> bool:
+        """Not tried yet, and not only at nodes that have spoken for their phone."""
+        new = attempt.legs not in [done.legs for done in self.tried]
+        return new and not {leg.peer for leg in attempt.legs} <= self.reached
+
+    def _failed(self, event: Returned, now: float, view: View) -> list[Effect]:
         self.cause = event.cause or self.cause
-        if event.status in FINAL:
-            return self._give_up(BUSY if event.status == "BUSY" else self.cause)
-        if len(self.tried) >= len(self.route.tries):
+        rang_out = event.status == NO_ANSWER and now - self.tried_at >= self.ring_seconds - 1.0
+        if event.status in FINAL or rang_out:
+            return self._give_up(BUSY if event.status == "BUSY" else event.cause or RANG_OUT)
+        if event.status == NO_ANSWER:
+            self.reached |= {leg.peer for leg in self.tried[-1].legs}
+        if event.status == NO_ANSWER or len(self.tried) >= len(self.route.tries):
             self.route = route(self.arrival.number, view, from_peer=self.arrival.peer)
-        return self._next(view)
+        return self._next(now)
 
     def _give_up(self, cause: int) -> list[Effect]:
         self.phase, self.cause = Phase.OVER, cause

@@ -40,7 +40,10 @@ class Ring:
 
     def get_node(self, key: str) -> str | None:
         """The key's owner, or None on an empty ring."""
-        return next(iter(self.preference(key)), None)
+        ranked = self._cache.get(key)
+        if ranked is None:
+            ranked = self.preference(key)
+        return ranked[0] if ranked else None
 
     def iterate_nodes(self, key: str) -> Iterator[str]:
         """All nodes, in the order in which they would own the key."""

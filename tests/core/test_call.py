@@ -4,7 +4,6 @@ from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Leg, No
 from pbxfed_ari.core.events import Answered, Arrived, CallEvent, ChannelsListed, Ended, Returned
 from pbxfed_ari.core.names import ChannelId, Extension
 from pbxfed_ari.core.switchboard import Switchboard
-
 from tests.core.test_route import A, B, C, View
 
 CHANNEL = ChannelId("17.1")
@@ -58,6 +57,33 @@ def test_a_phone_that_moved_meanwhile_is_found_at_its_new_place() -> None:
     effects = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 0.1, view)
     assert hand_over((Leg(C, "sip"),), 2) in effects
     assert HangUp(CHANNEL, 20) in board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 0.2, view)
+
+
+def test_a_fast_480_over_sip_means_that_the_phone_is_not_there() -> None:
+    """SIP tells absence as 480, which Dial calls NOANSWER: the directory is asked, the other trunk is not tried."""
+    board = Switchboard()
+    view = View(B)
+    board.handle(ARRIVED, 0.0, view)
+    view.places = (C,)
+    effects = board.handle(Returned(CHANNEL, "NOANSWER", 19), 0.1, view)
+    assert hand_over((Leg(C, "sip"),), 2) in effects
+
+
+def test_a_phone_that_refuses_is_not_rung_again_by_another_trunk() -> None:
+    """It was reached, and did not want to."""
+    board = Switchboard()
+    board.handle(ARRIVED, 0.0, View(B))
+    refused = board.handle(Returned(CHANNEL, "NOANSWER", 19), 3.0, View(B))
+    assert HangUp(CHANNEL, 19) in refused
+
+
+def test_a_phone_that_rang_out_is_not_rung_again() -> None:
+    """Not even where it has moved meanwhile: half a minute is enough for the caller."""
+    board = Switchboard()
+    view = View(B)
+    board.handle(ARRIVED, 0.0, view)
+    view.places = (C,)
+    assert HangUp(CHANNEL, 19) in board.handle(Returned(CHANNEL, "NOANSWER", 0), 30.0, view)
 
 
 def test_busy_is_final() -> None:

@@ -1,7 +1,7 @@
 """Streams: claims that stay true through overwriting, restarts and restored disks."""
 
-from pbxfed_ari.core.messages import BookSet, ShelfDrop, ShelfPut
 from pbxfed_ari.core.directory import Directory
+from pbxfed_ari.core.messages import BookSet, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.streams import Stream
 

@@ -9,7 +9,6 @@ import pytest
 
 from lab.lab import Lab
 from lab.places import LabError
-
 from tests.lab.conftest import Federation
 
 
@@ -117,7 +116,9 @@ def test_health_tells_why(federation: Federation) -> None:
     lab = federation.lab
     lab.kill("b", "asterisk")
     federation.until(lambda: lab.http("b", "GET", "/health")[0] == 503)
-    federation.until(lambda: "Asterisk does not answer at http://127.0.0.1:8088" in reason(lab, "b"))
+    federation.until(
+        lambda: "Asterisk does not answer at http://127.0.0.1:8088" in reason(lab, "b")
+    )
     lab.start("b", "asterisk")
     federation.until(lambda: lab.http("b", "GET", "/health")[0] == 200)
 

@@ -8,7 +8,6 @@ import pytest
 
 from lab.lab import CallResult
 from lab.phone import PhoneRefused
-
 from tests.lab.conftest import Federation
 
 

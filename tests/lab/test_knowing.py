@@ -10,7 +10,6 @@ from typing import Any
 from lab.lab import Lab
 from lab.netns import within
 from lab.places import CHECKOUT, Places
-
 from tests.lab.conftest import SECRET, Federation
 
 MANY = 1_000

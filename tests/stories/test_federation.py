@@ -4,8 +4,8 @@ import pytest
 
 from pbxfed_ari.core.effects import DropContact
 from pbxfed_ari.core.members import State
-
-from tests.stories.world import World
+from pbxfed_ari.store.sqlite import Store
+from tests.stories.world import KEY, Node, World
 
 SECRET = "abcdEFGH1234"
 URI = "sip:1001@10.1.0.7:5060"
@@ -233,9 +233,7 @@ def test_two_nodes_of_one_name_the_later_one_stops() -> None:
     assert world["a"].up() == ["b", "c"]
 
 
-def _namesake(world: World) -> "Node":
-    from pbxfed_ari.store.sqlite import Store
-
+def _namesake(world: World) -> Node:
     return Node(world, "b", Store(":memory:"), address="10.0.0.9", key=KEY)
 
 
@@ -282,6 +280,3 @@ def test_another_key_is_another_federation() -> None:
     assert other.up() == []
     assert world["a"].up() == ["b", "c"]
     assert world["a"].post.dropped["session"] + world["a"].post.dropped["seal"] > 5
-
-
-from tests.stories.world import KEY, Node  # noqa: E402
