@@ -1,0 +1,124 @@
+"""The store: what was kept comes back, whatever happened to the process; what was damaged is asked for again."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pbxfed_ari.core.directory import Directory
+from pbxfed_ari.core.effects import Persist, PersistLineage
+from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
+from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.store.sqlite import Store
+
+A = NodeName("a")
+
+
+def persist(
+    store: Store,
+    directory: Directory,
+    records: list[Record],
+    epoch: int = 1,
+    *,
+    durable: bool = False,
+) -> None:
+    first, _ = directory.write((A, epoch), records)
+    numbered = tuple(enumerate(records, first))
+    store.persist(Persist(A, epoch, first + len(records) - 1, numbered, durable))
+
+
+def test_what_was_kept_comes_back(tmp_path: Path) -> None:
+    """A node that starts alone knows all it knew."""
+    store, before = Store(tmp_path / "state.db"), Directory()
+    persist(store, before, [ShelfPut("n", b"1"), BookSet(b"x1", 3, 5, "", b"\xa1y")], durable=True)
+    persist(store, before, [ShelfPut("k", b"2"), ShelfDrop("n")])
+    store.close()
+    after = Store(tmp_path / "state.db").load()
+    assert after.streams.vector() == before.streams.vector() == [(A, 1, 4)]
+    assert (after.shelf_value(A, "n"), after.shelf_value(A, "k")) == (None, b"2")
+    assert after.book.groups(b"x1") == {3: b"\xa1y"}
+
+
+def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """Another process opens the file while the first still has it, as after kill -9: the log is replayed."""
+    store = Store(tmp_path / "state.db")
+    persist(store, Directory(), [ShelfPut("n", b"1")], durable=True)
+    assert Store(tmp_path / "state.db").load().streams.vector() == [(A, 1, 1)]
+
+
+def test_a_damaged_record_begins_its_stream_anew(tmp_path: Path) -> None:
+    """The checksum tells; peers give back what is missing."""
+    store = Store(tmp_path / "state.db")
+    persist(store, Directory(), [ShelfPut("n", b"1"), ShelfPut("k", b"2")])
+    store.close()
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.execute("update records set record = x'00' where version = 1")
+    assert Store(tmp_path / "state.db").load().streams.vector() == []
+
+
+def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    """Never a traceback, never overwritten."""
+    (tmp_path / "state.db").write_text(
+        "not a database, but long enough to be looked at as one" * 30
+    )
+    with pytest.raises(ConfigError, match="move the file away"):
+        Store(tmp_path / "state.db")
+
+
+def test_the_file_of_another_node_or_a_newer_release_is_refused(tmp_path: Path) -> None:
+    """Streams must not go on under a second name."""
+    store = Store(tmp_path / "state.db")
+    store.belongs_to(A)
+    with pytest.raises(ConfigError, match="belongs to node 'a', not to 'b'"):
+        store.belongs_to(NodeName("b"))
+    store.remember("schema", "99")
+    with pytest.raises(ConfigError, match="newer release"):
+        Store(tmp_path / "state.db")
+    assert Store(tmp_path / "other.db").fact("schema") == "1"
+
+
+keys = st.sampled_from("pqrst")
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), keys, st.binary(max_size=3)),
+        st.tuples(st.just("drop"), keys, st.just(b"")),
+        st.tuples(st.just("edit"), keys, st.binary(max_size=3)),
+        st.tuples(st.just("boot"), st.sampled_from(["all", "older", "lost"]), st.just(b"")),
+    ),
+    max_size=25,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(steps)
+def test_file_and_memory_agree_through_any_history(history: list[tuple[str, str, bytes]]) -> None:
+    """Renaming of epochs is written twice, in memory and in SQL: they must never differ."""
+    store, live = Store(":memory:"), Directory()
+    epoch, stamp = 1, 0
+    live.adopt(A, epoch, ())
+    store.persist_lineage(PersistLineage(A, epoch, ()))
+    for what, key, value in history:
+        stamp += 1
+        if what == "boot":
+            held = live.streams.held((A, epoch))
+            kept = {"all": held, "older": held // 2, "lost": 0}[key]
+            earlier = ((epoch, kept), *(live.streams.lineage((A, epoch)) or ())) if kept else ()
+            epoch += 1
+            live.adopt(A, epoch, earlier)
+            store.persist_lineage(PersistLineage(A, epoch, earlier))
+            continue
+        record: Record = BookSet(key.encode(), 1, stamp, "", value)
+        if what == "put":
+            record = ShelfPut(key, value)
+        elif what == "drop":
+            record = ShelfDrop(key)
+        persist(store, live, [record], epoch)
+    again = store.load()
+    assert again.streams.vector() == live.streams.vector()
+    assert [again.shelf_value(A, k) for k in "pqrst"] == [live.shelf_value(A, k) for k in "pqrst"]
+    assert [again.book.groups(k.encode()) for k in "pqrst"] == [
+        live.book.groups(k.encode()) for k in "pqrst"
+    ]

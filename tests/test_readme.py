@@ -1,0 +1,41 @@
+"""The README is tested: the keys, commands and routes that it names are those that exist."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from pbxfed_ari import cli, config
+
+README = Path(__file__).parents[1].joinpath("README.md").read_text()
+
+
+def test_every_key_is_in_the_table_with_its_default() -> None:
+    """An operator looks there first."""
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| [^|]*\| ([^|]*?) \|", README, re.M))
+    declared = {
+        f"{section}.{field.name}": field
+        for section, kind in config._SECTIONS.items()
+        for field in fields(kind)
+    }
+    assert set(rows) == set(declared)
+    for key, shown in rows.items():
+        default = declared[key].default
+        if shown not in ("needed", "none"):
+            text = (
+                str(list(default)).replace("'", '"') if isinstance(default, tuple) else str(default)
+            )
+            assert shown.strip("`") == text, key
+
+
+def test_every_command_is_named() -> None:
+    """And none that does not exist."""
+    assert isinstance(cli.main.commands, dict)
+    named = set(re.findall(r"`pbxfed (\w+)", README))
+    listed = {"check", "version", "members"}  # named beside another in one row
+    assert set(cli.main.commands) == named | listed
+
+
+def test_the_two_commands_are_there() -> None:
+    """What a newcomer types."""
+    assert "`make demo`" in README
+    assert "`make test`" in README
