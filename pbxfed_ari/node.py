@@ -238,6 +238,12 @@ class Node:
 
     def _broadcast(self, effect: Broadcast) -> None:
         self.link.broadcast(self.mail.frame(effect.message))
+        if self.mail.worn:
+            self._stop(
+                Stop(
+                    "four thousand million frames were sent in this session: start the daemon again"
+                )
+            )
 
     def _send(self, effect: SendTo) -> None:
         self.link.send(self.mail.frame(effect.message), effect.address)

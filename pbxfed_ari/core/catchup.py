@@ -204,12 +204,14 @@ class CatchUp:
         effects: list[Effect] = []
         budget = WINDOW
         for name, epoch, held, upto in streams:
+            if budget <= 0:
+                break  # the rest is asked for again
             origin = NodeName(name)
             current = self._directory.streams.current_epoch(origin)
             lineage = self._directory.streams.lineage((origin, current))
             if lineage is not None and (held == 0 or epoch != current):
                 effects.append(SendTo(source, Lineage(origin, current, lineage)))
-            pieces = self._directory.pieces((origin, epoch), held, max(budget, 1), upto)
+            pieces = self._directory.pieces((origin, epoch), held, budget, upto)
             budget -= len(pieces)
             effects += [SendTo(source, piece) for piece in pieces]
         return effects

@@ -35,6 +35,8 @@ from pbxfed_ari.core.effects import (
     Stop,
 )
 from pbxfed_ari.core.events import (
+    AsteriskDown,
+    AsteriskUp,
     ContactAdded,
     ContactRemoved,
     ContactsListed,
@@ -64,7 +66,7 @@ from pbxfed_ari.core.names import Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import Contact, NodeInfo
-from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
+from pbxfed_ari.core.stamp import HybridClock, stamp_of, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry, StreamId
 from pbxfed_ari.errors import Refused
 
@@ -106,6 +108,7 @@ class Federation:
         self.members = Members(identity.name, identity.epoch, rng=rng, timing=timing)
         self.ring = Ring({identity.name: 100})
         self.joined = False
+        self.ready = False  # our Asterisk takes calls
         self._rng = rng
         self._clock = HybridClock()
         self._own: StreamId = (identity.name, identity.epoch)
@@ -113,6 +116,7 @@ class Federation:
         self._next_beat = float("inf")
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
+        self._looked_ms = 0  # when we last knew who is registered at our Asterisk
         self._early: list[Event] = []  # what happened before the name was ours
 
     def __repr__(self) -> str:
@@ -129,8 +133,9 @@ class Federation:
         return self.directory.registrations(number, self.members.up)
 
     def reachable(self, node: NodeName) -> bool:
-        """Whether calls may be sent to a node from here."""
-        return self.members.reachable(node)
+        """Whether calls may be sent to a node from here: it answers us, and its Asterisk takes calls."""
+        member = self.members.get(node)
+        return self.members.reachable(node) and (member is None or member.ready)
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         """How a node wants to be called, best first."""
@@ -188,6 +193,8 @@ class Federation:
                 return self._publish_new([ShelfDrop(shelf.contact_key(number, uri))])
             case ContactsListed():
                 return self._contacts_listed(event)
+            case AsteriskUp() | AsteriskDown():
+                return self._asterisk(ready=isinstance(event, AsteriskUp))
             case _:
                 return []
 
@@ -206,7 +213,9 @@ class Federation:
 
     def _heartbeat(self) -> Heartbeat:
         streams = self.directory.streams
-        return Heartbeat(streams.held(self._own), streams.vector_hash(), self.members.incarnation)
+        return Heartbeat(
+            streams.held(self._own), streams.vector_hash(), self.members.incarnation, self.ready
+        )
 
     def _call_name(self, now: float) -> list[Effect]:
         """Ask three times whether our name is free, then take it."""
@@ -253,6 +262,8 @@ class Federation:
         if not self.joined:
             return []
         known = self.members.get(sender)
+        if known is not None and known.epoch > event.epoch:
+            return []  # a session of the past, or a recording of one
         if known is None or known.epoch < event.epoch:
             return self._stranger(
                 StrangerHeard(event.source), now
@@ -419,14 +430,33 @@ class Federation:
         return self._publish([_contact(event.extension, event.uri, stamp)])
 
     def _contacts_listed(self, event: ContactsListed) -> list[Effect]:
-        """All that Asterisk holds: what we missed is added, what it no longer has goes."""
+        """All that Asterisk holds: what we missed is added, what it no longer has goes.
+
+        When a missed phone registered is not known; it is taken for the earliest moment that is possible, when we last
+        looked. So it never beats a registration that another node saw happen since.
+        """
         held = self.directory.contacts_of(self.me)
         gone: list[Record] = [
             ShelfDrop(shelf.contact_key(*c)) for c in sorted(held - event.contacts)
         ]
         new = sorted(event.contacts - held)
-        found: list[Record] = [_contact(*c, self._clock.next(event.wall_ms)) for c in new]
+        since = max(stamp_of(self._looked_ms), self._newest_own())
+        found: list[Record] = [_contact(*c, since + 1) for c in new]
+        self._looked_ms = event.wall_ms
         return self._publish([*gone, *found])
+
+    def _newest_own(self) -> int:
+        values = (
+            self.directory.shelf_value(self.me, shelf.contact_key(*c))
+            for c in self.directory.contacts_of(self.me)
+        )
+        contacts = (shelf.decode_contact(value) for value in values if value is not None)
+        return max((contact.stamp for contact in contacts if contact is not None), default=0)
+
+    def _asterisk(self, *, ready: bool) -> list[Effect]:
+        """Our Asterisk has come or gone: peers hear of it at once, not with the next heartbeat."""
+        changed, self.ready = self.ready is not ready, ready
+        return [Broadcast(self._heartbeat())] if changed and self.joined else []
 
     # --- edits
 

@@ -7,6 +7,7 @@ silence is not ours (SWIM, Das et al. 2002; local doubt as in Lifeguard, arXiv 1
     down          shared: out of the ring everywhere
 
     heard ──miss──▶ ASKING ──no ack──▶ ASKING OTHERS ──no ack──▶ SUSPECT ──not refuted──▶ DOWN ──heard, and answers──▶ ALIVE
+                                             └──another has its ack──▶ INDIRECT: up, but out of our reach
 
 A node whose own loop lags was deaf meanwhile: it forgives everyone the time that it missed, and accuses nobody for it.
 """
@@ -63,12 +64,13 @@ class State(Enum):
     ALIVE = "alive"
     ASKING = "asking"  # silent; probed directly
     ASKING_OTHERS = "asking others"
+    INDIRECT = "indirect"  # answers others, not us
     SUSPECT = "suspect"
     DOWN = "down"
     LEFT = "left"
 
 
-UP = frozenset({State.ALIVE, State.ASKING, State.ASKING_OTHERS, State.SUSPECT})
+UP = frozenset({State.ALIVE, State.ASKING, State.ASKING_OTHERS, State.INDIRECT, State.SUSPECT})
 REACHABLE = frozenset({State.ALIVE, State.ASKING})
 
 
@@ -87,7 +89,7 @@ class Member:
     since: float = 0.0  # when it entered this state
     version: int = 0  # of its own stream, by its last heartbeat
     vector: int = 0  # its version vector's hash
-    load: int = 0
+    ready: bool = True  # its Asterisk takes calls, it says
     nonce: int = 0  # of the question it was last asked
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
 
@@ -178,7 +180,7 @@ class Members:
         peer.heard = now
         if peer.state in (State.DOWN, State.LEFT):
             return [self._question(peer, State.NEW, now, now + self.timing.ask)]
-        if peer.state in (State.ASKING, State.ASKING_OTHERS, State.SUSPECT):
+        if peer.state in (State.ASKING, State.ASKING_OTHERS, State.INDIRECT, State.SUSPECT):
             return self._enter(peer, State.ALIVE, now)
         if peer.state is State.ALIVE:
             peer.deadline = now + self._patience()
@@ -199,7 +201,7 @@ class Members:
             case ProbeFor(target, nonce):
                 return self._ask_for(target, nonce, source, now)
             case AckFor(target, nonce):
-                return self._answered(NodeName(target), nonce, now)
+                return self._answered(NodeName(target), nonce, now, State.INDIRECT)
             case Suspect(target, epoch, incarnation) | Down(target, epoch, incarnation):
                 return self._accused(name, message, NodeName(target), epoch, incarnation, now)
             case Leave():
@@ -230,7 +232,7 @@ class Members:
         peer = self._peers.get(name)
         if peer is None:
             return
-        peer.version, peer.vector, peer.load = beat.version, beat.vector, beat.load
+        peer.version, peer.vector, peer.ready = beat.version, beat.vector, beat.ready
         peer.incarnation = max(peer.incarnation, beat.incarnation)
 
     def _question(self, peer: Member, state: State, now: float, until: float) -> Effect:
@@ -248,7 +250,7 @@ class Members:
                 return self._enter(peer, State.DOWN, now, by="no answer")
             case State.ALIVE:
                 return [self._question(peer, State.ASKING, now, now + self.timing.ask)]
-            case State.ASKING:
+            case State.ASKING | State.INDIRECT:
                 return self._ask_others(peer, now)
             case State.ASKING_OTHERS:
                 return self._suspect(peer, now)
@@ -270,15 +272,20 @@ class Members:
         accusation = Suspect(peer.name, peer.epoch, peer.incarnation)
         return [Broadcast(accusation), *self._enter(peer, State.SUSPECT, now, by="us")]
 
-    def _answered(self, name: NodeName, nonce: int, now: float) -> list[Effect]:
+    def _answered(
+        self, name: NodeName, nonce: int, now: float, becomes: State = State.ALIVE
+    ) -> list[Effect]:
         asked = self._asked_for.pop(nonce, None)
         if asked is not None and asked[1] == name:
             return [SendTo(asked[0], AckFor(name, nonce))]
         peer = self._peers.get(name)
         if peer is None or peer.nonce != nonce or peer.state is State.LEFT:
             return []
-        peer.heard = now
-        return self._enter(peer, State.ALIVE, now)
+        if becomes is State.INDIRECT and not peer.up:
+            return []  # an answer that came too late for us
+        if becomes is State.ALIVE:
+            peer.heard = now
+        return self._enter(peer, becomes, now)
 
     def _ask_for(self, target: str, nonce: int, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(NodeName(target))
@@ -314,7 +321,7 @@ class Members:
 
     def _enter(self, peer: Member, state: State, now: float, *, by: str = "") -> list[Effect]:
         before, peer.state = peer.state, state
-        if state is State.ALIVE:
+        if state in (State.ALIVE, State.INDIRECT):
             peer.deadline = now + self._patience()
         elif state is State.SUSPECT:
             peer.deadline = now + self.timing.suspicion
@@ -325,7 +332,10 @@ class Members:
         silent = round(now - peer.heard, 3)
         peer.since = now
         self.changed = True
-        if state is State.ALIVE and before in (State.ASKING, State.ASKING_OTHERS):
+        if (state is State.ALIVE and before in (State.ASKING, State.ASKING_OTHERS)) or {
+            state,
+            before,
+        } == {State.INDIRECT, State.ASKING_OTHERS}:
             return []  # a moment's silence is not news
         level = "warning" if state in (State.SUSPECT, State.DOWN) else "info"
         fields = (("node", peer.name), ("was", before.value), ("by", by), ("silent", silent))

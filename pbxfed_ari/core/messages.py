@@ -7,7 +7,7 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              newcomer begins above it. Otherwise it multicasts Hello. A node that hears an unknown session sends its own
              Hello with `ask`, and gets the other's in return. A session is alive only once it has answered a Probe.
 
-*Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, load. It is discovery,
+*Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, readiness. It is discovery,
              failure detection and anti-entropy in one frame.
                  A ──Probe(n)──▶ B ──Ack(n)──▶ A                       the direct question, after missed heartbeats
                  A ──ProbeFor(B,n)──▶ C ──Probe──▶ B ──Ack──▶ C ──AckFor(B,n)──▶ A      the indirect one
@@ -15,7 +15,7 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              stops says Leave.
 
 *Knowing.*   A change is a Delta: consecutive records of the sender's stream, multicast once. Streams are named by origin and
-             epoch (one epoch a boot) and numbered from 1; who misses something asks with Want and gets Pieces, in order,
+             epoch (one epoch a boot) and numbered through; who misses something asks with Want and gets Pieces, in order,
              from anyone who has it. Two nodes whose vector hashes differ for two heartbeats compare Vectors. A Lineage says
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 """
@@ -62,7 +62,7 @@ class Heartbeat(Message, frozen=True, tag=3):
     version: int  # the sender's newest version in its own stream
     vector: int  # 64-bit hash of the sender's version vector
     incarnation: int = 0  # raised to refute a suspicion
-    load: int = 0  # 0 to 255: share of the capacity in use
+    ready: bool = True  # its Asterisk takes calls
 
 
 class Probe(Message, frozen=True, tag=4):

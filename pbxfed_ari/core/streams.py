@@ -1,4 +1,5 @@
-"""Streams: how shelf and book travel. A stream is what one origin has published in one epoch, numbered from 1.
+"""Streams: how shelf and book travel. A stream is what one origin has published in one epoch,
+numbered through: a first epoch from 1, a later one from where the one that it continues was left.
 
 A replica holds of each stream a version, which claims: *of every key that the origin wrote up to here, I hold that value or
 a newer one*. Per key only the newest number of a stream matters, so a stream is an index `version → key` with holes, never a

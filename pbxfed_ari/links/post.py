@@ -25,6 +25,11 @@ class Post:
         self.sent: Counter[str] = Counter()  # messages, by kind
         self.received: Counter[str] = Counter()
 
+    @property
+    def worn(self) -> bool:
+        """No more than a goodbye can be sent in this session."""
+        return self._seal.worn
+
     def frame(self, message: AnyMessage) -> bytes:
         """The sealed frame of a message."""
         self.sent[type(message).__name__] += 1

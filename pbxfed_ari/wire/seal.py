@@ -27,6 +27,7 @@ SALT, SESSION, COUNTER, TAG = 16, 4, 4, 16  # bytes
 OVERHEAD = 1 + SESSION + COUNTER + TAG
 WINDOW = 1_024  # frames that may overtake one another
 KEY = 32  # bytes
+LAST_COUNTER = (1 << 8 * COUNTER) - 100_000  # some frames are left for a goodbye
 
 
 class _Session:
@@ -77,6 +78,11 @@ class Seal:
     def salt(self) -> bytes:
         """Our own session's salt."""
         return self._salt
+
+    @property
+    def worn(self) -> bool:
+        """Nearly all counters of this session are used: a new boot must begin another one."""
+        return self._counter >= LAST_COUNTER
 
     def seal(self, payload: bytes, *, introducing: bool = False) -> bytes:
         """A frame that holds the payload."""

@@ -112,12 +112,12 @@ def test_a_restarted_daemon_receives_what_it_missed_and_no_full_state(
     with_many_extensions(federation)
     lab.kill("b", "daemon")
     federation.until(lambda: federation.state("a", "b") == "down")
-    lab.http("a", "PATCH", "/extensions/30007", {"name": "While b was away"})
+    lab.http("a", "PATCH", "/extensions/30700", {"name": "While b was away"})
     _, before = traffic(lab, "b", "rx")
     lab.start("b", "daemon")
     federation.until(federation.whole)
     _, after = traffic(lab, "b", "rx")
-    assert federation.get("b", "/extensions/30007")["name"] == "While b was away"
+    assert federation.get("b", "/extensions/30700")["name"] == "While b was away"
     assert after - before < 6_000
     print(f"caught up with {after - before} bytes, heartbeats included")
 

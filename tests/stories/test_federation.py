@@ -3,7 +3,10 @@
 import pytest
 
 from pbxfed_ari.core.effects import DropContact
+from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
 from pbxfed_ari.core.members import State
+from pbxfed_ari.core.messages import Leave
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 
@@ -280,3 +283,78 @@ def test_another_key_is_another_federation() -> None:
     assert other.up() == []
     assert world["a"].up() == ["b", "c"]
     assert world["a"].post.dropped["session"] + world["a"].post.dropped["seal"] > 5
+
+
+def test_a_registration_found_later_never_beats_one_that_was_seen() -> None:
+    """A phone registered at a while a's daemon was away, then moved to c: c's stands."""
+    world = World()
+    world.kill("a")
+    world.run(4)
+    world["c"].register("1001", URI)
+    world.run(1)
+    world.boot("a")
+    world["a"].listed(("1001", URI))
+    world.run(3)
+    assert [node.where("1001") for node in world.running()] == [["c"]] * 3
+    assert [e for e in world["a"].effects if isinstance(e, DropContact)]
+    assert not [e for e in world["c"].effects if isinstance(e, DropContact)]
+
+
+def test_a_registration_found_later_stands_if_nobody_saw_another() -> None:
+    """Nothing is lost by a daemon's absence."""
+    world = World()
+    world.kill("a")
+    world.run(4)
+    world.boot("a")
+    world["a"].listed(("1001", URI))
+    world.run(2)
+    assert world["c"].where("1001") == ["a"]
+
+
+def test_a_node_that_only_others_reach_is_up_but_no_call_goes_there() -> None:
+    """Two verdicts: the ring keeps it, our routes avoid it."""
+    world = World()
+    world["b"].register("1001", URI)
+    world.network.cut(["10.0.0.1"], ["10.0.0.2"])
+    world.run(2)
+    federation = world["a"].federation
+    reachable = 0
+    for _ in range(100):
+        world.run(0.1)
+        assert world["a"].up() == ["b", "c"]
+        reachable += federation.reachable(NodeName("b"))
+    assert reachable == 0
+    assert world["c"].federation.reachable(NodeName("b"))
+    world.network.heal()
+    world.run(1)
+    assert federation.reachable(NodeName("b"))
+
+
+def test_a_node_without_its_asterisk_is_a_member_that_takes_no_calls() -> None:
+    """Peers hear of it at once."""
+    world = World()
+    world["b"].handle(AsteriskDown("it hangs"))
+    world.run(0.05)
+    assert world["a"].up() == ["b", "c"]
+    assert not world["a"].federation.reachable(NodeName("b"))
+    world["b"].handle(AsteriskUp("22.10.1", restarted=True))
+    world.run(0.05)
+    assert world["a"].federation.reachable(NodeName("b"))
+
+
+def test_a_recording_of_an_earlier_boot_changes_nothing() -> None:
+    """Its Hello and its Leave, played to a node that has just started and knows no session."""
+    world = World()
+    old = world["b"]
+    hello, leave = old.post.frame(old.federation._hello()), old.post.frame(Leave())
+    world.kill("b")
+    world.run(4)
+    world.boot("b")
+    world.run(2)
+    world.kill("a")
+    world.boot("a")
+    world.run(2)
+    for frame in hello, leave:
+        world["a"].receive(frame, old.address)
+    world.run(0.1)
+    assert world["a"].up() == ["b", "c"]

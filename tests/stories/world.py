@@ -20,7 +20,16 @@ from pbxfed_ari.core.effects import (
     SendTo,
     Stop,
 )
-from pbxfed_ari.core.events import Address, ContactAdded, ContactRemoved, Edited, Event, Ticked
+from pbxfed_ari.core.events import (
+    Address,
+    AsteriskUp,
+    ContactAdded,
+    ContactRemoved,
+    ContactsListed,
+    Edited,
+    Event,
+    Ticked,
+)
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.members import LAN, State, Timing
 from pbxfed_ari.core.messages import PORT
@@ -56,6 +65,7 @@ class Node:
         world.network.attach(self.address, self.receive)
         self.perform(self.federation.start(world.now))
         self.handle(describe(NodeInfo(address, "main", 100, ("sip",), bytes(32))))
+        self.handle(AsteriskUp("22.10.1", restarted=False))
 
     def __repr__(self) -> str:
         return f"Node({self.federation!r})"
@@ -118,6 +128,10 @@ class Node:
 
     def unregister(self, number: str, uri: str) -> None:
         self.handle(ContactRemoved(Extension(number), uri))
+
+    def listed(self, *contacts: tuple[str, str]) -> None:
+        found = frozenset((Extension(number), uri) for number, uri in contacts)
+        self.handle(ContactsListed(found, self.wall_ms()))
 
     # --- what one may ask
 
