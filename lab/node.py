@@ -158,6 +158,11 @@ class Node:
         """The Asterisk's configuration folder."""
         return self.folder / "etc"
 
+    @property
+    def hosts(self) -> Path:
+        """What the root sees as /etc/hosts: without it each media session waits for a name lookup that must fail."""
+        return self.folder / "hosts"
+
     # --- files -----------------------------------------------------------------------------------
 
     def write(self, extra: Mapping[str, str]) -> None:
@@ -174,6 +179,7 @@ class Node:
                 files[name] = files.get(name, "") + "\n" + text
         for name, text in files.items():
             (self.etc / name).write_text(text)
+        self.hosts.write_text(f"127.0.0.1 localhost\n{self.host.address} {socket.gethostname()}\n")
         secret = self.folder / "ari.password"
         secret.touch(mode=0o600)
         secret.write_text(password + "\n")
@@ -287,7 +293,9 @@ maxfiles = 65536
 
     def _write_shims(self) -> None:
         """`pbxfed` and `asterisk` for `exec`: the same names, speaking to this node."""
-        asterisk = shlex.join(inside(self.root, self.places.state, self._asterisk_command()))
+        asterisk = shlex.join(
+            inside(self.root, self.places.state, self.hosts, self._asterisk_command())
+        )
         shims = {
             "asterisk": f'exec {asterisk} "$@"\n',
             "pbxfed": f'exec {shlex.quote(daemon_program())} "$@"\n',
@@ -319,7 +327,9 @@ maxfiles = 65536
             return 0.0
         begun = time.monotonic()
         (self.folder / "run" / "asterisk.ctl").unlink(missing_ok=True)
-        command = inside(self.root, self.places.state, [*self._asterisk_command(), "-f"])
+        command = inside(
+            self.root, self.places.state, self.hosts, [*self._asterisk_command(), "-f"]
+        )
         started = process.spawn(
             ["ip", "netns", "exec", self.host.namespace, *command],
             record=self._record("asterisk"),

@@ -22,7 +22,7 @@ from pathlib import Path
 from lab.places import LabError, locked
 
 SUITE = "sid"
-PACKAGES = ("asterisk", "baresip-core", "sip-tester")
+PACKAGES = ("asterisk", "baresip-core")
 APT_OPTIONS = (
     'Acquire::Check-Valid-Until "false"',  # the mirror may be a frozen one
     'APT::Install-Recommends "false"',
@@ -30,13 +30,14 @@ APT_OPTIONS = (
 TOOLS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
 INSIDE = "/lab"  # where the state folder appears to a process in the root
 
-# The shell that prepares the mounts and then becomes the program: $1 root, $2 state, the rest is the program.
+# The shell that prepares the mounts and then becomes the program: $1 root, $2 state, $3 hosts, the rest is the program.
 MOUNTS = """set -e
-root=$1 state=$2; shift 2
+root=$1 state=$2 hosts=$3; shift 3
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 mount --bind "$state" "$root/lab"
+mount --bind "$hosts" "$root/etc/hosts"
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/tmp"
 exec chroot "$root" "$@"
@@ -100,6 +101,7 @@ def _build(root: Path, lock: int) -> None:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise LabError(f"mmdebstrap failed ({worker.returncode}), see {log}:\n{tail}")
     (unfinished / "lab").mkdir()
+    (unfinished / "etc" / "hosts").touch()
     unfinished.replace(root)
     _progress(f"made {root} in {time.monotonic() - begun:.0f} s\n")
 
@@ -129,10 +131,10 @@ def ensure_tools() -> None:
         raise LabError(f"apt-get could not install {' '.join(missing)}:\n{done.stderr[-2000:]}")
 
 
-def inside(root: Path, state: Path, argv: Sequence[str]) -> list[str]:
-    """Wrap a command so that it runs in the root, with the state folder at /lab."""
+def inside(root: Path, state: Path, hosts: Path, argv: Sequence[str]) -> list[str]:
+    """Wrap a command so that it runs in the root, with the state folder at /lab and this file as /etc/hosts."""
     shell = ["unshare", "--mount", "sh", "-c", MOUNTS, "lab"]
-    return [*shell, str(root), str(state), *argv]
+    return [*shell, str(root), str(state), str(hosts), *argv]
 
 
 def remove_tree(folder: Path) -> None:

@@ -431,7 +431,6 @@ def variables(effect: HandOver) -> dict[str, str]:
         "PBXFED_LOCAL": number if here else "",
         "PBXFED_TRUNKS": "&".join(_dial(leg, number) for leg in trunks),
         "PBXFED_RING": str(effect.ring_seconds),
-        "PBXFED_KIND": "trunk" if trunks else "phone",
         "__PBXFED_CALL": effect.note,  # inherited by the legs, where the pre-dial handler reads it
     }
 

@@ -96,28 +96,24 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("legs", "local", "trunks", "kind"),
+    ("legs", "local", "trunks"),
     [
-        ((Leg(),), "1002", "", "phone"),
-        ((Leg(B, "sip"),), "", "PJSIP/1002@pf-b", "trunk"),
-        ((Leg(B, "iax2"),), "", "IAX2/pf-b/1002", "trunk"),
+        ((Leg(),), "1002", ""),
+        ((Leg(B, "sip"),), "", "PJSIP/1002@pf-b"),
+        ((Leg(B, "iax2"),), "", "IAX2/pf-b/1002"),
         (
             (Leg(), Leg(B, "sip"), Leg(NodeName("c"), "iax2")),
             "1002",
             "PJSIP/1002@pf-b&IAX2/pf-c/1002",
-            "trunk",
         ),
     ],
 )
-def test_what_the_dialplan_is_told(
-    legs: tuple[Leg, ...], local: str, trunks: str, kind: str
-) -> None:
+def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], local: str, trunks: str) -> None:
     """Phones here and peers ring together."""
     assert variables(hand_over("1", *legs)) == {
         "PBXFED_LOCAL": local,
         "PBXFED_TRUNKS": trunks,
         "PBXFED_RING": "20",
-        "PBXFED_KIND": kind,
         "__PBXFED_CALL": "abc/1/0",
     }
 
@@ -146,7 +142,7 @@ async def test_before_22_10_each_variable_goes_alone() -> None:
         desk.operator.several = False
         desk.operator.perform(hand_over("1"))
         await desk.idle()
-        assert fake.asked == ["POST channels/1/variable"] * 5 + ["POST channels/1/continue"]
+        assert fake.asked == ["POST channels/1/variable"] * 4 + ["POST channels/1/continue"]
 
 
 async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:

@@ -1,0 +1,112 @@
+"""A phone that is not ours: baresip registers, is called across the federation, speaks and is spoken to."""
+
+from __future__ import annotations
+
+import math
+import struct
+import subprocess
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.root import INSIDE, inside
+from tests.lab.conftest import SECRET, Federation
+
+NUMBER, TONE = "1020", 700
+MODULES = "/usr/lib/baresip/modules"
+CONFIG = f"""
+module_path {MODULES}
+module g711.so
+module aufile.so
+module account.so
+module menu.so
+sip_listen 0.0.0.0:5300
+audio_player aufile,{INSIDE}/baresip/heard.wav
+audio_source aufile,{INSIDE}/baresip/speaks.wav
+audio_alert aufile,{INSIDE}/baresip/alert.wav
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports 11000-11100
+net_interface e0
+"""
+
+
+@pytest.fixture
+def baresip(federation: Federation) -> Iterator[Path]:
+    """It stands beside the phones of node c and registers there, with its digest, by itself."""
+    federation.add(NUMBER, "Not Ours")
+    lab, node = federation.lab, federation.lab.node("c")
+    folder = lab.places.state / "baresip"
+    folder.mkdir(exist_ok=True)
+    (folder / "config").write_text(CONFIG)
+    account = (
+        f"<sip:{NUMBER}@{node.host.address};transport=udp>;auth_user={NUMBER};auth_pass={SECRET}"
+    )
+    (folder / "accounts").write_text(
+        f"{account};answermode=auto;audio_codecs=PCMU/8000/1;regint=60\n"
+    )
+    (folder / "contacts").write_text("")
+    speak(folder / "speaks.wav")
+    command = inside(
+        node.root, lab.places.state, node.hosts, ["baresip", "-f", f"{INSIDE}/baresip"]
+    )
+    with (folder / "log").open("wb") as log:
+        phone = subprocess.Popen(
+            ["ip", "netns", "exec", node.phones.namespace, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield folder
+    finally:
+        phone.kill()
+        phone.wait()
+        print((folder / "log").read_text(errors="replace")[-1500:])
+
+
+def test_a_baresip_phone_is_called_across_the_federation(
+    federation: Federation, baresip: Path
+) -> None:
+    """Digest, trunk, media both ways: 700 Hz from it to us, our tone in its recording."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.until(
+        lambda: federation.where(NUMBER, "a") == ["c"], what="baresip is registered at c"
+    )
+    call = lab.dial("1001", NUMBER)
+    assert lab.way("1001").peer == "c"
+    time.sleep(1.5)
+    ours = lab.group("a").ask("call", phone="1001", call=call.id, tones=[TONE], last_seconds=1.0)
+    lab.hang_up(call)
+    assert ours["heard"][str(TONE)] >= 0.2
+    time.sleep(0.5)
+    spoken = int(lab.phone("1001")["hertz"])
+    assert power(baresip / "heard.wav", spoken) > 10 * power(baresip / "heard.wav", spoken + 130)
+
+
+def speak(path: Path) -> None:
+    """Ten seconds of one tone, for the phone to say."""
+    samples = [round(12_000 * math.sin(2 * math.pi * TONE * i / 8_000)) for i in range(80_000)]
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, 8_000, 0, "NONE", ""))
+        out.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+
+
+def power(path: Path, hertz: int) -> float:
+    """The power of one frequency in the last second of a recording (Goertzel)."""
+    with wave.open(str(path)) as recording:
+        rate, frames = recording.getframerate(), recording.getnframes()
+        recording.setpos(max(0, frames - rate))
+        data = recording.readframes(rate)
+    samples = memoryview(data[: len(data) // 2 * 2]).cast("h")
+    coefficient = 2 * math.cos(2 * math.pi * hertz / rate)
+    last = before = 0.0
+    for sample in samples:
+        last, before = sample + coefficient * last - before, last
+    return last * last + before * before - coefficient * last * before
