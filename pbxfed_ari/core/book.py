@@ -48,6 +48,10 @@ class Book:
         entry = self.get((object_id, group))
         return (entry.stamp, entry.writer) if entry else (0, "")
 
+    def stamps(self, object_id: bytes) -> dict[int, int]:
+        """When each group of an object was last written."""
+        return {group: entry.stamp for group, entry in self._objects.get(object_id, {}).items()}
+
     def newest_stamp(self) -> int:
         """The newest stamp of all; 0 in an empty book."""
         return max(

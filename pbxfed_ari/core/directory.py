@@ -253,11 +253,10 @@ class Directory:
         if not self.book.merge(record, writer) or record.object[:1] != extensions.KIND_BYTE:
             return []
         before = self._phones.pop(record.object, None)
-        after = extensions.read(
-            record.object,
-            self.book.groups(record.object),
-            self.book.stamp(record.object, extensions.CLAIM),
-        )
+        groups = self.book.groups(record.object)
+        alive = extensions.lives(self.book.stamps(record.object), groups.get(extensions.LIFE))
+        claimed = self.book.stamp(record.object, extensions.CLAIM)
+        after = extensions.read(record.object, groups, claimed) if alive else None
         if before is not None:
             self._claims[before.number].discard(record.object)
             if not self._claims[before.number]:

@@ -478,7 +478,7 @@ class Federation:
         object_id = phone.id if phone else ObjectId(extensions.KIND_BYTE + event.fresh_id)
         groups: dict[int, bytes | None] = {}
         if event.fields is None:
-            groups.update(dict.fromkeys(self.directory.book.groups(object_id)))
+            groups[extensions.LIFE] = extensions.seen(self.directory.book.stamps(object_id))
         else:
             new = phone is None
             groups.update(

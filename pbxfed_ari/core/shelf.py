@@ -6,14 +6,20 @@ not erased. What the node forgets by dying (who was registered) may stand wrong 
 A shelf maps a short text key to the bytes of a value:
 
     "n"                      → NodeInfo
-    "c1001 @10.0.0.7:5060"   → Contact, of extension 1001, at sip:1001@10.0.0.7:5060 (the user part is not written twice)
+    "c1001 ~CgAABxPE"        → Contact, of extension 1001, at sip:1001@10.0.0.7:5060 (the usual shape, in six bytes)
+    "c1001 sips:1001@host"   → Contact, of extension 1001, at any other URI
 """
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from ipaddress import AddressValueError, IPv4Address
 
 import msgspec
 
 from pbxfed_ari.core.names import Extension
 
 INFO_KEY = "n"
+_USUAL = re.compile(r"sip:([^@]*)@([0-9.]+):([0-9]+)")
 
 
 class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -42,8 +48,7 @@ _decode_contact = msgspec.msgpack.Decoder(Contact).decode
 
 def contact_key(extension: Extension, uri: str) -> str:
     """The key under which a registration stands."""
-    usual = f"sip:{extension}@"
-    return f"c{extension} {'@' + uri.removeprefix(usual) if uri.startswith(usual) else uri}"
+    return f"c{extension} {_packed(extension, uri) or uri}"
 
 
 def contact_of_key(key: str) -> tuple[Extension, str] | None:
@@ -51,8 +56,30 @@ def contact_of_key(key: str) -> tuple[Extension, str] | None:
     if not key.startswith("c"):
         return None
     number, _, rest = key[1:].partition(" ")
-    uri = f"sip:{number}{rest}" if rest.startswith("@") else rest
-    return Extension(number), uri
+    return Extension(number), _unpacked(number, rest) or rest
+
+
+def _packed(number: str, uri: str) -> str:
+    """`sip:NUMBER@IPv4:PORT` as `~` and eight characters; "" for any other URI."""
+    usual = _USUAL.fullmatch(uri)
+    if usual is None or usual[1] != number:
+        return ""
+    try:
+        address = IPv4Address(usual[2]).packed + int(usual[3]).to_bytes(2, "big")
+    except (AddressValueError, OverflowError):
+        return ""
+    packed = "~" + urlsafe_b64encode(address).decode()
+    return packed if _unpacked(number, packed) == uri else ""
+
+
+def _unpacked(number: str, text: str) -> str:
+    try:
+        address = urlsafe_b64decode(text[1:]) if text.startswith("~") and len(text) == 9 else b""
+    except ValueError:
+        return ""
+    if len(address) != 6:
+        return ""
+    return f"sip:{number}@{IPv4Address(address[:4])}:{int.from_bytes(address[4:], 'big')}"
 
 
 def encode(value: NodeInfo | Contact) -> bytes:

@@ -161,6 +161,7 @@ class Streams:
             return []
         if epoch < self.current_epoch(origin):
             return []
+        before = max((e for o, e in self._streams if o == origin and e < epoch), default=0)
         self._current[origin] = epoch
         self._lineage[(origin, epoch)] = lineage[:MAX_LINEAGE]
         self._hash = None
@@ -174,6 +175,7 @@ class Streams:
                 heir = earlier  # the same numbering, held further
             if len(tail):
                 self._streams[(origin, old)] = tail
-                void += [key for _, key in tail.entries() if isinstance(key, str)]
+                if old == before:  # what still older ones held went when they ended
+                    void += [key for _, key in tail.entries() if isinstance(key, str)]
         self._streams[(origin, epoch)] = heir
         return void

@@ -77,6 +77,16 @@ def test_a_lost_disk_voids_the_whole_shelf() -> None:
     assert directory.streams.vector() == [(A, 1, 1)]
 
 
+def test_what_was_void_once_does_not_void_what_was_written_since() -> None:
+    """Found by the history test: a lost boot, the key again, then a boot that continues."""
+    directory = Directory()
+    directory.apply((A, 1), [(1, put("k1"))], 1)
+    directory.adopt(A, 2, ())
+    directory.apply((A, 2), [(1, put("k1", b"2"))], 1)
+    directory.adopt(A, 3, ((2, 1),))
+    assert directory.shelf_value(A, "k1") == b"2"
+
+
 def test_an_older_epoch_is_not_adopted() -> None:
     """A replayed introduction turns nothing back."""
     directory = Directory()
@@ -90,7 +100,7 @@ def test_an_older_epoch_is_not_adopted() -> None:
 def test_a_delta_applied_twice_changes_nothing() -> None:
     """Duplicates are harmless."""
     directory = Directory()
-    records = [(1, put("c1001 @10.0.0.7:5060", b"\x91\x01"))]
+    records = [(1, put("c1001 ~CgAABxPE", b"\x91\x01"))]
     assert len(directory.apply((A, 1), records, 1)) == 1
     assert directory.apply((A, 1), records, 1) == []
 

@@ -358,3 +358,55 @@ def test_a_recording_of_an_earlier_boot_changes_nothing() -> None:
         world["a"].receive(frame, old.address)
     world.run(0.1)
     assert world["a"].up() == ["b", "c"]
+
+
+def test_an_edit_that_the_delete_had_not_seen_wins() -> None:
+    """Whatever the clocks say: losing a phone is worse than keeping one."""
+    world = World(names="abcd")
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world.run(1)
+    world.network.cut(["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"])
+    world["d"].skew_ms = -5_000
+    world["d"].edit("1001", name="new")
+    world["a"].remove("1001")
+    world.run(0.5)
+    assert world["b"].phone("1001") is None
+    world.network.heal()
+    assert world.run(5, world.agree)
+    for node in world.running():
+        phone = node.phone("1001")
+        assert phone is not None
+        assert phone.name == "new"
+
+
+def test_a_removed_extension_is_gone_everywhere_for_one_small_record() -> None:
+    """And its number is free for another."""
+    world = World()
+    world["a"].edit("1001", name="old", secret=SECRET, devices=2)
+    world.run(0.5)
+    assert world["b"].remove("1001").status == 200
+    world.run(0.2)
+    assert [node.phone("1001") for node in world.running()] == [None] * 3
+    assert world["c"].remove("1001").status == 404
+    assert world["c"].edit("1001", name="new", secret=SECRET, create=True).status == 201
+    world.run(0.2)
+    phone = world["a"].phone("1001")
+    assert phone is not None
+    assert (phone.name, phone.devices) == ("new", 1)
+
+
+def test_a_number_claimed_on_both_sides_of_a_cut_has_one_winner_everywhere() -> None:
+    """The oldest claim; the other stands, disabled and reported."""
+    world = World(names="abcd")
+    world.network.cut(["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"])
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world.run(0.2)
+    world["d"].edit("1001", name="second", secret=SECRET)
+    world.run(4)
+    world.network.heal()
+    assert world.run(5, world.agree)
+    for node in world.running():
+        phone = node.phone("1001")
+        assert phone is not None
+        assert phone.name == "first"
+        assert [p.name for p in node.federation.directory.contested()] == ["second"]

@@ -2,6 +2,8 @@
 
 Field groups, each decided by its own newest stamp:
 
+    LIFE     written by a delete: the stamps of all groups that the delete had seen. An edit that it had not seen, whatever the
+             clocks say, is newer than what stands there, and the extension lives: losing a phone is worse than keeping one.
     CLAIM    the number. Of two objects that claim the same one, the oldest claim wins; the other stays, disabled.
     SECRET   the digest md5(number:realm:secret) of RFC 3261 §22.4; the secret itself is never kept.
     NAME     what is displayed.
@@ -21,7 +23,7 @@ from pbxfed_ari.errors import Refused
 KIND = "extension"
 KIND_BYTE = b"x"
 
-CLAIM, SECRET, NAME, DEVICES = 1, 2, 3, 4
+LIFE, CLAIM, SECRET, NAME, DEVICES = 0, 1, 2, 3, 4
 
 MIN_SECRET = 8  # characters; a SIP secret is guessed from outside, at the speed of the network
 MIN_VARIETY = 5  # different characters in it
@@ -30,6 +32,7 @@ MAX_DEVICES = 10
 DEFAULT_DEVICES = 1
 
 _pack = msgspec.msgpack.encode
+_decode_seen = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 _HEX = frozenset(string.hexdigits)
 
 
@@ -62,6 +65,22 @@ def read(object_id: bytes, groups: dict[int, bytes], claimed: tuple[int, str]) -
         )
     except (KeyError, msgspec.MsgspecError):
         return None
+
+
+def seen(stamps: dict[int, int]) -> bytes:
+    """What a delete writes: the stamp of each group that it has seen."""
+    return _pack(sorted((group, stamp) for group, stamp in stamps.items() if group != LIFE))
+
+
+def lives(stamps: dict[int, int], life: bytes | None) -> bool:
+    """Has anything been written that the last delete had not seen?"""
+    if life is None:
+        return True
+    try:
+        known = dict(_decode_seen(life))
+    except msgspec.MsgspecError:
+        return True
+    return any(stamp > known.get(group, 0) for group, stamp in stamps.items() if group != LIFE)
 
 
 def groups_of(number: str, fields: dict[str, object], *, realm: str, new: bool) -> dict[int, bytes]:
