@@ -216,7 +216,7 @@ class Phone:
         self._address = address
         self._port = 5100 + index
         self._rtp = range(12000 + 20 * index, 12000 + 20 * index + 20, 2)
-        self._device = secrets.token_hex(4)
+        self._device = ""  # what tells a later device from the first one
         self._waiting: dict[str, asyncio.Queue[Arrived]] = {}
         self._answers: dict[str, Message] = {}  # last response per server transaction
         self._unacked: dict[str, asyncio.Event] = {}
@@ -236,11 +236,11 @@ class Phone:
     @property
     def contact(self) -> str:
         """The address it registers; the same wherever it registers, until it becomes a new device."""
-        return f"sip:{self.number}-{self._device}@{self._address}:{self._port}"
+        return f"sip:{self.number}{self._device}@{self._address}:{self._port}"
 
     def become_new_device(self) -> None:
         """Register under another Contact URI from now on."""
-        self._device = secrets.token_hex(4)
+        self._device = f"-{secrets.token_hex(4)}"
 
     async def register(self, servers: list[str], *, patience: float) -> dict[str, Any]:
         """Register at the first of the servers, whatever the state elsewhere, and keep it alive."""

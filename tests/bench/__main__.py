@@ -21,6 +21,7 @@ from lab.lab import Lab
 from lab.places import CHECKOUT, Places
 from tests.bench import decisions
 from tests.lab.conftest import Federation
+from tests.lab.test_knowing import cost, traffic, with_many_extensions
 
 CALLS = int(os.environ.get("PBXFED_BENCH_CALLS", "150"))
 TRIALS = int(os.environ.get("PBXFED_BENCH_TRIALS", "200"))
@@ -51,17 +52,20 @@ class Row:
 def main() -> int:
     """Measure everything; 0 if every bar was met."""
     rows = decisions.rows(Row)
-    lab = Lab(Places(CHECKOUT / ".lab-bench"), extra={"extensions.conf": PLAIN})
-    lab.down()
-    try:
-        lab.up(len(NAMES))
-        federation = Federation(lab, NAMES)
-        federation.until(federation.whole, 60)
-        for measure in (setup_times, idle_bytes, deaths):
-            print(f"measuring {measure.__name__.replace('_', ' ')} …", file=sys.stderr, flush=True)
-            rows += measure(federation)
-    finally:
+    for names, measures in (NAMES[:3], [setup_times]), (NAMES, [idle_bytes, wire_bytes, deaths]):
+        lab = Lab(Places(CHECKOUT / ".lab-bench"), extra={"extensions.conf": PLAIN})
         lab.down()
+        try:
+            lab.up(len(names))
+            federation = Federation(lab, names)
+            federation.until(federation.whole, 60)
+            for measure in measures:
+                print(
+                    f"measuring {measure.__name__.replace('_', ' ')} …", file=sys.stderr, flush=True
+                )
+                rows += measure(federation)
+        finally:
+            lab.down()
     text = table(rows)
     print(text)
     RESULTS.write_text(f"# Results\n\n{machine()}\n\n{text}\n")
@@ -130,6 +134,55 @@ def idle_bytes(federation: Federation) -> list[Row]:
             rates["tx"] <= 180,
         )
     ]
+
+
+def wire_bytes(federation: Federation) -> list[Row]:
+    """What a change costs the whole LAN, and what a joiner costs, with a thousand extensions known; kernel counters."""
+    lab = federation.lab
+    with_many_extensions(federation)
+    names = iter(range(100))
+
+    def edit() -> None:
+        lab.http("a", "PATCH", "/extensions/30500", {"name": f"Renamed {next(names)}"})
+
+    def register() -> None:
+        lab.register("1002", "a")
+
+    federation.phone("1002", "a", known=NAMES)
+    rows = []
+    for what, do, bar in ("one edited field", edit, 200), ("one registration", register, 100):
+        if do is register:
+            lab.unregister("1002")
+            federation.until(lambda: federation.where("1002", "b") == [])
+        frames, size = cost(lab, "a", do)
+        found = f"{frames} frame, {size} B"
+        rows.append(
+            Row(
+                f"{what}, for the whole LAN",
+                found,
+                "Serf 1,577 B",
+                f"≤ {bar} B",
+                frames == 1 and size <= bar,
+            )
+        )
+    victim = NAMES[-1]
+    lab.kill(victim, "daemon")
+    federation.until(lambda: federation.state("a", victim) == "down")
+    for path in (lab.node(victim).folder / "state").iterdir():
+        path.unlink()
+    known = federation.get("a", "/status")["extensions"]
+    _, before = traffic(lab, victim, "rx")
+    began = time.monotonic()
+    lab.start(victim, "daemon")
+    federation.until(lambda: federation.get(victim, "/status")["extensions"] == known)
+    took = time.monotonic() - began
+    federation.until(federation.whole, 60)
+    each = (traffic(lab, victim, "rx")[1] - before) / known
+    found = f"{took:.1f} s from the start of the daemon, {each:.0f} B an extension"
+    goal = "≤ 3 s for 10,000, ≤ 48 B an extension"
+    against = "memberlist: full state every 30 s; ours is not compressed yet"
+    rows.append(Row(f"join, {known} extensions", found, against, goal, took <= 3 and each <= 48))
+    return rows
 
 
 def deaths(federation: Federation) -> list[Row]:

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.shelf import contact_key, contact_of_key, decode_contact, decode_info
+from pbxfed_ari.core.shelf import (
+    SINCE,
+    Contact,
+    contact_key,
+    contact_of_key,
+    decode_contact,
+    decode_info,
+    encode,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +39,21 @@ def test_every_key_names_the_registration_that_made_it(number: str, uri: str) ->
     assert contact_of_key(contact_key(Extension(number), uri)) == (number, uri)
 
 
+@given(st.integers(SINCE, SINCE + (1 << 56) - 1))
+def test_a_registration_is_seven_bytes_and_comes_back(stamp: int) -> None:
+    """A stamp is most of what a delta carries."""
+    value = encode(Contact(stamp))
+    assert len(value) <= 7
+    assert decode_contact(value) == Contact(stamp)
+
+
+def test_a_stamp_of_before_all_registrations_is_the_weakest() -> None:
+    """A registration of which nothing is known loses against any other."""
+    assert decode_contact(encode(Contact(1))) == Contact(SINCE)
+
+
 def test_other_keys_are_no_contacts_and_unreadable_values_are_nothing() -> None:
     """A newer release may write what we cannot read."""
     assert contact_of_key("n") is None
-    assert decode_contact(b"\xc1") is None
+    assert decode_contact(bytes(9)) is None
     assert decode_info(b"\x93\x01\x02\x03") is None
