@@ -49,7 +49,10 @@ class _Daemon:
                 f"the daemon cannot be reached at http://{self._listen}: {error}; is `pbxfed run` running?",
                 UNREACHABLE,
             )
-        return response.status, json.loads(text)
+        try:
+            return response.status, json.loads(text)
+        except ValueError:
+            _fail(f"http://{self._listen} is not pbxfed: another program has the port", UNREACHABLE)
 
     def get(self, path: str) -> object:
         """The answer to a question; exits with 1 on an error."""
@@ -135,6 +138,7 @@ def check(given: Path | None, path: Path | None) -> None:
     """Check the configuration and the files that it names; start nothing."""
     settings = _settings(path or given)
     try:
+        settings.check_machine()
         settings.federation_key()
         settings.ari_password()
         settings.http_token()
@@ -171,7 +175,10 @@ def status(path: Path | None, as_json: bool) -> None:
             for number in body["contested"]
         ],
         "",
-        _table(body["members"], ("node", "state", "address", "site", "weight", "silent_seconds")),
+        _table(
+            body["members"],
+            ("node", "state", "takes_calls", "address", "site", "weight", "silent_seconds"),
+        ),
     ]
     _print(body, as_json, "\n".join(text))
     sys.exit(0)
@@ -186,7 +193,19 @@ def members(path: Path | None, as_json: bool) -> None:
     _print(
         body,
         as_json,
-        _table(body, ("node", "state", "address", "site", "weight", "trunks", "silent_seconds")),
+        _table(
+            body,
+            (
+                "node",
+                "state",
+                "takes_calls",
+                "address",
+                "site",
+                "weight",
+                "trunks",
+                "silent_seconds",
+            ),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ the nearest known name: a misspelled key that is silently ignored is the worst k
 
 import ipaddress
 import os
+import socket
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
@@ -77,8 +79,21 @@ def _listen(value: object) -> str:
     return "" if ok else 'must be address:port, as "127.0.0.1:8780"'
 
 
+def _user(value: object) -> str:
+    return _text(value) or ("must not hold a colon" if ":" in str(value) else "")
+
+
 def _url(value: object) -> str:
-    ok = isinstance(value, str) and value.startswith(("http://", "https://"))
+    try:
+        url = urlsplit(str(value))
+        ok = (
+            url.scheme in ("http", "https")
+            and bool(url.hostname)
+            and url.port != 0
+            and " " not in str(value)
+        )
+    except ValueError:
+        ok = False
     return "" if ok else 'must be a URL, as "http://127.0.0.1:8088"'
 
 
@@ -129,7 +144,7 @@ class AsteriskSettings:
     """The PBX beside us."""
 
     url: str = _key(_url, "where Asterisk's HTTP server answers", "http://127.0.0.1:8088")
-    user: str = _key(_text, "section of ari.conf", "pbxfed")
+    user: str = _key(_user, "section of ari.conf", "pbxfed")
     password_file: Path = _key(
         _text, "file with that user's password", Path("/etc/pbxfed/ari.password")
     )
@@ -180,6 +195,28 @@ class Settings:
     calls: CallSettings
     http: HttpSettings
     log: LogSettings
+
+    def check_machine(self) -> None:
+        """What the file says of this machine must be so.
+
+        Raises: ConfigError: the address is another machine's, or a folder that must be there is not.
+        """
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind((self.node.address, 0))
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: node.address = {self.node.address!r}: {error.strerror}; "
+                "it must be an address of this machine"
+            ) from None
+        peers = self.asterisk.iax_peers
+        if "iax2" in self.calls.trunks and (peers.is_dir() or not peers.parent.is_dir()):
+            raise ConfigError(
+                f"{self.path}: asterisk.iax_peers = {peers}: must be a file in a folder that exists; "
+                'or leave "iax2" out of calls.trunks'
+            )
+        if self.node.state.exists() and not self.node.state.is_dir():
+            raise ConfigError(f"{self.path}: node.state = {self.node.state}: must be a folder")
 
     def federation_key(self) -> bytes:
         """The key in federation.key_file.
@@ -325,6 +362,8 @@ def _private(config: Path, key: str, path: Path, remedy: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"{config}: {key} = {path}: {reason}; {remedy}") from None
-    if not text:
-        raise ConfigError(f"{config}: {key} = {path}: the file is empty; {remedy}")
+    if not text or not text.isascii() or not text.isprintable():
+        raise ConfigError(
+            f"{config}: {key} = {path}: must hold one line of printable ASCII; {remedy}"
+        )
     return text

@@ -43,6 +43,7 @@ class Loop:
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.failures = 0  # events that a machine raised on
+        self._stopped = False
         self.lag = 0.0  # seconds by which the last deadline was missed
 
     def start(self) -> None:
@@ -52,6 +53,7 @@ class Loop:
 
     def stop(self) -> None:
         """No more events are taken."""
+        self._stopped = True
         for handle in (self._emptying, self._timer):
             if handle is not None:
                 handle.cancel()
@@ -59,6 +61,8 @@ class Loop:
 
     def post(self, event: Event) -> None:
         """Something has happened."""
+        if self._stopped:
+            return
         self._inbox.append(event)
         if self._emptying is None:
             self._emptying = self._loop.call_soon(self._empty)
@@ -85,7 +89,9 @@ class Loop:
                 self.perform(self.federation.handle(event, now))
         except Exception:
             self.failures += 1
-            log.exception("could not handle %r", event)
+            log.exception(
+                "could not handle %s", type(event).__name__
+            )  # its fields may hold secrets
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import sqlite3
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import (
     Broadcast,
     CallEnded,
+    CloseSessionPast,
     DropContact,
     HandOver,
     HangUp,
@@ -58,10 +60,12 @@ def run(settings: Settings) -> None:
 
     Raises: ConfigError, if it cannot start, or must not go on (its name is taken).
     """
+    settings.check_machine()
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    os.umask(0o077)  # the store holds digests
     reason = asyncio.run(_serve(settings))
     if reason:
         raise ConfigError(reason)
@@ -83,6 +87,7 @@ class Node:
         self.store = store
         self.federation = federation
         self.mail = post
+        self.store_trouble = ""  # why nothing is kept any more
         self.switchboard = Switchboard(ring_seconds=settings.calls.ring_seconds)
         self.key = load_node_key(settings.node.state / "node.key", federation.me)
         self.link = MulticastLink(
@@ -108,8 +113,9 @@ class Node:
             {
                 Broadcast: self._broadcast,
                 SendTo: self._send,
-                Persist: store.persist,
-                PersistLineage: store.persist_lineage,
+                CloseSessionPast: lambda effect: post.prove(effect.peer, effect.epoch),
+                Persist: self._persist,
+                PersistLineage: self._persist,
                 PushExtension: asterisk,
                 RemoveExtension: asterisk,
                 PushTrunk: asterisk,
@@ -117,7 +123,7 @@ class Node:
                 DropContact: asterisk,
                 HandOver: asterisk,
                 HangUp: asterisk,
-                Reply: self.api.reply,
+                Reply: self._reply,
                 Note: self._note,
                 Stop: self._stop,
                 CallEnded: self._call_ended,
@@ -151,7 +157,7 @@ class Node:
         node = cls(settings, store, federation, Post(seal))
         await node.link.open()
         stack.callback(node.link.close)
-        runner = web.AppRunner(node.api.app, access_log=None)
+        runner = web.AppRunner(node.api.app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, settings)
@@ -177,6 +183,7 @@ class Node:
             reason = await self._stopped
             self.loop.perform(self.federation.leave())
             self.loop.stop()
+            self.link.close()
             room.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
@@ -201,6 +208,8 @@ class Node:
             [] if self.federation.joined else ["joining: asking whether the node name is free"]
         )
         connection = self.room.connection
+        if self.store_trouble:
+            reasons.append(self.store_trouble)
         return reasons if connection.live else [*reasons, connection.reason]
 
     def asterisk(self) -> dict[str, object]:
@@ -235,6 +244,29 @@ class Node:
             isinstance(event, StrangerHeard) and source[1] != self.settings.lan.port
         ):
             self.post(event)
+
+    def _persist(self, effect: Persist | PersistLineage) -> None:
+        """Keep it; after the first failure keep nothing more, so that what is kept stays without holes."""
+        if self.store_trouble:
+            return
+        try:
+            if isinstance(effect, Persist):
+                self.store.persist(effect)
+            else:
+                self.store.persist_lineage(effect)
+        except sqlite3.Error as error:
+            remedy = "nothing is kept until there is room and the daemon is started again"
+            self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"
+            log.error("%s", self.store_trouble)
+
+    def _reply(self, reply: Reply) -> None:
+        if self.store_trouble and not reply.error:
+            reply = Reply(
+                reply.ticket,
+                507,
+                error=f"told to the peers, but not kept here: {self.store_trouble}",
+            )
+        self.api.reply(reply)
 
     def _broadcast(self, effect: Broadcast) -> None:
         self.link.broadcast(self.mail.frame(effect.message))

@@ -26,6 +26,7 @@ news is an event at every step and needs none of this.
 
 import asyncio
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -43,6 +44,10 @@ BATCH = 25  # endpoints asked in one request: the answer's and the URL's length 
 PAUSE = 0.005  # seconds between two batches, which are the calls'
 NOTERS = 2  # registrations noted at once
 MARK = "authenticate_qualify"
+
+_PLAIN = re.compile(
+    r"[A-Za-z0-9@:;=._~%+\[\]!*?/-]+"
+)  # no comma, ampersand, parenthesis, caret, brace, space
 
 Key = tuple[Extension, str]
 
@@ -82,6 +87,11 @@ class Contacts:
     def registered(self, phone: Extension) -> bool:
         """Has this phone a registration here?"""
         return phone in self._present
+
+    def several_at(self, phone: Extension) -> bool:
+        """Are several devices registered here under one number, all at Contacts that may stand in a dial string?"""
+        uris = self._present.get(phone, set())
+        return len(uris) > 1 and all(_PLAIN.fullmatch(uri) for uri in uris)
 
     def saw(self, event: ContactAdded | ContactRemoved) -> None:
         """A registration has come or gone."""

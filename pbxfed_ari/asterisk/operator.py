@@ -198,7 +198,7 @@ class Operator:
 
     async def _hand_over(self, effect: HandOver) -> None:
         try:
-            values = variables(effect)
+            values = variables(effect, several=self._contacts.several_at(effect.extension))
             await self._continue(effect, values)
         except Refused as refused:
             await self._give_up(effect, INVALID_NUMBER, str(refused))
@@ -419,7 +419,7 @@ class Operator:
         self._note(Note(what, (*fields.items(), ("error", str(error))), "warning"))
 
 
-def variables(effect: HandOver) -> dict[str, str]:
+def variables(effect: HandOver, *, several: bool = False) -> dict[str, str]:
     """What `[pbxfed-dial]` wants to know.
 
     Raises: Refused, if the number could not stand in a dial string.
@@ -429,6 +429,7 @@ def variables(effect: HandOver) -> dict[str, str]:
     here = len(trunks) < len(effect.legs)
     return {
         "PBXFED_LOCAL": number if here else "",
+        "PBXFED_SEVERAL": "1" if here and several else "",
         "PBXFED_TRUNKS": "&".join(_dial(leg, number) for leg in trunks),
         "PBXFED_RING": str(effect.ring_seconds),
         "__PBXFED_CALL": effect.note,  # inherited by the legs, where the pre-dial handler reads it

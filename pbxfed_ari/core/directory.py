@@ -19,6 +19,7 @@ from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams
 PIECE_BYTES = (
     1_000  # of records in one piece: with seal and headers one frame that no path must cut
 )
+MOST_UNSURE = 3  # registrations of unknown time that ring along
 RECORD_COST = 24  # bytes that a record needs beside its key and value, at most
 
 
@@ -56,6 +57,7 @@ class Registration:
     node: NodeName
     uri: str
     stamp: int
+    sure: bool = True
 
 
 class Directory:
@@ -65,7 +67,7 @@ class Directory:
         self.streams = Streams()
         self.book = Book()
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
-        self._contacts: dict[Extension, dict[tuple[NodeName, str], int]] = {}
+        self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
         self._infos: dict[NodeName, NodeInfo] = {}
         self._phones: dict[bytes, Phone] = {}  # by object id
         self._claims: dict[Extension, set[bytes]] = {}  # objects that claim a number
@@ -87,6 +89,10 @@ class Directory:
         """The extension that holds this number: of several claims, the oldest."""
         claims = [self._phones[o] for o in self._claims.get(number, ())]
         return min(claims, key=lambda p: (p.claimed, p.id), default=None)
+
+    def claims(self, number: Extension) -> list[bytes]:
+        """The objects that claim a number, the one that holds it among them."""
+        return sorted(self._claims.get(number, ()))
 
     def phones(self) -> list[Phone]:
         """All extensions that hold their number, by number."""
@@ -113,16 +119,24 @@ class Directory:
         """Where a number is registered, newest first, on nodes that count.
 
         Of one URI on several shelves only the newest stands (a phone that moved); beyond the device limit, the newest.
+        An unsure one rings along until something sure has happened after it: it may be where the phone really is.
         """
         known = self._contacts.get(number)
         if not known:
             return []
-        standing = [Registration(n, uri, stamp) for (n, uri), stamp in known.items() if counts(n)]
-        standing.sort(key=lambda r: (-r.stamp, r.node, r.uri))
+        standing = [
+            Registration(n, uri, contact.stamp, contact.sure)
+            for (n, uri), contact in known.items()
+            if counts(n)
+        ]
+        standing.sort(key=lambda r: (not r.sure, -r.stamp, r.node, r.uri))
         newest: dict[str, Registration] = {}
         for registration in standing:
             newest.setdefault(registration.uri, registration)
-        return list(newest.values())[: self.devices(number)]
+        sure = [r for r in newest.values() if r.sure][: self.devices(number)]
+        last = sure[0].stamp if sure else 0
+        unsure = [r for r in newest.values() if not r.sure and r.stamp >= last]
+        return sure + unsure[:MOST_UNSURE]
 
     def registered(self) -> list[Extension]:
         """All numbers that stand registered on any shelf."""
@@ -139,12 +153,12 @@ class Directory:
 
     def stamps(self) -> list[int]:
         """Every stamp that stands: a restarted clock begins above them."""
-        stamps = [stamp for known in self._contacts.values() for stamp in known.values()]
+        stamps = [c.stamp for known in self._contacts.values() for c in known.values()]
         return [*stamps, self.book.newest_stamp()]
 
     def newest_stamp(self, number: Extension) -> int:
         """The newest registration's stamp of a number, on any shelf; 0 if there is none."""
-        return max(self._contacts.get(number, {}).values(), default=0)
+        return max((c.stamp for c in self._contacts.get(number, {}).values()), default=0)
 
     def shelf_value(self, node: NodeName, key: str) -> bytes | None:
         """What stands under a key of a node's shelf."""
@@ -244,7 +258,7 @@ class Directory:
         if contact is None:
             known.pop((node, uri), None)
         else:
-            known[(node, uri)] = contact.stamp
+            known[(node, uri)] = contact
         if not known:
             del self._contacts[number]
         return [ContactChanged(node, number, uri, contact.stamp if contact else None)]

@@ -26,6 +26,14 @@ class SendTo:
     message: AnyMessage
 
 
+@dataclass(frozen=True, slots=True)
+class CloseSessionPast:
+    """This peer has proven that it lives in this epoch: what its session said before is a recording if it comes again."""
+
+    peer: NodeName
+    epoch: int
+
+
 # --- store
 
 
@@ -171,6 +179,7 @@ class CallEnded:
 Effect = (
     Broadcast
     | SendTo
+    | CloseSessionPast
     | Persist
     | PersistLineage
     | PushExtension

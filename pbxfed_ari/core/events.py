@@ -1,6 +1,6 @@
 """What the world tells us. Past tense, frozen; the loop puts them into one inbox, in the order in which they happened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pbxfed_ari.core.messages import AnyMessage, Hello
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
@@ -57,7 +57,7 @@ class Edited:
     ticket: int
     kind: str
     key: str
-    fields: dict[str, object] | None
+    fields: dict[str, object] | None = field(repr=False)  # may hold a secret
     wall_ms: int
     fresh_id: bytes
     create: bool = False

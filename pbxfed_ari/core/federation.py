@@ -5,7 +5,7 @@ peer's: apply it if it is the next one, else ask for what is missing (`catchup.p
 phones and trunks Asterisk shall hold, and which registrations have moved away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -48,9 +48,10 @@ from pbxfed_ari.core.events import (
     StrangerHeard,
     Ticked,
 )
-from pbxfed_ari.core.members import LAN, Member, Members, Timing
+from pbxfed_ari.core.members import LAN, Member, Members, State, Timing
 from pbxfed_ari.core.messages import (
     PORT,
+    Ack,
     BookSet,
     Delta,
     Heartbeat,
@@ -58,6 +59,7 @@ from pbxfed_ari.core.messages import (
     Leave,
     Lineage,
     Piece,
+    Probe,
     Record,
     ShelfDrop,
     ShelfPut,
@@ -116,7 +118,6 @@ class Federation:
         self._next_beat = float("inf")
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
-        self._looked_ms = 0  # when we last knew who is registered at our Asterisk
         self._early: list[Event] = []  # what happened before the name was ours
 
     def __repr__(self) -> str:
@@ -268,6 +269,8 @@ class Federation:
             return self._stranger(
                 StrangerHeard(event.source), now
             )  # its introduction was not taken
+        if known.state is State.NEW and not isinstance(message, Ack | Probe):
+            return []  # until it has answered us it may be a recording
         incarnation = self.members.incarnation
         effects = self.members.heard(sender, event.epoch, now)
         effects += self.members.handle(sender, message, event.source, now)
@@ -424,34 +427,23 @@ class Federation:
         held = self.directory.shelf_value(self.me, shelf.contact_key(event.extension, event.uri))
         newest = self.directory.newest_stamp(event.extension)
         contact = shelf.decode_contact(held) if held is not None else None
-        if contact is not None and contact.stamp >= newest:
+        if contact is not None and contact.sure and contact.stamp >= newest:
             return []  # it stands here already, and nowhere newer
         stamp = self._clock.next(event.wall_ms, over=newest)
-        return self._publish([_contact(event.extension, event.uri, stamp)])
+        return self._publish([_contact(event.extension, event.uri, Contact(stamp))])
 
     def _contacts_listed(self, event: ContactsListed) -> list[Effect]:
         """All that Asterisk holds: what we missed is added, what it no longer has goes.
 
-        When a missed phone registered is not known; it is taken for the earliest moment that is possible, when we last
-        looked. So it never beats a registration that another node saw happen since.
+        When a missed phone registered is not known, only that it was before now: it is published as unsure.
         """
         held = self.directory.contacts_of(self.me)
         gone: list[Record] = [
             ShelfDrop(shelf.contact_key(*c)) for c in sorted(held - event.contacts)
         ]
-        new = sorted(event.contacts - held)
-        since = max(stamp_of(self._looked_ms), self._newest_own())
-        found: list[Record] = [_contact(*c, since + 1) for c in new]
-        self._looked_ms = event.wall_ms
+        stamp = stamp_of(event.wall_ms)
+        found = [_contact(*c, Contact(stamp, sure=False)) for c in sorted(event.contacts - held)]
         return self._publish([*gone, *found])
-
-    def _newest_own(self) -> int:
-        values = (
-            self.directory.shelf_value(self.me, shelf.contact_key(*c))
-            for c in self.directory.contacts_of(self.me)
-        )
-        contacts = (shelf.decode_contact(value) for value in values if value is not None)
-        return max((contact.stamp for contact in contacts if contact is not None), default=0)
 
     def _asterisk(self, *, ready: bool) -> list[Effect]:
         """Our Asterisk has come or gone: peers hear of it at once, not with the next heartbeat."""
@@ -475,38 +467,42 @@ class Federation:
             raise Refused(f"extension {event.key}: not known in the federation", status=404)
         if phone is not None and event.create:
             raise Refused(f"extension {number}: known here already, as {phone.name!r}", status=409)
-        object_id = phone.id if phone else ObjectId(extensions.KIND_BYTE + event.fresh_id)
-        groups: dict[int, bytes | None] = {}
         if event.fields is None:
-            groups[extensions.LIFE] = extensions.seen(self.directory.book.stamps(object_id))
-        else:
-            new = phone is None
-            groups.update(
-                extensions.groups_of(event.key, event.fields, realm=self.identity.realm, new=new)
+            records = self._removal(number, event.wall_ms)
+            return self._edit(
+                event, records, "removed", 200, {"extension": number, "removed": True}
             )
-        effects = self._publish(self._records(object_id, groups, event.wall_ms), durable=True)
-        after = self.directory.phone(number)
-        status = 201 if phone is None else 200
-        body = (
-            after.shown()
-            if after and event.fields is not None
-            else {"extension": number, "removed": True}
-        )
-        what = "removed" if event.fields is None else "added" if phone is None else "changed"
-        reported: list[Effect] = []
-        if effects:
-            reported = [Note(f"extension {what}", (("extension", number),))]
-        persist = [e for e in effects if isinstance(e, Persist)]
-        return [
-            *persist,
-            *[e for e in effects if e not in persist],
-            *reported,
-            Reply(event.ticket, status, body),
-        ]
+        realm, new = self.identity.realm, phone is None
+        groups = extensions.groups_of(event.key, event.fields, realm=realm, new=new)
+        object_id = phone.id if phone else ObjectId(extensions.KIND_BYTE + event.fresh_id)
+        records = self._records(object_id, groups, event.wall_ms)
+        what, status = ("added", 201) if new else ("changed", 200)
+        return self._edit(event, records, what, status, None)
 
-    def _records(
-        self, object_id: bytes, groups: dict[int, bytes | None], wall_ms: int
-    ) -> list[Record]:
+    def _edit(
+        self,
+        event: Edited,
+        records: Sequence[Record],
+        what: str,
+        status: int,
+        body: dict[str, object] | None,
+    ) -> list[Effect]:
+        """Publish an edit: on the disk before anybody hears of it, and the editor last."""
+        effects = self._publish(records, durable=True)
+        phone = self.directory.phone(Extension(event.key))
+        shown = body or (phone.shown() if phone else {})
+        told = [Note(f"extension {what}", (("extension", event.key),))] if effects else []
+        return [*effects, *told, Reply(event.ticket, status, shown)]
+
+    def _removal(self, number: Extension, wall_ms: int) -> list[Record]:
+        """A delete of every object that claims the number: a contested loser must not rise in its place."""
+        records: list[Record] = []
+        for object_id in self.directory.claims(number):
+            seen = extensions.seen(self.directory.book.stamps(object_id))
+            records += self._records(object_id, {extensions.LIFE: seen}, wall_ms)
+        return records
+
+    def _records(self, object_id: bytes, groups: Mapping[int, bytes], wall_ms: int) -> list[Record]:
         """The edits that change something; one stamp for all that were made together."""
         changed = {
             group: value
@@ -603,8 +599,8 @@ def describe(info: NodeInfo) -> NodeChanged:
     return NodeChanged(shelf.encode(info))
 
 
-def _contact(number: Extension, uri: str, stamp: int) -> ShelfPut:
-    return ShelfPut(shelf.contact_key(number, uri), shelf.encode(Contact(stamp)))
+def _contact(number: Extension, uri: str, contact: Contact) -> ShelfPut:
+    return ShelfPut(shelf.contact_key(number, uri), shelf.encode(contact))
 
 
 def _gapless(piece: Piece) -> bool:

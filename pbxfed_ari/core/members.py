@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
+from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo
 from pbxfed_ari.core.messages import (
     Ack,
     AckFor,
@@ -285,7 +285,8 @@ class Members:
             return []  # an answer that came too late for us
         if becomes is State.ALIVE:
             peer.heard = now
-        return self._enter(peer, becomes, now)
+        proven = [CloseSessionPast(name, peer.epoch)] if peer.state is State.NEW else []
+        return [*proven, *self._enter(peer, becomes, now)]
 
     def _ask_for(self, target: str, nonce: int, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(NodeName(target))

@@ -19,7 +19,10 @@ ObjectId = NewType("ObjectId", bytes)
 TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look like one (no dash)
 
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
-_EXTENSION = re.compile(r"\+?[0-9*]{1,31}|[A-Za-z][A-Za-z0-9]{1,31}")
+_EXTENSION = re.compile(r"\+?[0-9]{1,31}|[A-Za-z][A-Za-z0-9]{1,31}")
+_TAKEN = frozenset(
+    {"anonymous", "default", "failed", "global", "general"}
+)  # Asterisk means something by them
 
 
 def node_name(text: str) -> NodeName:
@@ -33,13 +36,15 @@ def node_name(text: str) -> NodeName:
 
 
 def extension(text: str) -> Extension:
-    """A phone's number: digits and `*`, `+` in front, or a word of letters and digits; at most 32 characters.
+    """A phone's number: digits, `+` in front, or a word of letters and digits; at most 32 characters.
 
     Raises: Refused.
     """
+    if text.lower() in _TAKEN:
+        raise Refused(f"extension {text!r}: Asterisk itself uses this name")
     if not _EXTENSION.fullmatch(text):
         raise Refused(
-            f"extension {text!r}: must be digits (with * or a leading +), "
+            f"extension {text!r}: must be digits (with a leading + if need be), "
             "or 2 to 32 letters and digits starting with a letter"
         )
     return Extension(text)

@@ -17,7 +17,7 @@ from pbxfed_ari.errors import Refused
 
 # Q.850 causes, as Asterisk maps them to SIP (main/channel.c, hangup_cause2sip)
 UNALLOCATED = 1  # 404: nobody has this number
-NO_ROUTE = 3  # 404 or 502: the node cannot be reached
+NO_ROUTE = 27  # 502: the node cannot be reached
 NORMAL = 16
 BUSY = 17  # 486
 NO_ANSWER = 19  # 480

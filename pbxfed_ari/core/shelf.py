@@ -21,6 +21,7 @@ from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.stamp import stamp_of
 
 INFO_KEY = "n"
+UNSURE = b"\xff"
 SINCE = stamp_of(1_577_836_800_000)  # 2020: no registration is older
 _USUAL = re.compile(r"sip:([^@]*)@([0-9.]+):([0-9]+)")
 
@@ -40,12 +41,14 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A registration: the stamp says when; the newer one of the same URI wins everywhere.
+    """A registration, and its stamp: the newer one of the same URI wins everywhere.
 
-    Its bytes are the stamp's distance from SINCE, seven of them in this century.
+    A sure one was seen to happen. An unsure one was found later: it happened at some time before its stamp. Its bytes are the
+    stamp's distance from SINCE, seven of them until 2054; nine with UNSURE in front if it is unsure.
     """
 
     stamp: int
+    sure: bool = True
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -93,6 +96,8 @@ def encode(value: NodeInfo | Contact) -> bytes:
     if isinstance(value, NodeInfo):
         return _encode(value)
     passed = max(0, value.stamp - SINCE)
+    if not value.sure:
+        return UNSURE + passed.to_bytes(8, "big")
     return passed.to_bytes((passed.bit_length() + 7) // 8, "big")
 
 
@@ -106,4 +111,8 @@ def decode_info(value: bytes) -> NodeInfo | None:
 
 def decode_contact(value: bytes) -> Contact | None:
     """A registration, or None if it cannot be read."""
-    return Contact(SINCE + int.from_bytes(value, "big")) if len(value) <= 8 else None
+    if len(value) <= 8:
+        return Contact(SINCE + int.from_bytes(value, "big"))
+    if len(value) == 9 and value.startswith(UNSURE):
+        return Contact(SINCE + int.from_bytes(value[1:], "big"), sure=False)
+    return None

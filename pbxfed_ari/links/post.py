@@ -25,6 +25,12 @@ class Post:
         self.sent: Counter[str] = Counter()  # messages, by kind
         self.received: Counter[str] = Counter()
 
+    def prove(self, name: NodeName, epoch: int) -> None:
+        """This node has answered a question of ours in this epoch: its session's past is closed."""
+        for session, who in self._who.items():
+            if who == (name, epoch):
+                self._seal.prove(session)
+
     @property
     def worn(self) -> bool:
         """No more than a goodbye can be sent in this session."""

@@ -46,13 +46,18 @@ class Store:
         """
         self.path = str(path)
         try:
+            if self.path != ":memory:":
+                Path(self.path).touch(mode=0o600)
+                Path(self.path).chmod(
+                    0o600
+                )  # it holds digests; the log beside it takes the same mode
             self._db = sqlite3.connect(self.path, isolation_level=None)
             self._db.execute("pragma journal_mode=wal")
             self._db.execute("pragma synchronous=normal")
             self._db.executescript(_TABLES)
             found = int(self.fact("schema") or SCHEMA)
             self.remember("schema", str(SCHEMA))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise ConfigError(
                 f"node.state: {self.path}: {error}; move the file away to start empty, peers give back what they hold"
             ) from None

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -272,6 +271,7 @@ class Api:
             "node": federation.me,
             "state": "alive" if federation.joined else "joining",
             "address": identity.address,
+            "takes_calls": federation.ready,
             "site": identity.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
@@ -286,12 +286,18 @@ class Api:
             "node": member.name,
             "state": member.state.value,
             "address": member.address[0],
+            "takes_calls": federation_reaches(self._node.federation, member),
             "site": member.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
             "version": member.release,
             "silent_seconds": round(self._node.now() - member.heard, 3),
         }
+
+
+def federation_reaches(federation: Federation, member: Member) -> bool:
+    """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
+    return member.up and federation.reachable(member.name)
 
 
 async def _fields(request: web.Request) -> Json:
@@ -301,7 +307,7 @@ async def _fields(request: web.Request) -> Json:
         )
     try:
         body = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, LookupError) as error:
         raise Refused(f"the body is not JSON: {error}", status=400) from None
     if not isinstance(body, dict):
         raise Refused("the body must be a JSON object", status=400)

@@ -3,8 +3,9 @@
 import hmac
 import logging
 
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web import RequestPayloadError
 
 from pbxfed_ari.errors import Refused
 
@@ -43,6 +44,8 @@ def guard(token: str | None) -> Middleware:
             return await handler(request)
         except Refused as refused:
             return problem(refused.status, str(refused))
+        except (ConnectionError, ClientError, RequestPayloadError):
+            return problem(400, "the request was broken off")
         except web.HTTPException as error:
             return problem(error.status, error.reason or "")
         except Exception:

@@ -47,6 +47,10 @@ class _Session:
         age = self._newest - counter
         return age < 0 or (age < WINDOW and not self._seen >> age & 1)
 
+    def close_past(self) -> None:
+        """Nothing older than the newest frame counts any more, whether it came or not."""
+        self._seen = (1 << WINDOW) - 1
+
     def mark(self, counter: int) -> None:
         """This counter has come, and verified."""
         if counter > self._newest:
@@ -121,6 +125,11 @@ class Seal:
         if introducing:
             self._sessions.setdefault(session.id, session)
         return session.id, payload, introducing
+
+    def prove(self, session: bytes) -> None:
+        """The session has answered a question of ours: recordings of what it said before are refused from now on."""
+        if session in self._sessions:
+            self._sessions[session].close_past()
 
     def forget(self, session: bytes) -> None:
         """A session of the past; its frames are a stranger's from now on."""

@@ -112,6 +112,7 @@ def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], local: str, trunks: st
     """Phones here and peers ring together."""
     assert variables(hand_over("1", *legs)) == {
         "PBXFED_LOCAL": local,
+        "PBXFED_SEVERAL": "",
         "PBXFED_TRUNKS": trunks,
         "PBXFED_RING": "20",
         "__PBXFED_CALL": "abc/1/0",
@@ -142,7 +143,7 @@ async def test_before_22_10_each_variable_goes_alone() -> None:
         desk.operator.several = False
         desk.operator.perform(hand_over("1"))
         await desk.idle()
-        assert fake.asked == ["POST channels/1/variable"] * 4 + ["POST channels/1/continue"]
+        assert fake.asked == ["POST channels/1/variable"] * 5 + ["POST channels/1/continue"]
 
 
 async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:

@@ -56,4 +56,5 @@ def test_other_keys_are_no_contacts_and_unreadable_values_are_nothing() -> None:
     """A newer release may write what we cannot read."""
     assert contact_of_key("n") is None
     assert decode_contact(bytes(9)) is None
+    assert decode_contact(encode(Contact(SINCE + 5, sure=False))) == Contact(SINCE + 5, sure=False)
     assert decode_info(b"\x93\x01\x02\x03") is None

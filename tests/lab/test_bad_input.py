@@ -21,6 +21,11 @@ def vectors(federation: Federation) -> set[str]:
     [
         (["ext", "add", "10-01", "--secret", "good-secret-1"], "extension '10-01': must be digits"),
         (["ext", "add", "pf-b", "--secret", "good-secret-1"], "extension 'pf-b': must be digits"),
+        (["ext", "add", "*8", "--secret", "good-secret-1"], "extension '*8': must be digits"),
+        (
+            ["ext", "add", "anonymous", "--secret", "good-secret-1"],
+            "Asterisk itself uses this name",
+        ),
         (["ext", "add", "1050", "--secret", "1234"], "extension 1050: the secret is too weak"),
         (
             ["ext", "add", "1050", "--secret", "aaaaaaaaaaaa"],

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
+from lab.netns import socket_in
 from tests.lab.conftest import Federation
 
 TRIALS = 20
@@ -87,10 +92,10 @@ def test_a_paused_daemon_accuses_nobody_and_is_welcome_back(federation: Federati
     pid = daemon_pid(federation, "b")
     log = lab.node("b").folder / "log" / "pbxfed.log"
     before = log.read_text().count("member down")
-    lab.exec("b", ["kill", "-STOP", str(pid)])
+    os.kill(pid, signal.SIGSTOP)
     federation.until(lambda: federation.state("a", "b") == "down")
     time.sleep(1.0)
-    lab.exec("b", ["kill", "-CONT", str(pid)])
+    os.kill(pid, signal.SIGCONT)
     federation.until(federation.whole)
     assert log.read_text().count("member down") == before
 
@@ -101,3 +106,73 @@ def daemon_pid(federation: Federation, node: str) -> int:
     found = Process.load(federation.lab.places.run / f"{node}.daemon")
     assert found is not None
     return found.pid
+
+
+def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
+    """What could not be kept is pulled from the peers after the restart; no secret stands in the log."""
+    lab = federation.lab
+    federation.until(federation.whole)
+    state = lab.node("c").folder / "state"
+    lab.kill("c", "daemon")
+    federation.until(lambda: federation.state("a", "c") == "down")
+    kept = lab.node("c").folder / "state.kept"
+    state.rename(kept)
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(state)], check=True)
+    try:
+        for path in kept.iterdir():
+            shutil.copy(path, state)
+        lab.start("c", "daemon")
+        federation.until(federation.whole)
+        with (state / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+            while True:
+                ballast.write(bytes(4096))
+        for i in range(20):
+            lab.http(
+                "a",
+                "PUT",
+                f"/extensions/{41_000 + i}",
+                {"name": "x" * 60, "secret": "full-disk-secret-7"},
+            )
+        federation.until(
+            lambda: lab.http("c", "GET", "/health")[0] == 503, what="c says that its disk is full"
+        )
+        assert "nothing is kept" in str(lab.http("c", "GET", "/health")[1]["reasons"])
+        (state / "ballast").unlink()
+        lab.http("a", "PUT", "/extensions/41100", {"name": "later", "secret": "full-disk-secret-7"})
+        lab.kill("c", "daemon")
+        lab.start("c", "daemon")
+        federation.until(federation.whole)
+        numbers = {e["extension"] for e in federation.get("c", "/extensions")}
+        assert {*(str(41_000 + i) for i in range(20)), "41100"} <= numbers
+        log = (lab.node("c").folder / "log" / "pbxfed.log").read_text()
+        assert "full-disk-secret-7" not in log
+        assert "Traceback" not in log
+    finally:
+        lab.kill("c", "daemon")
+        subprocess.run(["umount", "-l", str(state)], check=True)
+        shutil.rmtree(state)
+        kept.rename(state)
+        lab.start("c", "daemon")
+    federation.until(federation.whole)
+
+
+def test_a_stopped_daemon_goes_at_once_whatever_its_clients_do(federation: Federation) -> None:
+    """SIGTERM with half a request in the air: gone within two seconds, and it does not come back to life meanwhile."""
+    lab = federation.lab
+    pid = daemon_pid(federation, "b")
+    half = socket_in(lab.node("b").host.namespace)
+    half.connect(("127.0.0.1", 8780))
+    half.sendall(
+        b"PUT /extensions/1001 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    )
+    began = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    federation.until(lambda: federation.state("a", "b") == "left", 2)
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() - began < 3
+        assert federation.state("a", "b") == "left"
+        time.sleep(0.05)
+    half.close()
+    lab.start("b", "daemon")
+    federation.until(federation.whole)

@@ -410,3 +410,50 @@ def test_a_number_claimed_on_both_sides_of_a_cut_has_one_winner_everywhere() -> 
         assert phone is not None
         assert phone.name == "first"
         assert [p.name for p in node.federation.directory.contested()] == ["second"]
+
+
+def test_a_removed_number_takes_its_contested_claims_along() -> None:
+    """Nobody expects the loser's secret to be valid the moment after."""
+    world = World(names="abcd")
+    world.network.cut(["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"])
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world["d"].edit("1001", name="second", secret=SECRET)
+    world.run(4)
+    world.network.heal()
+    assert world.run(5, world.agree)
+    world["b"].remove("1001")
+    world.run(0.2)
+    assert [node.phone("1001") for node in world.running()] == [None] * 4
+
+
+def test_a_phone_found_later_under_another_uri_rings_along_until_something_sure_happens() -> None:
+    """It came to b while b's daemon was dead; nobody knows whether before or after c's. Both ring; neither is ended."""
+    world = World()
+    world["c"].register("1001", URI)
+    world.run(1)
+    world.kill("b")
+    world.run(4)
+    world.boot("b")
+    world["b"].listed(("1001", "sip:1001@10.1.0.7:5099"))
+    world.run(3)
+    assert [node.where("1001") for node in world.running()] == [["c", "b"]] * 3
+    assert not [e for n in world.running() for e in n.effects if isinstance(e, DropContact)]
+    world["a"].register("1001", "sip:1001@10.1.0.7:5070")
+    world.run(0.2)
+    assert [node.where("1001") for node in world.running()] == [["a"]] * 3
+    assert [e for e in world["b"].effects if isinstance(e, DropContact)]
+
+
+def test_a_recorded_heartbeat_is_refused_after_the_receivers_restart() -> None:
+    """Its session is new to the receiver, its counter is not above the answer to the receiver's own question."""
+    world = World()
+    recorded = [world["b"].post.frame(world["b"].federation._heartbeat()) for _ in range(20)]
+    world.run(2)
+    world.kill("a")
+    world.boot("a")
+    world.run(2)
+    taken = world["a"].post.received["Heartbeat"]
+    for frame in recorded:
+        world["a"].receive(frame, world["b"].address)
+    assert world["a"].post.received["Heartbeat"] == taken
+    assert world["a"].post.dropped["replay"] == 20

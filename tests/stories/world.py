@@ -13,6 +13,7 @@ from random import Random
 
 from pbxfed_ari.core.effects import (
     Broadcast,
+    CloseSessionPast,
     Effect,
     Persist,
     PersistLineage,
@@ -94,6 +95,8 @@ class Node:
                     self.world.network.send(
                         self.post.frame(message), self.address, address, self.world.now
                     )
+                case CloseSessionPast(peer, epoch):
+                    self.post.prove(peer, epoch)
                 case Persist():
                     self.store.persist(effect)
                 case PersistLineage():
