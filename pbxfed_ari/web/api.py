@@ -35,6 +35,7 @@ class Node(Protocol):
 
     federation: Federation
     switchboard: Switchboard
+    store_trouble: str  # why nothing is kept on the disk any more, or ""
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
@@ -229,6 +230,8 @@ class Api:
     async def _edit(
         self, key: str, fields: Json | None, *, create: bool = False, update: bool = False
     ) -> web.Response:
+        if self._node.store_trouble:
+            return problem(507, f"no edit is taken: {self._node.store_trouble}")
         ticket = next(self._tickets)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future

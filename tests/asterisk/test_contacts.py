@@ -125,3 +125,22 @@ async def test_a_phone_that_moved_on_is_registered_here_no_more() -> None:
 
 def _never(what: ContactAdded | Note) -> None:
     raise AssertionError(what)
+
+
+@pytest.mark.parametrize(
+    ("uris", "several"),
+    [
+        ([URI], False),
+        ([URI, "sip:1001-2@[2001:db8::1]:5060;transport=tcp"], True),
+        ([URI, "sip:1001,3,gG(x)@10.0.0.9"], False),
+        ([URI, "sip:1001@10.0.0.9&Local/900@out"], False),
+    ],
+)
+def test_contacts_that_could_end_an_argument_stay_out_of_dial(
+    uris: list[str], several: bool
+) -> None:
+    """A phone chooses its Contact; it must not choose Dial's options, or whom else to call."""
+    contacts = Contacts(AriClient("http://127.0.0.1:1", "u", "p"), post=print, note=print)
+    for uri in uris:
+        contacts.saw(ContactAdded(PHONE, uri, AT))
+    assert contacts.several_at(PHONE) is several

@@ -72,6 +72,35 @@ def test_a_busy_phone_is_busy_for_the_caller_too(federation: Federation) -> None
     assert result.invites == 1
 
 
+@pytest.mark.parametrize(
+    "places", [("b", "b"), ("b", "c"), ("a", "c")], ids=["one-node", "two-nodes", "here-and-there"]
+)
+def test_two_devices_of_one_number_ring_together(
+    federation: Federation, places: tuple[str, str]
+) -> None:
+    """On one node or on two: both ring, once, and who answers has the call."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.add("1030")
+    lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
+    federation.until(federation.whole)
+    lab.register("1030", places[0], home="b")
+    lab.register("1030/2", places[1], home="c")
+    federation.until(lambda: sorted(federation.where("1030", "a")) == sorted(places))
+    lab.manners("1030", answer_after_ms=None)
+    before = [int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")]
+    try:
+        result = lab.call("1001", "1030", hold=0.6)
+    finally:
+        lab.manners("1030", answer_after_ms=0)
+    rang = [int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")]
+    assert result.ok, result
+    assert result.details["answered_by"] == "1030/2"
+    assert rang == [count + 1 for count in before]
+    for phone in "1030", "1030/2":
+        lab.unregister(phone)
+
+
 def test_a_wrong_secret_is_refused_by_every_asterisk(federation: Federation) -> None:
     """Each authenticates each phone by its digest."""
     federation.add("1010")

@@ -138,6 +138,12 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
             lambda: lab.http("c", "GET", "/health")[0] == 503, what="c says that its disk is full"
         )
         assert "nothing is kept" in str(lab.http("c", "GET", "/health")[1]["reasons"])
+        assert (
+            lab.http(
+                "c", "PUT", "/extensions/41200", {"name": "x", "secret": "full-disk-secret-7"}
+            )[0]
+            == 507
+        )
         (state / "ballast").unlink()
         lab.http("a", "PUT", "/extensions/41100", {"name": "later", "secret": "full-disk-secret-7"})
         lab.kill("c", "daemon")

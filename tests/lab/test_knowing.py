@@ -31,23 +31,24 @@ def with_many_extensions(federation: Federation) -> None:
     federation.until(federation.whole, 120, what="a thousand extensions everywhere")
 
 
-def quiet_moment(lab: Lab, node: str) -> tuple[int, int]:
-    """The counters just after a heartbeat: nearly half a second of silence follows."""
+def quiet_moment(lab: Lab, node: str) -> tuple[float, tuple[int, int]]:
+    """(earliest moment of the last heartbeat, the counters just after it): half a second of silence follows."""
     before = traffic(lab, node)
-    while (now := traffic(lab, node)) == before:
+    while True:
+        earliest = time.monotonic()
         time.sleep(0.005)
-    return now
+        if (now := traffic(lab, node)) != before:
+            return earliest, now
 
 
 def cost(lab: Lab, node: str, do: Any) -> tuple[int, int]:
     """Frames and bytes that something makes a node send, beside its heartbeats."""
-    for _ in range(5):
-        frames, size = quiet_moment(lab, node)
-        began = time.monotonic()
+    for _ in range(20):
+        heartbeat, (frames, size) = quiet_moment(lab, node)
         do()
-        time.sleep(0.15)
+        time.sleep(0.1)
         after = traffic(lab, node)
-        if time.monotonic() - began < 0.4:
+        if time.monotonic() - heartbeat < 0.45:
             return after[0] - frames, after[1] - size
     raise AssertionError("the machine is too busy to find a quiet moment")
 
