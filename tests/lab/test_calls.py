@@ -88,6 +88,7 @@ def test_two_devices_of_one_number_ring_together(
     lab.register("1030/2", places[1], home="c")
     federation.until(lambda: sorted(federation.where("1030", "a")) == sorted(places))
     lab.manners("1030", answer_after_ms=None)
+    lab.manners("1030/2", answer_after_ms=400)
     before = [int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")]
     try:
         result = lab.call("1001", "1030", hold=0.6)
