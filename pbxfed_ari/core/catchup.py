@@ -61,11 +61,6 @@ class CatchUp:
         """When `tick` wants to be called."""
         return min((gap.deadline for gap in self._gaps.values()), default=float("inf"))
 
-    @property
-    def behind(self) -> int:
-        """Streams of which something is known to be missing."""
-        return len(self._gaps)
-
     def missing(
         self, stream: StreamId, target: int, now: float, donor: NodeName | None = None
     ) -> list[Effect]:

@@ -48,7 +48,7 @@ from pbxfed_ari.core.events import (
     StrangerHeard,
     Ticked,
 )
-from pbxfed_ari.core.members import LAN, Member, Members, State, Timing
+from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
     PORT,
     Ack,
@@ -588,10 +588,6 @@ class Federation:
             weights[name] = info.weight if info else 100
         if weights != self.ring.weights:
             self.ring = Ring(weights)
-
-    def living(self) -> list[Member]:
-        """The peers that count as living."""
-        return self.members.alive()
 
 
 def describe(info: NodeInfo) -> NodeChanged:

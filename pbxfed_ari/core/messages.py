@@ -20,8 +20,6 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 """
 
-from typing import ClassVar
-
 import msgspec
 
 WIRE_VERSION = 1
@@ -30,8 +28,6 @@ PORT = 8781  # UDP, multicast and unicast alike
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A noun on the wire. New fields are appended with a default; old releases ignore them."""
-
-    urgent: ClassVar[bool] = False
 
 
 # --- meeting

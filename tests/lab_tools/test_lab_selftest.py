@@ -19,8 +19,6 @@ from lab.phone import PhoneRefused
 from lab.places import CHECKOUT, LabError, Places
 from lab.root import TOOLS, root_path
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
-
 PHONES = [str(number) for number in range(2001, 2009)]
 
 PJSIP = "".join(
