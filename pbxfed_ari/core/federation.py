@@ -5,11 +5,11 @@ peer's: apply it if it is the next one, else ask for what is missing (`catchup.p
 phones and trunks Asterisk shall hold, and which registrations have moved away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from pbxfed_ari.core import shelf
+from pbxfed_ari.core import editing, pushing, registering, shelf
 from pbxfed_ari.core.catchup import CatchUp
 from pbxfed_ari.core.directory import (
     Change,
@@ -26,10 +26,6 @@ from pbxfed_ari.core.effects import (
     Note,
     Persist,
     PersistLineage,
-    PushExtension,
-    PushTrunk,
-    RemoveExtension,
-    RemoveTrunk,
     Reply,
     SendTo,
     Stop,
@@ -64,11 +60,11 @@ from pbxfed_ari.core.messages import (
     ShelfDrop,
     ShelfPut,
 )
-from pbxfed_ari.core.names import Extension, NodeName, ObjectId
+from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.ring import Ring
-from pbxfed_ari.core.shelf import Contact, NodeInfo
-from pbxfed_ari.core.stamp import HybridClock, stamp_of, wall_ms_of
+from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry, StreamId
 from pbxfed_ari.errors import Refused
 
@@ -157,7 +153,7 @@ class Federation:
         """Begin this boot. Nothing is written or published under our name until it is known to be free."""
         self._clock.last = max([self._clock.last, *self.directory.stamps()])
         self._next_beat = now
-        return self._asterisk_state()
+        return pushing.everything(self.me, self.directory)
 
     def leave(self) -> list[Effect]:
         """Stop on purpose."""
@@ -187,13 +183,13 @@ class Federation:
             case Edited():
                 return self._edited(event)
             case NodeChanged(info):
-                return self._publish_new([ShelfPut(shelf.INFO_KEY, info)])
+                return self._shelve([ShelfPut(shelf.INFO_KEY, info)])
             case ContactAdded():
-                return self._contact_added(event)
+                return self._shelve(registering.added(event, self.me, self.directory, self._clock))
             case ContactRemoved(number, uri):
-                return self._publish_new([ShelfDrop(shelf.contact_key(number, uri))])
+                return self._shelve([ShelfDrop(shelf.contact_key(number, uri))])
             case ContactsListed():
-                return self._contacts_listed(event)
+                return self._shelve(registering.listed(event, self.me, self.directory))
             case AsteriskUp() | AsteriskDown():
                 return self._asterisk(ready=isinstance(event, AsteriskUp))
             case _:
@@ -391,21 +387,9 @@ class Federation:
 
     # --- facts of our own
 
-    def _publish_new(self, records: Sequence[Record]) -> list[Effect]:
+    def _shelve(self, records: list[Record]) -> list[Effect]:
         """Publish what is news on our shelf."""
-        news: list[Record] = []
-        for record in records:
-            held = (
-                self.directory.shelf_value(self.me, record.key)
-                if not isinstance(record, BookSet)
-                else None
-            )
-            if isinstance(record, ShelfDrop) and held is None:
-                continue
-            if isinstance(record, ShelfPut) and held == record.value:
-                continue
-            news.append(record)
-        return self._publish(news)
+        return self._publish(registering.news(records, self.me, self.directory))
 
     def _publish(self, records: Sequence[Record], *, durable: bool = False) -> list[Effect]:
         if not records:
@@ -422,29 +406,6 @@ class Federation:
             ]
         return effects + self._conclude(changes)
 
-    def _contact_added(self, event: ContactAdded) -> list[Effect]:
-        """A phone has registered here: newer than wherever it stood before, whatever the clocks say."""
-        held = self.directory.shelf_value(self.me, shelf.contact_key(event.extension, event.uri))
-        newest = self.directory.newest_stamp(event.extension)
-        contact = shelf.decode_contact(held) if held is not None else None
-        if contact is not None and contact.sure and contact.stamp >= newest:
-            return []  # it stands here already, and nowhere newer
-        stamp = self._clock.next(event.wall_ms, over=newest)
-        return self._publish([_contact(event.extension, event.uri, Contact(stamp))])
-
-    def _contacts_listed(self, event: ContactsListed) -> list[Effect]:
-        """All that Asterisk holds: what we missed is added, what it no longer has goes.
-
-        When a missed phone registered is not known, only that it was before now: it is published as unsure.
-        """
-        held = self.directory.contacts_of(self.me)
-        gone: list[Record] = [
-            ShelfDrop(shelf.contact_key(*c)) for c in sorted(held - event.contacts)
-        ]
-        stamp = stamp_of(event.wall_ms)
-        found = [_contact(*c, Contact(stamp, sure=False)) for c in sorted(event.contacts - held)]
-        return self._publish([*gone, *found])
-
     def _asterisk(self, *, ready: bool) -> list[Effect]:
         """Our Asterisk has come or gone: peers hear of it at once, not with the next heartbeat."""
         changed, self.ready = self.ready is not ready, ready
@@ -453,65 +414,16 @@ class Federation:
     # --- edits
 
     def _edited(self, event: Edited) -> list[Effect]:
+        """Publish an edit: on the disk before anybody hears of it, and the editor last."""
         try:
-            if event.kind != extensions.KIND:
-                raise Refused(f"no such kind of object: {event.kind!r}", status=404)
-            return self._edit_extension(event)
+            edit = editing.edit(event, self.directory, self._clock, realm=self.identity.realm)
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
-
-    def _edit_extension(self, event: Edited) -> list[Effect]:
-        number = Extension(event.key)
-        phone = self.directory.phone(number)
-        if phone is None and (event.update or event.fields is None):
-            raise Refused(f"extension {event.key}: not known in the federation", status=404)
-        if phone is not None and event.create:
-            raise Refused(f"extension {number}: known here already, as {phone.name!r}", status=409)
-        if event.fields is None:
-            records = self._removal(number, event.wall_ms)
-            return self._edit(
-                event, records, "removed", 200, {"extension": number, "removed": True}
-            )
-        realm, new = self.identity.realm, phone is None
-        groups = extensions.groups_of(event.key, event.fields, realm=realm, new=new)
-        object_id = phone.id if phone else ObjectId(extensions.KIND_BYTE + event.fresh_id)
-        records = self._records(object_id, groups, event.wall_ms)
-        what, status = ("added", 201) if new else ("changed", 200)
-        return self._edit(event, records, what, status, None)
-
-    def _edit(
-        self,
-        event: Edited,
-        records: Sequence[Record],
-        what: str,
-        status: int,
-        body: dict[str, object] | None,
-    ) -> list[Effect]:
-        """Publish an edit: on the disk before anybody hears of it, and the editor last."""
-        effects = self._publish(records, durable=True)
+        effects = self._publish(edit.records, durable=True)
         phone = self.directory.phone(Extension(event.key))
-        shown = body or (phone.shown() if phone else {})
-        told = [Note(f"extension {what}", (("extension", event.key),))] if effects else []
-        return [*effects, *told, Reply(event.ticket, status, shown)]
-
-    def _removal(self, number: Extension, wall_ms: int) -> list[Record]:
-        """A delete of every object that claims the number: a contested loser must not rise in its place."""
-        records: list[Record] = []
-        for object_id in self.directory.claims(number):
-            seen = extensions.seen(self.directory.book.stamps(object_id))
-            records += self._records(object_id, {extensions.LIFE: seen}, wall_ms)
-        return records
-
-    def _records(self, object_id: bytes, groups: Mapping[int, bytes], wall_ms: int) -> list[Record]:
-        """The edits that change something; one stamp for all that were made together."""
-        changed = {
-            group: value
-            for group, value in sorted(groups.items())
-            if self.directory.book.groups(object_id).get(group) != value
-        }
-        over = max((self.directory.book.stamp(object_id, group)[0] for group in changed), default=0)
-        stamp = self._clock.next(wall_ms, over=over) if changed else 0
-        return [BookSet(object_id, group, stamp, "", value) for group, value in changed.items()]
+        shown = edit.body or (phone.shown() if phone else {})
+        told = [Note(f"extension {edit.what}", (("extension", event.key),))] if effects else []
+        return [*effects, *told, Reply(event.ticket, edit.status, shown)]
 
     # --- conclusions
 
@@ -523,24 +435,20 @@ class Federation:
                 case ContactChanged():
                     effects += self._moved(change)
                 case InfoChanged(node):
-                    effects += self._trunk(node)
+                    effects += pushing.trunk(node, self.me, self.directory)
                     self._remake_ring()
                 case PhoneChanged(number):
-                    effects += self._phone(number)
+                    effects += pushing.phone(number, self.directory)
         return list(dict.fromkeys(effects))
 
     def _moved(self, change: ContactChanged) -> list[Effect]:
         """A registration of ours that no longer stands, because a newer one does elsewhere, is ended here."""
         if change.stamp is None or not self.members.up(change.node):
             return []
-        standing = {
-            (r.node, r.uri) for r in self.directory.registrations(change.extension, self.members.up)
-        }
         wall_ms = wall_ms_of(change.stamp)
         effects: list[Effect] = []
-        for number, uri in sorted(self.directory.own(self.me, change.extension)):
-            if (self.me, uri) in standing:
-                continue
+        standing = self.where(change.extension)
+        for number, uri in registering.fallen(change.extension, self.me, self.directory, standing):
             effects += self._publish([ShelfDrop(shelf.contact_key(number, uri))])
             effects.append(DropContact(number, uri, wall_ms))
             moved = (("extension", number), ("uri", uri), ("to", change.node))
@@ -558,29 +466,6 @@ class Federation:
                     )
         return effects
 
-    def _trunk(self, node: NodeName) -> list[Effect]:
-        info = self.directory.info(node)
-        if node == self.me:
-            return []
-        if info is None:
-            return [RemoveTrunk(node)]
-        return [PushTrunk(node, info.address, info.sip_port, info.iax_port, info.public_key)]
-
-    def _phone(self, number: Extension) -> list[Effect]:
-        phone = self.directory.phone(number)
-        if phone is None or not phone.ha1:
-            return [RemoveExtension(number)]
-        return [PushExtension(number, phone.name, phone.ha1, phone.devices)]
-
-    def _asterisk_state(self) -> list[Effect]:
-        """All that Asterisk shall hold, as known at this moment."""
-        effects: list[Effect] = []
-        for node in sorted(self.directory.infos()):
-            effects += self._trunk(node)
-        for phone in self.directory.phones():
-            effects += self._phone(phone.number)
-        return effects
-
     def _remake_ring(self) -> None:
         weights: dict[str, int] = {}
         for name in [self.me, *(member.name for member in self.members.alive())]:
@@ -593,10 +478,6 @@ class Federation:
 def describe(info: NodeInfo) -> NodeChanged:
     """The event that puts a node's own description on its shelf."""
     return NodeChanged(shelf.encode(info))
-
-
-def _contact(number: Extension, uri: str, contact: Contact) -> ShelfPut:
-    return ShelfPut(shelf.contact_key(number, uri), shelf.encode(contact))
 
 
 def _gapless(piece: Piece) -> bool:
