@@ -6,9 +6,10 @@ Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the daemon cannot b
 import json
 import secrets
 import sys
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 import click
@@ -17,6 +18,9 @@ from pbxfed_ari import __version__, config
 from pbxfed_ari.errors import ConfigError
 
 REFUSED, UNREACHABLE = 1, 3
+ASK_SECONDS = 10  # for an answer
+STREAM_SECONDS = 60  # of silence: the daemon says something every 15
+MOST_EVENTS = 1_000  # a daemon keeps no more
 SECRET_BYTES = 12  # of a secret that we make: 96 bits, 16 characters
 
 
@@ -31,12 +35,8 @@ class _Daemon:
         self, method: str, path: str, body: object = None, **headers: str
     ) -> tuple[int, object]:
         """(status, decoded body). Exits with 3 if nobody answers."""
-        host, _, port = self._listen.rpartition(":")
-        connection = HTTPConnection(
-            host.strip("[]") if host != "0.0.0.0" else "127.0.0.1", int(port), timeout=10
-        )
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        connection, own = self._connection(ASK_SECONDS)
+        headers.update(own)
         payload = None if body is None else json.dumps(body)
         if payload is not None:
             headers["Content-Type"] = "application/json"
@@ -45,18 +45,43 @@ class _Daemon:
             response = connection.getresponse()
             text = response.read().decode()
         except (OSError, HTTPException) as error:
-            _fail(
-                f"the daemon cannot be reached at http://{self._listen}: {error}; is `pbxfed run` running?",
-                UNREACHABLE,
-            )
+            self._away(error)
         try:
             return response.status, json.loads(text)
         except ValueError:
             _fail(f"http://{self._listen} is not pbxfed: another program has the port", UNREACHABLE)
 
+    def stream(self, path: str) -> Iterator[dict[str, Any]]:
+        """The objects of an event stream, as they come. Exits with 3 when the daemon goes away."""
+        connection, headers = self._connection(STREAM_SECONDS)
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            if response.status >= 400:
+                self.done(response.status, json.loads(response.read()))
+            for line in response:
+                if line.startswith(b"data: "):
+                    yield json.loads(line.removeprefix(b"data: "))
+        except (OSError, HTTPException, ValueError) as error:
+            self._away(error)
+        _fail("the daemon has ended the stream; it stops, or this reader was too slow", UNREACHABLE)
+
     def get(self, path: str) -> object:
         """The answer to a question; exits with 1 on an error."""
         return self.done(*self.ask("GET", path))
+
+    def _connection(self, seconds: float) -> tuple[HTTPConnection, dict[str, str]]:
+        """A connection, not open yet, and the headers that every request needs."""
+        host, _, port = self._listen.rpartition(":")
+        at = host.strip("[]") if host != "0.0.0.0" else "127.0.0.1"
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return HTTPConnection(at, int(port), timeout=seconds), headers
+
+    def _away(self, error: Exception) -> NoReturn:
+        _fail(
+            f"the daemon cannot be reached at http://{self._listen}: {error}; is `pbxfed run` running?",
+            UNREACHABLE,
+        )
 
     @staticmethod
     def done(status: int, body: object) -> object:
@@ -265,6 +290,33 @@ def calls(path: Path | None, as_json: bool) -> None:
     """List calls that came in here and are not over."""
     body = _Daemon(_settings(path)).get("/calls")
     _print(body, as_json, _table(body, ("call", "state", "from", "to", "came_by", "seconds")))
+
+
+@main.command()
+@click.option("--follow", is_flag=True, help="Go on with what happens, until ctrl-C.")
+@click.option("--since", type=int, default=0, help="Only what came after the event of this id.")
+@_as_json
+@click.pass_obj
+def events(path: Path | None, follow: bool, since: int, as_json: bool) -> None:
+    """Show what the federation decided: the last thousand events of this boot."""
+    daemon = _Daemon(_settings(path))
+    if not follow:
+        found = daemon.get(f"/events?since={since}&limit={MOST_EVENTS}")
+        assert isinstance(found, list)
+        _print(found, as_json, "\n".join(map(_event, found)))
+        return
+    try:
+        for event in daemon.stream(f"/events?since={since}"):
+            click.echo(json.dumps(event) if as_json else _event(event))
+    except KeyboardInterrupt:
+        return
+
+
+def _event(event: dict[str, Any]) -> str:
+    fields = " ".join(f"{name}={value}" for name, value in event["fields"].items())
+    return (
+        f"{event['id']}  {event['time']}  {event['level']:7}  {event['event']}  {fields}".rstrip()
+    )
 
 
 @main.group()

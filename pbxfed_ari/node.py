@@ -49,6 +49,7 @@ from pbxfed_ari.links.post import Post
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
+from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.wire.seal import SALT, Seal
 
 SETTLED = 30.0  # seconds after the start in which peers have told what we missed
@@ -88,6 +89,7 @@ class Node:
         self.federation = federation
         self.mail = post
         self.store_trouble = ""  # why nothing is kept any more
+        self.events = EventLog(federation.identity.epoch)
         self.switchboard = Switchboard(ring_seconds=settings.calls.ring_seconds)
         self.key = load_node_key(settings.node.state / "node.key", federation.me)
         self.link = MulticastLink(
@@ -283,6 +285,8 @@ class Node:
     def _note(self, note: Note) -> None:
         words = " ".join(f"{name}={value}" for name, value in note.fields)
         log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
+        if not note.log_only:
+            self.events.add(note, wall_ms())
 
     def _call_ended(self, call: CallEnded) -> None:
         log.info(

@@ -89,7 +89,7 @@ class Call:
         told = (*self._names(), ("try", len(self.tried)), ("reason", left[0].reason))
         return [
             HandOver(self.arrival.channel, number, left[0].legs, note, self.ring_seconds),
-            Note("call tried", told),
+            Note("call tried", told, log_only=True),
         ]
 
     def _worth(self, attempt: Try) -> bool:
@@ -111,7 +111,8 @@ class Call:
     def _give_up(self, cause: int) -> list[Effect]:
         self.phase, self.cause = Phase.OVER, cause
         reason = self.route.reason or f"{len(self.tried)} tries failed"
-        told = Note("call refused", (*self._names(), ("cause", cause), ("reason", reason)))
+        fields = (*self._names(), ("cause", cause), ("reason", reason))
+        told = Note("call refused", fields, log_only=True)
         return [HangUp(self.arrival.channel, cause), told]
 
     def _names(self) -> tuple[tuple[str, object], ...]:

@@ -149,11 +149,21 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A decision worth a line in the log."""
+    """News for the operator: a line in the log, and an event (`pbxfed events`) unless it is for the log alone.
+
+    `what` is one of a few constant phrases, never a text with names or numbers in it: with underscores it is the event's name,
+    which scripts match and metrics count. All that varies stands in `fields`; a warning names its remedy there.
+    """
 
     what: str
     fields: tuple[tuple[str, object], ...] = ()
-    level: str = "info"
+    level: str = "info"  # or "warning": look at it; "error": something is broken
+    log_only: bool = False
+
+    @property
+    def event(self) -> str:
+        """The event's name."""
+        return self.what.replace(" ", "_").replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)

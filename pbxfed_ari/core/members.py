@@ -310,7 +310,7 @@ class Members:
             self.incarnation = (
                 incarnation + 1
             )  # the next heartbeat carries it, and it goes out at once
-            return [Note("refuted", (("accuser", accuser),), "warning")]
+            return [Note("suspicion refuted", (("accuser", accuser),), "warning")]
         peer = self._peers.get(target)
         if peer is None or peer.epoch != epoch or incarnation < peer.incarnation:
             return []

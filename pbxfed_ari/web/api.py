@@ -22,6 +22,8 @@ from pbxfed_ari.core.route import Route, route
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.metrics import render
 from pbxfed_ari.web.problem import guard, problem
 
@@ -35,6 +37,7 @@ class Node(Protocol):
 
     federation: Federation
     switchboard: Switchboard
+    events: EventLog
     store_trouble: str  # why nothing is kept on the disk any more, or ""
 
     def post(self, event: Event) -> None:
@@ -69,6 +72,7 @@ class Api:
         self._node = node
         self._tickets = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._events = EventStream(node.events)
         self.app = web.Application(middlewares=[guard(token)], client_max_size=MAX_BODY)
         self.app.add_routes(
             [
@@ -81,6 +85,7 @@ class Api:
                 web.get("/where/{ext}", self.where),
                 web.get("/route/{ext}", self.route),
                 web.get("/calls", self.calls),
+                web.get("/events", self._events.get),
                 web.get("/metrics", self.metrics),
                 web.get("/extensions", self.extensions),
                 web.get("/extensions/{ext}", self.extension),
@@ -89,6 +94,11 @@ class Api:
                 web.delete("/extensions/{ext}", self.delete_extension),
             ]
         )
+
+        self.app.on_shutdown.append(self._shutdown)
+
+    async def _shutdown(self, app: web.Application) -> None:
+        self._node.events.close()
 
     def reply(self, reply: Reply) -> None:
         """The answer to an edit has come."""
@@ -194,6 +204,7 @@ class Api:
             self._node.switchboard,
             self._node.reasons(),
             self._node.counters(),
+            self._node.events.counts,
         )
         return web.Response(
             text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}

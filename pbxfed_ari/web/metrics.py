@@ -11,6 +11,7 @@ def render(
     switchboard: Switchboard,
     reasons: list[str],
     counters: Mapping[str, object],
+    events: Mapping[str, int],
 ) -> str:
     """All metrics of this node."""
     lines: list[str] = []
@@ -28,6 +29,9 @@ def render(
     _put(lines, "pbxfed_members", "gauge", "Peers, by state as seen from here.", states)
     directory = federation.directory
     _put(lines, "pbxfed_extensions", "gauge", "Extensions known.", {"": len(directory.phones())})
+    contested = {phone.number for phone in directory.contested()}
+    told = "Numbers that more than one object claims."
+    _put(lines, "pbxfed_contested_numbers", "gauge", told, {"": len(contested)})
     _put(
         lines,
         "pbxfed_registered",
@@ -42,6 +46,11 @@ def render(
         "Calls that came in here and are not over.",
         {"": len(switchboard)},
     )
+    told = "Events since the start, by name; `pbxfed events` shows them."
+    named = {f'event="{name}"': count for name, count in sorted(events.items())}
+    _put(lines, "pbxfed_events_total", "counter", told, named)
+    told = "Concurrent edits of one field group that were seen here; the newest stands everywhere."
+    _put(lines, "pbxfed_conflicts_total", "counter", told, {"": events.get("conflict", 0)})
     for name, help_text in (
         ("frames_dropped", "Frames not taken, by reason."),
         ("messages_sent", "Messages sent, by kind."),
