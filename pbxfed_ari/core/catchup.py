@@ -14,6 +14,7 @@ from random import Random
 
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Effect, SendTo
+from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.members import Member, Members, State
 from pbxfed_ari.core.messages import AnyMessage, Heartbeat, Lineage, Piece, Vector, Want
 from pbxfed_ari.core.names import NodeName
@@ -132,7 +133,7 @@ class CatchUp:
         ]
 
     def handle(
-        self, sender: NodeName, epoch: int, message: AnyMessage, source: tuple[str, int], now: float
+        self, sender: NodeName, epoch: int, message: AnyMessage, source: Address, now: float
     ) -> tuple[list[Effect], list[Lineage]]:
         """A message about knowing. Returns what to send, and lineages to adopt."""
         match message:
@@ -147,11 +148,24 @@ class CatchUp:
             case _:
                 return [], []
 
+    def compare_with(self, address: Address) -> list[Effect]:
+        """Tell a node what we hold, and ask the same of it."""
+        return self._vectors(address, reply=True)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is known to be missing."""
+        return not self._gaps
+
     # --- helpers
 
     def _choose(self, stream: StreamId, gap: _Gap) -> Member | None:
         """The origin first, then who is known to have it, then anyone alive, in turn."""
-        alive = [m for m in self._members.alive() if m.state is State.ALIVE]
+        alive = [
+            m
+            for m in self._members.alive()
+            if m.state is State.ALIVE and (not m.away or m.name == gap.donor)
+        ]
         origin = [m for m in alive if m.name == stream[0] and m.epoch == stream[1]]
         donor = [m for m in alive if m.name == gap.donor]
         first = donor + origin if gap.donor and gap.asked == 0 else origin + donor
@@ -173,7 +187,7 @@ class CatchUp:
         member = self._members.get(sender)
         return self._vectors(member.address, reply=True) if member else []
 
-    def _vectors(self, address: tuple[str, int], *, reply: bool) -> list[Effect]:
+    def _vectors(self, address: Address, *, reply: bool) -> list[Effect]:
         entries = self._directory.streams.vector()
         frames = [entries[i : i + ENTRIES] for i in range(0, len(entries), ENTRIES)] or [[]]
         last = len(frames) - 1
@@ -183,7 +197,7 @@ class CatchUp:
         ]
 
     def _compare(
-        self, sender: NodeName, vector: Vector, source: tuple[str, int], now: float
+        self, sender: NodeName, vector: Vector, source: Address, now: float
     ) -> list[Effect]:
         effects: list[Effect] = []
         self._compare_from = max(self._compare_from, now + COMPARE_PAUSE)
@@ -194,7 +208,7 @@ class CatchUp:
         return effects
 
     def _serve(
-        self, streams: tuple[tuple[str, int, int, int], ...], source: tuple[str, int]
+        self, streams: tuple[tuple[str, int, int, int], ...], source: Address
     ) -> list[Effect]:
         effects: list[Effect] = []
         budget = WINDOW

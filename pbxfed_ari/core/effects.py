@@ -19,6 +19,20 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """Send to the forwarder of every other site, once for all."""
+
+    message: AnyMessage
+
+
+@dataclass(frozen=True, slots=True)
+class WanListen:
+    """Take frames from the other sites, or leave that to the node that forwards now."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SendTo:
     """Send to one address."""
 
@@ -188,6 +202,8 @@ class CallEnded:
 
 Effect = (
     Broadcast
+    | Forward
+    | WanListen
     | SendTo
     | CloseSessionPast
     | Persist

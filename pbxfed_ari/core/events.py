@@ -6,6 +6,17 @@ from pbxfed_ari.core.messages import AnyMessage, Hello
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 
 Address = tuple[str, int]
+WAN = "wan:"  # begins an address between sites: a node's name follows, no port
+
+
+def wan(node: str = "") -> Address:
+    """The address of a node's forwarder between sites; without a name, the WAN itself."""
+    return (WAN + node, 0)
+
+
+def by_wan(address: Address) -> bool:
+    """Is this an address between sites?"""
+    return address[0].startswith(WAN)
 
 
 # --- from the links
@@ -35,6 +46,14 @@ class StrangerHeard:
     """A frame of a session that has not been introduced came from here."""
 
     source: Address
+
+
+@dataclass(frozen=True, slots=True)
+class WanChanged:
+    """The link to the other sites has come or gone."""
+
+    up: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +189,7 @@ Event = (
     Received
     | Introduced
     | StrangerHeard
+    | WanChanged
     | Ticked
     | Edited
     | NodeChanged

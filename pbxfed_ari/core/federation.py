@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+import msgspec
+
 from pbxfed_ari.core import editing, pushing, registering, shelf
 from pbxfed_ari.core.catchup import CatchUp
 from pbxfed_ari.core.directory import (
@@ -23,14 +25,17 @@ from pbxfed_ari.core.effects import (
     Broadcast,
     DropContact,
     Effect,
+    Forward,
     Note,
     Persist,
     PersistLineage,
     Reply,
     SendTo,
     Stop,
+    WanListen,
 )
 from pbxfed_ari.core.events import (
+    Address,
     AsteriskDown,
     AsteriskUp,
     ContactAdded,
@@ -43,6 +48,9 @@ from pbxfed_ari.core.events import (
     Received,
     StrangerHeard,
     Ticked,
+    WanChanged,
+    by_wan,
+    wan,
 )
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
@@ -59,11 +67,13 @@ from pbxfed_ari.core.messages import (
     Record,
     ShelfDrop,
     ShelfPut,
+    SiteReport,
 )
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.sites import UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry, StreamId
 from pbxfed_ari.errors import Refused
@@ -111,6 +121,7 @@ class Federation:
         self._clock = HybridClock()
         self._own: StreamId = (identity.name, identity.epoch)
         self._catchup = CatchUp(self.directory, self.members, rng=rng)
+        self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
         self._next_beat = float("inf")
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
@@ -145,7 +156,12 @@ class Federation:
 
     def next_deadline(self) -> float:
         """When a Ticked is due."""
-        return min(self._next_beat, self.members.next_deadline(), self._catchup.next_deadline())
+        return min(
+            self._next_beat,
+            self.members.next_deadline(),
+            self._catchup.next_deadline(),
+            self.sites.next_deadline(),
+        )
 
     # --- living
 
@@ -166,6 +182,8 @@ class Federation:
             self.members.changed = False
             self._remake_ring()
             effects += self._settle()
+            effects += self._elect(now)
+            self.sites.changed(now)
         return effects
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
@@ -178,6 +196,10 @@ class Federation:
                 return self._introduced(event.hello, event.source, now)
             case StrangerHeard():
                 return self._stranger(event, now)
+            case WanChanged(up):
+                self.sites.link(now, up=up)
+                told: list[Effect] = [Broadcast(self._heartbeat())] if self.joined else []
+                return [*told, *self._elect(now)]
             case Ticked(late):
                 return self._tick(now, late)
             case Edited():
@@ -201,7 +223,21 @@ class Federation:
         effects = self.members.tick(now, late) if self.joined else []
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
-        return effects + self._catchup.tick(now)
+        effects += self._catchup.tick(now)
+        if now >= self.sites.next_deadline():
+            effects += self._between_sites(now)
+        return effects
+
+    def _between_sites(self, now: float) -> list[Effect]:
+        fingerprint = self.directory.streams.vector_hash()
+        effects, compare = self.sites.tick(now, fingerprint, ready=self.ready)
+        for address in compare:
+            effects += self._catchup.compare_with(address)
+        return effects + self._elect(now)
+
+    def _elect(self, now: float) -> list[Effect]:
+        """Who speaks for our site? A node that could says so in its heartbeats from now on."""
+        return self.sites.elect(now, self._hello(ask=True)) if self.joined else []
 
     def _beat(self, now: float) -> list[Effect]:
         period = self.members.period()
@@ -211,7 +247,11 @@ class Federation:
     def _heartbeat(self) -> Heartbeat:
         streams = self.directory.streams
         return Heartbeat(
-            streams.held(self._own), streams.vector_hash(), self.members.incarnation, self.ready
+            streams.held(self._own),
+            streams.vector_hash(),
+            self.members.incarnation,
+            self.ready,
+            self.sites.candidate,
         )
 
     def _call_name(self, now: float) -> list[Effect]:
@@ -219,7 +259,9 @@ class Federation:
         self._next_beat = now + JOIN_PAUSE
         if self._join_calls < JOIN_CALLS:
             self._join_calls += 1
-            return [Broadcast(self._hello(joining=True))]
+            call = self._hello(joining=True)
+            afar: list[Effect] = [WanListen(True), Forward(call)] if self.sites.linked else []
+            return [Broadcast(call), *afar]
         return self._join(now)
 
     def _join(self, now: float) -> list[Effect]:
@@ -229,9 +271,11 @@ class Federation:
         self.directory.adopt(self.me, i.epoch, i.lineage)
         self.directory.streams.open(self._own)
         self.joined = True
+        self.sites.started(i.epoch, now)
         self._next_beat = now + self._rng.random() * self.members.timing.period
         effects: list[Effect] = [
             PersistLineage(self.me, i.epoch, i.lineage),
+            WanListen(False),
             Broadcast(self._hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
@@ -257,11 +301,13 @@ class Federation:
         if isinstance(message, Lineage) and message.origin == self.me:
             return self._outlived(message)
         if not self.joined:
-            return []
+            return self._report(message, now) if isinstance(message, SiteReport) else []
+        if by_wan(event.source):
+            return self._from_afar(event, now)
         known = self.members.get(sender)
         if known is not None and known.epoch > event.epoch:
             return []  # a session of the past, or a recording of one
-        if known is None or known.epoch < event.epoch:
+        if known is None or known.away or known.epoch < event.epoch:
             return self._stranger(
                 StrangerHeard(event.source), now
             )  # its introduction was not taken
@@ -274,41 +320,108 @@ class Federation:
             effects.append(Broadcast(self._heartbeat()))
         return effects + self._learn(event, now)
 
+    def _from_afar(self, event: Received, now: float) -> list[Effect]:
+        """What another site's forwarder says to ours."""
+        sender, epoch, message = event.sender, event.epoch, event.message
+        if not self.sites.known(sender, epoch):
+            return self._stranger(StrangerHeard(event.source), now)
+        event = replace(event, source=wan(sender))
+        doubts = self.sites.heard(sender, now)
+        match message:
+            case Probe(nonce):
+                return [*doubts, SendTo(event.source, Ack(nonce))]
+            case Ack(nonce):
+                return self.sites.answered(sender, epoch, nonce, now)
+            case _ if not self.sites.proven(sender, epoch):
+                return doubts  # until it has answered us it may be a recording
+            case Piece() | Lineage() if self._held_here(message):
+                return []  # its own site judges what a node says
+            case SiteReport():
+                relayed = msgspec.structs.replace(message, reporter=sender)
+                passed: list[Effect] = []
+                if self.sites.forwarding and message.site != self.identity.site:
+                    passed.append(Broadcast(relayed))
+                return [*passed, *self._report(relayed, now)]
+            case _:
+                return self._learn(event, now)
+
+    def _held_here(self, news: Piece | Lineage) -> bool:
+        """Is it of a node that lives in our own LAN, under an epoch that it does not have? Somebody took its name."""
+        member = self.members.get(NodeName(news.origin))
+        if news.origin == self.me:
+            return news.epoch > self.identity.epoch
+        return member is not None and not member.away and member.up and news.epoch > member.epoch
+
+    def _report(self, report: SiteReport, now: float) -> list[Effect]:
+        theirs = self.sites.namesake(report, self.me)
+        if theirs and theirs <= self.identity.epoch and theirs not in dict(self.identity.lineage):
+            return [Stop(_taken(self.me, f"site {report.site}"))]
+        fingerprint = self.directory.streams.vector_hash()
+        return self.sites.reported(report, NodeName(report.reporter), fingerprint, now)
+
     def _learn(self, event: Received, now: float) -> list[Effect]:
         message, stream = event.message, (event.sender, event.epoch)
         match message:
             case Delta(first, records):
                 numbered = tuple(enumerate(records, first))
-                return self._take(
-                    Piece(*stream, first - 1, first + len(records) - 1, numbered), now
-                )
+                to = first + len(records) - 1
+                return self._take(Piece(*stream, first - 1, to, numbered), event, now)
             case Piece():
-                effects = self._take(message, now)
+                effects = self._take(message, event, now)
                 return effects + self._catchup.progress(event.sender, message, now)
+            case SiteReport():
+                return self._report(message, now) if message.reporter else []
             case _:
                 effects, lineages = self._catchup.handle(
                     event.sender, event.epoch, message, event.source, now
                 )
+                if isinstance(message, Heartbeat) and not self.sites.settled:
+                    effects += self._settled_with(message, now)
                 for lineage in lineages:
-                    effects += self._adopt(NodeName(lineage.origin), lineage.epoch, lineage.earlier)
+                    origin, earlier = NodeName(lineage.origin), lineage.earlier
+                    effects += self._adopt(origin, lineage.epoch, earlier, event.source)
                 return effects
 
-    def _introduced(self, hello: Hello, source: tuple[str, int], now: float) -> list[Effect]:
+    def _settled_with(self, beat: Heartbeat, now: float) -> list[Effect]:
+        """Once we hold what a neighbour holds we may speak for the site."""
+        if not self._catchup.complete or beat.vector != self.directory.streams.vector_hash():
+            return []
+        self.sites.settled = True
+        return self._elect(now)
+
+    def _introduced(self, hello: Hello, source: Address, now: float) -> list[Effect]:
         if hello.name == self.me:
             return self._namesake(hello, source)
         if not self.joined:
             return []
         name = NodeName(hello.name)
+        if by_wan(source) and not hello.joining:
+            if self._held_here(Lineage(hello.name, hello.epoch, ())):
+                return self._ours(name, source)
+            met = self.sites.meet(hello, self._hello(), now)
+            return met + self._adopt(name, hello.epoch, hello.lineage, source)
         current = self.directory.streams.current_epoch(name)
         if hello.epoch < current or (hello.joining and hello.epoch == current):
             return [SendTo(source, self._hello()), SendTo(source, Lineage(name, current, ()))]
         if hello.joining:
-            return []
+            held = self._held_here(Lineage(hello.name, hello.epoch, ()))
+            return self._ours(name, source) if by_wan(source) and held else []
         effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
         effects += self.members.meet(hello, now)
-        return effects + self._adopt(name, hello.epoch, hello.lineage)
+        return effects + self._adopt(name, hello.epoch, hello.lineage, source)
 
-    def _namesake(self, hello: Hello, source: tuple[str, int]) -> list[Effect]:
+    def _ours(self, name: NodeName, source: Address) -> list[Effect]:
+        """A node of another site has the name of one of ours, which lives: tell it so."""
+        member = self.members.get(name)
+        epoch = member.epoch if member else self.identity.epoch
+        fingerprint = self.directory.streams.vector_hash()
+        nodes = ((str(name), epoch, UP),)
+        return [
+            SendTo(source, self._hello()),
+            SendTo(source, SiteReport(self.identity.site, fingerprint, nodes)),
+        ]
+
+    def _namesake(self, hello: Hello, source: Address) -> list[Effect]:
         """Another node with our name: who came later stops. Our own past, at our own address, is no namesake."""
         if hello.address == self.identity.address:
             return []
@@ -339,32 +452,35 @@ class Federation:
 
     # --- facts of others
 
-    def _take(self, piece: Piece, now: float) -> list[Effect]:
+    def _take(self, piece: Piece, event: Received, now: float) -> list[Effect]:
         """Apply a stretch if it is the next one, and what was waiting for it; what is too new waits."""
         stream: StreamId = (NodeName(piece.origin), piece.epoch)
         if piece.base > self.directory.streams.held(stream):
-            effects = self._catchup.missing(stream, piece.to, now)
+            effects = self._catchup.missing(stream, piece.to, now, event.sender)
             self._catchup.keep(piece)
             return effects
         effects = []
         following: Piece | None = piece
         while following is not None:
-            effects += self._apply(stream, following)
+            effects += self._apply(stream, following, event.source)
             following = self._catchup.fitting(stream)
         return effects
 
-    def _apply(self, stream: StreamId, piece: Piece) -> list[Effect]:
+    def _apply(self, stream: StreamId, piece: Piece, source: Address) -> list[Effect]:
         held = self.directory.streams.held(stream)
         if piece.to <= held:
             return []
         fresh = tuple((version, record) for version, record in piece.records if version > held)
         changes = self.directory.apply(stream, fresh, piece.to)
         effects: list[Effect] = [Persist(*stream, piece.to, fresh)]
+        effects += self._relay(stream[0], Piece(*stream, held, piece.to, fresh), source)
         if stream[0] == self.me:
             effects += self._reassert(fresh)
         return effects + self._conclude(changes)
 
-    def _adopt(self, origin: NodeName, epoch: int, lineage: Ancestry) -> list[Effect]:
+    def _adopt(
+        self, origin: NodeName, epoch: int, lineage: Ancestry, source: Address
+    ) -> list[Effect]:
         known = self.directory.streams.lineage((origin, epoch))
         if (
             origin == self.me
@@ -373,7 +489,16 @@ class Federation:
         ):
             return []
         changes = self.directory.adopt(origin, epoch, lineage)
-        return [PersistLineage(origin, epoch, lineage), *self._conclude(changes)]
+        relayed = self._relay(origin, Lineage(origin, epoch, lineage), source)
+        return [PersistLineage(origin, epoch, lineage), *relayed, *self._conclude(changes)]
+
+    def _relay(self, origin: NodeName, news: Piece | Lineage, source: Address) -> list[Effect]:
+        """News of our LAN goes to the other sites, news of theirs to our LAN; never back."""
+        if not self.sites.forwarding:
+            return []
+        if by_wan(source):
+            return [Broadcast(news)]
+        return [Forward(news)] if self.sites.ours(origin) else []
 
     def _reassert(self, records: Sequence[tuple[int, Record]]) -> list[Effect]:
         """Peers knew more of our past than we did (a restored disk): say again what holds now for those keys."""
@@ -404,6 +529,11 @@ class Federation:
                 for piece in self.directory.pieces(self._own, first - 1, len(records))
                 if _gapless(piece)
             ]
+            if self.sites.forwarding:
+                effects += [
+                    Forward(piece)
+                    for piece in self.directory.pieces(self._own, first - 1, len(records))
+                ]
         return effects + self._conclude(changes)
 
     def _asterisk(self, *, ready: bool) -> list[Effect]:

@@ -18,6 +18,7 @@ from enum import Enum
 from random import Random
 
 from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo
+from pbxfed_ari.core.events import Address, wan
 from pbxfed_ari.core.messages import (
     Ack,
     AckFor,
@@ -31,8 +32,6 @@ from pbxfed_ari.core.messages import (
     Suspect,
 )
 from pbxfed_ari.core.names import NodeName
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +89,8 @@ class Member:
     version: int = 0  # of its own stream, by its last heartbeat
     vector: int = 0  # its version vector's hash
     ready: bool = True  # its Asterisk takes calls, it says
+    relays: bool = False  # it could speak for its site, it says
+    away: bool = False  # of another site: its own site's verdict counts, it is not probed
     nonce: int = 0  # of the question it was last asked
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
 
@@ -145,7 +146,7 @@ class Members:
 
     def period(self) -> float:
         """Seconds between two heartbeats at the present size."""
-        return self.timing.stretched(len(self.alive()) + 1)
+        return self.timing.stretched(sum(1 for m in self.alive() if not m.away) + 1)
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
@@ -163,6 +164,7 @@ class Members:
         if (
             known is not None
             and hello.epoch == known.epoch
+            and not known.away
             and known.state not in (State.NEW, State.DOWN, State.LEFT)
         ):
             known.address = address
@@ -210,6 +212,31 @@ class Members:
             case _:
                 return []
 
+    def reported(
+        self,
+        name: NodeName,
+        epoch: int,
+        site: str,
+        state: State,
+        *,
+        ready: bool,
+        until: float,
+        now: float,
+    ) -> list[Effect]:
+        """A node of another site, by that site's own verdict; it counts `until` it must be said again."""
+        peer = self._peers.get(name)
+        if name == self.me or (peer is not None and (epoch < peer.epoch or _seen_here(peer))):
+            return []
+        if peer is None or peer.epoch != epoch or not peer.away:
+            known = peer
+            peer = Member(name, epoch, wan(name), site, "", State.NEW, since=now, away=True)
+            peer.state = known.state if known is not None else State.NEW
+            self._peers[name] = peer
+        peer.site, peer.ready, peer.heard = site, ready, now
+        effects = self._enter(peer, state, now, by=f"site {site}")
+        peer.deadline = until if peer.up else float("inf")
+        return effects
+
     def tick(self, now: float, late: float) -> list[Effect]:
         """A deadline has come. `late`: how long this node was deaf; nobody is blamed for that."""
         if late > self.timing.lag:
@@ -232,7 +259,10 @@ class Members:
         peer = self._peers.get(name)
         if peer is None:
             return
-        peer.version, peer.vector, peer.ready = beat.version, beat.vector, beat.ready
+        if (beat.ready, beat.relays) != (peer.ready, peer.relays):
+            self.changed = True
+        peer.version, peer.vector = beat.version, beat.vector
+        peer.ready, peer.relays = beat.ready, beat.relays
         peer.incarnation = max(peer.incarnation, beat.incarnation)
 
     def _question(self, peer: Member, state: State, now: float, until: float) -> Effect:
@@ -243,6 +273,8 @@ class Members:
         return SendTo(peer.address, Probe(peer.nonce))
 
     def _expired(self, peer: Member, now: float) -> list[Effect]:
+        if peer.away:
+            return self._enter(peer, State.DOWN, now, by="its site's silence")
         match peer.state:
             case State.NEW if now - peer.since < self.timing.introduction:
                 return [self._question(peer, State.NEW, now, now + self.timing.ask)]
@@ -261,9 +293,10 @@ class Members:
                 return []
 
     def _ask_others(self, peer: Member, now: float) -> list[Effect]:
-        others = [other for other in self.alive() if other.state is State.ALIVE]
+        others = [m for m in self.alive() if m.state is State.ALIVE and not m.away]
         chosen = sorted(self._rng.sample(others, min(INDIRECT, len(others))), key=lambda m: m.name)
         peer.state, peer.since = State.ASKING_OTHERS, now
+        self.changed = True  # out of our reach, for now
         peer.deadline = now + self.timing.ask_others
         again: list[Effect] = [SendTo(peer.address, Probe(peer.nonce))]
         return again + [SendTo(o.address, ProbeFor(peer.name, peer.nonce)) for o in chosen]
@@ -341,3 +374,8 @@ class Members:
         level = "warning" if state in (State.SUSPECT, State.DOWN) else "info"
         fields = (("node", peer.name), ("was", before.value), ("by", by), ("silent", silent))
         return [Note(f"member {state.value}", tuple(f for f in fields if f[1] != ""), level)]
+
+
+def _seen_here(peer: Member) -> bool:
+    """We judge for ourselves who answers in our own LAN."""
+    return not peer.away and peer.state not in (State.DOWN, State.LEFT)

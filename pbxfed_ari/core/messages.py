@@ -18,6 +18,10 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              epoch (one epoch a boot) and numbered through; who misses something asks with Want and gets Pieces, in order,
              from anyone who has it. Two nodes whose vector hashes differ for two heartbeats compare Vectors. A Lineage says
              which earlier epochs a stream continues, so that a restart sends nothing twice.
+
+*Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
+             them: Pieces and Lineages that were news, and a SiteReport every five seconds. The same questions (Probe,
+             Vector, Want) go from forwarder to forwarder.
 """
 
 import msgspec
@@ -59,6 +63,7 @@ class Heartbeat(Message, frozen=True, tag=3):
     vector: int  # 64-bit hash of the sender's version vector
     incarnation: int = 0  # raised to refute a suspicion
     ready: bool = True  # its Asterisk takes calls
+    relays: bool = False  # it could speak for its site: its link to the others works
 
 
 class Probe(Message, frozen=True, tag=4):
@@ -179,6 +184,21 @@ class Lineage(Message, frozen=True, tag=15):
     earlier: tuple[tuple[int, int], ...]
 
 
+# --- between sites
+
+
+class SiteReport(Message, frozen=True, tag=16):
+    """A site's verdict on its own nodes, as (name, epoch, flags of core/sites.py), and what its forwarder holds.
+
+    A large site's report is several of these. `reporter` is whose it is, when another forwarder passes it on in its LAN.
+    """
+
+    site: str
+    vector: int
+    nodes: tuple[tuple[str, int, int], ...]
+    reporter: str = ""
+
+
 AnyMessage = (
     Hello
     | Heartbeat
@@ -194,4 +214,5 @@ AnyMessage = (
     | Piece
     | Vector
     | Lineage
+    | SiteReport
 )

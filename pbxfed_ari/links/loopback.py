@@ -22,6 +22,7 @@ class _Flight:
     to: Address = field(compare=False)
     source: Address = field(compare=False)
     frame: bytes = field(compare=False)
+    receive: Callable[[bytes, Address], None] | None = field(compare=False, default=None)
 
 
 class LoopbackNetwork:
@@ -41,6 +42,7 @@ class LoopbackNetwork:
         self.bytes: Counter[str] = Counter()
         self.received: Counter[str] = Counter()  # bytes
         self.drop: Callable[[bytes, str, str], bool] = lambda frame, source, to: False
+        self.site: dict[str, str] = {}  # of a host; the group reaches its own site only
 
     def attach(self, address: Address, receive: Callable[[bytes, Address], None]) -> None:
         """A node opens its socket."""
@@ -68,7 +70,7 @@ class LoopbackNetwork:
             return
         self.frames[source[0]] += 1
         self.bytes[source[0]] += len(frame) + HEADERS
-        for address in [to] if to else [a for a in self._sockets if a != source]:
+        for address in [to] if to else self._group(source):
             if (source[0], address[0]) in self._cut or self._rng.random() < self.loss:
                 continue
             if self.drop(frame, source[0], address[0]):
@@ -76,6 +78,27 @@ class LoopbackNetwork:
             self._number += 1
             at = now + self.delay + self._rng.random() * self.jitter
             heapq.heappush(self._flights, _Flight(at, self._number, address, source, frame))
+
+    def carry(
+        self,
+        frame: bytes,
+        source: Address,
+        to: Address,
+        receive: Callable[[bytes, Address], None],
+        now: float,
+        *,
+        via: str,
+    ) -> None:
+        """A frame on its way through something in between, both halves of which may be cut."""
+        if {(source[0], via), (via, to[0])} & self._cut:
+            return
+        self._number += 1
+        at = now + 2 * self.delay + self._rng.random() * self.jitter
+        heapq.heappush(self._flights, _Flight(at, self._number, to, source, frame, receive))
+
+    def _group(self, source: Address) -> list[Address]:
+        here = self.site.get(source[0], "main")
+        return [a for a in self._sockets if a != source and self.site.get(a[0], "main") == here]
 
     def next_arrival(self) -> float:
         """When the next frame arrives."""
@@ -85,7 +108,43 @@ class LoopbackNetwork:
         """Hand over what has arrived by now."""
         while self._flights and self._flights[0].at <= now:
             flight = heapq.heappop(self._flights)
-            receive = self._sockets.get(flight.to)
+            receive = flight.receive or self._sockets.get(flight.to)
             if receive is not None:
                 self.received[flight.to[0]] += len(flight.frame) + HEADERS
                 receive(flight.frame, flight.source)
+
+
+class LoopbackHub:
+    """What lies between sites: publish and subscribe, on the same clock and with the same cuts as the network."""
+
+    name = "hub"
+
+    def __init__(self, network: LoopbackNetwork) -> None:
+        self.network = network
+        self.frames: Counter[str] = Counter()  # published, by host
+        self.bytes: Counter[str] = Counter()
+        self._links: dict[str, tuple[str, Callable[[bytes, Address], None]]] = {}  # by host
+        self._listening: set[str] = set()
+
+    def attach(self, host: str, node: str, receive: Callable[[bytes, Address], None]) -> None:
+        """A node's link; it listens to nothing yet."""
+        self._links[host] = (node, receive)
+        self._listening.discard(host)
+
+    def detach(self, host: str) -> None:
+        """A node is gone."""
+        self._links.pop(host, None)
+        self._listening.discard(host)
+
+    def listen(self, host: str, *, on: bool) -> None:
+        """Subscribe, or end it."""
+        (self._listening.add if on else self._listening.discard)(host)
+
+    def publish(self, frame: bytes, host: str, to: str, now: float) -> None:
+        """A frame to one node's topic, or with `to` empty to all that listen."""
+        self.frames[host] += 1
+        self.bytes[host] += len(frame)
+        for there in sorted(self._listening - {host}):
+            node, receive = self._links[there]
+            if to in ("", node):
+                self.network.carry(frame, (host, 0), (there, 0), receive, now, via=self.name)

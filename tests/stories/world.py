@@ -7,7 +7,7 @@ world.run(0.1)
 assert world["c"].phone("1001").name == "Reception"
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from random import Random
 
@@ -15,13 +15,16 @@ from pbxfed_ari.core.effects import (
     Broadcast,
     CloseSessionPast,
     Effect,
+    Forward,
     Persist,
     PersistLineage,
     Reply,
     SendTo,
     Stop,
+    WanListen,
 )
 from pbxfed_ari.core.events import (
+    WAN,
     Address,
     AsteriskUp,
     ContactAdded,
@@ -30,14 +33,17 @@ from pbxfed_ari.core.events import (
     Edited,
     Event,
     Ticked,
+    WanChanged,
+    by_wan,
+    wan,
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.members import LAN, State, Timing
-from pbxfed_ari.core.messages import PORT
+from pbxfed_ari.core.messages import PORT, AnyMessage
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.links.loopback import LoopbackNetwork
+from pbxfed_ari.links.loopback import LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.wire.seal import Seal
@@ -50,9 +56,17 @@ class Node:
     """One daemon without its edges."""
 
     def __init__(
-        self, world: "World", name: str, store: Store, *, address: str, key: bytes
+        self,
+        world: "World",
+        name: str,
+        store: Store,
+        *,
+        address: str,
+        key: bytes,
+        site: str = "main",
     ) -> None:
         self.world, self.store, self.address = world, store, (address, PORT)
+        self.name = name
         self.effects: list[Effect] = []  # all but what went to network and store
         self.stopped = ""
         self.skew_ms = 0
@@ -61,12 +75,17 @@ class Node:
         rng = Random(f"{world.seed} {name} {epoch}")
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
         self.post = Post(Seal(key, salt))
-        identity = Identity(NodeName(name), epoch, address, realm="test", lineage=lineage)
+        identity = Identity(
+            NodeName(name), epoch, address, site=site, realm="test", lineage=lineage
+        )
         self.federation = Federation(identity, rng=rng, directory=directory, timing=world.timing)
         world.network.attach(self.address, self.receive)
         self.perform(self.federation.start(world.now))
-        self.handle(describe(NodeInfo(address, "main", 100, ("sip",), bytes(32))))
+        self.handle(describe(NodeInfo(address, site, 100, ("sip",), bytes(32))))
         self.handle(AsteriskUp("22.10.1", restarted=False))
+        if world.hub is not None:
+            world.hub.attach(address, name, self.receive_afar)
+            self.handle(WanChanged(up=True))
 
     def __repr__(self) -> str:
         return f"Node({self.federation!r})"
@@ -78,6 +97,9 @@ class Node:
         event = self.post.open(frame, source)
         if event is not None:
             self.handle(event)
+
+    def receive_afar(self, frame: bytes, source: Address) -> None:
+        self.receive(frame, wan())
 
     def handle(self, event: Event) -> list[Effect]:
         effects = self.federation.handle(event, self.world.now)
@@ -91,6 +113,13 @@ class Node:
                     self.world.network.send(
                         self.post.frame(message), self.address, None, self.world.now
                     )
+                case Forward(message):
+                    self._publish(message, "")
+                case WanListen(on):
+                    if self.world.hub is not None:
+                        self.world.hub.listen(self.address[0], on=on)
+                case SendTo(address, message) if by_wan(address):
+                    self._publish(message, address[0].removeprefix(WAN))
                 case SendTo(address, message):
                     self.world.network.send(
                         self.post.frame(message), self.address, address, self.world.now
@@ -106,6 +135,10 @@ class Node:
                     self.world.network.detach(self.address)
                 case _:
                     self.effects.append(effect)
+
+    def _publish(self, message: AnyMessage, to: str) -> None:
+        if self.world.hub is not None:
+            self.world.hub.publish(self.post.frame(message), self.address[0], to, self.world.now)
 
     # --- what an operator or a phone does
 
@@ -166,9 +199,13 @@ class World:
         loss: float = 0.0,
         timing: Timing = LAN,
         settle: float = 2.0,
+        sites: Mapping[str, str] | None = None,
     ) -> None:
+        """`sites` names the site of each node; None: one LAN, and no way out of it."""
         self.seed, self.now, self.timing = seed, 0.0, timing
         self.network = LoopbackNetwork(Random(seed), loss=loss)
+        self.hub = LoopbackHub(self.network) if sites else None
+        self.sites = dict(sites or {})
         self.stores: dict[str, Store] = {}
         self.nodes: dict[str, Node] = {}
         self._frozen: dict[str, list[tuple[bytes, Address]]] = {}
@@ -187,13 +224,22 @@ class World:
         address = address or f"10.0.0.{1 + len(self.nodes) if name not in self.nodes else 0}"
         if name in self.nodes:
             address = self.nodes[name].address[0]
-        self.nodes[name] = Node(self, name, store, address=address, key=key)
+        site = self.sites.get(name, "main")
+        self.network.site[address] = site
+        self.nodes[name] = Node(self, name, store, address=address, key=key, site=site)
         return self.nodes[name]
 
     def kill(self, name: str) -> None:
         """Kill -9: nothing is said to anybody."""
         self.network.detach(self.nodes[name].address)
+        if self.hub is not None:
+            self.hub.detach(self.nodes[name].address[0])
         self.nodes[name].stopped = "killed"
+
+    def bounce(self, name: str) -> None:
+        """The node's link to the other sites notices that it was gone and is back."""
+        self.nodes[name].handle(WanChanged(up=False))
+        self.nodes[name].handle(WanChanged(up=True))
 
     def freeze(self, name: str) -> None:
         """SIGSTOP: frames wait in the socket's buffer, deadlines pass."""

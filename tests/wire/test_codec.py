@@ -15,7 +15,7 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
         m.Hello("a", 7, "10.0.0.1", 8781, ((6, 41),), False, True, "main", "0.1.0"),
         "9a01a16107a831302e302e302e31cd224d91920629c2c3a46d61696ea5302e312e30",
     ),
-    (m.Heartbeat(41, 0x1122334455667788, 0, False), "950329cf112233445566778800c2"),
+    (m.Heartbeat(41, 0x1122334455667788, 0, False, True), "960329cf112233445566778800c2c3"),
     (m.Probe(5), "920405"),
     (m.Ack(5), "920505"),
     (m.ProbeFor("c", 5), "9306a16305"),
@@ -34,6 +34,7 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
     ),
     (m.Vector((("a", 7, 42),), True), "930e9193a161072ac3"),
     (m.Lineage("a", 7, ((6, 41),)), "940fa1610791920629"),
+    (m.SiteReport("east", 9, (("a", 7, 3),), "b"), "9510a465617374099193a1610703a162"),
 ]
 
 

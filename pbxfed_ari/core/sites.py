@@ -1,0 +1,262 @@
+"""Sites: the way between LANs. One node of a site, its forwarder, speaks for all of it; the others keep a link ready.
+
+    site A   b ──multicast──▶ a (forwarder) ──publish──▶ every other site's forwarder ──multicast──▶ its LAN
+                              a ──SiteReport, every 5 s and at each change──▶ likewise
+
+Who forwards is decided by a hash over those nodes of the LAN that answer, have a working link and hold what their neighbours
+hold; nobody is elected, so nobody has to agree. For a moment there may be two, or none: doubled frames are harmless, lost ones
+are found by the fingerprint in the next report. Only what was news is passed on, and never back to where it came from.
+
+A report says which nodes of the site live, by that site's own verdict. Nobody probes across sites: a site that is not heard for
+SILENT seconds is down, until it is heard again. A forwarder is believed once it has answered a question (a recording cannot).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from pbxfed_ari.core.effects import CloseSessionPast, Effect, Forward, Note, SendTo, WanListen
+from pbxfed_ari.core.events import Address, wan
+from pbxfed_ari.core.members import Member, Members, State
+from pbxfed_ari.core.messages import Hello, Probe, SiteReport
+from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.ring import score
+
+REPORT = 5.0  # seconds between two reports of a site in which nothing happens
+SILENT = 9.0  # seconds without a report until a site's nodes count as down: one report may be lost
+HASTE = 0.05  # seconds in which several changes become one report
+DOUBT = (
+    0.5  # seconds that a fingerprint may differ before vectors are compared: news may be under way
+)
+PROOF, PROOFS = 0.5, 6  # seconds until a new forwarder is asked again, and how often
+ALONE = 2.0  # seconds after which a node that hears no neighbour has nothing to catch up with
+NODES = 40  # of a report in one frame
+UNKNOWN = -1  # what a forwarder holds, before it has said so
+UP, READY, LEFT = 1, 2, 4  # what a report says of a node
+
+
+@dataclass(slots=True)
+class Neighbour:
+    """Another forwarder, of any site."""
+
+    name: NodeName
+    epoch: int
+    site: str
+    nonce: int = 0
+    proven: bool = False  # has answered our question: not a recording
+    asked: int = 0
+    deadline: float = float("inf")  # of a question, or of a doubt
+    heard: float = float("-inf")  # when its last report came
+    vector: int = UNKNOWN
+
+
+class Sites:
+    """This node's part in its site's way to the others."""
+
+    def __init__(self, me: NodeName, epoch: int, site: str, members: Members, *, rng: Random):
+        self.me, self.epoch, self.site = me, epoch, site
+        self.linked = False  # our link to the other sites works
+        self.settled = False  # we have held what a neighbour held, or have none
+        self.forwarder: NodeName | None = None
+        self._members = members
+        self._rng = rng
+        self._neighbours: dict[NodeName, Neighbour] = {}
+        self._reports: dict[str, tuple[NodeName, float]] = {}  # site → by whom, when, last
+        self._next_report = float("inf")
+        self._alone_until = float("inf")
+
+    def __repr__(self) -> str:
+        return f"Sites({self.site}, forwarder {self.forwarder}, {list(self._neighbours.values())})"
+
+    def __iter__(self) -> Iterator[tuple[str, NodeName, float]]:
+        """(site, reporter, when) of each other site's last report."""
+        return iter([(site, *self._reports[site]) for site in sorted(self._reports)])
+
+    @property
+    def forwarding(self) -> bool:
+        """We speak for our site."""
+        return self.forwarder == self.me
+
+    @property
+    def candidate(self) -> bool:
+        """We could: said in each heartbeat."""
+        return self.linked and self.settled
+
+    def next_deadline(self) -> float:
+        """When `tick` wants to be called."""
+        due = min((n.deadline for n in self._neighbours.values()), default=float("inf"))
+        return min(self._next_report, self._alone_until, due)
+
+    def proven(self, name: NodeName, epoch: int) -> bool:
+        """May what this session says over the WAN be believed?"""
+        known = self._neighbours.get(name)
+        return known is not None and known.epoch == epoch and known.proven
+
+    def heard(self, name: NodeName, now: float) -> list[Effect]:
+        """A frame of a forwarder has come."""
+        known = self._neighbours.get(name)
+        return self._doubt(known, now) if known is not None else []
+
+    def known(self, name: NodeName, epoch: int) -> bool:
+        """Has this session introduced itself over the WAN?"""
+        known = self._neighbours.get(name)
+        return known is not None and known.epoch == epoch
+
+    # --- our own site
+
+    def started(self, epoch: int, now: float) -> None:
+        """We are a member from now on, in this epoch."""
+        self.epoch, self._alone_until = epoch, now + ALONE
+
+    def link(self, now: float, *, up: bool) -> None:
+        """The link has come or gone."""
+        self.linked = up
+        for neighbour in self._neighbours.values():
+            neighbour.heard = float("-inf")  # what was said meanwhile is missing: compare at once
+        if up:
+            self._next_report = now
+
+    def elect(self, now: float, greeting: Hello) -> list[Effect]:
+        """Who forwards now? To be asked whenever members, links or settledness may have changed.
+
+        `greeting` is our Hello that asks for the others'.
+        """
+        able = [m.name for m in self._members if _able(m)]
+        candidates = [*able, self.me] if self.candidate else able
+        key = f"forwarder {self.site}"
+        chosen = max(candidates, key=lambda name: score(name, 1, key), default=None)
+        if chosen == self.forwarder:
+            return []
+        before, self.forwarder = self.forwarder, chosen
+        told = Note("forwarder", (("site", self.site), ("node", chosen or "none")))
+        if self.forwarding:
+            self._next_report = now
+            return [WanListen(True), Forward(greeting), told]
+        self._next_report = float("inf")
+        if before == self.me:
+            self._neighbours.clear()
+            return [WanListen(False), told]
+        return [told]
+
+    def changed(self, now: float) -> None:
+        """Something that reports tell has changed: tell it soon."""
+        if self.forwarding:
+            self._next_report = min(self._next_report, now + HASTE)
+
+    def ours(self, origin: NodeName) -> bool:
+        """Is this a node of our own LAN, as far as known?"""
+        member = self._members.get(origin)
+        return origin == self.me or (member is not None and not member.away)
+
+    # --- other sites
+
+    def meet(self, hello: Hello, ours: Hello, now: float) -> list[Effect]:
+        """Another forwarder has introduced itself over the WAN: answer, and ask for a proof that it lives."""
+        name = NodeName(hello.name)
+        known = self._neighbours.get(name)
+        if known is not None and known.epoch > hello.epoch:
+            return []
+        answer: list[Effect] = [SendTo(wan(name), ours)] if hello.ask else []
+        if known is not None and known.epoch == hello.epoch:
+            return answer + self._doubt(known, now)
+        known = self._neighbours[name] = Neighbour(name, hello.epoch, hello.site)
+        return (answer or [SendTo(wan(name), ours)]) + self._question(known, now)
+
+    def answered(self, name: NodeName, epoch: int, nonce: int, now: float) -> list[Effect]:
+        """The proof has come. What it has to hear of us, it shall hear at once."""
+        known = self._neighbours.get(name)
+        if known is None or known.epoch != epoch or known.nonce != nonce or known.proven:
+            return []
+        known.proven, known.heard, known.deadline = True, now, float("inf")
+        known.vector = UNKNOWN  # its first report is compared at once
+        self._next_report = min(self._next_report, now)
+        return [CloseSessionPast(name, epoch)]
+
+    def reported(
+        self, report: SiteReport, reporter: NodeName, fingerprint: int, now: float
+    ) -> list[Effect]:
+        """A site's report, from its forwarder or passed on by ours: its verdict on its own nodes is ours."""
+        neighbour = self._neighbours.get(reporter)
+        if neighbour is not None and neighbour.proven:
+            fresh = neighbour.vector == UNKNOWN
+            neighbour.heard, neighbour.vector = now, report.vector
+            if report.vector == fingerprint:
+                neighbour.deadline = float("inf")
+            elif neighbour.deadline == float("inf"):
+                neighbour.deadline = now if fresh else now + DOUBT
+        if report.site == self.site:
+            return []  # another half of our own LAN: we see for ourselves
+        self._reports[report.site] = (reporter, now)
+        effects: list[Effect] = []
+        for name, epoch, flags in report.nodes:
+            effects += self._members.reported(
+                NodeName(name),
+                epoch,
+                report.site,
+                State.ALIVE if flags & UP else State.LEFT if flags & LEFT else State.DOWN,
+                ready=bool(flags & READY),
+                until=now + SILENT,
+                now=now,
+            )
+        return effects
+
+    def namesake(self, report: SiteReport, me: NodeName) -> int:
+        """The epoch of a living node of another site that has our name; 0 if there is none."""
+        if report.site == self.site:
+            return 0
+        return max((e for n, e, flags in report.nodes if n == me and flags & UP), default=0)
+
+    def tick(
+        self, now: float, fingerprint: int, *, ready: bool
+    ) -> tuple[list[Effect], list[Address]]:
+        """What is due: reports and questions to send, and forwarders to compare vectors with."""
+        if now >= self._alone_until:
+            self._alone_until = float("inf")
+            if not any(not m.away and m.up for m in self._members):
+                self.settled = True
+        effects: list[Effect] = []
+        if now >= self._next_report:
+            self._next_report = now + REPORT if self.forwarding else float("inf")
+            if self.forwarding and self.linked:
+                effects += [Forward(report) for report in self._report(fingerprint, ready=ready)]
+        compare: list[Address] = []
+        for name, neighbour in list(self._neighbours.items()):
+            if neighbour.deadline > now:
+                continue
+            neighbour.deadline = float("inf")
+            if neighbour.proven:
+                if neighbour.vector != fingerprint:
+                    compare.append(wan(name))
+            elif neighbour.asked < PROOFS:
+                effects += self._question(neighbour, now)
+            else:
+                del self._neighbours[name]
+        return effects, compare
+
+    # --- helpers
+
+    def _question(self, neighbour: Neighbour, now: float) -> list[Effect]:
+        neighbour.proven, neighbour.asked = False, neighbour.asked + 1
+        neighbour.nonce, neighbour.deadline = self._rng.getrandbits(32), now + PROOF
+        return [SendTo(wan(neighbour.name), Probe(neighbour.nonce))]
+
+    def _doubt(self, neighbour: Neighbour, now: float) -> list[Effect]:
+        """Who was silent for long is asked anew: what comes now may have been recorded before."""
+        if not neighbour.proven or now - neighbour.heard <= SILENT:
+            return []
+        neighbour.asked = 0
+        return self._question(neighbour, now)
+
+    def _report(self, fingerprint: int, *, ready: bool) -> Iterable[SiteReport]:
+        nodes = [(str(self.me), self.epoch, UP | (READY if ready else 0))]
+        for member in self._members:
+            if not member.away and member.state is not State.NEW:
+                flags = UP | (READY if member.ready else 0) if member.up else 0
+                flags = LEFT if member.state is State.LEFT else flags
+                nodes.append((member.name, member.epoch, flags))
+        for i in range(0, len(nodes), NODES):
+            yield SiteReport(self.site, fingerprint, tuple(nodes[i : i + NODES]))
+
+
+def _able(member: Member) -> bool:
+    return not member.away and member.reachable and member.relays

@@ -1,0 +1,186 @@
+"""Stories of several sites: what passes between them, who passes it on, what a cut does."""
+
+import pytest
+
+from pbxfed_ari.core.members import State
+from pbxfed_ari.store.sqlite import Store
+from tests.stories.world import KEY, Node, World
+
+SECRET = "abcdEFGH1234"
+URI = "sip:1001@10.1.0.7:5060"
+TWO = dict(zip("abcdef", ["east"] * 3 + ["west"] * 3, strict=True))
+
+
+def sites(seed: int = 1) -> World:
+    """Two sites of three nodes each, settled."""
+    world = World(seed, TWO, sites=TWO, settle=6.0)
+    assert world.agree()
+    return world
+
+
+def forwarders(world: World) -> set[str]:
+    """Who speaks for its site."""
+    return {n.name for n in world.running() if n.federation.sites.forwarding}
+
+
+def hosts(world: World, site: str) -> list[str]:
+    return [world[name].address[0] for name, at in world.sites.items() if at == site]
+
+
+def cut(world: World, site: str) -> None:
+    """The site's way to the others is gone; its LAN goes on."""
+    world.network.cut(hosts(world, site), ["hub"])
+
+
+def test_each_site_has_one_forwarder_and_everybody_knows_everybody() -> None:
+    """Its own site sees a node live; the others believe it."""
+    world = sites()
+    chosen = forwarders(world)
+    assert {world.sites[name] for name in chosen} == {"east", "west"}
+    assert len(chosen) == 2
+    for node in world.running():
+        assert len(node.up()) == 5
+    assert len({str(n.federation.ring.weights) for n in world.running()}) == 1
+
+
+def test_a_change_crosses_once_for_the_whole_site() -> None:
+    """One frame between the sites, one multicast in each."""
+    world = sites()
+    assert world.hub is not None
+    before, lan = world.hub.frames.total(), world.network.frames.total()
+    beats = sum(n.post.sent["Heartbeat"] for n in world.running())
+    world["a"].register("1001", URI)
+    assert world.run(0.2, lambda: all(n.where("1001") == ["a"] for n in world.running()))
+    assert world.hub.frames.total() - before == 1
+    told = sum(n.post.sent["Heartbeat"] for n in world.running()) - beats
+    assert world.network.frames.total() - lan - told == 2
+
+
+def test_nothing_is_sent_back_where_it_came_from() -> None:
+    """Whoever writes, and whether it forwards or not."""
+    world = sites()
+    assert world.hub is not None
+    for number, name in enumerate("abcdef"):
+        before = world.hub.frames.total()
+        world[name].edit(f"100{number}", name=name, secret=SECRET)
+        world.run(0.3)
+        assert world.hub.frames.total() - before <= 2  # and perhaps a report
+    assert world.agree()
+    assert all(len(n.federation.directory.phones()) == 6 for n in world.running())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_dead_forwarder_is_replaced(seed: int) -> None:
+    """The next one speaks, and nothing that was said meanwhile is missing."""
+    world = sites(seed)
+    victim = next(n for n in sorted(forwarders(world)) if world.sites[n] == "east")
+    other = next(n for n in "abc" if n != victim)
+    world.kill(victim)
+    world.run(0.1)
+    world[other].register("1001", URI)
+    assert world.run(3.0, lambda: all(n.where("1001") == [other] for n in world.running()))
+    assert len(forwarders(world)) == 2
+    assert world.run(4.0, lambda: all(victim not in n.up() for n in world.running()))
+
+
+def test_both_sites_serve_through_a_cut_and_agree_after_it() -> None:
+    """Phones move and extensions are edited on both sides; one field on both."""
+    world = sites()
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world["a"].register("1001", URI)
+    world.run(1)
+    cut(world, "west")
+    world.run(12)
+    assert world["a"].up() == ["b", "c"]
+    assert world["e"].up() == ["d", "f"]
+    world["b"].edit("1002", name="east", secret=SECRET)
+    world["e"].edit("1003", name="west", secret=SECRET)
+    world["b"].edit("1001", name="east")
+    world.run(0.1)
+    world["f"].edit("1001", name="west")
+    world["d"].register("1001", URI)
+    world.run(50)
+    assert world["c"].where("1001") == ["a"]
+    assert world["e"].where("1001") == ["d"]
+    world.network.heal()
+    for node in world.running():
+        world.bounce(node.name)
+    assert world.run(2.0, world.agree)
+    for node in world.running():
+        names = [p.name for p in node.federation.directory.phones()]
+        assert names == ["west", "east", "west"]
+        assert node.where("1001") == ["d"]
+    assert world.run(6.0, lambda: all(len(n.up()) == 5 for n in world.running()))
+
+
+def test_a_node_killed_in_another_site_is_down_here_as_soon_as_there() -> None:
+    """Its own site's verdict comes with the next report, which is sent at once."""
+    world = sites()
+    quiet = next(n for n in "def" if n not in forwarders(world))
+    world.kill(quiet)
+    assert world.run(3.0, lambda: all(quiet not in n.up() for n in world.running()))
+    assert world["a"].state(quiet) is State.DOWN
+
+
+def test_a_new_site_gets_everything_once() -> None:
+    """Over the WAN for the whole site, not for each node."""
+    world = World(2, "abc", sites=dict.fromkeys("abc", "east"), settle=4.0)
+    for i in range(200):
+        world["a"].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world.run(2)
+    assert world.hub is not None
+    before = world.hub.bytes.total()
+    world.sites |= dict.fromkeys("de", "west")
+    world.boot("d")
+    world.boot("e")
+    assert world.run(15, world.agree)
+    assert world["e"].phone("2199") is not None
+    assert world.hub.bytes.total() - before < 200 * 160
+
+
+def test_a_restarted_node_of_another_site_is_believed_again() -> None:
+    """With a new epoch, of which the other site hears by its forwarder."""
+    world = sites()
+    world["a"].register("1001", URI)
+    world.kill("a")
+    world.run(4)
+    assert world["f"].where("1001") == []
+    world.boot("a")
+    world["a"].listed(("1001", URI))
+    world.run(6)
+    assert world["f"].where("1001") == ["a"]
+    assert world.agree()
+
+
+def test_a_recorded_report_brings_nobody_back() -> None:
+    """Its session has not answered this boot's question."""
+    world = sites()
+    east = next(n for n in sorted(forwarders(world)) if world.sites[n] == "east")
+    west = next(n for n in sorted(forwarders(world)) if world.sites[n] == "west")
+    federation = world[east].federation
+    recorded = [world[east].post.frame(federation._hello())]
+    recorded += [
+        world[east].post.frame(report)
+        for report in federation.sites._report(
+            federation.directory.streams.vector_hash(), ready=True
+        )
+    ]
+    cut(world, "east")
+    world.run(12)
+    assert world[west].up() == [n for n in "def" if n != west]
+    for frame in recorded:
+        world[west].receive_afar(frame, ("", 0))
+    world.run(0.5)
+    assert world[west].up() == [n for n in "def" if n != west]
+
+
+def test_a_name_taken_in_another_site_is_refused_to_the_later() -> None:
+    """The forwarder's report says who lives there."""
+    world = sites()
+    address = "10.0.0.50"
+    world.network.site[address] = "west"
+    later = Node(world, "a", Store(":memory:"), address=address, key=KEY, site="west")
+    world.nodes["late"] = later
+    world.run(12)
+    assert "held by site east" in later.stopped
+    assert world["a"].stopped == ""
