@@ -123,6 +123,13 @@ def _table(rows: object, columns: tuple[str, ...]) -> str:
     )
 
 
+def _site(site: dict[str, object]) -> str:
+    by = f"forwarder {site['forwarder'] or 'none'}"
+    if not site.get("self"):
+        return f"{site['site']}: {by}, heard {site['silent_seconds']} s ago"
+    return f"{site['site']} (this one): {by}{'' if site['linked'] else ', no link from here'}"
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
@@ -199,6 +206,7 @@ def status(path: Path | None, as_json: bool) -> None:
             f"contested   {number}: claimed twice, the older claim stands"
             for number in body["contested"]
         ],
+        *[f"site        {_site(site)}" for site in body["sites"]],
         "",
         _table(
             body["members"],

@@ -136,6 +136,7 @@ class Api:
             "health": self._node.reasons() or "ok",
             "asterisk": self._node.asterisk(),
             "members": self._members(),
+            "sites": self._sites(),
             "ring": federation.ring.fingerprint(),
             "vector": f"{directory.streams.vector_hash():016x}",
             "extensions": len(directory.phones()),
@@ -293,6 +294,21 @@ class Api:
             "self": True,
         }
         return [me, *(self._member(m) for m in federation.members)]
+
+    def _sites(self) -> list[Json]:
+        """Our own site, and each other site as its last report says."""
+        sites, now = self._node.federation.sites, self._node.now()
+        ours: Json = {
+            "site": sites.site,
+            "forwarder": sites.forwarder,
+            "linked": sites.linked,
+            "self": True,
+        }
+        others: list[Json] = [
+            {"site": site, "forwarder": node, "silent_seconds": round(now - heard, 3)}
+            for site, node, heard in sites
+        ]
+        return [ours, *others] if sites.linked or others else []
 
     def _member(self, member: Member) -> Json:
         info = self._node.federation.directory.info(member.name)

@@ -51,6 +51,21 @@ def render(
     _put(lines, "pbxfed_events_total", "counter", told, named)
     told = "Concurrent edits of one field group that were seen here; the newest stands everywhere."
     _put(lines, "pbxfed_conflicts_total", "counter", told, {"": events.get("conflict", 0)})
+    sites = federation.sites
+    _put(
+        lines,
+        "pbxfed_wan_linked",
+        "gauge",
+        "1 if the link to other sites works.",
+        {"": int(sites.linked)},
+    )
+    _put(
+        lines,
+        "pbxfed_forwarding",
+        "gauge",
+        "1 if this node speaks for its site.",
+        {"": int(sites.forwarding)},
+    )
     for name, help_text in (
         ("frames_dropped", "Frames not taken, by reason."),
         ("messages_sent", "Messages sent, by kind."),
