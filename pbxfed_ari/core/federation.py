@@ -213,7 +213,7 @@ class Federation:
             case ContactsListed():
                 return self._shelve(registering.listed(event, self.me, self.directory))
             case AsteriskUp() | AsteriskDown():
-                return self._asterisk(ready=isinstance(event, AsteriskUp))
+                return self._asterisk(now, ready=isinstance(event, AsteriskUp))
             case _:
                 return []
 
@@ -536,9 +536,10 @@ class Federation:
                 ]
         return effects + self._conclude(changes)
 
-    def _asterisk(self, *, ready: bool) -> list[Effect]:
+    def _asterisk(self, now: float, *, ready: bool) -> list[Effect]:
         """Our Asterisk has come or gone: peers hear of it at once, not with the next heartbeat."""
         changed, self.ready = self.ready is not ready, ready
+        self.sites.changed(now)
         return [Broadcast(self._heartbeat())] if changed and self.joined else []
 
     # --- edits

@@ -2,7 +2,9 @@
 
 import pytest
 
+from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
 from pbxfed_ari.core.members import State
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 
@@ -184,3 +186,15 @@ def test_a_name_taken_in_another_site_is_refused_to_the_later() -> None:
     world.run(12)
     assert "held by site east" in later.stopped
     assert world["a"].stopped == ""
+
+
+def test_a_node_without_its_asterisk_gets_no_calls_from_other_sites() -> None:
+    """Whether it speaks for its site or not."""
+    world = sites()
+    for name in "def":
+        world[name].handle(AsteriskDown("it hangs"))
+        world.run(0.2)
+        assert not world["a"].federation.reachable(NodeName(name))
+        world[name].handle(AsteriskUp("22.10.1", restarted=True))
+        world.run(0.2)
+        assert world["a"].federation.reachable(NodeName(name))
