@@ -9,12 +9,21 @@ silence is not ours (SWIM, Das et al. 2002; local doubt as in Lifeguard, arXiv 1
     heard ──miss──▶ ASKING ──no ack──▶ ASKING OTHERS ──no ack──▶ SUSPECT ──not refuted──▶ DOWN ──heard, and answers──▶ ALIVE
                                              └──another has its ack──▶ INDIRECT: up, but out of our reach
 
-A node whose own loop lags was deaf meanwhile: it forgives everyone the time that it missed, and accuses nobody for it.
+Who may be the silent one itself doubts itself first. A node whose own loop lags was deaf meanwhile: it forgives everyone the
+time that it missed, and accuses nobody for it. A node that hears nobody at all, though it knows several (its cable is out, its
+port blocked), sends them no calls, but goes on asking and tells nobody; only after `doubt` periods of silence, which then is a
+partition, does it decide. An unanswered question counts if somebody else was heard while it stood; who is asked to ask says at
+once that it hears.
+
+An incarnation outranks lower ones of the same epoch, and an epoch, which grows with each boot and is kept, outranks all
+incarnations of earlier boots. So incarnations begin at 0 at each boot and need not be kept.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 from random import Random
 
 from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo
@@ -40,6 +49,9 @@ class Timing:
 
     period: float = 0.5  # between two heartbeats
     missed: float = 2.2  # periods of silence before a node is asked
+    doubt: float = (
+        8.0  # periods without anybody's frame before that is held to be the others' fault
+    )
     ask: float = 0.15  # for a direct probe's answer
     ask_others: float = 0.3  # for an indirect one's
     suspicion: float = 0.55  # for a refutation
@@ -52,7 +64,10 @@ class Timing:
         return max(self.period, nodes / self.per_second)
 
 
-LAN = Timing()
+LAN = Timing()  # down everywhere 2.1 s after the last heartbeat, up to 128 nodes
+WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round trip is no silence
+    period=2.0, ask=0.6, ask_others=1.2, suspicion=2.0, introduction=4.0, lag=0.5
+)
 INDIRECT = 3  # nodes asked to ask
 
 
@@ -93,6 +108,7 @@ class Member:
     away: bool = False  # of another site: its own site's verdict counts, it is not probed
     nonce: int = 0  # of the question it was last asked
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
+    told: bool = False  # that it is gone was said; not again until it has lived in between
 
     @property
     def up(self) -> bool:
@@ -113,28 +129,34 @@ class Members:
         self.epoch = epoch
         self.incarnation = 0
         self.timing = timing
+        self.changed = True  # who is up or in reach is not who was when this was last cleared
         self._rng = rng
         self._peers: dict[NodeName, Member] = {}
+        self._sorted: list[Member] = []  # by name
+        self._alive: list[Member] | None = None  # who is up, until that changes
+        self._up = 0  # how many of them are of our own LAN
         self._asked_for: dict[
             int, tuple[Address, str, float]
         ] = {}  # nonce → who wants to know, of whom, until
-        self.changed = (
-            True  # the set of living members is not what it was when this was last cleared
-        )
+        self._next = float("inf")  # no deadline is before this
+        self._heard = float("-inf")  # when anybody's last frame came
+        self._regained = float("-inf")  # when we last could hear again after having been deaf
 
     def __repr__(self) -> str:
         return f"Members({', '.join(f'{p.name} {p.state.value}' for p in self)})"
 
     def __iter__(self) -> Iterator[Member]:
-        return iter([self._peers[name] for name in sorted(self._peers)])
+        return iter(self._sorted)
 
     def get(self, name: NodeName) -> Member | None:
         """A peer by name; None for this node itself."""
         return self._peers.get(name)
 
-    def alive(self) -> list[Member]:
+    def alive(self) -> Sequence[Member]:
         """The peers that count as living, by name."""
-        return [peer for peer in self if peer.up]
+        if self._alive is None:
+            self._alive = [peer for peer in self if peer.up]
+        return self._alive
 
     def up(self, name: NodeName) -> bool:
         """Does a node count for the ring? This node always does."""
@@ -146,11 +168,11 @@ class Members:
 
     def period(self) -> float:
         """Seconds between two heartbeats at the present size."""
-        return self.timing.stretched(sum(1 for m in self.alive() if not m.away) + 1)
+        return self.timing.stretched(self._up + 1)
 
     def next_deadline(self) -> float:
-        """When `tick` wants to be called."""
-        return min((peer.deadline for peer in self._peers.values()), default=float("inf"))
+        """When `tick` wants to be called: never after a deadline, at times before one that has been put off since."""
+        return self._next
 
     # --- what peers say
 
@@ -170,8 +192,8 @@ class Members:
             known.address = address
             return []
         peer = Member(name, hello.epoch, address, hello.site, hello.release, heard=now, since=now)
-        self._peers[name] = peer
-        self.changed = True
+        peer.told = known is not None and known.told
+        self._install(peer, known)
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
 
     def heard(self, name: NodeName, epoch: int, now: float) -> list[Effect]:
@@ -179,14 +201,18 @@ class Members:
         peer = self._peers.get(name)
         if peer is None or peer.epoch != epoch:
             return []
-        peer.heard = now
-        if peer.state in (State.DOWN, State.LEFT):
-            return [self._question(peer, State.NEW, now, now + self.timing.ask)]
-        if peer.state in (State.ASKING, State.ASKING_OTHERS, State.INDIRECT, State.SUSPECT):
-            return self._enter(peer, State.ALIVE, now)
+        patience = self._patience()
+        if now - self._heard > patience:
+            self._forgive(now)
+        self._heard = peer.heard = now
         if peer.state is State.ALIVE:
-            peer.deadline = now + self._patience()
-        return []
+            peer.deadline = now + patience
+            return []
+        if peer.up:
+            return self._enter(peer, State.ALIVE, now)
+        if peer.state is State.NEW or now < peer.since + self.timing.ask:
+            return []  # asked already, or a moment ago in vain
+        return [self._question(peer, State.NEW, now, now + self.timing.ask)]
 
     def handle(
         self, name: NodeName, message: AnyMessage, source: Address, now: float
@@ -231,23 +257,25 @@ class Members:
             known = peer
             peer = Member(name, epoch, wan(name), site, "", State.NEW, since=now, away=True)
             peer.state = known.state if known is not None else State.NEW
-            self._peers[name] = peer
+            self._install(peer, known)
         peer.site, peer.ready, peer.heard = site, ready, now
         effects = self._enter(peer, state, now, by=f"site {site}")
-        peer.deadline = until if peer.up else float("inf")
+        self._due(peer, until if peer.up else float("inf"))
         return effects
 
     def tick(self, now: float, late: float) -> list[Effect]:
         """A deadline has come. `late`: how long this node was deaf; nobody is blamed for that."""
         if late > self.timing.lag:
-            for peer in self._peers.values():
-                if peer.state is not State.DOWN:
-                    peer.deadline = max(peer.deadline, now + self.timing.period)
+            self._forgive(now)
+        if now < self._next:
+            return []
         effects: list[Effect] = []
         for peer in self:
             if peer.deadline <= now:
                 effects += self._expired(peer, now)
-        self._asked_for = {n: asked for n, asked in self._asked_for.items() if asked[2] > now}
+        self._next = min((peer.deadline for peer in self._peers.values()), default=float("inf"))
+        if self._asked_for:
+            self._asked_for = {n: asked for n, asked in self._asked_for.items() if asked[2] > now}
         return effects
 
     # --- helpers
@@ -265,10 +293,43 @@ class Members:
         peer.ready, peer.relays = beat.ready, beat.relays
         peer.incarnation = max(peer.incarnation, beat.incarnation)
 
+    def _install(self, peer: Member, known: Member | None) -> None:
+        """A new session, in the place of the one that is known under its name."""
+        at = bisect_left(self._sorted, peer.name, key=attrgetter("name"))
+        self._sorted[at : at + (known is not None)] = [peer]
+        self._peers[peer.name] = peer
+        if known is not None and known.up:
+            self._count(known, -1)
+        if peer.up:
+            self._count(peer, 1)
+
+    def _count(self, peer: Member, change: int) -> None:
+        self._up += 0 if peer.away else change
+        self._alive = None
+        self.changed = True
+
+    def _due(self, peer: Member, at: float) -> None:
+        peer.deadline = at
+        self._next = min(self._next, at)
+
+    def _forgive(self, now: float) -> None:
+        """We were deaf until now: nobody's silence counts before it had time to end."""
+        self._regained = now
+        for peer in self.alive():
+            peer.deadline = max(peer.deadline, now + self.timing.period)
+
+    def _own_fault(self, peer: Member, now: float) -> bool:
+        """Does an unanswered question say nothing of the peer, because the deaf one may be we?"""
+        if peer.since <= self._regained:
+            return True
+        deaf = self._heard <= peer.since and self._up > 1
+        return deaf and now < self._heard + self.timing.doubt * self.period()
+
     def _question(self, peer: Member, state: State, now: float, until: float) -> Effect:
         if peer.state is not state:
             peer.since = now
-        peer.state, peer.deadline = state, until
+        peer.state = state
+        self._due(peer, until)
         peer.nonce = self._rng.getrandbits(32)
         return SendTo(peer.address, Probe(peer.nonce))
 
@@ -280,9 +341,19 @@ class Members:
                 return [self._question(peer, State.NEW, now, now + self.timing.ask)]
             case State.NEW:
                 return self._enter(peer, State.DOWN, now, by="no answer")
+            case State.ALIVE if now < peer.heard + self._patience():
+                self._due(peer, peer.heard + self._patience())  # more of us, longer periods
+                return []
             case State.ALIVE:
-                return [self._question(peer, State.ASKING, now, now + self.timing.ask)]
+                return [self._question(peer, State.ASKING, now, now + self.timing.ask / 2)]
+            case State.ASKING if now < peer.since + self.timing.ask:
+                self._due(
+                    peer, peer.since + self.timing.ask
+                )  # a second time costs less than others
+                return [SendTo(peer.address, Probe(peer.nonce))]
             case State.ASKING | State.INDIRECT:
+                return self._ask_others(peer, now)
+            case State.ASKING_OTHERS if self._own_fault(peer, now):
                 return self._ask_others(peer, now)
             case State.ASKING_OTHERS:
                 return self._suspect(peer, now)
@@ -297,7 +368,7 @@ class Members:
         chosen = sorted(self._rng.sample(others, min(INDIRECT, len(others))), key=lambda m: m.name)
         peer.state, peer.since = State.ASKING_OTHERS, now
         self.changed = True  # out of our reach, for now
-        peer.deadline = now + self.timing.ask_others
+        self._due(peer, now + self.timing.ask_others)
         again: list[Effect] = [SendTo(peer.address, Probe(peer.nonce))]
         return again + [SendTo(o.address, ProbeFor(peer.name, peer.nonce)) for o in chosen]
 
@@ -317,7 +388,7 @@ class Members:
         if becomes is State.INDIRECT and not peer.up:
             return []  # an answer that came too late for us
         if becomes is State.ALIVE:
-            peer.heard = now
+            self._heard = peer.heard = now
         proven = [CloseSessionPast(name, peer.epoch)] if peer.state is State.NEW else []
         return [*proven, *self._enter(peer, becomes, now)]
 
@@ -326,7 +397,7 @@ class Members:
         if peer is None or len(self._asked_for) > 1_000:
             return []
         self._asked_for[nonce] = (source, target, now + 1.0)
-        return [SendTo(peer.address, Probe(nonce))]
+        return [SendTo(source, Ack(nonce)), SendTo(peer.address, Probe(nonce))]
 
     def _accused(
         self,
@@ -347,7 +418,7 @@ class Members:
         peer = self._peers.get(target)
         if peer is None or peer.epoch != epoch or incarnation < peer.incarnation:
             return []
-        if now - peer.heard < self.timing.period:
+        if now - peer.heard < self.period():
             return []  # heard a moment ago, from here: the accuser's trouble is its own
         if isinstance(message, Suspect):
             return self._enter(peer, State.SUSPECT, now, by=accuser) if peer.reachable else []
@@ -356,9 +427,9 @@ class Members:
     def _enter(self, peer: Member, state: State, now: float, *, by: str = "") -> list[Effect]:
         before, peer.state = peer.state, state
         if state in (State.ALIVE, State.INDIRECT):
-            peer.deadline = now + self._patience()
+            self._due(peer, now + self._patience())
         elif state is State.SUSPECT:
-            peer.deadline = now + self.timing.suspicion
+            self._due(peer, now + self.timing.suspicion)
         else:
             peer.deadline = float("inf")
         if before is state:
@@ -366,11 +437,11 @@ class Members:
         silent = round(now - peer.heard, 3)
         peer.since = now
         self.changed = True
-        if (state is State.ALIVE and before in (State.ASKING, State.ASKING_OTHERS)) or {
-            state,
-            before,
-        } == {State.INDIRECT, State.ASKING_OTHERS}:
-            return []  # a moment's silence is not news
+        if (before in UP) != peer.up:
+            self._count(peer, 1 if peer.up else -1)
+        if _passing(before, state) or (state is State.DOWN and peer.told):
+            return []
+        peer.told = state is State.DOWN
         level = "warning" if state in (State.SUSPECT, State.DOWN) else "info"
         fields = (("node", peer.name), ("was", before.value), ("by", by), ("silent", silent))
         return [Note(f"member {state.value}", tuple(f for f in fields if f[1] != ""), level)]
@@ -379,3 +450,10 @@ class Members:
 def _seen_here(peer: Member) -> bool:
     """We judge for ourselves who answers in our own LAN."""
     return not peer.away and peer.state not in (State.DOWN, State.LEFT)
+
+
+def _passing(before: State, after: State) -> bool:
+    """A moment's silence is not news."""
+    if after is State.ALIVE:
+        return before in (State.ASKING, State.ASKING_OTHERS)
+    return {before, after} == {State.INDIRECT, State.ASKING_OTHERS}

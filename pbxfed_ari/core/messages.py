@@ -11,6 +11,7 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              failure detection and anti-entropy in one frame.
                  A ──Probe(n)──▶ B ──Ack(n)──▶ A                       the direct question, after missed heartbeats
                  A ──ProbeFor(B,n)──▶ C ──Probe──▶ B ──Ack──▶ C ──AckFor(B,n)──▶ A      the indirect one
+             C also sends Ack(n) at once: A then knows that it can hear. Who hears nobody doubts itself (core/members.py).
              Nothing came back: Suspect, multicast, so that B can refute with a higher incarnation; then Down. A node that
              stops says Leave.
 
