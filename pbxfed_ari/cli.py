@@ -203,7 +203,7 @@ def status(path: Path | None, as_json: bool) -> None:
         f"extensions  {body['extensions']}, {body['registered']} registered",
         f"calls       {body['calls']}",
         *[
-            f"contested   {number}: claimed twice, the older claim stands"
+            f"contested   {number}: claimed twice, the older claim stands; see `pbxfed ext list`"
             for number in body["contested"]
         ],
         *[f"site        {_site(site)}" for site in body["sites"]],
@@ -348,6 +348,16 @@ _secret = click.option(
 _devices = click.option("--devices", type=int, help="How many phones may be registered at once.")
 
 
+_id = click.option(
+    "--id", "object_id", help="One of several that claim NUMBER, as `ext list` shows."
+)
+
+
+def _extension(number: str, object_id: str | None) -> str:
+    path = f"/extensions/{quote(number, safe='')}"
+    return f"{path}?{urlencode({'id': object_id})}" if object_id else path
+
+
 @ext.command("add")
 @click.argument("number")
 @_name
@@ -388,6 +398,7 @@ def ext_add(
 @_name
 @_secret
 @_devices
+@_id
 @_as_json
 @click.pass_obj
 def ext_set(
@@ -396,6 +407,7 @@ def ext_set(
     name: str | None,
     secret: str | None,
     devices: int | None,
+    object_id: str | None,
     as_json: bool,
 ) -> None:
     """Change extension NUMBER: only what is given."""
@@ -403,7 +415,7 @@ def ext_set(
     if not fields:
         raise click.UsageError("nothing to change: give --name, --secret or --devices")
     daemon = _Daemon(_settings(path))
-    body = daemon.done(*daemon.ask("PATCH", f"/extensions/{quote(number, safe='')}", fields))
+    body = daemon.done(*daemon.ask("PATCH", _extension(number, object_id), fields))
     _print(body, as_json, f"{number} changed")
 
 
@@ -421,19 +433,23 @@ def ext_show(path: Path | None, number: str, as_json: bool) -> None:
 @_as_json
 @click.pass_obj
 def ext_list(path: Path | None, as_json: bool) -> None:
-    """List all extensions."""
+    """List all extensions. Of those that claim the same number the older holds it; the other is contested."""
     body = _Daemon(_settings(path)).get("/extensions")
-    _print(body, as_json, _table(body, ("extension", "name", "devices", "registered")))
+    assert isinstance(body, list)
+    contested = any(row["state"] == "contested" for row in body)
+    more = ("state", "id") if contested else ()
+    _print(body, as_json, _table(body, ("extension", "name", "devices", "registered", *more)))
 
 
 @ext.command("rm")
 @click.argument("number")
+@_id
 @_as_json
 @click.pass_obj
-def ext_rm(path: Path | None, number: str, as_json: bool) -> None:
-    """Remove extension NUMBER, everywhere."""
+def ext_rm(path: Path | None, number: str, object_id: str | None, as_json: bool) -> None:
+    """Remove extension NUMBER, everywhere; with --id only that one of several that claim it."""
     daemon = _Daemon(_settings(path))
-    body = daemon.done(*daemon.ask("DELETE", f"/extensions/{quote(number, safe='')}"))
+    body = daemon.done(*daemon.ask("DELETE", _extension(number, object_id)))
     _print(body, as_json, f"{number} removed")
 
 

@@ -23,6 +23,16 @@ class Entry:
     stamp: int
     writer: str
     value: bytes | None
+    over: int = 0  # the newest stamp of another writer that it replaced, itself or by an earlier edit of its writer
+
+
+def blind(some: Entry, other: Entry) -> bool:
+    """Was the newer of two edits of a group made without knowing the older? It says which stamp it replaced.
+
+    No is also the answer if the newer one replaced another that was made so: what had seen what is not kept any further.
+    """
+    older, newer = sorted((some, other), key=lambda e: (e.stamp, e.writer))
+    return older.writer != newer.writer and newer.over < older.stamp
 
 
 class Book:
@@ -68,5 +78,5 @@ class Book:
         held = groups.get(record.group)
         if held is not None and (held.stamp, held.writer) >= (record.stamp, writer):
             return False
-        groups[record.group] = Entry(record.stamp, writer, record.value)
+        groups[record.group] = Entry(record.stamp, writer, record.value, record.over)
         return True

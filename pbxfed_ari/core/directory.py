@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pbxfed_ari.core import shelf
-from pbxfed_ari.core.book import Book
+from pbxfed_ari.core.book import Book, Entry, blind
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
-from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.names import Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.shelf import Contact, NodeInfo
@@ -47,7 +47,17 @@ class PhoneChanged:
     number: Extension
 
 
-Change = ContactChanged | InfoChanged | PhoneChanged
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """Two edits of one field group were made without knowing of one another; one of them stands, here and everywhere."""
+
+    number: Extension
+    group: int
+    stands: Entry
+    fell: Entry
+
+
+Change = ContactChanged | InfoChanged | PhoneChanged | Conflicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +97,15 @@ class Directory:
 
     def phone(self, number: Extension) -> Phone | None:
         """The extension that holds this number: of several claims, the oldest."""
-        claims = [self._phones[o] for o in self._claims.get(number, ())]
-        return min(claims, key=lambda p: (p.claimed, p.id), default=None)
+        return min(self._claimants(number), key=_age, default=None)
 
-    def claims(self, number: Extension) -> list[bytes]:
-        """The objects that claim a number, the one that holds it among them."""
-        return sorted(self._claims.get(number, ()))
+    def claims(self, number: Extension) -> list[Phone]:
+        """The objects that claim a number, the one that holds it first; the others stand disabled."""
+        return sorted(self._claimants(number), key=_age)
+
+    def by_id(self, object_id: bytes) -> Phone | None:
+        """The extension with this id, whether it holds its number or not."""
+        return self._phones.get(object_id)
 
     def phones(self) -> list[Phone]:
         """All extensions that hold their number, by number."""
@@ -101,12 +114,8 @@ class Directory:
 
     def contested(self) -> list[Phone]:
         """Extensions whose number is held by an older claim: they stand disabled."""
-        return [
-            self._phones[o]
-            for number in sorted(self._claims)
-            for o in sorted(self._claims[number])
-            if self._phones[o] is not self.phone(number)
-        ]
+        several = sorted(number for number, objects in self._claims.items() if len(objects) > 1)
+        return [phone for number in several for phone in self.claims(number)[1:]]
 
     def devices(self, number: Extension) -> int:
         """How many phones may be registered under this number at once."""
@@ -220,6 +229,9 @@ class Directory:
 
     # --- helpers
 
+    def _claimants(self, number: Extension) -> list[Phone]:
+        return [self._phones[o] for o in self._claims.get(number, ())]
+
     def _take(self, stream: StreamId, record: Record) -> list[Change]:
         origin, epoch = stream
         if isinstance(record, BookSet):
@@ -264,8 +276,14 @@ class Directory:
         return [ContactChanged(node, number, uri, contact.stamp if contact else None)]
 
     def _enter(self, record: BookSet, writer: str) -> list[Change]:
-        if not self.book.merge(record, writer) or record.object[:1] != extensions.KIND_BYTE:
+        held = self.book.get((record.object, record.group))
+        news = self.book.merge(record, writer)
+        if record.object[:1] != extensions.KIND_BYTE:
             return []
+        came = Entry(record.stamp, writer, record.value, record.over)
+        rival = held if held is not None and record.group != extensions.LIFE else None
+        if not news:
+            return self._conflict(record, rival, came)
         before = self._phones.pop(record.object, None)
         groups = self.book.groups(record.object)
         alive = extensions.lives(self.book.stamps(record.object), groups.get(extensions.LIFE))
@@ -279,7 +297,28 @@ class Directory:
             self._phones[record.object] = after
             self._claims.setdefault(after.number, set()).add(record.object)
         numbers = {phone.number for phone in (before, after) if phone is not None}
-        return [PhoneChanged(number) for number in sorted(numbers)]
+        changed = [PhoneChanged(number) for number in sorted(numbers)]
+        return [*changed, *self._conflict(record, came, rival), *self._revived(record, before)]
+
+    def _conflict(self, record: BookSet, stands: Entry | None, fell: Entry | None) -> list[Change]:
+        phone = self._phones.get(record.object)
+        if phone is None or stands is None or fell is None or stands.value == fell.value:
+            return []
+        found = Conflicted(phone.number, record.group, stands, fell)
+        return [found] if blind(stands, fell) else []
+
+    def _revived(self, record: BookSet, before: Phone | None) -> list[Change]:
+        """A delete that met an edit which it had not seen, in either order: the edit wins."""
+        phone = self._phones.get(record.object)
+        life = self.book.get((record.object, extensions.LIFE))
+        if phone is None or life is None:
+            return []
+        groups = self.book.stamps(record.object)
+        newest = max((g for g in groups if g != extensions.LIFE), key=lambda g: groups[g])
+        edit = self.book.get((record.object, newest))
+        assert edit is not None, "a phone has groups"
+        new = before is None or record.group == extensions.LIFE
+        return [Conflicted(phone.number, extensions.LIFE, edit, life)] if new else []
 
     def _record(self, origin: NodeName, key: Key) -> Record:
         """The current record for a key of an origin's stream; a book entry may be another writer's by now."""
@@ -289,7 +328,11 @@ class Directory:
         entry = self.book.get(key)
         assert entry is not None, "what a stream indexes stands in the book"
         writer = "" if entry.writer == origin else entry.writer
-        return BookSet(*key, entry.stamp, writer, entry.value)
+        return BookSet(*key, entry.stamp, writer, entry.value, entry.over)
+
+
+def _age(phone: Phone) -> tuple[tuple[int, str], ObjectId]:
+    return phone.claimed, phone.id
 
 
 def _key(record: Record) -> Key:

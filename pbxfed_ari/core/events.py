@@ -81,6 +81,9 @@ class Edited:
     fresh_id: bytes
     create: bool = False
     update: bool = False
+    object_id: bytes = (
+        b""  # one of several objects that claim the key; b"" is the one that holds it
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from random import Random
 
 import msgspec
 
-from pbxfed_ari.core import editing, pushing, registering, shelf
+from pbxfed_ari.core import claims, editing, pushing, registering, shelf
 from pbxfed_ari.core.catchup import CatchUp
 from pbxfed_ari.core.directory import (
     Change,
+    Conflicted,
     ContactChanged,
     Directory,
     InfoChanged,
@@ -122,6 +123,7 @@ class Federation:
         self._own: StreamId = (identity.name, identity.epoch)
         self._catchup = CatchUp(self.directory, self.members, rng=rng)
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
+        self._contests = claims.Contests(self.directory)
         self._next_beat = float("inf")
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
@@ -169,7 +171,7 @@ class Federation:
         """Begin this boot. Nothing is written or published under our name until it is known to be free."""
         self._clock.last = max([self._clock.last, *self.directory.stamps()])
         self._next_beat = now
-        return pushing.everything(self.me, self.directory)
+        return [*pushing.everything(self.me, self.directory), *self._contests.everything()]
 
     def leave(self) -> list[Effect]:
         """Stop on purpose."""
@@ -547,11 +549,12 @@ class Federation:
     def _edited(self, event: Edited) -> list[Effect]:
         """Publish an edit: on the disk before anybody hears of it, and the editor last."""
         try:
-            edit = editing.edit(event, self.directory, self._clock, realm=self.identity.realm)
+            realm = self.identity.realm
+            edit = editing.edit(event, self.me, self.directory, self._clock, realm=realm)
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
         effects = self._publish(edit.records, durable=True)
-        phone = self.directory.phone(Extension(event.key))
+        phone = self.directory.by_id(edit.object_id)
         shown = edit.body or (phone.shown() if phone else {})
         told = [Note(f"extension {edit.what}", (("extension", event.key),))] if effects else []
         return [*effects, *told, Reply(event.ticket, edit.status, shown)]
@@ -570,6 +573,9 @@ class Federation:
                     self._remake_ring()
                 case PhoneChanged(number):
                     effects += pushing.phone(number, self.directory)
+                    effects += self._contests.look(number)
+                case Conflicted():
+                    effects.append(claims.conflict(change))
         return list(dict.fromkeys(effects))
 
     def _moved(self, change: ContactChanged) -> list[Effect]:

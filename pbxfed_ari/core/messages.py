@@ -130,13 +130,17 @@ class ShelfDrop(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
 
 
 class BookSet(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """Somebody's edit: one field group of one object, with the stamp that decides between concurrent ones."""
+    """Somebody's edit: one field group of one object, with the stamp that decides between concurrent ones.
+
+    `over` is the newest stamp of another writer that it replaced: what is newer than that, its writer had not seen.
+    """
 
     object: bytes
     group: int
     stamp: int
     writer: str  # breaks the tie of two equal stamps; "" is the origin of the stream
     value: bytes | None  # None: deleted
+    over: int = 0
 
 
 Record = ShelfPut | ShelfDrop | BookSet

@@ -140,7 +140,7 @@ class Api:
             "ring": federation.ring.fingerprint(),
             "vector": f"{directory.streams.vector_hash():016x}",
             "extensions": len(directory.phones()),
-            "contested": [p.number for p in directory.contested()],
+            "contested": list(dict.fromkeys(p.number for p in directory.contested())),
             "registered": sum(1 for ext in directory.registered() if federation.where(ext)),
             "calls": len(self._node.switchboard),
             "counters": self._node.counters(),
@@ -212,16 +212,20 @@ class Api:
         )
 
     async def extensions(self, request: web.Request) -> web.Response:
-        """All extensions, by number."""
+        """All extensions, by number; one whose number is held by an older claim follows its holder."""
         directory = self._node.federation.directory
-        return web.json_response([self._shown(phone.number) for phone in directory.phones()])
+        numbers = [phone.number for phone in directory.phones()]
+        return web.json_response([shown for number in numbers for shown in self._claims(number)])
 
     async def extension(self, request: web.Request) -> web.Response:
         """One extension."""
         number = extension(request.match_info["ext"])
-        if self._node.federation.phone(number) is None:
-            return problem(404, f"extension {number}: not known in the federation")
-        return web.json_response(self._shown(number))
+        claims = self._claims(number)
+        wanted = _object_id(request).hex() or (claims[0]["id"] if claims else "")
+        for shown in claims:
+            if shown["id"] == wanted:
+                return web.json_response(shown)
+        return problem(404, f"extension {number}: not known in the federation")
 
     # --- editing
 
@@ -232,15 +236,22 @@ class Api:
         return await self._edit(request.match_info["ext"], fields, create=create)
 
     async def patch_extension(self, request: web.Request) -> web.Response:
-        """Change an extension that exists."""
-        return await self._edit(request.match_info["ext"], await _fields(request), update=True)
+        """Change an extension that exists; with `?id=` that one of several that claim the number."""
+        fields, one = await _fields(request), _object_id(request)
+        return await self._edit(request.match_info["ext"], fields, update=True, object_id=one)
 
     async def delete_extension(self, request: web.Request) -> web.Response:
-        """Remove an extension, everywhere."""
-        return await self._edit(request.match_info["ext"], None)
+        """Remove an extension, everywhere; with `?id=` only that one of several that claim the number."""
+        return await self._edit(request.match_info["ext"], None, object_id=_object_id(request))
 
     async def _edit(
-        self, key: str, fields: Json | None, *, create: bool = False, update: bool = False
+        self,
+        key: str,
+        fields: Json | None,
+        *,
+        create: bool = False,
+        update: bool = False,
+        object_id: bytes = b"",
     ) -> web.Response:
         if self._node.store_trouble:
             return problem(507, f"no edit is taken: {self._node.store_trouble}")
@@ -256,6 +267,7 @@ class Api:
             os.urandom(8),
             create,
             update,
+            object_id,
         )
         self._node.post(edit)
         try:
@@ -273,11 +285,14 @@ class Api:
 
     # --- helpers
 
-    def _shown(self, number: Extension) -> Json:
+    def _claims(self, number: Extension) -> list[Json]:
+        """All that claim a number: first the one that holds it, where its phones are; then those that stand disabled."""
         federation = self._node.federation
-        phone = federation.phone(number)
-        assert phone is not None
-        return {**phone.shown(), "registered": [place.node for place in federation.where(number)]}
+        where = [place.node for place in federation.where(number)]
+        return [
+            {**p.shown(), "registered": [] if i else where, "state": "contested" if i else "active"}
+            for i, p in enumerate(federation.directory.claims(number))
+        ]
 
     def _members(self) -> list[Json]:
         federation = self._node.federation
@@ -342,6 +357,14 @@ async def _fields(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise Refused("the body must be a JSON object", status=400)
     return body
+
+
+def _object_id(request: web.Request) -> bytes:
+    text = request.query.get("id", "")
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Refused(f"id = {text!r}: must be hexadecimal", status=400) from None
 
 
 def _route(found: Route, me: str) -> Json:

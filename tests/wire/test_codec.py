@@ -24,8 +24,10 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
     (m.Down("c", 7, 0), "9409a1630700"),
     (m.Leave(), "910a"),
     (
-        m.Delta(42, (m.ShelfPut("n", b"\x01"), m.ShelfDrop("n"), m.BookSet(b"x", 3, 9, "", None))),
-        "930b2a939300a16ec401019201a16e9602c401780309a0c0",
+        m.Delta(
+            42, (m.ShelfPut("n", b"\x01"), m.ShelfDrop("n"), m.BookSet(b"x", 3, 9, "", None, 5))
+        ),
+        "930b2a939300a16ec401019201a16e9702c401780309a0c005",
     ),
     (m.Want((("a", 7, 41, 0),)), "920c9194a161072900"),
     (

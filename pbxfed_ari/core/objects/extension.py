@@ -22,6 +22,7 @@ from pbxfed_ari.errors import Refused
 
 KIND = "extension"
 KIND_BYTE = b"x"
+GROUPS = ("life", "number", "secret", "name", "devices")  # as an operator calls them
 
 LIFE, CLAIM, SECRET, NAME, DEVICES = 0, 1, 2, 3, 4
 
@@ -49,7 +50,12 @@ class Phone:
 
     def shown(self) -> dict[str, object]:
         """What an operator may see: everything but the digest."""
-        return {"extension": self.number, "name": self.name, "devices": self.devices}
+        return {
+            "extension": self.number,
+            "name": self.name,
+            "devices": self.devices,
+            "id": self.id.hex(),
+        }
 
 
 def read(object_id: bytes, groups: dict[int, bytes], claimed: tuple[int, str]) -> Phone | None:
@@ -81,6 +87,16 @@ def lives(stamps: dict[int, int], life: bytes | None) -> bool:
     except msgspec.MsgspecError:
         return True
     return any(stamp > known.get(group, 0) for group, stamp in stamps.items() if group != LIFE)
+
+
+def shown(group: int, value: bytes | None) -> str:
+    """A group's value as an operator may see it; a secret is not shown."""
+    if value is None or group not in (CLAIM, NAME, DEVICES):
+        return "removed" if group == LIFE else "another"
+    try:
+        return repr(msgspec.msgpack.decode(value))
+    except msgspec.MsgspecError:
+        return "unreadable"
 
 
 def groups_of(number: str, fields: dict[str, object], *, realm: str, new: bool) -> dict[int, bytes]:
