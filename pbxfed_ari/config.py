@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
 from pbxfed_ari.errors import ConfigError, Refused
+from pbxfed_ari.links.wan import Access
 
 DEFAULT_PATH = Path("/etc/pbxfed/pbxfed.toml")
 KEY_HEX = 64  # digits of the federation's key
@@ -77,6 +78,23 @@ def _listen(value: object) -> str:
     host, _, port = str(value).rpartition(":")
     ok = bool(host) and port.isdecimal() and 0 < int(port) < 65_536
     return "" if ok else 'must be address:port, as "127.0.0.1:8780"'
+
+
+def _doors(value: object) -> str:
+    texts = value if isinstance(value, list) else []
+    good = isinstance(value, list) and all(isinstance(t, str) and _door(t) for t in texts)
+    return "" if good else 'must be a list, as ["198.51.100.7:8782"] or ["tls://nats.example:4222"]'
+
+
+def _door(text: str) -> bool:
+    """Is this host:port, or the URL of a NATS server?"""
+    try:
+        url = urlsplit(text if "://" in text else f"//{text}")
+        port = url.port if url.scheme else url.port or 0
+    except ValueError:
+        return False
+    plain = not (url.path or url.query or url.fragment) and " " not in text
+    return bool(url.hostname) and plain and url.scheme in ("", "nats", "tls") and port != 0
 
 
 def _user(value: object) -> str:
@@ -140,6 +158,29 @@ class LanSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WanSettings:
+    """The link to other sites."""
+
+    link: str = _key(_one_of("none", "zenoh", "nats"), "what carries frames between sites", "none")
+    connect: tuple[str, ...] = _key(
+        _doors,
+        "where to dial out to: rendezvous nodes, or NATS servers; any one of them suffices",
+        (),
+    )
+    listen: str | None = _key(
+        _listen, "address:port, if this node is a rendezvous that other sites can reach", None
+    )
+    user: str | None = _key(_user, "user at the NATS server", None)
+    password_file: Path | None = _key(
+        _text, "file with that user's password; without a user, with a token", None
+    )
+    credentials_file: Path | None = _key(_text, "file with a NATS user's JWT and NKEY seed", None)
+    ca_file: Path | None = _key(
+        _text, "certificates that NATS servers are checked against, if not public ones", None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AsteriskSettings:
     """The PBX beside us."""
 
@@ -191,6 +232,7 @@ class Settings:
     node: NodeSettings
     federation: FederationSettings
     lan: LanSettings
+    wan: WanSettings
     asterisk: AsteriskSettings
     calls: CallSettings
     http: HttpSettings
@@ -266,11 +308,35 @@ class Settings:
             else _private(self.path, "http.token_file", path, "write a long random word into it")
         )
 
+    def wan_access(self) -> Access:
+        """How to get to the other sites, secrets read. A rendezvous may stand in its own list: it is left out.
+
+        Raises: ConfigError.
+        """
+        wan = self.wan
+        own = f"{self.node.address}:{wan.listen.rpartition(':')[2]}" if wan.listen else ""
+        return Access(
+            connect=tuple(text for text in wan.connect if text not in (own, wan.listen)),
+            listen=wan.listen,
+            user=wan.user,
+            password=self._wan_secret("password_file", wan.password_file),
+            credentials=self._wan_secret("credentials_file", wan.credentials_file, lines=True),
+            ca_file=wan.ca_file,
+        )
+
+    def _wan_secret(self, key: str, path: Path | None, *, lines: bool = False) -> str | None:
+        if path is None:
+            return None
+        return _private(
+            self.path, f"wan.{key}", path, "ask whoever runs the NATS server for it", lines=lines
+        )
+
 
 _SECTIONS: dict[str, type] = {
     "node": NodeSettings,
     "federation": FederationSettings,
     "lan": LanSettings,
+    "wan": WanSettings,
     "asterisk": AsteriskSettings,
     "calls": CallSettings,
     "http": HttpSettings,
@@ -313,7 +379,51 @@ def parse(data: Mapping[str, object], path: Path) -> Settings:
         raise ConfigError(
             f"{path}: http.listen = {settings.http.listen!r}: beyond loopback http.token_file must be set"
         )
+    wrong = _wrong_wan(settings.wan)
+    if wrong:
+        raise ConfigError(f"{path}: {wrong}")
     return settings
+
+
+def _wrong_wan(wan: WanSettings) -> str:
+    """What does not go together in [wan], key and value named; an empty text if all does."""
+    urls = [text for text in wan.connect if "://" in text]
+    if wan.link == "zenoh":
+        if urls:
+            return f'wan.connect = {urls[0]!r}: with wan.link = "zenoh" it must be host:port'
+        if not wan.connect and wan.listen is None:
+            return (
+                'wan.connect is missing: wan.link = "zenoh" needs the host:port of a rendezvous, '
+                "or wan.listen if this node is the only one"
+            )
+        for key in ("user", "password_file", "credentials_file", "ca_file"):
+            if getattr(wan, key) is not None:
+                return (
+                    f"wan.{key} = {str(getattr(wan, key))!r}: is for NATS; leave it out, "
+                    "zenoh's certificates come of the federation's key"
+                )
+    if wan.link == "nats":
+        for text in wan.connect:
+            if text not in urls:
+                return (
+                    f'wan.connect = {text!r}: must be "nats://{text}" or, with TLS, "tls://{text}"'
+                )
+            if "@" in text:
+                return "wan.connect holds a secret: put it into wan.user and wan.password_file"
+        if not wan.connect:
+            return 'wan.connect is missing: wan.link = "nats" needs the URL of a server'
+        if wan.listen is not None:
+            return (
+                f"wan.listen = {wan.listen!r}: is for zenoh; leave it out, NATS servers are dialled"
+            )
+        if wan.user is not None and wan.password_file is None:
+            return f"wan.user = {wan.user!r}: wan.password_file must be set too"
+        if wan.credentials_file is not None and wan.password_file is not None:
+            return (
+                f"wan.credentials_file = {str(wan.credentials_file)!r}: leave it or "
+                "wan.password_file out, one proof is enough"
+            )
+    return ""
 
 
 def _section(path: Path, section: str, kind: type[_S], given: object) -> _S:
@@ -354,7 +464,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _private(config: Path, key: str, path: Path, remedy: str) -> str:
+def _private(config: Path, key: str, path: Path, remedy: str, *, lines: bool = False) -> str:
     try:
         if path.stat().st_mode & (stat.S_IRWXO):
             raise ConfigError(f"{config}: {key} = {path}: others may read it; `chmod o-rwx {path}`")
@@ -362,7 +472,7 @@ def _private(config: Path, key: str, path: Path, remedy: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"{config}: {key} = {path}: {reason}; {remedy}") from None
-    if not text or not text.isascii() or not text.isprintable():
+    if not text or not text.isascii() or not (lines or text.isprintable()):
         raise ConfigError(
             f"{config}: {key} = {path}: must hold one line of printable ASCII; {remedy}"
         )

@@ -58,6 +58,41 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
         ("[log]\nlevel = 'loud'", "log.level = 'loud': must be one of debug, info, warning, error"),
         ("[http]\nlisten = '0.0.0.0:8780'", "beyond loopback http.token_file must be set"),
         ("[http]\nlisten = '8780'", "http.listen = '8780': must be address:port"),
+        ("[wan]\nlink = 'mqtt'", "wan.link = 'mqtt': must be one of none, zenoh, nats"),
+        ("[wan]\nconnect = ['b']", "wan.connect = ['b']: must be a list, as"),
+        ("[wan]\nconnect = 'b:1'", "wan.connect = 'b:1': must be a list, as"),
+        ("[wan]\nconnect = ['http://b:1']", "wan.connect = ['http://b:1']: must be a list, as"),
+        ("[wan]\nlisten = '8782'", "wan.listen = '8782': must be address:port"),
+        ("[wan]\nlink = 'zenoh'", 'wan.connect is missing: wan.link = "zenoh" needs'),
+        ("[wan]\nlink = 'nats'", 'wan.connect is missing: wan.link = "nats" needs'),
+        (
+            "[wan]\nlink = 'zenoh'\nconnect = ['tls://b:1']",
+            "wan.connect = 'tls://b:1': with wan.link = \"zenoh\" it must be host:port",
+        ),
+        (
+            "[wan]\nlink = 'zenoh'\nconnect = ['b:1']\nuser = 'x'",
+            "wan.user = 'x': is for NATS; leave it out",
+        ),
+        (
+            "[wan]\nlink = 'nats'\nconnect = ['b:1']",
+            'wan.connect = \'b:1\': must be "nats://b:1" or, with TLS, "tls://b:1"',
+        ),
+        (
+            "[wan]\nlink = 'nats'\nconnect = ['nats://u:p@b']",
+            "wan.connect holds a secret: put it into wan.user and wan.password_file",
+        ),
+        (
+            "[wan]\nlink = 'nats'\nconnect = ['nats://b']\nlisten = '10.0.0.1:1'",
+            "wan.listen = '10.0.0.1:1': is for zenoh; leave it out",
+        ),
+        (
+            "[wan]\nlink = 'nats'\nconnect = ['nats://b']\nuser = 'x'",
+            "wan.user = 'x': wan.password_file must be set too",
+        ),
+        (
+            "[wan]\nlink = 'nats'\nconnect = ['nats://b']\npassword_file = '/p'\ncredentials_file = '/c'",
+            "wan.credentials_file = '/c': leave it or wan.password_file out",
+        ),
         ("node = 3", "node = 3: must be a section"),
         ("[node", "not valid TOML"),
     ],
@@ -89,3 +124,32 @@ def test_a_key_of_another_shape_is_refused(path: Path, text: str) -> None:
     """And the command that makes one is named."""
     path.with_name("key").write_text(text)
     assert "openssl rand -hex 32" in refusal(path)
+
+
+def test_a_rendezvous_does_not_dial_itself(path: Path) -> None:
+    """All nodes may have the same list."""
+    path.write_text(
+        path.read_text()
+        + "[wan]\nlink = 'zenoh'\nconnect = ['10.0.0.1:8782', '10.0.1.1:8782']\nlisten = '0.0.0.0:8782'"
+    )
+    access = config.load(path).wan_access()
+    assert access.connect == ("10.0.1.1:8782",)
+    assert access.listen == "0.0.0.0:8782"
+
+
+def test_secrets_for_nats_are_read_from_private_files(path: Path) -> None:
+    """One line of a password, or the lines of a credentials file."""
+    path.with_name("password").write_text("sesame\n")
+    path.with_name("creds").write_text("-----BEGIN\nJWT\n-----END\n")
+    path.with_name("creds").chmod(0o600)
+    wan = f"[wan]\nlink = 'nats'\nconnect = ['nats://b']\ncredentials_file = '{path.with_name('creds')}'"
+    text = path.read_text()
+    path.write_text(text + wan)
+    assert config.load(path).wan_access().credentials == "-----BEGIN\nJWT\n-----END"
+    path.write_text(
+        text + wan.replace("credentials_file", "password_file").replace("creds", "password")
+    )
+    assert config.load(path).wan_access().password == "sesame"
+    path.with_name("password").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"wan\.password_file = .*: others may read it"):
+        config.load(path).wan_access()

@@ -6,6 +6,7 @@ like is decided by what must carry it: Asterisk's dialplan patterns in `dialplan
 """
 
 import re
+from hashlib import blake2b
 from typing import NewType
 
 from pbxfed_ari.errors import Refused
@@ -16,6 +17,7 @@ CallId = NewType("CallId", str)
 ChannelId = NewType("ChannelId", str)
 ObjectId = NewType("ObjectId", bytes)
 
+CERTIFIED = "pbxfed"  # ends the names in certificates; no top-level domain, so no public authority certifies one
 TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look like one (no dash)
 
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -58,3 +60,13 @@ def trunk_to(node: NodeName) -> str:
 def node_of_trunk(name: str) -> NodeName | None:
     """The peer whose trunk this is, or None if it is not a trunk's name."""
     return NodeName(name.removeprefix(TRUNK_PREFIX)) if name.startswith(TRUNK_PREFIX) else None
+
+
+def federation_tag(domain: str) -> str:
+    """Six hexadecimal digits that tell a federation from others where they meet. No secret."""
+    return blake2b(domain.encode(), digest_size=3, person=b"pbxfed tag").hexdigest()
+
+
+def certified_name(who: str, tag: str) -> str:
+    """The name in a certificate: of a node, or of who issued it."""
+    return f"{who}.{tag}.{CERTIFIED}"
