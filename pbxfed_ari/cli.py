@@ -123,11 +123,14 @@ def _table(rows: object, columns: tuple[str, ...]) -> str:
     )
 
 
-def _site(site: dict[str, object]) -> str:
+def _site(site: dict[str, object], link: dict[str, object] | None) -> str:
     by = f"forwarder {site['forwarder'] or 'none'}"
     if not site.get("self"):
         return f"{site['site']}: {by}, heard {site['silent_seconds']} s ago"
-    return f"{site['site']} (this one): {by}{'' if site['linked'] else ', no link from here'}"
+    if link is None:
+        return f"{site['site']} (this one): {by}; wan.link is not set here"
+    up = "up" if link["up"] else f"down: {link['reason']}"
+    return f"{site['site']} (this one): {by}; {link['link']} link {up}"
 
 
 def _cell(value: object) -> str:
@@ -206,7 +209,7 @@ def status(path: Path | None, as_json: bool) -> None:
             f"contested   {number}: claimed twice, the older claim stands; see `pbxfed ext list`"
             for number in body["contested"]
         ],
-        *[f"site        {_site(site)}" for site in body["sites"]],
+        *[f"site        {_site(site, body['wan'])}" for site in body["sites"]],
         "",
         _table(
             body["members"],

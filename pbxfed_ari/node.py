@@ -16,7 +16,7 @@ from random import Random
 
 from aiohttp import web
 
-from pbxfed_ari import __version__, config
+from pbxfed_ari import __version__, certificates, config
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import (
@@ -24,6 +24,7 @@ from pbxfed_ari.core.effects import (
     CallEnded,
     CloseSessionPast,
     DropContact,
+    Forward,
     HandOver,
     HangUp,
     Note,
@@ -36,16 +37,18 @@ from pbxfed_ari.core.effects import (
     Reply,
     SendTo,
     Stop,
+    WanListen,
 )
-from pbxfed_ari.core.events import Address, Event, StrangerHeard
+from pbxfed_ari.core.events import WAN, Address, Event, StrangerHeard, WanChanged, by_wan, wan
 from pbxfed_ari.core.federation import Federation, Identity, describe
-from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.keys import load_node_key
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
+from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
@@ -95,6 +98,7 @@ class Node:
         self.link = MulticastLink(
             settings.node.address, settings.lan.group, settings.lan.port, self._receive
         )
+        self.wan = self._wan_link()
         self.room = AsteriskRoom(
             url=settings.asterisk.url,
             user=settings.asterisk.user,
@@ -114,6 +118,8 @@ class Node:
             self.switchboard,
             {
                 Broadcast: self._broadcast,
+                Forward: self._forward,
+                WanListen: self._wan_listen,
                 SendTo: self._send,
                 CloseSessionPast: lambda effect: post.prove(effect.peer, effect.epoch),
                 Persist: self._persist,
@@ -163,6 +169,9 @@ class Node:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, settings)
+        if node.wan is not None:
+            await node.wan.open()
+            stack.push_async_callback(node.wan.close)
         return node
 
     async def serve(self) -> str:
@@ -224,6 +233,20 @@ class Node:
             "objects_to_push": self.room.operator.pending,
         }
 
+    def wan_link(self) -> dict[str, object] | None:
+        """The state of our link to the other sites; None if there shall be none."""
+        if self.wan is None:
+            return None
+        return {
+            "link": self.settings.wan.link,
+            "up": self.wan.up,
+            "reason": self.wan.reason,
+            "frames_sent": self.wan.frames_sent,
+            "bytes_sent": self.wan.bytes_sent,
+            "frames_received": self.wan.frames_received,
+            "bytes_received": self.wan.bytes_received,
+        }
+
     def counters(self) -> dict[str, object]:
         """What was sent, received and dropped."""
         link = self.link
@@ -246,6 +269,40 @@ class Node:
             isinstance(event, StrangerHeard) and source[1] != self.settings.lan.port
         ):
             self.post(event)
+
+    def _receive_afar(self, frame: bytes) -> None:
+        event = self.mail.open(frame, wan())
+        if event is not None:
+            self.post(event)
+
+    def _wan_link(self) -> WanLink | None:
+        """The link to the other sites, if there shall be one.
+
+        Raises: ConfigError.
+        """
+        settings, me = self.settings, self.federation.me
+        if settings.wan.link == "none":
+            return None
+        tag = federation_tag(settings.federation.domain)
+        folder = settings.node.state / "wan"
+        certificates.write(folder, [settings.federation_key()], me, tag)
+        return make(
+            settings.wan.link,
+            settings.wan_access(),
+            me,
+            tag,
+            folder,
+            self._receive_afar,
+            lambda up, reason: self.post(WanChanged(up, reason)),
+        )
+
+    def _forward(self, effect: Forward) -> None:
+        if self.wan is not None:
+            self.wan.broadcast(self.mail.frame(effect.message))
+
+    def _wan_listen(self, effect: WanListen) -> None:
+        if self.wan is not None:
+            self.wan.listen(effect.on)
 
     def _persist(self, effect: Persist | PersistLineage) -> None:
         """Keep it; after the first failure keep nothing more, so that what is kept stays without holes."""
@@ -280,6 +337,11 @@ class Node:
             )
 
     def _send(self, effect: SendTo) -> None:
+        if by_wan(effect.address):
+            if self.wan is not None:
+                peer = NodeName(effect.address[0].removeprefix(WAN))
+                self.wan.send(self.mail.frame(effect.message), peer)
+            return
         self.link.send(self.mail.frame(effect.message), effect.address)
 
     def _note(self, note: Note) -> None:
@@ -316,7 +378,7 @@ class Node:
         except ConfigError as error:
             log.error("reload refused, the old configuration stands: %s", error)
             return
-        for section in ("federation", "lan", "asterisk", "http"):
+        for section in ("federation", "lan", "wan", "asterisk", "http"):
             if getattr(fresh, section) != getattr(self.settings, section):
                 log.warning("reload: [%s] has changed; that needs a restart", section)
         if (fresh.node.name, fresh.node.address, fresh.node.site) != (

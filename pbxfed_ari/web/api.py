@@ -52,6 +52,10 @@ class Node(Protocol):
         """What is known of the PBX beside us."""
         ...
 
+    def wan_link(self) -> Json | None:
+        """The state of the link to the other sites; None if there shall be none."""
+        ...
+
     def counters(self) -> Json:
         """What was sent, received and dropped."""
         ...
@@ -137,6 +141,7 @@ class Api:
             "asterisk": self._node.asterisk(),
             "members": self._members(),
             "sites": self._sites(),
+            "wan": self._node.wan_link(),
             "ring": federation.ring.fingerprint(),
             "vector": f"{directory.streams.vector_hash():016x}",
             "extensions": len(directory.phones()),
@@ -323,7 +328,7 @@ class Api:
             {"site": site, "forwarder": node, "silent_seconds": round(now - heard, 3)}
             for site, node, heard in sites
         ]
-        return [ours, *others] if sites.linked or others else []
+        return [ours, *others] if self._node.wan_link() or others else []
 
     def _member(self, member: Member) -> Json:
         info = self._node.federation.directory.info(member.name)
