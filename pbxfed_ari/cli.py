@@ -202,7 +202,7 @@ def status(path: Path | None, as_json: bool) -> None:
         f"node        {body['node']}, pbxfed {body['version']}, domain {body['domain']}",
         f"health      {health}",
         f"asterisk    {asterisk['state']}{' ' + str(asterisk['version']) if asterisk.get('version') else ''}",
-        *[f"warning     {warning}" for warning in asterisk.get("warnings", [])],
+        *[f"warning     {warning}" for warning in asterisk.get("warnings", []) + body["warnings"]],
         f"extensions  {body['extensions']}, {body['registered']} registered",
         f"calls       {body['calls']}",
         *[

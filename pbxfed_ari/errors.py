@@ -4,7 +4,7 @@ PbxfedError
   ConfigError      the operator's to fix: file, key, value, remedy; nothing was started
   Refused          an edit or a request that breaks a rule: nothing was changed anywhere
   WireError        a peer's frame; dropped and counted, our state untouched
-    Malformed  WrongVersion  BadSeal  Replayed  UnknownSession  TooBig
+    Malformed  WrongVersion  UnknownKind  BadSeal  Replayed  UnknownSession  TooBig
   AsteriskError    the PBX refused or is gone; the operator room turns it into an event
     Unreachable  Declined
 """
@@ -42,6 +42,16 @@ class WrongVersion(WireError):
     """The frame speaks a wire version that this release does not."""
 
     reason = "version"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"wire version {version}")
+        self.version = version
+
+
+class UnknownKind(WireError):
+    """A message kind that a newer release invented: that message is ignored, its sender is not."""
+
+    reason = "kind"
 
 
 class BadSeal(WireError):

@@ -103,5 +103,5 @@ class Loop:
     def _tick(self, due: float) -> None:
         self._timer = None
         self.lag = max(0.0, self._loop.time() - due)
-        self._handle(Ticked(self.lag))
+        self._handle(Ticked(self.lag, wall_ms()))
         self._set_timer()

@@ -57,10 +57,19 @@ class WanChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherWireHeard:
+    """A frame of another wire version came from here. It cannot be read, so anybody may have sent it."""
+
+    source: Address
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """The deadline that a machine had asked for has come; `late` is by how many seconds too late."""
 
     late: float = 0.0
+    wall_ms: int = 0  # what this node's clock says; 0: not read
 
 
 # --- from the operator (CLI, HTTP)
@@ -192,6 +201,7 @@ Event = (
     Received
     | Introduced
     | StrangerHeard
+    | OtherWireHeard
     | WanChanged
     | Ticked
     | Edited

@@ -13,6 +13,7 @@ import msgspec
 
 from pbxfed_ari.core import claims, editing, pushing, registering, shelf
 from pbxfed_ari.core.catchup import CatchUp
+from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.directory import (
     Change,
     Conflicted,
@@ -46,6 +47,7 @@ from pbxfed_ari.core.events import (
     Event,
     Introduced,
     NodeChanged,
+    OtherWireHeard,
     Received,
     StrangerHeard,
     Ticked,
@@ -57,6 +59,7 @@ from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
     PORT,
     Ack,
+    AnyMessage,
     BookSet,
     Delta,
     Heartbeat,
@@ -69,6 +72,8 @@ from pbxfed_ari.core.messages import (
     ShelfDrop,
     ShelfPut,
     SiteReport,
+    Vector,
+    domain_mark,
 )
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import extension as extensions
@@ -77,11 +82,13 @@ from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry, StreamId
+from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
 _OwnFact = Edited | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
+CHALLENGES = 16  # sessions asked at once whether they live, before they count
 WELCOMES = 20.0  # strangers answered a second, at most: garbage must not make us talk
 
 
@@ -123,7 +130,12 @@ class Federation:
         self._own: StreamId = (identity.name, identity.epoch)
         self._catchup = CatchUp(self.directory, self.members, rng=rng)
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
+        self.watch = Watch(self.me, identity.realm, self.members)
         self._contests = claims.Contests(self.directory)
+        self._beats = 0  # heartbeats since the last that had to say the time
+        self._challenged: dict[
+            int, tuple[NodeName, int, Effect]
+        ] = {}  # nonce → who, and what if it lives
         self._next_beat = float("inf")
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
@@ -202,10 +214,14 @@ class Federation:
                 self.sites.link(now, up=up)
                 told: list[Effect] = [Broadcast(self._heartbeat())] if self.joined else []
                 return [*told, *self._elect(now)]
-            case Ticked(late):
+            case OtherWireHeard(source, version):
+                self.watch.other_wire(source, version, now)
+                return []
+            case Ticked(late, wall_ms):
+                self._read_clock(wall_ms, now)
                 return self._tick(now, late)
             case Edited():
-                return self._edited(event)
+                return self._edited(event, now)
             case NodeChanged(info):
                 return self._shelve([ShelfPut(shelf.INFO_KEY, info)])
             case ContactAdded():
@@ -232,6 +248,7 @@ class Federation:
 
     def _between_sites(self, now: float) -> list[Effect]:
         fingerprint = self.directory.streams.vector_hash()
+        self.sites.clock = self.watch.clocks.seconds(now)
         effects, compare = self.sites.tick(now, fingerprint, ready=self.ready)
         for address in compare:
             effects += self._catchup.compare_with(address)
@@ -244,9 +261,16 @@ class Federation:
     def _beat(self, now: float) -> list[Effect]:
         period = self.members.period()
         self._next_beat = max(self._next_beat + period, now + period / 2)
-        return [Broadcast(self._heartbeat())]
+        clock = 0 if self._beats % DATED else self.watch.clocks.seconds(now)
+        self._beats += 1
+        return [Broadcast(self._heartbeat(clock)), *self.watch.tick(now)]
 
-    def _heartbeat(self) -> Heartbeat:
+    def _read_clock(self, wall_ms: int, now: float) -> None:
+        """What our clock says. If it has stepped, peers hear of it with the next heartbeat."""
+        if wall_ms and self.watch.clocks.read(wall_ms, now):
+            self._beats = 0
+
+    def _heartbeat(self, clock: int = 0) -> Heartbeat:
         streams = self.directory.streams
         return Heartbeat(
             streams.held(self._own),
@@ -254,6 +278,7 @@ class Federation:
             self.members.incarnation,
             self.ready,
             self.sites.candidate,
+            clock,
         )
 
     def _call_name(self, now: float) -> list[Effect]:
@@ -294,7 +319,19 @@ class Federation:
 
     def _hello(self, *, joining: bool = False, ask: bool = False) -> Hello:
         i = self.identity
-        return Hello(i.name, i.epoch, i.address, i.port, i.lineage, joining, ask, i.site, i.release)
+        return Hello(
+            i.name,
+            i.epoch,
+            i.address,
+            i.port,
+            i.lineage,
+            joining,
+            ask,
+            i.site,
+            i.release,
+            domain_mark(i.realm),
+            clock=self.watch.clocks.read_last,
+        )
 
     # --- what peers say
 
@@ -302,25 +339,64 @@ class Federation:
         sender, message = event.sender, event.message
         if isinstance(message, Lineage) and message.origin == self.me:
             return self._outlived(message)
+        if isinstance(message, Ack) and message.nonce in self._challenged:
+            who, epoch, consequence = self._challenged.pop(message.nonce)
+            return [consequence] if (sender, event.epoch) == (who, epoch) else []
         if not self.joined:
-            return self._report(message, now) if isinstance(message, SiteReport) else []
+            return self._while_joining(event, now)
         if by_wan(event.source):
             return self._from_afar(event, now)
         known = self.members.get(sender)
         if known is not None and known.epoch > event.epoch:
             return []  # a session of the past, or a recording of one
         if known is None or known.away or known.epoch < event.epoch:
-            return self._stranger(
+            asked = self._stranger(
                 StrangerHeard(event.source), now
             )  # its introduction was not taken
+            return asked + self._answer(event, now)
         if known.state is State.NEW and not isinstance(message, Ack | Probe):
             return []  # until it has answered us it may be a recording
         incarnation = self.members.incarnation
         effects = self.members.heard(sender, event.epoch, now)
-        effects += self.members.handle(sender, message, event.source, now)
+        if isinstance(message, Probe):
+            effects += self._answer(event, now)
+        else:
+            effects += self.members.handle(sender, message, event.source, now)
+        if isinstance(message, Heartbeat | Ack):
+            self._hear_clock(sender, message.clock, now)
         if self.members.incarnation > incarnation:
             effects.append(Broadcast(self._heartbeat()))
         return effects + self._learn(event, now)
+
+    def _while_joining(self, event: Received, now: float) -> list[Effect]:
+        """Before the name is ours nothing counts but that somebody else has it, or asks whether we live."""
+        if not isinstance(event.message, SiteReport):
+            return self._answer(event, now)
+        effects = self._report(event.message, now)
+        return [
+            self._challenge(event.sender, event.epoch, event.source, effect)
+            if isinstance(effect, Stop)
+            else effect
+            for effect in effects
+        ]
+
+    def _answer(self, event: Received, now: float) -> list[Effect]:
+        if not isinstance(event.message, Probe):
+            return []
+        return [SendTo(event.source, Ack(event.message.nonce, self.watch.clocks.seconds(now)))]
+
+    def _challenge(self, who: NodeName, epoch: int, source: Address, consequence: Effect) -> Effect:
+        """Ask whether a session lives, and only if it does draw the consequence: it may be a recording."""
+        if len(self._challenged) >= CHALLENGES:
+            del self._challenged[next(iter(self._challenged))]
+        nonce = self._rng.getrandbits(32)
+        self._challenged[nonce] = (who, epoch, consequence)
+        return SendTo(source, Probe(nonce))
+
+    def _hear_clock(self, node: NodeName, clock: int, now: float) -> None:
+        member = self.members.get(node)
+        if clock and member is not None and member.up:
+            self.watch.clocks.heard(node, member.epoch, clock, now)
 
     def _from_afar(self, event: Received, now: float) -> list[Effect]:
         """What another site's forwarder says to ours."""
@@ -330,9 +406,10 @@ class Federation:
         event = replace(event, source=wan(sender))
         doubts = self.sites.heard(sender, now)
         match message:
-            case Probe(nonce):
-                return [*doubts, SendTo(event.source, Ack(nonce))]
+            case Probe():
+                return [*doubts, *self._answer(event, now)]
             case Ack(nonce):
+                self._hear_clock(sender, message.clock, now)
                 return self.sites.answered(sender, epoch, nonce, now)
             case _ if not self.sites.proven(sender, epoch):
                 return doubts  # until it has answered us it may be a recording
@@ -358,18 +435,24 @@ class Federation:
         theirs = self.sites.namesake(report, self.me)
         if theirs and theirs <= self.identity.epoch and theirs not in dict(self.identity.lineage):
             return [Stop(_taken(self.me, f"site {report.site}"))]
-        fingerprint = self.directory.streams.vector_hash()
-        return self.sites.reported(report, NodeName(report.reporter), fingerprint, now)
+        fingerprint, reporter = self.directory.streams.vector_hash(), NodeName(report.reporter)
+        effects = self.sites.reported(report, reporter, fingerprint, now)
+        self._hear_clock(reporter, report.clock, now)
+        return effects
 
     def _learn(self, event: Received, now: float) -> list[Effect]:
-        message, stream = event.message, (event.sender, event.epoch)
+        message, stream = self._explained(event.message, now), (event.sender, event.epoch)
         match message:
+            case None:
+                return []
             case Delta(first, records):
                 numbered = tuple(enumerate(records, first))
                 to = first + len(records) - 1
-                return self._take(Piece(*stream, first - 1, to, numbered), event, now)
-            case Piece():
+                told = self.watch.stamped(event.sender, records, now)
+                return [*self._take(Piece(*stream, first - 1, to, numbered), event, now), *told]
+            case Piece(origin, records=numbered):
                 effects = self._take(message, event, now)
+                effects += self.watch.stamped(NodeName(origin), (r for _, r in numbered), now)
                 return effects + self._catchup.progress(event.sender, message, now)
             case SiteReport():
                 return self._report(message, now) if message.reporter else []
@@ -384,6 +467,21 @@ class Federation:
                     effects += self._adopt(origin, lineage.epoch, earlier, event.source)
                 return effects
 
+    def _explained(self, message: AnyMessage, now: float) -> AnyMessage | None:
+        """A message about knowing, without epochs that no clock explains; None if it is about nothing else."""
+        match message:
+            case Piece(origin, epoch) | Lineage(origin, epoch):
+                return message if self._plausible(NodeName(origin), epoch, now) else None
+            case Vector(entries, reply):
+                plausible = tuple(e for e in entries if self._plausible(NodeName(e[0]), e[1], now))
+                return Vector(plausible, reply)
+            case _:
+                return message
+
+    def _plausible(self, origin: NodeName, epoch: int, now: float) -> bool:
+        known = self.directory.streams.current_epoch(origin)
+        return not self.watch.unexplained(origin, epoch, known, now)
+
     def _settled_with(self, beat: Heartbeat, now: float) -> list[Effect]:
         """Once we hold what a neighbour holds we may speak for the site."""
         if not self._catchup.complete or beat.vector != self.directory.streams.vector_hash():
@@ -394,9 +492,11 @@ class Federation:
     def _introduced(self, hello: Hello, source: Address, now: float) -> list[Effect]:
         if hello.name == self.me:
             return self._namesake(hello, source)
-        if not self.joined:
-            return []
         name = NodeName(hello.name)
+        known = self.directory.streams.current_epoch(name)
+        if not self.joined or self.watch.unexplained(name, hello.epoch, known, now, hello.clock):
+            return []
+        self.watch.introduced(hello)
         if by_wan(source) and not hello.joining:
             if self._held_here(Lineage(hello.name, hello.epoch, ())):
                 return self._ours(name, source)
@@ -424,15 +524,17 @@ class Federation:
         ]
 
     def _namesake(self, hello: Hello, source: Address) -> list[Effect]:
-        """Another node with our name: who came later stops. Our own past, at our own address, is no namesake."""
+        """Another node with our name: who came later stops, if the other lives. Our own past, at our own address, is none."""
         if hello.address == self.identity.address:
             return []
         ours, theirs = (self.identity.epoch, self.identity.address), (hello.epoch, hello.address)
         later = ours > theirs if self.joined is not hello.joining else not self.joined
         if later:
-            return [Stop(_taken(self.me, hello.address))]
+            stop = Stop(_taken(self.me, hello.address))
+            return [self._challenge(self.me, hello.epoch, source, stop)]
         taken = Note("name claimed by another node too", (("by", hello.address),), "warning")
-        return [SendTo(source, self._hello()), taken]
+        told = self._challenge(self.me, hello.epoch, source, taken)
+        return [SendTo(source, self._hello()), told]
 
     def _outlived(self, lineage: Lineage) -> list[Effect]:
         """A peer knows a later epoch of ours (a lost disk, a clock that was ahead): begin above it."""
@@ -546,8 +648,12 @@ class Federation:
 
     # --- edits
 
-    def _edited(self, event: Edited) -> list[Effect]:
+    def _edited(self, event: Edited, now: float) -> list[Effect]:
         """Publish an edit: on the disk before anybody hears of it, and the editor last."""
+        self._read_clock(event.wall_ms, now)
+        off = self.watch.clock_off(now)
+        if off:
+            return [Reply(event.ticket, 503, error=f"{event.kind} {event.key}: {off}")]
         try:
             realm = self.identity.realm
             edit = editing.edit(event, self.me, self.directory, self._clock, realm=realm)

@@ -25,6 +25,9 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              Vector, Want) go from forwarder to forwarder.
 """
 
+from hashlib import blake2b
+from typing import get_args
+
 import msgspec
 
 WIRE_VERSION = 1
@@ -52,6 +55,9 @@ class Hello(Message, frozen=True, tag=1):
     ask: bool = False  # the receiver shall introduce itself too
     site: str = "main"
     release: str = ""
+    domain: int = 0  # domain_mark(federation.domain): digests work in one domain only
+    wires: tuple[int, int] = (WIRE_VERSION, WIRE_VERSION)  # oldest and newest that it speaks
+    clock: int = 0  # as in Ack
 
 
 # --- living
@@ -65,6 +71,7 @@ class Heartbeat(Message, frozen=True, tag=3):
     incarnation: int = 0  # raised to refute a suspicion
     ready: bool = True  # its Asterisk takes calls
     relays: bool = False  # it could speak for its site: its link to the others works
+    clock: int = 0  # as in Ack, in some heartbeats only (core/clocks.py)
 
 
 class Probe(Message, frozen=True, tag=4):
@@ -74,9 +81,10 @@ class Probe(Message, frozen=True, tag=4):
 
 
 class Ack(Message, frozen=True, tag=5):
-    """I am."""
+    """I am, and this is my time."""
 
     nonce: int
+    clock: int = 0  # seconds since 1970; 0: not said
 
 
 class ProbeFor(Message, frozen=True, tag=6):
@@ -202,6 +210,7 @@ class SiteReport(Message, frozen=True, tag=16):
     vector: int
     nodes: tuple[tuple[str, int, int], ...]
     reporter: str = ""
+    clock: int = 0  # the reporter's, as in Ack
 
 
 AnyMessage = (
@@ -221,3 +230,9 @@ AnyMessage = (
     | Lineage
     | SiteReport
 )
+KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(AnyMessage))
+
+
+def domain_mark(domain: str) -> int:
+    """32 bits of federation.domain: enough to see that two differ."""
+    return int.from_bytes(blake2b(domain.encode(), digest_size=4).digest(), "big")

@@ -58,6 +58,7 @@ class Sites:
         self.linked = False  # our link to the other sites works
         self.settled = False  # we have held what a neighbour held, or have none
         self.forwarder: NodeName | None = None
+        self.clock = 0  # seconds since 1970, for the next report
         self._members = members
         self._rng = rng
         self._neighbours: dict[NodeName, Neighbour] = {}
@@ -255,7 +256,8 @@ class Sites:
                 flags = LEFT if member.state is State.LEFT else flags
                 nodes.append((member.name, member.epoch, flags))
         for i in range(0, len(nodes), NODES):
-            yield SiteReport(self.site, fingerprint, tuple(nodes[i : i + NODES]))
+            told = tuple(nodes[i : i + NODES])
+            yield SiteReport(self.site, fingerprint, told, clock=self.clock)
 
 
 def _able(member: Member) -> bool:

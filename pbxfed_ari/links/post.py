@@ -5,10 +5,16 @@ Synchronous and without a clock, so that the simulator uses the very same code a
 
 from collections import Counter
 
-from pbxfed_ari.core.events import Address, Introduced, Received, StrangerHeard
+from pbxfed_ari.core.events import (
+    Address,
+    Introduced,
+    OtherWireHeard,
+    Received,
+    StrangerHeard,
+)
 from pbxfed_ari.core.messages import AnyMessage, Hello
 from pbxfed_ari.core.names import NodeName, node_name
-from pbxfed_ari.errors import Malformed, Refused, UnknownSession, WireError
+from pbxfed_ari.errors import Malformed, Refused, UnknownSession, WireError, WrongVersion
 from pbxfed_ari.wire import codec
 from pbxfed_ari.wire.seal import Seal
 
@@ -43,7 +49,7 @@ class Post:
 
     def open(
         self, frame: bytes, source: Address, *, multicast: bool = False
-    ) -> Received | Introduced | StrangerHeard | None:
+    ) -> Received | Introduced | StrangerHeard | OtherWireHeard | None:
         """What a frame tells us. None if it told nothing that we may believe: it is counted, nothing else happens."""
         if frame[1:5] == self._seal.session or frame[1:17] == self._seal.salt:
             return None  # our own, looped back
@@ -52,6 +58,9 @@ class Post:
         except UnknownSession:
             self.dropped[UnknownSession.reason] += 1
             return StrangerHeard(source)
+        except WrongVersion as error:
+            self.dropped[error.reason] += 1
+            return OtherWireHeard(source, error.version)
         except WireError as error:
             self.dropped[error.reason] += 1
             return None

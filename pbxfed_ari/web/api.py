@@ -120,6 +120,7 @@ class Api:
             "node": self._node.federation.me,
             "version": __version__,
             "reasons": reasons,
+            "warnings": self._warnings(),
             "asterisk": self._node.asterisk(),
         }
         return web.json_response(body, status=503 if reasons else 200)
@@ -138,6 +139,8 @@ class Api:
             "epoch": federation.identity.epoch,
             "domain": federation.identity.realm,
             "health": self._node.reasons() or "ok",
+            "warnings": self._warnings(),
+            "clock": self._clock(),
             "asterisk": self._node.asterisk(),
             "members": self._members(),
             "sites": self._sites(),
@@ -299,6 +302,15 @@ class Api:
             for i, p in enumerate(federation.directory.claims(number))
         ]
 
+    def _warnings(self) -> list[str]:
+        return self._node.federation.watch.warnings(self._node.now())
+
+    def _clock(self) -> Json:
+        federation = self._node.federation
+        found = federation.watch.clocks.median([m.name for m in federation.members.alive()])
+        ahead, peers = found or (None, 0)
+        return {"seconds_ahead": None if ahead is None else round(ahead, 1), "peers": peers}
+
     def _members(self) -> list[Json]:
         federation = self._node.federation
         identity, info = federation.identity, federation.directory.info(federation.me)
@@ -331,16 +343,19 @@ class Api:
         return [ours, *others] if self._node.wan_link() or others else []
 
     def _member(self, member: Member) -> Json:
-        info = self._node.federation.directory.info(member.name)
+        federation = self._node.federation
+        info = federation.directory.info(member.name)
+        ahead = federation.watch.clocks.ahead(member.name)
         return {
             "node": member.name,
             "state": member.state.value,
             "address": member.address[0],
-            "takes_calls": federation_reaches(self._node.federation, member),
+            "takes_calls": federation_reaches(federation, member),
             "site": member.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
             "version": member.release,
+            "clock_seconds_ahead": None if ahead is None else round(ahead, 1),
             "silent_seconds": round(self._node.now() - member.heard, 3),
         }
 

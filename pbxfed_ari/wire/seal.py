@@ -103,8 +103,10 @@ class Seal:
         """
         if len(frame) < OVERHEAD:
             raise Malformed(f"a frame of {len(frame)} bytes is too short")
+        if frame[0] >> 4 != WIRE_VERSION:
+            raise WrongVersion(frame[0] >> 4)
         if frame[0] not in (PLAIN, INTRODUCING):
-            raise WrongVersion(f"wire version {frame[0] >> 4}: this release speaks {WIRE_VERSION}")
+            raise Malformed(f"a frame begins with {PLAIN} or {INTRODUCING}, not with {frame[0]}")
         introducing = frame[0] == INTRODUCING
         name_end = 1 + (SALT if introducing else SESSION)
         if len(frame) < name_end + COUNTER + TAG:

@@ -64,20 +64,20 @@ class Node:
         address: str,
         key: bytes,
         site: str = "main",
+        realm: str = "test",
+        skew_ms: int = 0,
     ) -> None:
         self.world, self.store, self.address = world, store, (address, PORT)
         self.name = name
         self.effects: list[Effect] = []  # all but what went to network and store
         self.stopped = ""
-        self.skew_ms = 0
+        self.skew_ms = skew_ms
         directory = store.load()
         epoch, lineage = directory.streams.next_epoch(NodeName(name), self.wall_ms() // 1000)
         rng = Random(f"{world.seed} {name} {epoch}")
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
         self.post = Post(Seal(key, salt))
-        identity = Identity(
-            NodeName(name), epoch, address, site=site, realm="test", lineage=lineage
-        )
+        identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
         self.federation = Federation(identity, rng=rng, directory=directory, timing=world.timing)
         world.network.attach(self.address, self.receive)
         self.perform(self.federation.start(world.now))
@@ -281,4 +281,4 @@ class World:
         return len({node.vector() for node in self.running()}) == 1
 
     def _tick(self, node: Node) -> None:
-        node.handle(Ticked(max(0.0, self.now - node.federation.next_deadline())))
+        node.handle(Ticked(max(0.0, self.now - node.federation.next_deadline()), node.wall_ms()))

@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.core import messages as m
-from pbxfed_ari.errors import Malformed, TooBig
+from pbxfed_ari.errors import Malformed, TooBig, UnknownKind
 from pbxfed_ari.wire import codec
 
 VECTORS: list[tuple[m.AnyMessage, str]] = [
     (
-        m.Hello("a", 7, "10.0.0.1", 8781, ((6, 41),), False, True, "main", "0.1.0"),
-        "9a01a16107a831302e302e302e31cd224d91920629c2c3a46d61696ea5302e312e30",
+        m.Hello("a", 7, "10.0.0.1", 8781, ((6, 41),), False, True, "main", "0.1.0", 5, (1, 1), 6),
+        "9d01a16107a831302e302e302e31cd224d91920629c2c3a46d61696ea5302e312e300592010106",
     ),
-    (m.Heartbeat(41, 0x1122334455667788, 0, False, True), "960329cf112233445566778800c2c3"),
+    (m.Heartbeat(41, 0x1122334455667788, 0, False, True), "970329cf112233445566778800c2c300"),
     (m.Probe(5), "920405"),
-    (m.Ack(5), "920505"),
+    (m.Ack(5), "93050500"),
     (m.ProbeFor("c", 5), "9306a16305"),
     (m.AckFor("c", 5), "9307a16305"),
     (m.Suspect("c", 7, 0), "9408a1630700"),
@@ -36,7 +36,7 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
     ),
     (m.Vector((("a", 7, 42),), True), "930e9193a161072ac3"),
     (m.Lineage("a", 7, ((6, 41),)), "940fa1610791920629"),
-    (m.SiteReport("east", 9, (("a", 7, 3),), "b"), "9510a465617374099193a1610703a162"),
+    (m.SiteReport("east", 9, (("a", 7, 3),), "b", 5), "9610a465617374099193a1610703a16205"),
 ]
 
 
@@ -52,16 +52,18 @@ def test_a_field_of_a_newer_release_is_ignored() -> None:
     assert codec.decode(bytes.fromhex("9304" + "05" + "a3" + "6e6577")) == m.Probe(5)
 
 
-def test_a_message_kind_of_a_newer_release_is_malformed_here() -> None:
+def test_a_message_kind_of_a_newer_release_is_known_as_such() -> None:
     """Counted, nothing else."""
-    with pytest.raises(Malformed):
+    with pytest.raises(UnknownKind, match="99"):
         codec.decode(bytes.fromhex("92cc6305"))
+    with pytest.raises(Malformed):
+        codec.decode(bytes.fromhex("9204"))
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_malformed_or_a_message_never_another_error(data: bytes) -> None:
     """A peer can never make us raise further than here."""
-    with suppress(Malformed):
+    with suppress(Malformed, UnknownKind):
         codec.decode(data)
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.errors import BadSeal, Malformed, Replayed, UnknownSession, WireError, WrongVersion
 from pbxfed_ari.wire.seal import OVERHEAD, WINDOW, Seal
 
@@ -76,7 +75,7 @@ def test_what_is_too_short_is_malformed(length: int) -> None:
 def test_a_newer_wire_version_is_named_as_such() -> None:
     """An operator with a mixed fleet must see it."""
     _, b = pair()
-    with pytest.raises(WrongVersion, match=f"speaks {WIRE_VERSION}"):
+    with pytest.raises(WrongVersion, match="wire version 2"):
         b.open(bytes((0x21,)) + bytes(40))
 
 
