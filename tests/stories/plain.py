@@ -1,0 +1,63 @@
+"""A post without encoding and seal: messages are handed over as they are, in frames of the right length.
+
+Sealing and opening each frame is half of what a simulated federation costs. Stories in which nothing depends on the seal go
+without: no replay window then, so a doubled frame reaches the core, which must bear it. A damaged frame is dropped.
+"""
+
+from collections import Counter
+
+from pbxfed_ari.core.events import Address, Introduced, Received, StrangerHeard
+from pbxfed_ari.core.messages import AnyMessage, Hello
+from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.wire import codec
+from pbxfed_ari.wire.seal import OVERHEAD, SALT, SESSION
+
+
+class PlainFrame(bytes):
+    """As long as the sealed frame would be; the message travels beside it."""
+
+    message: AnyMessage
+    session: bytes
+
+
+class PlainPost:
+    """Satisfies what `Node` asks of `links.post.Post`."""
+
+    worn = False
+
+    def __init__(self, salt: bytes) -> None:
+        self._salt = salt
+        self._who: dict[bytes, tuple[NodeName, int]] = {}
+        self.dropped: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
+
+    def prove(self, name: NodeName, epoch: int) -> None:
+        """There is no window to close."""
+
+    def frame(self, message: AnyMessage) -> bytes:
+        self.sent[type(message).__name__] += 1
+        longer = SALT - SESSION if isinstance(message, Hello) else 0
+        frame = PlainFrame(OVERHEAD + longer + len(codec.encode(message)))
+        frame.message, frame.session = message, self._salt
+        return frame
+
+    def open(
+        self, frame: bytes, source: Address, *, multicast: bool = False
+    ) -> Received | Introduced | StrangerHeard | None:
+        if not isinstance(frame, PlainFrame):
+            self.dropped["seal"] += 1
+            return None
+        message, session = frame.message, frame.session
+        if session == self._salt:
+            return None
+        if isinstance(message, Hello):
+            self._who[session] = (NodeName(message.name), message.epoch)
+            self.received["Hello"] += 1
+            return Introduced(message, source)
+        who = self._who.get(session)
+        if who is None:
+            self.dropped["session"] += 1
+            return StrangerHeard(source)
+        self.received[type(message).__name__] += 1
+        return Received(*who, message, source, multicast)
