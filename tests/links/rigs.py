@@ -99,7 +99,7 @@ class LoopbackRig(Rig):
             for name, own in zip(NAMES, addresses, strict=True)
         ]
         for node, own in zip(self.nodes, addresses, strict=True):
-            net.attach(own, lambda frame, source, n=node: n.frames.append(frame))  # type: ignore[misc]
+            net.attach(own, lambda frame, _, __, n=node: n.frames.append(frame))  # type: ignore[misc]
 
     async def settle(self, holds: Callable[[], bool]) -> None:
         self._net.deliver(1.0)
