@@ -175,6 +175,7 @@ def check(given: Path | None, path: Path | None) -> None:
     try:
         settings.check_machine()
         settings.federation_key()
+        settings.wan_access()
         settings.ari_password()
         settings.http_token()
     except ConfigError as error:

@@ -17,6 +17,7 @@ from typing import Any
 from lab.hub import ensure_nats
 from lab.netns import Host, Network, within
 from lab.places import Places
+from lab.root import ensure_tools
 from pbxfed_ari import certificates
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.links import wan
@@ -113,6 +114,7 @@ class MulticastRig(Rig):
     """Real sockets, each in a network namespace of its own on one switch."""
 
     async def start(self, folder: Path, stack: AsyncExitStack) -> None:
+        ensure_tools()
         network = Network(Places(folder).prefix)
         network.remove()
         stack.callback(network.remove)
