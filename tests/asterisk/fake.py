@@ -37,11 +37,15 @@ class FakeAri:
         assert self._server is not None
         return str(self._server.make_url("")).rstrip("/")
 
-    async def __aenter__(self) -> "FakeAri":
+    def application(self) -> web.Application:
+        """What answers, for a server of one's own."""
         app = web.Application()
         app.router.add_get("/ari/events", self._events)
         app.router.add_route("*", "/ari/{path:.*}", self._rest)
-        self._server = TestServer(app)
+        return app
+
+    async def __aenter__(self) -> "FakeAri":
+        self._server = TestServer(self.application())
         await self._server.start_server()
         return self
 

@@ -1,0 +1,134 @@
+"""Measures with real Asterisks: what we add to a call's setup, and how long a dead node is thought alive.
+
+PBXFED_BENCH_CALLS (100) calls of each kind and PBXFED_BENCH_TRIALS (60) deaths are made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from random import Random
+from statistics import median
+
+from lab.lab import Lab
+from lab.places import CHECKOUT, Places
+from tests.bench.table import Row, p99, spread
+from tests.lab.conftest import Federation
+
+CALLS = int(os.environ.get("PBXFED_BENCH_CALLS", "100"))
+TRIALS = int(os.environ.get("PBXFED_BENCH_TRIALS", "60"))
+
+# The same phones, the same trunk and the same authentication, without us: 9… is dialed here, 8… at node b.
+PLAIN = """
+[pbxfed-phones](+)
+exten => _9XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+exten => _8XXXX,1,Dial(PJSIP/${EXTEN}@pf-b,30)
+[pbxfed-trunk](+)
+exten => _8XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+"""
+
+
+def calls() -> list[Row]:
+    """INVITE sent to 200 received at the calling phone: our decision in the way, against plain Dial; calls interleaved."""
+    with _lab("abc") as federation:
+        lab = federation.lab
+        for number, node in ("1001", "a"), ("1002", "a"), ("1003", "b"):
+            federation.add(number)
+            lab.register(number, node)
+        federation.until(
+            lambda: (
+                federation.where("1003", "a") == ["b"] and federation.where("1002", "a") == ["a"]
+            )
+        )
+        times: dict[str, list[float]] = {"91002": [], "1002": [], "81003": [], "1003": []}
+        for number in [number for _ in range(CALLS + 5) for number in times]:
+            call = lab.dial("1001", number)
+            times[number].append(call.setup_ms)
+            lab.hang_up(call)
+            time.sleep(0.02)
+    rows = []
+    for what, plain, ours, bar in (
+        ("local", "91002", "1002", 3.0),
+        ("cross-node, SIP", "81003", "1003", 6.0),
+    ):
+        before, after = median(times[plain][5:]), median(times[ours][5:])
+        rows.append(
+            Row(
+                f"setup time added, {what} (median of {CALLS})",
+                f"{after - before:.1f} ms ({after:.1f})",
+                f"plain Dial {before:.1f} ms",
+                f"≤ {bar:.0f} ms",
+                after - before <= bar,
+                f"{before / after:.2g}",
+            )
+        )
+    return rows
+
+
+def deaths() -> list[Row]:
+    """Kill -9 of daemon and Asterisk until the last living node has written `member down`."""
+    names = "abcdef"
+    with _lab(names) as federation:
+        lab, rng = federation.lab, Random(1)
+        took: list[float] = []
+        for trial in range(TRIALS):
+            federation.until(federation.whole, 60)
+            victim = rng.choice(names)
+            time.sleep(rng.random() * 0.5)
+            marks = {name: _end_of_log(federation, name) for name in names if name != victim}
+            lab.kill(victim)
+            killed = time.time()
+            federation.until(partial(_fallen, federation, marks, victim), 20)
+            last = max(_fell(federation, name, mark, victim) for name, mark in marks.items())
+            took.append(last - killed)
+            lab.start(victim)
+            if trial % 20 == 19:
+                print(f"  {trial + 1} of {TRIALS} deaths", file=sys.stderr, flush=True)
+    return [
+        Row(
+            f"daemon and Asterisk killed: all say so, N = {len(names)}",
+            spread(took, "s", 2),
+            "see: cable pulled",
+            "p99 ≤ 2.5 s",
+            p99(took) <= 2.5,
+        )
+    ]
+
+
+@contextlib.contextmanager
+def _lab(names: str) -> Iterator[Federation]:
+    lab = Lab(Places(CHECKOUT / ".lab-bench"), extra={"extensions.conf": PLAIN})
+    lab.down()
+    try:
+        lab.up(len(names))
+        federation = Federation(lab, names)
+        federation.until(federation.whole, 60)
+        yield federation
+    finally:
+        lab.down()
+
+
+def _fallen(federation: Federation, marks: dict[str, int], victim: str) -> bool:
+    """Has every living node written that the victim is down?"""
+    return all(_fell(federation, name, mark, victim) for name, mark in marks.items())
+
+
+def _end_of_log(federation: Federation, node: str) -> int:
+    return (federation.lab.node(node).folder / "log" / "pbxfed.log").stat().st_size
+
+
+def _fell(federation: Federation, node: str, mark: int, victim: str) -> float:
+    """When a node wrote, after `mark`, that the victim is down; 0.0 if it has not."""
+    with (federation.lab.node(node).folder / "log" / "pbxfed.log").open() as log:
+        log.seek(mark)
+        for line in log:
+            if "member down" in line and f"node={victim} " in line:
+                return (
+                    time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))
+                    + int(line[20:23]) / 1000
+                )
+    return 0.0

@@ -1,0 +1,40 @@
+"""`pbxfed` with one line more: when this process has applied a registration or an edit, by the monotonic clock.
+
+    <ns> got NUMBER        a contact of that extension has come onto a shelf here
+    <ns> got id:HEX        a field group of that object has come into the book here
+
+The daemon is the real one; only `Directory.apply` is followed by the writing of that line.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+
+from pbxfed_ari.cli import main
+from pbxfed_ari.core.directory import Change, Directory
+from pbxfed_ari.core.messages import BookSet, Record
+from pbxfed_ari.core.streams import StreamId
+
+_apply = Directory.apply
+
+
+def _watched(
+    self: Directory, stream: StreamId, records: Iterable[tuple[int, Record]], to: int
+) -> list[Change]:
+    records = list(records)
+    changes = _apply(self, stream, records, to)
+    now = time.monotonic_ns()
+    for _, record in records:
+        if isinstance(record, BookSet):
+            sys.stdout.write(f"{now} got id:{record.object.hex()}\n")
+        elif record.key.startswith("c"):
+            sys.stdout.write(f"{now} got {record.key[1:].partition(' ')[0]}\n")
+    sys.stdout.flush()
+    return changes
+
+
+if __name__ == "__main__":
+    Directory.apply = _watched  # type: ignore[method-assign]
+    main()
