@@ -212,6 +212,7 @@ def test_an_epoch_that_no_clock_explains_is_refused(of: str) -> None:
     ahead = world["b"].wall_ms() // 1_000 + YEAR
     hello = Hello(name, ahead, "10.0.0.9", 8781, clock=ahead)
     stranger = Node(world, "z", Store(":memory:"), address="10.0.0.9", key=KEY)
+    stranger.stopped = "it only makes frames"
     for message in (
         hello,
         Piece(name, ahead, 0, 3, ()),

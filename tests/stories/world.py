@@ -84,7 +84,7 @@ class Node:
         epoch, lineage = directory.streams.next_epoch(NodeName(name), self.wall_ms() // 1000)
         rng = Random(f"{world.seed} {name} {epoch}")
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
-        self.post: Post | PlainPost = Post(Seal(key, salt)) if world.sealed else PlainPost(salt)
+        self.post = Post(Seal(key, salt)) if world.sealed else PlainPost(salt)
         identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
         self.federation = Federation(identity, rng=rng, directory=directory, timing=world.timing)
         world.network.attach(self.address, self.receive)
