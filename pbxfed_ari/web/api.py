@@ -349,7 +349,7 @@ class Api:
         return {
             "node": member.name,
             "state": member.state.value,
-            "address": member.address[0],
+            "address": info.address if member.away and info else member.address[0],
             "takes_calls": federation_reaches(federation, member),
             "site": member.site,
             "weight": info.weight if info else None,
