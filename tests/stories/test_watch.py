@@ -7,6 +7,7 @@ from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.messages import AnyMessage, BookSet, Delta, Hello, Piece, Vector
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.stamp import stamp_of
+from pbxfed_ari.links.post import Post
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.wire import codec
 from tests.stories.world import KEY, Node, World
@@ -133,6 +134,8 @@ class Newer:
 
     def __init__(self, node: Node) -> None:
         self.node, self.frame = node, node.post.frame
+        assert isinstance(node.post, Post)
+        self.seal = node.post._seal
         node.post.frame = self.newer  # type: ignore[method-assign]
 
     def newer(self, message: AnyMessage) -> bytes:
@@ -140,11 +143,11 @@ class Newer:
             message = msgspec.structs.replace(message, wires=(1, 2), release="2.0.0")
         parts = msgspec.msgpack.decode(codec.encode(message))
         payload = msgspec.msgpack.encode([*parts, {"news": [1, 2, 3]}])
-        return self.node.post._seal.seal(payload, introducing=isinstance(message, Hello))
+        return self.seal.seal(payload, introducing=isinstance(message, Hello))
 
     def invent(self) -> None:
         payload = msgspec.msgpack.encode([99, "what is this", {"a": 1}])
-        frame = self.node.post._seal.seal(payload)
+        frame = self.seal.seal(payload)
         self.node.world.network.send(frame, self.node.address, None, self.node.world.now)
 
 
@@ -225,7 +228,7 @@ def test_an_epoch_that_no_clock_explains_is_refused(of: str) -> None:
     assert federation.directory.streams.current_epoch(NodeName(name)) < ahead
     assert f"node {name}: its epoch {ahead}" in warnings(world["a"])
     assert len(told(world["a"], "epoch refused")) == 1
-    assert world["a"].up() == ["b", "c"]
+    assert [name for name in world["a"].up() if name != "z"] == ["b", "c"]
     world.run(62)
     assert warnings(world["a"]) == ""
 
