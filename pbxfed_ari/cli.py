@@ -214,7 +214,17 @@ def status(path: Path | None, as_json: bool) -> None:
         "",
         _table(
             body["members"],
-            ("node", "state", "takes_calls", "address", "site", "weight", "silent_seconds"),
+            (
+                "node",
+                "state",
+                "takes_calls",
+                "address",
+                "site",
+                "weight",
+                "heard_by",
+                "multicast_loss",
+                "silent_seconds",
+            ),
         ),
     ]
     _print(body, as_json, "\n".join(text))
@@ -240,6 +250,9 @@ def members(path: Path | None, as_json: bool) -> None:
                 "site",
                 "weight",
                 "trunks",
+                "heard_by",
+                "told_by",
+                "multicast_loss",
                 "silent_seconds",
             ),
         ),

@@ -6,6 +6,7 @@ the nearest known name: a misspelled key that is silently ignored is the worst k
 
 import ipaddress
 import os
+import re
 import socket
 import stat
 import tomllib
@@ -24,6 +25,7 @@ from pbxfed_ari.links.wan import Access
 DEFAULT_PATH = Path("/etc/pbxfed/pbxfed.toml")
 KEY_HEX = 64  # digits of the federation's key
 TRUNKS = ("sip", "iax2")
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # of a DNS name
 
 Check = Callable[[Any], str]  # an empty text, or what is wrong and what would be right
 
@@ -72,6 +74,28 @@ def _trunks(value: object) -> str:
     words = value if isinstance(value, list) else []
     good = bool(words) and set(map(str, words)) <= set(TRUNKS) and len(set(words)) == len(words)
     return "" if good else 'must be a list of "sip" and "iax2", best first'
+
+
+def _switch(value: object) -> str:
+    return "" if isinstance(value, bool) else "must be true or false"
+
+
+def _host(value: object) -> bool:
+    labels = value.removesuffix(".").split(".") if isinstance(value, str) else [""]
+    return all(map(_LABEL.fullmatch, labels)) and len(str(value)) < 254
+
+
+def _hosts(value: object) -> str:
+    for peer in value if isinstance(value, list) else [value]:
+        host, colon, port = str(peer).partition(":")
+        if not _host(host) or (colon and not (port.isdecimal() and 0 < int(port) < 65_536)):
+            return 'must be a list of hosts, as ["10.0.0.11", "pbx2.example.com:8781"]'
+    return "" if isinstance(value, list) else "must be a list"
+
+
+def _srv(value: object) -> str:
+    ok = value == "" or (_host(value) and str(value).startswith("_"))
+    return "" if ok else 'must be a name with SRV records, as "_pbxfed._udp.example.com"'
 
 
 def _listen(value: object) -> str:
@@ -155,6 +179,11 @@ class LanSettings:
         _group, "multicast group; another one for another federation on this LAN", "239.255.77.80"
     )
     port: int = _key(_between(1, 65_535), "UDP port, for multicast and unicast", PORT)
+    multicast: bool = _key(
+        _switch, "whether there is multicast here; where it fails unicast follows by itself", True
+    )
+    peers: tuple[str, ...] = _key(_hosts, "host or host:port of nodes to say hello to", ())
+    srv: str = _key(_srv, "name whose SRV records list such nodes", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

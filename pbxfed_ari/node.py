@@ -10,7 +10,7 @@ import secrets
 import signal
 import sqlite3
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from random import Random
 
@@ -39,7 +39,16 @@ from pbxfed_ari.core.effects import (
     Stop,
     WanListen,
 )
-from pbxfed_ari.core.events import WAN, Address, Event, StrangerHeard, WanChanged, by_wan, wan
+from pbxfed_ari.core.events import (
+    WAN,
+    Address,
+    Event,
+    SeedsFound,
+    StrangerHeard,
+    WanChanged,
+    by_wan,
+    wan,
+)
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.shelf import NodeInfo
@@ -48,6 +57,7 @@ from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.keys import load_node_key
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
+from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.store.sqlite import Store
@@ -56,6 +66,7 @@ from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.wire.seal import SALT, Seal
 
 SETTLED = 30.0  # seconds after the start in which peers have told what we missed
+SEEDS_SECONDS = 3.0  # for the first answer of DNS; after that we begin without
 log = logging.getLogger("pbxfed")
 
 
@@ -96,7 +107,17 @@ class Node:
         self.switchboard = Switchboard(ring_seconds=settings.calls.ring_seconds)
         self.key = load_node_key(settings.node.state / "node.key", federation.me)
         self.link = MulticastLink(
-            settings.node.address, settings.lan.group, settings.lan.port, self._receive
+            settings.node.address,
+            settings.lan.group,
+            settings.lan.port,
+            self._receive,
+            multicast=settings.lan.multicast,
+        )
+        self.seeds = Seeds(
+            settings.lan.peers,
+            settings.lan.srv,
+            settings.lan.port,
+            lambda found: self.post(SeedsFound(found)),
         )
         self.wan = self._wan_link()
         self.room = AsteriskRoom(
@@ -161,7 +182,12 @@ class Node:
             settings.federation.domain,
             lineage,
         )
-        federation = Federation(identity, rng=Random(secrets.randbits(64)), directory=directory)
+        federation = Federation(
+            identity,
+            rng=Random(secrets.randbits(64)),
+            directory=directory,
+            multicast=settings.lan.multicast,
+        )
         node = cls(settings, store, federation, Post(seal))
         await node.link.open()
         stack.callback(node.link.close)
@@ -186,16 +212,20 @@ class Node:
             self.federation.me,
             self.settings.federation.domain,
         )
+        with suppress(TimeoutError):  # the seeds shall hear that we ask for our name
+            await asyncio.wait_for(self.seeds.look(), SEEDS_SECONDS)
         self.loop.start()
         self.post(describe(self._info()))
         async with asyncio.TaskGroup() as tasks:
             room = tasks.create_task(self.room.run(), name="asterisk")
+            seeds = tasks.create_task(self.seeds.run(), name="seeds")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.loop.perform(self.federation.leave())
             self.loop.stop()
             self.link.close()
             room.cancel()
+            seeds.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
 
@@ -263,8 +293,8 @@ class Node:
 
     # --- rooms
 
-    def _receive(self, frame: bytes, source: Address) -> None:
-        event = self.mail.open(frame, source)
+    def _receive(self, frame: bytes, source: Address, multicast: bool) -> None:
+        event = self.mail.open(frame, source, multicast=multicast)
         if event is not None and not (
             isinstance(event, StrangerHeard) and source[1] != self.settings.lan.port
         ):

@@ -21,9 +21,8 @@ def test_every_key_is_in_the_table_with_its_default() -> None:
     for key, shown in rows.items():
         default = declared[key].default
         if shown not in ("needed", "none"):
-            text = (
-                str(list(default)).replace("'", '"') if isinstance(default, tuple) else str(default)
-            )
+            text = str(list(default) if isinstance(default, tuple) else default)
+            text = text.lower() if isinstance(default, bool) else text.replace("'", '"')
             assert shown.strip("`") == text, key
 
 

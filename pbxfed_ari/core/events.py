@@ -39,6 +39,7 @@ class Introduced:
 
     hello: Hello
     source: Address
+    multicast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,13 @@ class OtherWireHeard:
 
     source: Address
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsFound:
+    """Peers may be found here: the configured list and what DNS says, anew."""
+
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +211,7 @@ Event = (
     | StrangerHeard
     | OtherWireHeard
     | WanChanged
+    | SeedsFound
     | Ticked
     | Edited
     | NodeChanged

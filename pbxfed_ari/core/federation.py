@@ -23,6 +23,7 @@ from pbxfed_ari.core.directory import (
     PhoneChanged,
     Registration,
 )
+from pbxfed_ari.core.doors import Doors
 from pbxfed_ari.core.effects import (
     Broadcast,
     DropContact,
@@ -49,6 +50,7 @@ from pbxfed_ari.core.events import (
     NodeChanged,
     OtherWireHeard,
     Received,
+    SeedsFound,
     StrangerHeard,
     Ticked,
     WanChanged,
@@ -57,15 +59,18 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
+    NUMBERS,
     PORT,
     Ack,
     AnyMessage,
     BookSet,
+    Copy,
     Delta,
     Heartbeat,
     Hello,
     Leave,
     Lineage,
+    Neighbours,
     Piece,
     Probe,
     Record,
@@ -77,6 +82,7 @@ from pbxfed_ari.core.messages import (
 )
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import extension as extensions
+from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import UP, Sites
@@ -89,6 +95,7 @@ _OwnFact = Edited | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
 CHALLENGES = 16  # sessions asked at once whether they live, before they count
+GREETED = 32  # addresses that a node without multicast says its first Hello to, at most
 WELCOMES = 20.0  # strangers answered a second, at most: garbage must not make us talk
 
 
@@ -116,12 +123,17 @@ class Federation:
         rng: Random,
         directory: Directory | None = None,
         timing: Timing = LAN,
+        multicast: bool = True,
     ) -> None:
-        """`directory` is what the store kept; its streams know nothing of this epoch yet."""
+        """`directory` is what the store kept; its streams know nothing of this epoch yet. `multicast`: is there a group?"""
         self.me = identity.name
         self.identity = identity
         self.directory = directory or Directory()
         self.members = Members(identity.name, identity.epoch, rng=rng, timing=timing)
+        self.reach = Reach(identity.site, self.members, multicast=multicast)
+        self.doors = Doors(
+            (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
+        )
         self.ring = Ring({identity.name: 100})
         self.joined = False
         self.ready = False  # our Asterisk takes calls
@@ -137,6 +149,7 @@ class Federation:
             int, tuple[NodeName, int, Effect]
         ] = {}  # nonce → who, and what if it lives
         self._next_beat = float("inf")
+        self._number = 0  # of our last heartbeat
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
         self._early: list[Event] = []  # what happened before the name was ours
@@ -175,6 +188,7 @@ class Federation:
             self.members.next_deadline(),
             self._catchup.next_deadline(),
             self.sites.next_deadline(),
+            self.doors.next_deadline() if self.joined else float("inf"),
         )
 
     # --- living
@@ -187,7 +201,7 @@ class Federation:
 
     def leave(self) -> list[Effect]:
         """Stop on purpose."""
-        return [Broadcast(Leave())] if self.joined else []
+        return self.reach.spread([Broadcast(Leave())]) if self.joined else []
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What an event means to what we know."""
@@ -198,7 +212,7 @@ class Federation:
             effects += self._settle()
             effects += self._elect(now)
             self.sites.changed(now)
-        return effects
+        return self.reach.spread(effects)
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
         if not self.joined and isinstance(event, _OwnFact):
@@ -207,7 +221,7 @@ class Federation:
             case Received():
                 return self._received(event, now)
             case Introduced():
-                return self._introduced(event.hello, event.source, now)
+                return self._introduced(event, now)
             case StrangerHeard():
                 return self._stranger(event, now)
             case WanChanged(up):
@@ -216,6 +230,9 @@ class Federation:
                 return [*told, *self._elect(now)]
             case OtherWireHeard(source, version):
                 self.watch.other_wire(source, version, now)
+                return []
+            case SeedsFound(addresses):
+                self.doors.found(addresses, now)
                 return []
             case Ticked(late, wall_ms):
                 self._read_clock(wall_ms, now)
@@ -242,6 +259,8 @@ class Federation:
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
         effects += self._catchup.tick(now)
+        if self.joined:
+            effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.sites.next_deadline():
             effects += self._between_sites(now)
         return effects
@@ -272,6 +291,7 @@ class Federation:
 
     def _heartbeat(self, clock: int = 0) -> Heartbeat:
         streams = self.directory.streams
+        self._number += 1
         return Heartbeat(
             streams.held(self._own),
             streams.vector_hash(),
@@ -279,6 +299,7 @@ class Federation:
             self.ready,
             self.sites.candidate,
             clock,
+            self._number % NUMBERS,
         )
 
     def _call_name(self, now: float) -> list[Effect]:
@@ -288,8 +309,13 @@ class Federation:
             self._join_calls += 1
             call = self._hello(joining=True)
             afar: list[Effect] = [WanListen(True), Forward(call)] if self.sites.linked else []
-            return [Broadcast(call), *afar]
+            return [*self._greet(call), *afar]
         return self._join(now)
+
+    def _greet(self, hello: Hello) -> list[Effect]:
+        """Say it to the group and to the seeds; where there is no group, to all that we know of."""
+        doors = self.doors.seeds if self.reach.multicast else self.doors.closed()[:GREETED]
+        return [Broadcast(hello), *(SendTo(door, hello) for door in doors)]
 
     def _join(self, now: float) -> list[Effect]:
         """The name is ours: take over what the last epoch left, say so, and publish what happened meanwhile."""
@@ -303,7 +329,7 @@ class Federation:
         effects: list[Effect] = [
             PersistLineage(self.me, i.epoch, i.lineage),
             WanListen(False),
-            Broadcast(self._hello(ask=True)),
+            *self._greet(self._hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
         early, self._early = self._early, []
@@ -357,7 +383,11 @@ class Federation:
         if known.state is State.NEW and not isinstance(message, Ack | Probe):
             return []  # until it has answered us it may be a recording
         incarnation = self.members.incarnation
-        effects = self.members.heard(sender, event.epoch, now)
+        effects = self.reach.heard(event, now)
+        if isinstance(message, Copy):
+            message = message.heartbeat
+            event = replace(event, message=message)
+        effects += self.members.heard(sender, event.epoch, now)
         if isinstance(message, Probe):
             effects += self._answer(event, now)
         else:
@@ -370,6 +400,8 @@ class Federation:
 
     def _while_joining(self, event: Received, now: float) -> list[Effect]:
         """Before the name is ours nothing counts but that somebody else has it, or asks whether we live."""
+        if isinstance(event.message, Neighbours):
+            return self._directed(event.message)
         if not isinstance(event.message, SiteReport):
             return self._answer(event, now)
         effects = self._report(event.message, now)
@@ -456,6 +488,8 @@ class Federation:
                 return effects + self._catchup.progress(event.sender, message, now)
             case SiteReport():
                 return self._report(message, now) if message.reporter else []
+            case Neighbours():
+                return self._directed(message)
             case _:
                 effects, lineages = self._catchup.handle(
                     event.sender, event.epoch, message, event.source, now
@@ -489,7 +523,18 @@ class Federation:
         self.sites.settled = True
         return self._elect(now)
 
-    def _introduced(self, hello: Hello, source: Address, now: float) -> list[Effect]:
+    def _directed(self, neighbours: Neighbours) -> list[Effect]:
+        """Peers that others know: say Hello. Until we have joined, only to who may have our name."""
+        effects: list[Effect] = []
+        for name, address, port in neighbours.nodes:
+            if not self.joined and name == self.me:
+                effects.append(SendTo((address, port), self._hello(joining=True)))
+            elif self.joined and not self.members.up(NodeName(name)):
+                effects.append(SendTo((address, port), self._hello(ask=True)))
+        return effects
+
+    def _introduced(self, event: Introduced, now: float) -> list[Effect]:
+        hello, source = event.hello, event.source
         if hello.name == self.me:
             return self._namesake(hello, source)
         name = NodeName(hello.name)
@@ -507,7 +552,9 @@ class Federation:
             return [SendTo(source, self._hello()), SendTo(source, Lineage(name, current, ()))]
         if hello.joining:
             held = self._held_here(Lineage(hello.name, hello.epoch, ()))
-            return self._ours(name, source) if by_wan(source) and held else []
+            if by_wan(source):
+                return self._ours(name, source) if held else []
+            return [] if event.multicast else self._holder(hello, source)
         effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
         effects += self.members.meet(hello, now)
         return effects + self._adopt(name, hello.epoch, hello.lineage, source)
@@ -522,6 +569,14 @@ class Federation:
             SendTo(source, self._hello()),
             SendTo(source, SiteReport(self.identity.site, fingerprint, nodes)),
         ]
+
+    def _holder(self, hello: Hello, source: Address) -> list[Effect]:
+        """A newcomer that the holder of its name may not hear: tell it where that one is."""
+        holder = self.members.get(NodeName(hello.name))
+        if holder is None or not holder.up or holder.address[0] == hello.address:
+            return []
+        where = Neighbours(((str(holder.name), *holder.address),))
+        return [SendTo(source, self._hello()), SendTo(source, where)]
 
     def _namesake(self, hello: Hello, source: Address) -> list[Effect]:
         """Another node with our name: who came later stops, if the other lives. Our own past, at our own address, is none."""

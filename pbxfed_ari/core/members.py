@@ -69,6 +69,7 @@ WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round tri
     period=2.0, ask=0.6, ask_others=1.2, suspicion=2.0, introduction=4.0, lag=0.5
 )
 INDIRECT = 3  # nodes asked to ask
+OVERDUE = 0.7  # periods that a heartbeat by turns may be late
 
 
 class State(Enum):
@@ -106,6 +107,7 @@ class Member:
     ready: bool = True  # its Asterisk takes calls, it says
     relays: bool = False  # it could speak for its site, it says
     away: bool = False  # of another site: its own site's verdict counts, it is not probed
+    every: int = 1  # periods between two of its heartbeats to us (core/reach.py)
     nonce: int = 0  # of the question it was last asked
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
     told: bool = False  # that it is gone was said; not again until it has lived in between
@@ -201,12 +203,11 @@ class Members:
         peer = self._peers.get(name)
         if peer is None or peer.epoch != epoch:
             return []
-        patience = self._patience()
-        if now - self._heard > patience:
+        if now - self._heard > self.timing.missed * self.period():
             self._forgive(now)
         self._heard = peer.heard = now
         if peer.state is State.ALIVE:
-            peer.deadline = now + patience
+            peer.deadline = now + self._patience(peer)
             return []
         if peer.up:
             return self._enter(peer, State.ALIVE, now)
@@ -280,8 +281,8 @@ class Members:
 
     # --- helpers
 
-    def _patience(self) -> float:
-        return self.timing.missed * self.period()
+    def _patience(self, peer: Member) -> float:
+        return max(self.timing.missed, peer.every + OVERDUE) * self.period()
 
     def _beat(self, name: NodeName, beat: Heartbeat) -> None:
         peer = self._peers.get(name)
@@ -341,8 +342,8 @@ class Members:
                 return [self._question(peer, State.NEW, now, now + self.timing.ask)]
             case State.NEW:
                 return self._enter(peer, State.DOWN, now, by="no answer")
-            case State.ALIVE if now < peer.heard + self._patience():
-                self._due(peer, peer.heard + self._patience())  # more of us, longer periods
+            case State.ALIVE if now < peer.heard + self._patience(peer):
+                self._due(peer, peer.heard + self._patience(peer))  # more of us, longer periods
                 return []
             case State.ALIVE:
                 return [self._question(peer, State.ASKING, now, now + self.timing.ask / 2)]
@@ -427,7 +428,7 @@ class Members:
     def _enter(self, peer: Member, state: State, now: float, *, by: str = "") -> list[Effect]:
         before, peer.state = peer.state, state
         if state in (State.ALIVE, State.INDIRECT):
-            self._due(peer, now + self._patience())
+            self._due(peer, now + self._patience(peer))
         elif state is State.SUSPECT:
             self._due(peer, now + self.timing.suspicion)
         else:

@@ -15,6 +15,9 @@ Every frame is sealed by the sender's session, so a message never says who sent 
              Nothing came back: Suspect, multicast, so that B can refute with a higher incarnation; then Down. A node that
              stops says Leave.
 
+*Without multicast.*  Whoever loses too many of a peer's heartbeats asks it for Copies (core/reach.py). Who hears nobody says
+             Hello to seeds (core/doors.py), and gets Neighbours in answer to its Copies.
+
 *Knowing.*   A change is a Delta: consecutive records of the sender's stream, multicast once. Streams are named by origin and
              epoch (one epoch a boot) and numbered through; who misses something asks with Want and gets Pieces, in order,
              from anyone who has it. Two nodes whose vector hashes differ for two heartbeats compare Vectors. A Lineage says
@@ -32,6 +35,7 @@ import msgspec
 
 WIRE_VERSION = 1
 PORT = 8781  # UDP, multicast and unicast alike
+NUMBERS = 128  # of heartbeats: one byte
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -72,6 +76,7 @@ class Heartbeat(Message, frozen=True, tag=3):
     ready: bool = True  # its Asterisk takes calls
     relays: bool = False  # it could speak for its site: its link to the others works
     clock: int = 0  # as in Ack, in some heartbeats only (core/clocks.py)
+    number: int = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
 
 
 class Probe(Message, frozen=True, tag=4):
@@ -119,6 +124,29 @@ class Down(Message, frozen=True, tag=9):
 
 class Leave(Message, frozen=True, tag=10):
     """I stop, on purpose."""
+
+
+# --- where multicast does not pass
+
+
+class Copies(Message, frozen=True, tag=30):
+    """Your multicast frames get lost on the way to me: send me unicast copies; or no more of them."""
+
+    on: bool
+    known: int  # nodes of the site that I know to live; tell me the Neighbours if you know more
+
+
+class Copy(Message, frozen=True, tag=31):
+    """A heartbeat, by unicast. The next one comes after `every` periods: the receivers take turns."""
+
+    heartbeat: Heartbeat
+    every: int = 1
+
+
+class Neighbours(Message, frozen=True, tag=32):
+    """Living nodes of the site, as (name, address, port): say Hello to those that you do not know."""
+
+    nodes: tuple[tuple[str, str, int], ...]
 
 
 # --- knowing
@@ -223,6 +251,9 @@ AnyMessage = (
     | Suspect
     | Down
     | Leave
+    | Copies
+    | Copy
+    | Neighbours
     | Delta
     | Want
     | Piece

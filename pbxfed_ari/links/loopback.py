@@ -36,8 +36,8 @@ class LoopbackNetwork:
         self.bytes: Counter[str] = Counter()
         self.received: Counter[str] = Counter()  # bytes
         self.drop: Callable[[bytes, str, str], bool] = lambda frame, source, to: False
-        self.deaf: Callable[[str, str], float] = lambda source, to: 0.0  # share of multicast lost
         self.site: dict[str, str] = {}  # of a host; the group reaches its own site only
+        self.deaf: Callable[[str, str], float] = lambda source, to: 0.0  # share of multicast lost
 
     def attach(self, address: Address, receive: Receive) -> None:
         """A node opens its socket."""

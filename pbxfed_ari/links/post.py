@@ -71,7 +71,7 @@ class Post:
             hello = codec.decode_hello(payload)
             self._bind(session, hello)
             self.received["Hello"] += 1
-            return Introduced(hello, source)
+            return Introduced(hello, source, multicast)
         message = codec.decode(payload)
         if session not in self._who or isinstance(message, Hello):
             raise Malformed("a session that has not said who it is")

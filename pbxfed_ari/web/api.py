@@ -18,6 +18,7 @@ from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import Extension, extension
 from pbxfed_ari.core.objects.extension import KIND
+from pbxfed_ari.core.reach import Way
 from pbxfed_ari.core.route import Route, route
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
@@ -356,6 +357,7 @@ class Api:
             "trunks": list(info.trunks) if info else [],
             "version": member.release,
             "clock_seconds_ahead": None if ahead is None else round(ahead, 1),
+            **_way(self._node.federation.reach.way(member.name)),
             "silent_seconds": round(self._node.now() - member.heard, 3),
         }
 
@@ -363,6 +365,11 @@ class Api:
 def federation_reaches(federation: Federation, member: Member) -> bool:
     """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
     return member.up and federation.reachable(member.name)
+
+
+def _way(way: Way) -> Json:
+    loss = None if way.loss is None else round(way.loss, 3)
+    return {"heard_by": way.heard_by, "told_by": way.told_by, "multicast_loss": loss}
 
 
 async def _fields(request: web.Request) -> Json:

@@ -27,6 +27,21 @@ def render(
         label = f'state="{member.state.value}"'
         states[label] = int(str(states.get(label, 0))) + 1
     _put(lines, "pbxfed_members", "gauge", "Peers, by state as seen from here.", states)
+    ways = {f'node="{m.name}"': federation.reach.way(m.name) for m in federation.members if m.up}
+    _put(
+        lines,
+        "pbxfed_multicast_loss_ratio",
+        "gauge",
+        "Share of a peer's recent multicast heartbeats that did not arrive here.",
+        {label: round(way.loss, 4) for label, way in ways.items() if way.loss is not None},
+    )
+    _put(
+        lines,
+        "pbxfed_heard_by_unicast",
+        "gauge",
+        "1 if a peer sends us unicast copies because its multicast does not arrive.",
+        {label: int(way.heard_by == "unicast") for label, way in ways.items()},
+    )
     directory = federation.directory
     _put(lines, "pbxfed_extensions", "gauge", "Extensions known.", {"": len(directory.phones())})
     contested = {phone.number for phone in directory.contested()}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +23,7 @@ from pbxfed_ari import certificates
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.links import wan
 from pbxfed_ari.links.loopback import LoopbackNetwork
-from pbxfed_ari.links.multicast import MulticastLink
+from pbxfed_ari.links.multicast import MulticastLink, Receive
 from pbxfed_ari.links.wan import Access, WanLink
 
 KEY = bytes(range(32))
@@ -127,7 +128,7 @@ class MulticastRig(Rig):
         self.nodes = []
         for name, host in zip(NAMES, hosts, strict=True):
             frames: list[bytes] = []
-            link = _Housed(host, lambda frame, source, f=frames: f.append(frame))  # type: ignore[misc]
+            link = _Housed(host, lambda frame, source, group, f=frames: f.append(frame))  # type: ignore[misc]
             await link.open()
             stack.callback(link.close)
 
@@ -138,14 +139,14 @@ class MulticastRig(Rig):
 
 
 class _Housed(MulticastLink):
-    """Opens its socket in a namespace, and uses it from here."""
+    """Opens its sockets in a namespace, and uses them from here."""
 
-    def __init__(self, host: Host, receive: Callable[[bytes, tuple[str, int]], None]) -> None:
+    def __init__(self, host: Host, receive: Receive) -> None:
         super().__init__(host.address, "239.255.77.80", 8781, receive)
         self._host = host
 
-    def _socket(self) -> socket.socket:
-        return within(self._host.namespace, super()._socket)
+    def _socket(self, *, to_group: bool) -> socket.socket:
+        return within(self._host.namespace, partial(super()._socket, to_group=to_group))
 
 
 class WanRig(Rig):

@@ -48,7 +48,7 @@ class PlainPost(Post):
         if isinstance(message, Hello):
             self._who[session] = (NodeName(message.name), message.epoch)
             self.received["Hello"] += 1
-            return Introduced(message, source)
+            return Introduced(message, source, multicast)
         who = self._who.get(session)
         if who is None:
             self.dropped["session"] += 1

@@ -34,6 +34,7 @@ from pbxfed_ari.core.events import (
     ContactsListed,
     Edited,
     Event,
+    SeedsFound,
     Ticked,
     WanChanged,
     by_wan,
@@ -86,9 +87,16 @@ class Node:
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
         self.post = Post(Seal(key, salt)) if world.sealed else PlainPost(salt)
         identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
-        self.federation = Federation(identity, rng=rng, directory=directory, timing=world.timing)
+        self.federation = Federation(
+            identity,
+            rng=rng,
+            directory=directory,
+            timing=world.timing,
+            multicast=name not in world.unicast_only,
+        )
         world.network.attach(self.address, self.receive)
         self.perform(self.federation.start(self.now()))
+        self.handle(SeedsFound(tuple((host, PORT) for host in world.seeds)))
         self.handle(describe(NodeInfo(address, site, 100, ("sip",), bytes(32))))
         self.handle(AsteriskUp("22.10.1", restarted=False))
         if world.hub is not None:
@@ -233,10 +241,14 @@ class World:
         timing: Timing = LAN,
         settle: float = 2.0,
         sites: Mapping[str, str] | None = None,
+        seeds: Iterable[str] = (),
+        unicast_only: Iterable[str] = (),
+        deaf: float = 0.0,
         sealed: bool = True,
     ) -> None:
         """`sites` names the site of each node; None: one LAN, and no way out of it.
 
+        `seeds` are hosts; `unicast_only` nodes have no group; `deaf` is the share of multicast frames that are lost.
         Not `sealed`: twice as fast, for stories in which the seal does not matter.
         """
         self.seed, self.now, self.timing, self.sealed = seed, 0.0, timing, sealed
@@ -252,6 +264,8 @@ class World:
         self._frozen: dict[str, list[tuple[bytes, Address, bool]]] = {}
         self._deadlines: list[tuple[float, int, Node]] = []
         self._order = count()
+        self.seeds, self.unicast_only = tuple(seeds), frozenset(unicast_only)
+        self.network.deaf = lambda source, to: deaf
         for name in names:
             self.boot(name)
         self.run(settle)
