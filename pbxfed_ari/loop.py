@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pbxfed_ari.core.bundle import Bundle
 from pbxfed_ari.core.effects import Effect
 from pbxfed_ari.core.events import Answered, Arrived, ChannelsListed, Ended, Event, Returned, Ticked
 from pbxfed_ari.core.federation import Federation
@@ -38,6 +39,7 @@ class Loop:
         self.federation = federation
         self.switchboard = switchboard
         self._rooms = rooms
+        self._bundle = Bundle()
         self._inbox: deque[Event] = deque()
         self._emptying: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -49,7 +51,7 @@ class Loop:
     def start(self) -> None:
         """Begin: perform what the federation asks at the start of a boot."""
         self.perform(self.federation.start(self._loop.time()))
-        self._set_timer()
+        self._end_turn()
 
     def stop(self) -> None:
         """No more events are taken."""
@@ -68,9 +70,18 @@ class Loop:
             self._emptying = self._loop.call_soon(self._empty)
 
     def perform(self, effects: Iterable[Effect]) -> None:
-        """Do what was asked, in order."""
-        for effect in effects:
+        """Do what was asked, in order; news is held until the turn ends."""
+        for effect in self._bundle.through(effects):
             self._rooms[type(effect)](effect)
+
+    def _end_turn(self) -> None:
+        for effect in self._bundle.rest():
+            try:
+                self._rooms[type(effect)](effect)
+            except Exception:
+                self.failures += 1
+                log.exception("could not send news")  # its fields may hold secrets
+        self._set_timer()
 
     def _empty(self) -> None:
         self._emptying = None
@@ -78,7 +89,7 @@ class Loop:
             self._handle(self._inbox.popleft())
         if self._inbox:
             self._emptying = self._loop.call_soon(self._empty)
-        self._set_timer()
+        self._end_turn()
 
     def _handle(self, event: Event) -> None:
         now = self._loop.time()
@@ -104,4 +115,4 @@ class Loop:
         self._timer = None
         self.lag = max(0.0, self._loop.time() - due)
         self._handle(Ticked(self.lag, wall_ms()))
-        self._set_timer()
+        self._end_turn()

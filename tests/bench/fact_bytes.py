@@ -62,7 +62,7 @@ def _after_a_heartbeat(ground: Ground, node: str) -> tuple[float, Traffic]:
     while True:
         earliest = time.monotonic()
         time.sleep(0.005)
-        if (now := _traffic(ground, node)) != before:
+        if (now := _traffic(ground, node)).tx_frames != before.tx_frames:
             return earliest, now
 
 

@@ -1,7 +1,10 @@
 """The codec: what goes in comes out, what is not a message is Malformed, and old frames stay readable."""
 
+import zlib
 from contextlib import suppress
+from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,17 +72,45 @@ def test_a_message_kind_of_a_newer_release_is_known_as_such() -> None:
         codec.decode(bytes.fromhex("9204"))
 
 
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(codec.DEFLATED.__add__))
 def test_garbage_is_malformed_or_a_message_never_another_error(data: bytes) -> None:
     """A peer can never make us raise further than here."""
     with suppress(Malformed, UnknownKind):
         codec.decode(data)
 
 
+def test_what_has_much_in_common_travels_deflated() -> None:
+    """Twenty registrations of one moment take half the bytes, and come out as they went in."""
+    records = tuple(m.ShelfPut(f"c{n} ~CgAABxPE", bytes((1, 2, 3, 4, 5, 6, n))) for n in range(20))
+    message = m.Delta(42, records)
+    written = codec.encode(message)
+    assert written.startswith(codec.DEFLATED)
+    assert len(written) < len(msgspec.msgpack.encode(message)) / 2
+    assert codec.decode(written) == message
+
+
+def test_a_long_introduction_travels_deflated_too() -> None:
+    """A node that was started often has a long lineage."""
+    hello = m.Hello("a", 900, "10.0.0.1", 8781, tuple((n, 41) for n in range(90)))
+    written = codec.encode(hello)
+    assert written.startswith(codec.DEFLATED)
+    assert codec.decode_hello(written) == hello
+
+
+def test_what_cannot_be_inflated_is_malformed() -> None:
+    """Garbage, a message cut short, one with a tail, and one that would fill the memory."""
+    whole = codec.encode(m.Delta(1, (m.ShelfPut("n", bytes(1_000)),)))
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    bomb = codec.DEFLATED + deflate.compress(bytes(1_000_000)) + deflate.flush()
+    for data in (codec.DEFLATED, codec.DEFLATED + b"garbage", whole[:-3], whole + b"x", bomb):
+        with pytest.raises(Malformed, match="inflated"):
+            codec.decode(data)
+
+
 def test_a_message_that_fits_no_frame_is_ours_to_split() -> None:
     """It is refused before it is sealed."""
     with pytest.raises(TooBig, match="Delta of"):
-        codec.encode(m.Delta(1, (m.ShelfPut("n", bytes(1_400)),)))
+        codec.encode(m.Delta(1, (m.ShelfPut("n", Random(1).randbytes(1_400)),)))
 
 
 def test_only_a_hello_introduces() -> None:
