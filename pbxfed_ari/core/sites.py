@@ -63,6 +63,7 @@ class Sites:
         self._rng = rng
         self._neighbours: dict[NodeName, Neighbour] = {}
         self._reports: dict[str, tuple[NodeName, float]] = {}  # site → by whom, when, last
+        self._silent: set[str] = set()  # sites that are told to be
         self._next_report = float("inf")
         self._alone_until = float("inf")
 
@@ -86,7 +87,11 @@ class Sites:
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
         due = min((n.deadline for n in self._neighbours.values()), default=float("inf"))
-        return min(self._next_report, self._alone_until, due)
+        silent = min(
+            (heard + SILENT for s, (_, heard) in self._reports.items() if s not in self._silent),
+            default=float("inf"),
+        )
+        return min(self._next_report, self._alone_until, due, silent)
 
     def proven(self, name: NodeName, epoch: int) -> bool:
         """May what this session says over the WAN be believed?"""
@@ -187,8 +192,11 @@ class Sites:
                 neighbour.deadline = now if fresh else now + DOUBT
         if report.site == self.site:
             return []  # another half of our own LAN: we see for ourselves
-        self._reports[report.site] = (reporter, now)
         effects: list[Effect] = []
+        if report.site not in self._reports or report.site in self._silent:
+            self._silent.discard(report.site)
+            effects.append(Note("site heard", (("site", report.site), ("by", reporter))))
+        self._reports[report.site] = (reporter, now)
         for name, epoch, flags in report.nodes:
             effects += self._members.reported(
                 NodeName(name),
@@ -220,6 +228,11 @@ class Sites:
             self._next_report = now + REPORT if self.forwarding else float("inf")
             if self.forwarding and self.linked:
                 effects += [Forward(report) for report in self._report(fingerprint, ready=ready)]
+        for site, reporter, heard in self:
+            if now >= heard + SILENT and site not in self._silent:
+                self._silent.add(site)
+                silent = (("site", site), ("by", reporter), ("silent", round(now - heard, 3)))
+                effects.append(Note("site silent", silent, "warning"))
         compare: list[Address] = []
         for name, neighbour in list(self._neighbours.items()):
             if neighbour.deadline > now:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
 from pbxfed_ari.core.members import State
 from pbxfed_ari.core.names import NodeName
@@ -32,6 +33,12 @@ def hosts(world: World, site: str) -> list[str]:
 def cut(world: World, site: str) -> None:
     """The site's way to the others is gone; its LAN goes on."""
     world.network.cut(hosts(world, site), ["hub"])
+
+
+def told(world: World, name: str) -> list[str]:
+    """What a node said of the other site."""
+    notes = [e for e in world[name].effects if isinstance(e, Note)]
+    return [note.what for note in notes if note.what.startswith("site")]
 
 
 def test_each_site_has_one_forwarder_and_everybody_knows_everybody() -> None:
@@ -95,6 +102,7 @@ def test_both_sites_serve_through_a_cut_and_agree_after_it() -> None:
     world.run(12)
     assert world["a"].up() == ["b", "c"]
     assert world["e"].up() == ["d", "f"]
+    assert told(world, "a") == ["site heard", "site silent"]
     world["b"].edit("1002", name="east", secret=SECRET)
     world["e"].edit("1003", name="west", secret=SECRET)
     world["b"].edit("1001", name="east")
@@ -113,6 +121,7 @@ def test_both_sites_serve_through_a_cut_and_agree_after_it() -> None:
         assert names == ["west", "east", "west"]
         assert node.where("1001") == ["d"]
     assert world.run(6.0, lambda: all(len(n.up()) == 5 for n in world.running()))
+    assert told(world, "a") == ["site heard", "site silent", "site heard"]
 
 
 def test_a_node_killed_in_another_site_is_down_here_as_soon_as_there() -> None:
