@@ -172,9 +172,11 @@ def run(given: Path | None, path: Path | None) -> None:
 def check(given: Path | None, path: Path | None) -> None:
     """Check the configuration and the files that it names; start nothing."""
     settings = _settings(path or given)
+    from pbxfed_ari.keys import open_keyring
+
     try:
         settings.check_machine()
-        settings.federation_key()
+        open_keyring(settings.node.state, settings.federation_key(), write=False)
         settings.wan_access()
         settings.ari_password()
         settings.http_token()

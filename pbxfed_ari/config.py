@@ -166,8 +166,10 @@ class FederationSettings:
     domain: str = _key(
         _text, "SIP domain and digest realm; equal on all nodes, and to default_realm in pjsip.conf"
     )
-    key_file: Path = _key(
-        _text, "file with the federation's key: 64 hexadecimal digits, equal on all nodes"
+    key_file: Path | None = _key(
+        _text,
+        "file with the key that the federation was born with: 64 hexadecimal digits",
+        None,
     )
 
 
@@ -289,12 +291,14 @@ class Settings:
         if self.node.state.exists() and not self.node.state.is_dir():
             raise ConfigError(f"{self.path}: node.state = {self.node.state}: must be a folder")
 
-    def federation_key(self) -> bytes:
-        """The key in federation.key_file.
+    def federation_key(self) -> bytes | None:
+        """The key in federation.key_file, if one is set.
 
         Raises: ConfigError, if it cannot be read, is not 64 hex digits, or others may read it.
         """
         path = self.federation.key_file
+        if path is None:
+            return None
         text = _private(
             self.path,
             "federation.key_file",

@@ -4,7 +4,7 @@ PbxfedError
   ConfigError      the operator's to fix: file, key, value, remedy; nothing was started
   Refused          an edit or a request that breaks a rule: nothing was changed anywhere
   WireError        a peer's frame; dropped and counted, our state untouched
-    Malformed  WrongVersion  UnknownKind  BadSeal  Replayed  UnknownSession  TooBig
+    Malformed  WrongVersion  UnknownKind  BadSeal  BadSignature  Replayed  UnknownSession  UnknownKey  TooBig
   AsteriskError    the PBX refused or is gone; the operator room turns it into an event
     Unreachable  Declined
 """
@@ -60,6 +60,12 @@ class BadSeal(WireError):
     reason = "seal"
 
 
+class BadSignature(WireError):
+    """An introduction that is not signed by the key that it names."""
+
+    reason = "signature"
+
+
 class Replayed(WireError):
     """The frame's counter was seen before, or is older than the replay window."""
 
@@ -70,6 +76,12 @@ class UnknownSession(WireError):
     """The frame is of a session whose introduction was not heard; the sender is asked for it."""
 
     reason = "session"
+
+
+class UnknownKey(WireError):
+    """An introduction under a group key that we do not hold: another federation's, or newer or older than all of ours."""
+
+    reason = "key"
 
 
 class TooBig(WireError):

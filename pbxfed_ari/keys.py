@@ -1,68 +1,127 @@
-"""This node's own key, and the secrets that come of it. Both live in files of their own, outside the store.
+"""The files of keys, in the state folder and outside the store: this node's own seed, and the group's keys.
 
-Each pair of nodes has a trunk secret that only these two can know: X25519 (RFC 7748) of one's private and the other's public
-key, through HKDF-SHA256 (RFC 5869). So the loss of one node is not the loss of every trunk.
+    node.key   64 hexadecimal digits, made at the first start or by `pbxfed join`: who has it is this node
+    keys       the keyring as JSON, newest key first: who has it reads and speaks
+
+Both are written whole or not at all, on the disk before anything goes on, and readable for this user only.
 """
 
 import os
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+import msgspec
 
+from pbxfed_ari.core.keys import GroupKey, Keyring, key_id
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.wire.identity import SEED, NodeKey
 
-SECRET_BYTES = 32
-
-
-class NodeKey:
-    """The node's X25519 key pair."""
-
-    def __init__(self, private: X25519PrivateKey, me: NodeName) -> None:
-        self._private = private
-        self._me = me
-
-    @property
-    def public(self) -> bytes:
-        """The public key, 32 bytes, for all to know."""
-        return self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-    def secret_with(self, peer: NodeName, public_key: bytes) -> str:
-        """The trunk secret of this pair, 64 hex digits, the same on both sides.
-
-        Raises: ValueError, if the public key is not one.
-        """
-        shared = self._private.exchange(X25519PublicKey.from_public_bytes(public_key))
-        info = f"pbxfed trunk {min(self._me, peer)} {max(self._me, peer)}".encode()
-        return HKDF(SHA256(), SECRET_BYTES, None, info).derive(shared).hex()
+NODE_KEY, KEYS = "node.key", "keys"
 
 
-def load_node_key(path: Path, me: NodeName) -> NodeKey:
-    """The key in this file, made at the first start.
+class _Key(msgspec.Struct, omit_defaults=True):
+    """One key in the file."""
+
+    key: str  # 64 hexadecimal digits
+    made: int = 0
+    by: str = ""
+    urgent: bool = False
+
+
+class _File(msgspec.Struct):
+    """The whole file."""
+
+    born: str  # id of the key that the federation was born with: tells federations apart
+    keys: list[_Key]
+    closed: int = 0
+
+
+def load_node_key(state: Path, me: NodeName) -> NodeKey:
+    """This node's own key, made at the first start.
 
     Raises: ConfigError.
     """
+    path = state / NODE_KEY
     try:
         if not path.exists():
-            _write_new(path, X25519PrivateKey.generate().private_bytes_raw().hex())
-        return NodeKey(
-            X25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip())), me
-        )
+            write_private(path, secrets.token_hex(SEED) + "\n")
+        return NodeKey(bytes.fromhex(path.read_text().strip()), me)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"node.state: {path}: {error}; remove the file to have a new key made: peers learn it by themselves"
+            f"node.state: {path}: {error}; if it is lost, have this node expelled and invited again"
         ) from None
 
 
-def _write_new(path: Path, text: str) -> None:
+def load_keyring(state: Path) -> tuple[Keyring, str] | None:
+    """The group's keys and the federation's id, or None if this node has none yet.
+
+    Raises: ConfigError.
+    """
+    path = state / KEYS
+    try:
+        if not path.exists():
+            return None
+        found = msgspec.json.decode(path.read_bytes(), type=_File)
+        keys = [GroupKey(bytes.fromhex(k.key), k.made, k.by, k.urgent) for k in found.keys]
+        return Keyring(keys, found.closed), found.born
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise ConfigError(
+            f"node.state: {path}: {error}; if it is lost, have this node invited again"
+        ) from None
+
+
+def keep_keyring(state: Path, keys: Iterable[GroupKey], closed: int, born: str) -> None:
+    """Write the group's keys.
+
+    Raises: OSError.
+    """
+    rows = [_Key(key.material.hex(), key.made, key.by, key.urgent) for key in keys]
+    text = msgspec.json.encode(_File(born, rows, closed))
+    write_private(state / KEYS, msgspec.json.format(text).decode() + "\n")
+
+
+def open_keyring(state: Path, given: bytes | None, *, write: bool = True) -> tuple[Keyring, str]:
+    """The keys that this node holds, and the federation's id. At the first start, the key that is `given` in the key file.
+
+    Raises: ConfigError, if there is no key, or the given one is another federation's.
+    """
+    found = load_keyring(state)
+    if found is not None:
+        keys, born = found
+        if given is not None and key_id(given).hex() != born:
+            raise ConfigError(
+                f"federation.key_file: is not the key that the federation in {state} was born with; "
+                "leave it out, or name another folder (node.state) to become a member of another one"
+            )
+        return keys, born
+    if given is None:
+        raise ConfigError(
+            f"federation.key_file is not set, and there is no {state / KEYS}: `pbxfed join TOKEN` brings the keys; "
+            "or begin a new federation with a key of `openssl rand -hex 32`"
+        )
+    keys = Keyring([GroupKey(given)])
+    born = keys.newest.id.hex()
+    try:
+        if write:
+            keep_keyring(state, keys, keys.closed, born)
+    except OSError as error:
+        raise ConfigError(f"node.state: {state / KEYS}: {error.strerror}") from None
+    return keys, born
+
+
+def write_private(path: Path, text: str) -> None:
     """Whole or not at all, and readable for this user only."""
-    fresh = path.with_suffix(".new")
+    fresh = path.with_name(path.name + ".new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as out:
-        out.write(text + "\n")
+        out.write(text)
         out.flush()
         os.fsync(out.fileno())
     fresh.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

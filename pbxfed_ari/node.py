@@ -20,6 +20,7 @@ from pbxfed_ari import __version__, certificates, config
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import (
+    AskRotation,
     Broadcast,
     CallEnded,
     CloseSessionPast,
@@ -27,6 +28,7 @@ from pbxfed_ari.core.effects import (
     Forward,
     HandOver,
     HangUp,
+    KeepKeys,
     Note,
     Persist,
     PersistLineage,
@@ -37,12 +39,14 @@ from pbxfed_ari.core.effects import (
     Reply,
     SendTo,
     Stop,
+    UseKeys,
     WanListen,
 )
 from pbxfed_ari.core.events import (
     WAN,
     Address,
     Event,
+    Rotate,
     SeedsFound,
     StrangerHeard,
     WanChanged,
@@ -50,11 +54,12 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.keys import KEY
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import ConfigError
-from pbxfed_ari.keys import load_node_key
+from pbxfed_ari.keys import keep_keyring, load_node_key, open_keyring
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
@@ -63,6 +68,7 @@ from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
 
 SETTLED = 30.0  # seconds after the start in which peers have told what we missed
@@ -96,16 +102,24 @@ class Node:
     """One daemon. Satisfies `web.api.Node`."""
 
     def __init__(
-        self, settings: Settings, store: Store, federation: Federation, post: Post
+        self,
+        settings: Settings,
+        store: Store,
+        federation: Federation,
+        key: NodeKey,
+        born: str,
     ) -> None:
+        """`born` is the id of the key that the federation was born with."""
         self.settings = settings
         self.store = store
         self.federation = federation
-        self.mail = post
+        self.key, self._born = key, born
+        keys = federation.gate.keys
+        seal = Seal(keys.sealing.material, os.urandom(SALT))
+        self.mail = Post(seal, key, who=federation.gate.roster.who)
         self.store_trouble = ""  # why nothing is kept any more
         self.events = EventLog(federation.identity.epoch)
         self.switchboard = Switchboard(ring_seconds=settings.calls.ring_seconds)
-        self.key = load_node_key(settings.node.state / "node.key", federation.me)
         self.link = MulticastLink(
             settings.node.address,
             settings.lan.group,
@@ -142,7 +156,10 @@ class Node:
                 Forward: self._forward,
                 WanListen: self._wan_listen,
                 SendTo: self._send,
-                CloseSessionPast: lambda effect: post.prove(effect.peer, effect.epoch),
+                CloseSessionPast: lambda effect: seal.prove(effect.session),
+                UseKeys: lambda use: seal.use(use.held, use.sealing, use.readable),
+                KeepKeys: self._keep_keys,
+                AskRotation: self._make_key,
                 Persist: self._persist,
                 PersistLineage: self._persist,
                 PushExtension: asterisk,
@@ -165,10 +182,12 @@ class Node:
 
         Raises: ConfigError.
         """
-        seal = Seal(settings.federation_key(), os.urandom(SALT))
-        store = Store(_state_folder(settings) / "state.db")
-        stack.callback(store.close)
+        state = _state_folder(settings)
         name = NodeName(settings.node.name)
+        keys, born = open_keyring(state, settings.federation_key())
+        key = load_node_key(state, name)
+        store = Store(state / "state.db")
+        stack.callback(store.close)
         store.belongs_to(name)
         directory = store.load()
         epoch, lineage = directory.streams.next_epoch(name, int(time.time()))
@@ -185,10 +204,12 @@ class Node:
         federation = Federation(
             identity,
             rng=Random(secrets.randbits(64)),
+            keys=keys,
+            signer=key,
             directory=directory,
             multicast=settings.lan.multicast,
         )
-        node = cls(settings, store, federation, Post(seal))
+        node = cls(settings, store, federation, key, born)
         await node.link.open()
         stack.callback(node.link.close)
         runner = web.AppRunner(node.api.app, access_log=None, shutdown_timeout=1.0)
@@ -251,6 +272,8 @@ class Node:
         connection = self.room.connection
         if self.store_trouble:
             reasons.append(self.store_trouble)
+        if not self.federation.members.alive():
+            reasons += filter(None, [self.federation.gate.trouble()])
         return reasons if connection.live else [*reasons, connection.reason]
 
     def asterisk(self) -> dict[str, object]:
@@ -315,7 +338,7 @@ class Node:
             return None
         tag = federation_tag(settings.federation.domain)
         folder = settings.node.state / "wan"
-        certificates.write(folder, [settings.federation_key()], me, tag)
+        self._certify()
         return make(
             settings.wan.link,
             settings.wan_access(),
@@ -325,6 +348,28 @@ class Node:
             self._receive_afar,
             lambda up, reason: self.post(WanChanged(up, reason)),
         )
+
+    def _certify(self) -> None:
+        """The link's certificates come of the group's keys.
+
+        Raises: ConfigError.
+        """
+        me, tag = self.federation.me, federation_tag(self.settings.federation.domain)
+        held = [key.material for key in self.federation.gate.keys]
+        certificates.write(self.settings.node.state / "wan", held, me, tag)
+
+    def _keep_keys(self, effect: KeepKeys) -> None:
+        keys = self.federation.gate.keys
+        try:
+            keep_keyring(self.settings.node.state, keys, keys.closed, self._born)
+            if self.wan is not None:
+                self._certify()
+                self.wan.reload()
+        except (OSError, ConfigError) as error:
+            log.error("the group's keys are not kept: %s; they are lost with this daemon", error)
+
+    def _make_key(self, effect: AskRotation) -> None:
+        self.post(Rotate(0, os.urandom(KEY), wall_ms()))
 
     def _forward(self, effect: Forward) -> None:
         if self.wan is not None:
@@ -349,6 +394,8 @@ class Node:
             log.error("%s", self.store_trouble)
 
     def _reply(self, reply: Reply) -> None:
+        if not reply.ticket:
+            return  # nobody waits
         if self.store_trouble and not reply.error:
             reply = Reply(
                 reply.ticket,
@@ -370,9 +417,9 @@ class Node:
         if by_wan(effect.address):
             if self.wan is not None:
                 peer = NodeName(effect.address[0].removeprefix(WAN))
-                self.wan.send(self.mail.frame(effect.message), peer)
+                self.wan.send(self.mail.frame(effect.message, effect.key), peer)
             return
-        self.link.send(self.mail.frame(effect.message), effect.address)
+        self.link.send(self.mail.frame(effect.message, effect.key), effect.address)
 
     def _note(self, note: Note) -> None:
         words = " ".join(f"{name}={value}" for name, value in note.fields)

@@ -13,6 +13,7 @@ from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.roster import KEYS, MEMBER, name_of
 from pbxfed_ari.core.shelf import Contact, NodeInfo
 from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams
 
@@ -57,7 +58,21 @@ class Conflicted:
     fell: Entry
 
 
-Change = ContactChanged | InfoChanged | PhoneChanged | Conflicted
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """The book says something new of a node's membership."""
+
+    node: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGranted:
+    """A group key was handed to a node, or taken from it."""
+
+    node: NodeName
+
+
+Change = ContactChanged | InfoChanged | PhoneChanged | Conflicted | MemberChanged | KeyGranted
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,7 @@ class Directory:
         self._infos: dict[NodeName, NodeInfo] = {}
         self._phones: dict[bytes, Phone] = {}  # by object id
         self._claims: dict[Extension, set[bytes]] = {}  # objects that claim a number
+        self.hidden: frozenset[NodeName] = frozenset()  # nodes whose shelf counts no more
 
     def __repr__(self) -> str:
         return f"Directory({len(self._phones)} extensions, {len(self._contacts)} registered)"
@@ -89,7 +105,11 @@ class Directory:
 
     def info(self, node: NodeName) -> NodeInfo | None:
         """A node's description, if it was heard."""
-        return self._infos.get(node)
+        return None if node in self.hidden else self._infos.get(node)
+
+    def known(self) -> list[NodeName]:
+        """Every node that ever described itself."""
+        return sorted(self._infos)
 
     def infos(self) -> dict[NodeName, NodeInfo]:
         """All descriptions, by node."""
@@ -278,6 +298,10 @@ class Directory:
     def _enter(self, record: BookSet, writer: str) -> list[Change]:
         held = self.book.get((record.object, record.group))
         news = self.book.merge(record, writer)
+        if record.object[:1] == MEMBER:
+            return [MemberChanged(name_of(record.object))] if news else []
+        if record.object[:1] == KEYS:
+            return [KeyGranted(name_of(record.object))] if news else []
         if record.object[:1] != extensions.KIND_BYTE:
             return []
         came = Entry(record.stamp, writer, record.value, record.over)

@@ -34,18 +34,37 @@ class WanListen:
 
 @dataclass(frozen=True, slots=True)
 class SendTo:
-    """Send to one address."""
+    """Send to one address, under the group key with this id if it is not the one that seals now."""
 
     address: tuple[str, int]
     message: AnyMessage
+    key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseSessionPast:
-    """This peer has proven that it lives in this epoch: what its session said before is a recording if it comes again."""
+    """The boot with this salt has proven that it lives: what it said before is a recording if it comes again."""
 
-    peer: NodeName
-    epoch: int
+    session: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UseKeys:
+    """From now on the seal uses these group keys so: all are kept, one seals, some open more than introductions."""
+
+    held: tuple[bytes, ...] = field(repr=False)
+    sealing: bytes = field(repr=False)
+    readable: frozenset[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepKeys:
+    """The keyring has changed: on the disk before going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskRotation:
+    """A key must be made that leaves somebody out: come back with Rotate, ticket 0."""
 
 
 # --- store
@@ -206,6 +225,9 @@ Effect = (
     | WanListen
     | SendTo
     | CloseSessionPast
+    | UseKeys
+    | KeepKeys
+    | AskRotation
     | Persist
     | PersistLineage
     | PushExtension

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.messages import AnyMessage, Hello
+from pbxfed_ari.core.messages import AnyMessage, Grant, Hello, Refusal
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 
 Address = tuple[str, int]
@@ -31,22 +31,37 @@ class Received:
     message: AnyMessage
     source: Address
     multicast: bool = False
+    session: bytes = b""  # the salt of the boot that said it
 
 
 @dataclass(frozen=True, slots=True)
 class Introduced:
-    """A session has said who it is, under the federation's key."""
+    """A boot has said who it is, under a key that we hold (its id), signed by the key that it names."""
 
     hello: Hello
     source: Address
     multicast: bool = False
+    session: bytes = b""
+    key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A node that we know has sent us something sealed for us alone."""
+
+    sender: NodeName
+    message: Grant | Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class StrangerHeard:
-    """A frame of a session that has not been introduced came from here."""
+    """A frame of a session that has not been introduced came from here.
+
+    `introducing`: it was an introduction, under a key that we do not hold.
+    """
 
     source: Address
+    introducing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,30 @@ class Edited:
     object_id: bytes = (
         b""  # one of several objects that claim the key; b"" is the one that holds it
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Make a new group key of these 32 random bytes; `expel` names the node that shall not get it.
+
+    Ticket 0: nobody waits for the answer, and it is done only if it is needed still.
+    """
+
+    ticket: int
+    material: bytes = field(repr=False)
+    wall_ms: int
+    expel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """An invited node asks to belong, with its own keys."""
+
+    ticket: int
+    name: NodeName
+    signing: bytes
+    public: bytes
+    wall_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +247,15 @@ class ChannelsListed:
 Event = (
     Received
     | Introduced
+    | Noticed
     | StrangerHeard
     | OtherWireHeard
     | WanChanged
     | SeedsFound
     | Ticked
     | Edited
+    | Rotate
+    | Admit
     | NodeChanged
     | ContactAdded
     | ContactRemoved

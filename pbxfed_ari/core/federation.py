@@ -20,6 +20,8 @@ from pbxfed_ari.core.directory import (
     ContactChanged,
     Directory,
     InfoChanged,
+    KeyGranted,
+    MemberChanged,
     PhoneChanged,
     Registration,
 )
@@ -39,6 +41,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import (
     Address,
+    Admit,
     AsteriskDown,
     AsteriskUp,
     ContactAdded,
@@ -48,8 +51,10 @@ from pbxfed_ari.core.events import (
     Event,
     Introduced,
     NodeChanged,
+    Noticed,
     OtherWireHeard,
     Received,
+    Rotate,
     SeedsFound,
     StrangerHeard,
     Ticked,
@@ -57,6 +62,8 @@ from pbxfed_ari.core.events import (
     by_wan,
     wan,
 )
+from pbxfed_ari.core.gate import QUIET, Gate
+from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
     NUMBERS,
@@ -91,7 +98,8 @@ from pbxfed_ari.core.streams import Ancestry, StreamId
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
-_OwnFact = Edited | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
+_Request = Edited | Rotate | Admit
+_OwnFact = _Request | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
 CHALLENGES = 16  # sessions asked at once whether they live, before they count
@@ -121,6 +129,8 @@ class Federation:
         identity: Identity,
         *,
         rng: Random,
+        keys: Keyring,
+        signer: Signer,
         directory: Directory | None = None,
         timing: Timing = LAN,
         multicast: bool = True,
@@ -143,6 +153,8 @@ class Federation:
         self._catchup = CatchUp(self.directory, self.members, rng=rng)
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
         self.watch = Watch(self.me, identity.realm, self.members)
+        self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
+        self.directory.hidden = self._outside()
         self._contests = claims.Contests(self.directory)
         self._beats = 0  # heartbeats since the last that had to say the time
         self._challenged: dict[
@@ -153,6 +165,7 @@ class Federation:
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
         self._early: list[Event] = []  # what happened before the name was ours
+        self._now = 0.0  # of the event that is being handled
 
     def __repr__(self) -> str:
         return f"Federation({self.me}, {self.members}, {self.directory})"
@@ -189,6 +202,7 @@ class Federation:
             self._catchup.next_deadline(),
             self.sites.next_deadline(),
             self.doors.next_deadline() if self.joined else float("inf"),
+            self.gate.next_deadline(),
         )
 
     # --- living
@@ -197,7 +211,12 @@ class Federation:
         """Begin this boot. Nothing is written or published under our name until it is known to be free."""
         self._clock.last = max([self._clock.last, *self.directory.stamps()])
         self._next_beat = now
-        return [*pushing.everything(self.me, self.directory), *self._contests.everything()]
+        return [
+            *self.gate.consider(now),
+            self.gate.keys.use(),
+            *pushing.everything(self.me, self.directory),
+            *self._contests.everything(),
+        ]
 
     def leave(self) -> list[Effect]:
         """Stop on purpose."""
@@ -205,13 +224,18 @@ class Federation:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What an event means to what we know."""
+        self._now = now
         effects = self._dispatch(event, now)
         if self.members.changed:
             self.members.changed = False
+            effects += self.gate.spoiled([m.name for m in self.members.alive()])
+            self._next_beat = min(self._next_beat, now + self.members.period())
             self._remake_ring()
             effects += self._settle()
             effects += self._elect(now)
             self.sites.changed(now)
+        if self.gate.expelled:
+            return [e for e in effects if not isinstance(e, Broadcast | Forward | SendTo)]
         return self.reach.spread(effects)
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
@@ -222,6 +246,11 @@ class Federation:
                 return self._received(event, now)
             case Introduced():
                 return self._introduced(event, now)
+            case Noticed():
+                return self.gate.noticed(event, now)
+            case StrangerHeard(source, True):
+                hello = self._hello(ask=True)
+                return self.gate.stranger(hello, source, now) if self.joined else []
             case StrangerHeard():
                 return self._stranger(event, now)
             case WanChanged(up):
@@ -239,6 +268,10 @@ class Federation:
                 return self._tick(now, late)
             case Edited():
                 return self._edited(event, now)
+            case Rotate():
+                return self._rotate(event, now)
+            case Admit():
+                return self._admit(event, now)
             case NodeChanged(info):
                 return self._shelve([ShelfPut(shelf.INFO_KEY, info)])
             case ContactAdded():
@@ -261,8 +294,20 @@ class Federation:
         effects += self._catchup.tick(now)
         if self.joined:
             effects += self.doors.tick(now, self._hello(ask=True))
+        if now >= self.gate.next_deadline():
+            effects += self._gate_due(now)
         if now >= self.sites.next_deadline():
             effects += self._between_sites(now)
+        return effects
+
+    def _gate_due(self, now: float) -> list[Effect]:
+        """Keys are used otherwise from now on; who has a new one introduces itself anew."""
+        effects, again = self.gate.tick(now)
+        if again and self.joined:
+            hello = self._hello(ask=True)
+            effects += [*self._greet(hello), *[Forward(hello)] * self.sites.forwarding]
+        elif again:
+            self._join_calls = 0
         return effects
 
     def _between_sites(self, now: float) -> list[Effect]:
@@ -278,6 +323,9 @@ class Federation:
         return self.sites.elect(now, self._hello(ask=True)) if self.joined else []
 
     def _beat(self, now: float) -> list[Effect]:
+        if self.gate.refused and not self.members.alive():
+            self._next_beat = now + QUIET
+            return self._greet(self._hello(ask=True))
         period = self.members.period()
         self._next_beat = max(self._next_beat + period, now + period / 2)
         clock = 0 if self._beats % DATED else self.watch.clocks.seconds(now)
@@ -332,13 +380,14 @@ class Federation:
             *self._greet(self._hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
+        effects += self._publish(self.gate.roster.admit_self(self.me), durable=True)
         early, self._early = self._early, []
         for event in early:
             effects += self._dispatch(event, now)
         return effects
 
     def _not_yet(self, event: Event) -> list[Effect]:
-        if isinstance(event, Edited):
+        if isinstance(event, _Request):
             return [Reply(event.ticket, 503, error="this node is joining: try again in a second")]
         self._early.append(event)
         return []
@@ -357,6 +406,8 @@ class Federation:
             i.release,
             domain_mark(i.realm),
             clock=self.watch.clocks.read_last,
+            signing=self.gate.signer.signing,
+            public=self.gate.signer.public,
         )
 
     # --- what peers say
@@ -370,12 +421,18 @@ class Federation:
             return [consequence] if (sender, event.epoch) == (who, epoch) else []
         if not self.joined:
             return self._while_joining(event, now)
+        if sender in self.directory.hidden:
+            return []  # expelled
         if by_wan(event.source):
             return self._from_afar(event, now)
         known = self.members.get(sender)
         if known is not None and known.epoch > event.epoch:
             return []  # a session of the past, or a recording of one
-        if known is None or known.away or known.epoch < event.epoch:
+        if (
+            known is None
+            or known.away
+            or (known.epoch, known.session) != (event.epoch, event.session)
+        ):
             asked = self._stranger(
                 StrangerHeard(event.source), now
             )  # its introduction was not taken
@@ -433,7 +490,7 @@ class Federation:
     def _from_afar(self, event: Received, now: float) -> list[Effect]:
         """What another site's forwarder says to ours."""
         sender, epoch, message = event.sender, event.epoch, event.message
-        if not self.sites.known(sender, epoch):
+        if not self.sites.known(sender, epoch, event.session):
             return self._stranger(StrangerHeard(event.source), now)
         event = replace(event, source=wan(sender))
         doubts = self.sites.heard(sender, now)
@@ -467,6 +524,8 @@ class Federation:
         theirs = self.sites.namesake(report, self.me)
         if theirs and theirs <= self.identity.epoch and theirs not in dict(self.identity.lineage):
             return [Stop(_taken(self.me, f"site {report.site}"))]
+        inside = tuple(node for node in report.nodes if node[0] not in self.directory.hidden)
+        report = msgspec.structs.replace(report, nodes=inside)
         fingerprint, reporter = self.directory.streams.vector_hash(), NodeName(report.reporter)
         effects = self.sites.reported(report, reporter, fingerprint, now)
         self._hear_clock(reporter, report.clock, now)
@@ -537,6 +596,13 @@ class Federation:
         hello, source = event.hello, event.source
         if hello.name == self.me:
             return self._namesake(hello, source)
+        if not self.joined:
+            return []
+        taken, effects = self.gate.meet(event, len(self.members.alive()) + 1, now)
+        return effects + self._met(event, now) if taken else effects
+
+    def _met(self, event: Introduced, now: float) -> list[Effect]:
+        hello, source = event.hello, event.source
         name = NodeName(hello.name)
         known = self.directory.streams.current_epoch(name)
         if not self.joined or self.watch.unexplained(name, hello.epoch, known, now, hello.clock):
@@ -545,7 +611,7 @@ class Federation:
         if by_wan(source) and not hello.joining:
             if self._held_here(Lineage(hello.name, hello.epoch, ())):
                 return self._ours(name, source)
-            met = self.sites.meet(hello, self._hello(), now)
+            met = self.sites.meet(hello, self._hello(), now, event.session)
             return met + self._adopt(name, hello.epoch, hello.lineage, source)
         current = self.directory.streams.current_epoch(name)
         if hello.epoch < current or (hello.joining and hello.epoch == current):
@@ -556,7 +622,7 @@ class Federation:
                 return self._ours(name, source) if held else []
             return [] if event.multicast else self._holder(hello, source)
         effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
-        effects += self.members.meet(hello, now)
+        effects += self.members.meet(hello, now, event.session)
         return effects + self._adopt(name, hello.epoch, hello.lineage, source)
 
     def _ours(self, name: NodeName, source: Address) -> list[Effect]:
@@ -720,6 +786,52 @@ class Federation:
         told = [Note(f"extension {edit.what}", (("extension", event.key),))] if effects else []
         return [*effects, *told, Reply(event.ticket, edit.status, shown)]
 
+    # --- belonging
+
+    def _rotate(self, event: Rotate, now: float) -> list[Effect]:
+        """Make a new group key, and put a node out if that is asked."""
+        if event.ticket == 0 and self.gate.needless():
+            return []
+        try:
+            expel = self.gate.may_rotate(event, self.members, self.directory)
+        except Refused as refused:
+            return [Reply(event.ticket, refused.status, error=str(refused))]
+        stamp = self._clock.next(event.wall_ms, over=self.gate.stamp())
+        effects, records = self.gate.rotate(event.material, stamp, now, expel)
+        effects += self._publish(records, durable=True)
+        key = self.gate.keys.newest.id.hex()
+        return [*effects, Reply(event.ticket, 200, {"key": key, "expelled": expel})]
+
+    def _admit(self, event: Admit, now: float) -> list[Effect]:
+        """Let an invited node in: on the disk before it hears so."""
+        try:
+            new = self.gate.may_admit(event, self.members)
+        except Refused as refused:
+            return [Reply(event.ticket, refused.status, error=str(refused))]
+        stamp = self._clock.next(event.wall_ms, over=self.gate.stamp())
+        record = self.gate.roster.admit(event.name, event.signing, event.public, self.me, stamp)
+        effects = self._publish([record] * new, durable=True)
+        return [*effects, Reply(event.ticket, 201 if new else 200)]
+
+    def _outside(self) -> frozenset[NodeName]:
+        """Whose shelf counts no more: who was expelled; everybody's, if it was we."""
+        out = self.gate.roster.expelled()
+        return frozenset([*out, *self.directory.known()] if self.gate.expelled else out)
+
+    def _membership(self, node: NodeName) -> list[Effect]:
+        """The book says something new of who belongs."""
+        self.gate.roster.read(node)
+        effects = self.gate.consider(self._now)
+        before, self.directory.hidden = self.directory.hidden, self._outside()
+        for other in sorted(self.directory.hidden - before):
+            self.members.forget(other)
+            self.sites.forget(other)
+        for other in sorted(self.directory.hidden ^ before):
+            effects += pushing.trunk(other, self.me, self.directory)
+        if node in self.directory.hidden - before:
+            effects += self.gate.expulsion(node)
+        return effects + self.gate.spoiled([m.name for m in self.members.alive()])
+
     # --- conclusions
 
     def _conclude(self, changes: Sequence[Change]) -> list[Effect]:
@@ -735,6 +847,11 @@ class Federation:
                 case PhoneChanged(number):
                     effects += pushing.phone(number, self.directory)
                     effects += self._contests.look(number)
+                case MemberChanged(node):
+                    effects += self._membership(node)
+                case KeyGranted():
+                    effects += self.gate.consider(self._now)
+                    effects += self.gate.spoiled([m.name for m in self.members.alive()])
                 case Conflicted():
                     effects.append(claims.conflict(change))
         return list(dict.fromkeys(effects))

@@ -110,6 +110,7 @@ class Member:
     every: int = 1  # periods between two of its heartbeats to us (core/reach.py)
     nonce: int = 0  # of the question it was last asked
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
+    session: bytes = b""  # the salt of its boot: who else says its name is not it
     told: bool = False  # that it is gone was said; not again until it has lived in between
 
     @property
@@ -178,7 +179,15 @@ class Members:
 
     # --- what peers say
 
-    def meet(self, hello: Hello, now: float) -> list[Effect]:
+    def forget(self, name: NodeName) -> None:
+        """A peer that is no member any more."""
+        peer = self._peers.pop(name, None)
+        if peer is not None:
+            self._sorted.remove(peer)
+            if peer.up:
+                self._count(peer, -1)
+
+    def meet(self, hello: Hello, now: float, session: bytes = b"") -> list[Effect]:
         """A session has introduced itself. It counts once it has answered a probe: a recording cannot."""
         name = NodeName(hello.name)
         known = self._peers.get(name)
@@ -191,9 +200,19 @@ class Members:
             and not known.away
             and known.state not in (State.NEW, State.DOWN, State.LEFT)
         ):
-            known.address = address
+            if known.session == session:
+                known.address = address
             return []
-        peer = Member(name, hello.epoch, address, hello.site, hello.release, heard=now, since=now)
+        peer = Member(
+            name,
+            hello.epoch,
+            address,
+            hello.site,
+            hello.release,
+            heard=now,
+            since=now,
+            session=session,
+        )
         peer.told = known is not None and known.told
         self._install(peer, known)
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
@@ -390,7 +409,7 @@ class Members:
             return []  # an answer that came too late for us
         if becomes is State.ALIVE:
             self._heard = peer.heard = now
-        proven = [CloseSessionPast(name, peer.epoch)] if peer.state is State.NEW else []
+        proven = [CloseSessionPast(peer.session)] if peer.state is State.NEW else []
         return [*proven, *self._enter(peer, becomes, now)]
 
     def _ask_for(self, target: str, nonce: int, source: Address, now: float) -> list[Effect]:

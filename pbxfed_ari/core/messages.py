@@ -1,11 +1,15 @@
 """The protocol between nodes. This text is its specification; `wire/codec.py` writes it as MessagePack arrays.
 
-Every frame is sealed by the sender's session, so a message never says who sent it. What travels:
+Every frame is sealed by the sender's session, so a message never says who sent it. A Hello is signed by its node's own key,
+too, so nobody can take another's name. What travels:
 
 *Meeting.*   A node that starts multicasts Hello(joining) three times: is my name free? The holder of the same name answers with
              its own Hello, and the newcomer stops. Who knows a later epoch of that name answers with a Lineage, and the
              newcomer begins above it. Otherwise it multicasts Hello. A node that hears an unknown session sends its own
              Hello with `ask`, and gets the other's in return. A session is alive only once it has answered a Probe.
+
+*Belonging.* A node that introduces itself under a key of yesterday was away during a rotation: it gets a Grant. One that does
+             not belong gets a Refusal. Both are sealed for that node alone, so it needs no key that others use now.
 
 *Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, readiness. It is discovery,
              failure detection and anti-entropy in one frame.
@@ -62,6 +66,29 @@ class Hello(Message, frozen=True, tag=1):
     domain: int = 0  # domain_mark(federation.domain): digests work in one domain only
     wires: tuple[int, int] = (WIRE_VERSION, WIRE_VERSION)  # oldest and newest that it speaks
     clock: int = 0  # as in Ack
+    signing: bytes = b""  # Ed25519, 32 bytes: whose signature is on this frame
+    public: bytes = b""  # X25519, 32 bytes: how to seal something for this node alone
+
+
+# --- belonging
+
+
+class Grant(Message, frozen=True, tag=17):
+    """For one node alone: a key that members seal with now."""
+
+    to: bytes  # X25519
+    key: bytes
+    made: int  # stamp of its rotation
+    by: str  # who made it
+    urgent: bool  # somebody was left out
+    closed: int  # stamp of the first rotation ever
+
+
+class Refusal(Message, frozen=True, tag=18):
+    """For one node alone: your introduction is not taken, for this reason."""
+
+    to: bytes  # X25519
+    why: str  # a word of core/roster.py
 
 
 # --- living
@@ -243,6 +270,8 @@ class SiteReport(Message, frozen=True, tag=16):
 
 AnyMessage = (
     Hello
+    | Grant
+    | Refusal
     | Heartbeat
     | Probe
     | Ack

@@ -42,6 +42,7 @@ class Neighbour:
     name: NodeName
     epoch: int
     site: str
+    session: bytes
     nonce: int = 0
     proven: bool = False  # has answered our question: not a recording
     asked: int = 0
@@ -103,10 +104,14 @@ class Sites:
         known = self._neighbours.get(name)
         return self._doubt(known, now) if known is not None else []
 
-    def known(self, name: NodeName, epoch: int) -> bool:
+    def known(self, name: NodeName, epoch: int, session: bytes) -> bool:
         """Has this session introduced itself over the WAN?"""
         known = self._neighbours.get(name)
-        return known is not None and known.epoch == epoch
+        return known is not None and (known.epoch, known.session) == (epoch, session)
+
+    def forget(self, name: NodeName) -> None:
+        """A node that is no member any more."""
+        self._neighbours.pop(name, None)
 
     # --- our own site
 
@@ -156,16 +161,16 @@ class Sites:
 
     # --- other sites
 
-    def meet(self, hello: Hello, ours: Hello, now: float) -> list[Effect]:
+    def meet(self, hello: Hello, ours: Hello, now: float, session: bytes = b"") -> list[Effect]:
         """Another forwarder has introduced itself over the WAN: answer, and ask for a proof that it lives."""
         name = NodeName(hello.name)
         known = self._neighbours.get(name)
         if known is not None and known.epoch > hello.epoch:
             return []
         answer: list[Effect] = [SendTo(wan(name), ours)] if hello.ask else []
-        if known is not None and known.epoch == hello.epoch:
+        if known is not None and (known.epoch, known.session) == (hello.epoch, session):
             return answer + self._doubt(known, now)
-        known = self._neighbours[name] = Neighbour(name, hello.epoch, hello.site)
+        known = self._neighbours[name] = Neighbour(name, hello.epoch, hello.site, session)
         return (answer or [SendTo(wan(name), ours)]) + self._question(known, now)
 
     def answered(self, name: NodeName, epoch: int, nonce: int, now: float) -> list[Effect]:
@@ -176,7 +181,7 @@ class Sites:
         known.proven, known.heard, known.deadline = True, now, float("inf")
         known.vector = UNKNOWN  # its first report is compared at once
         self._next_report = min(self._next_report, now)
-        return [CloseSessionPast(name, epoch)]
+        return [CloseSessionPast(known.session)]
 
     def reported(
         self, report: SiteReport, reporter: NodeName, fingerprint: int, now: float

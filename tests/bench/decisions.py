@@ -8,6 +8,7 @@ from statistics import median
 
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.federation import Federation, Identity
+from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.members import Member, State
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
@@ -15,6 +16,7 @@ from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.shelf import Contact, NodeInfo, contact_key, encode
+from pbxfed_ari.wire.identity import NodeKey
 from tests.bench.table import Row
 
 EXTENSIONS, NODES, ROUTES = 10_000, 100, 20_000
@@ -68,7 +70,13 @@ def _large() -> Federation:
                 ShelfPut(contact_key(number, f"sip:{number}@10.1.0.7:5060"), encode(Contact(1)))
             )
         directory.write((name, 1 if j else 2), info)
-    federation = Federation(Identity(names[0], 2, "10.0.0.1"), rng=Random(1), directory=directory)
+    federation = Federation(
+        Identity(names[0], 2, "10.0.0.1"),
+        rng=Random(1),
+        keys=Keyring([GroupKey(bytes(32))]),
+        signer=NodeKey(bytes(32), names[0]),
+        directory=directory,
+    )
     for name in names[1:]:
         federation.members._peers[name] = Member(name, 1, ("10.0.0.2", 1), "main", "", State.ALIVE)
     return federation

@@ -11,7 +11,9 @@ from lab.node import DOMAIN
 from pbxfed_ari.core.effects import Effect, Persist, PersistLineage
 from pbxfed_ari.core.events import ContactAdded, Edited, Ticked
 from pbxfed_ari.core.federation import Federation, Identity
+from pbxfed_ari.core.keys import KEY, GroupKey, Keyring
 from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.keys import load_node_key
 from pbxfed_ari.store.sqlite import Store
 
 FIRST = 100_000  # the lowest extension
@@ -26,7 +28,8 @@ def seed(folder: Path, node: str, address: str, extensions: int, contacts: int =
     directory = store.load()
     epoch, lineage = directory.streams.next_epoch(name, int(now) - 3_600)
     identity = Identity(name, epoch, address, realm=DOMAIN, lineage=lineage)
-    federation = Federation(identity, rng=Random(1), directory=directory)
+    keys, signer = Keyring([GroupKey(bytes(KEY))]), load_node_key(folder, name)
+    federation = Federation(identity, rng=Random(1), keys=keys, signer=signer, directory=directory)
     written = 0
 
     def perform(effects: list[Effect]) -> None:

@@ -5,11 +5,12 @@ without: no replay window then, so a doubled frame reaches the core, which must 
 """
 
 from pbxfed_ari.core.events import Address, Introduced, Received, StrangerHeard
-from pbxfed_ari.core.messages import AnyMessage, Hello
+from pbxfed_ari.core.messages import AnyMessage, Grant, Hello, Refusal
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.wire import codec
-from pbxfed_ari.wire.seal import OVERHEAD, SALT, SESSION, Seal
+from pbxfed_ari.wire.identity import SIGNATURE
+from pbxfed_ari.wire.seal import OVERHEAD, SALT
 
 
 class PlainFrame(bytes):
@@ -17,23 +18,18 @@ class PlainFrame(bytes):
 
     message: AnyMessage
     session: bytes
+    key: bytes
 
 
 class PlainPost(Post):
-    """A post whose sessions are known by their salts, which nobody checks."""
+    """A post whose sessions are known by their salts, which nobody checks. For stories without notices."""
 
-    def __init__(self, salt: bytes) -> None:
-        super().__init__(Seal(bytes(32), salt))
-        self._salt = salt
-
-    def prove(self, name: NodeName, epoch: int) -> None:
-        """There is no window to close."""
-
-    def frame(self, message: AnyMessage) -> bytes:
+    def frame(self, message: AnyMessage, key: bytes = b"") -> bytes:
+        assert not isinstance(message, Grant | Refusal), "keys are a matter of sealed stories"
         self.sent[type(message).__name__] += 1
-        longer = SALT - SESSION if isinstance(message, Hello) else 0
+        longer = SALT + SIGNATURE if isinstance(message, Hello) else 0
         frame = PlainFrame(OVERHEAD + longer + len(codec.encode(message)))
-        frame.message, frame.session = message, self._salt
+        frame.message, frame.session, frame.key = message, self.seal.salt, self.seal.sealing
         return frame
 
     def open(
@@ -43,15 +39,15 @@ class PlainPost(Post):
             self.dropped["seal"] += 1
             return None
         message, session = frame.message, frame.session
-        if session == self._salt:
+        if session == self.seal.salt:
             return None
         if isinstance(message, Hello):
             self._who[session] = (NodeName(message.name), message.epoch)
             self.received["Hello"] += 1
-            return Introduced(message, source, multicast)
+            return Introduced(message, source, multicast, session, frame.key)
         who = self._who.get(session)
         if who is None:
             self.dropped["session"] += 1
             return StrangerHeard(source)
         self.received[type(message).__name__] += 1
-        return Received(*who, message, source, multicast)
+        return Received(*who, message, source, multicast, session)

@@ -7,9 +7,7 @@ from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.messages import AnyMessage, BookSet, Delta, Hello, Piece, Vector
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.stamp import stamp_of
-from pbxfed_ari.links.post import Post
 from pbxfed_ari.store.sqlite import Store
-from pbxfed_ari.wire import codec
 from tests.stories.world import KEY, Node, World
 
 SECRET = "abcdEFGH1234"
@@ -134,16 +132,18 @@ class Newer:
 
     def __init__(self, node: Node) -> None:
         self.node, self.frame = node, node.post.frame
-        assert isinstance(node.post, Post)
-        self.seal = node.post._seal
+        self.seal = node.post.seal
         node.post.frame = self.newer  # type: ignore[method-assign]
 
-    def newer(self, message: AnyMessage) -> bytes:
+    def newer(self, message: AnyMessage, key: bytes = b"") -> bytes:
         if isinstance(message, Hello):
             message = msgspec.structs.replace(message, wires=(1, 2), release="2.0.0")
-        parts = msgspec.msgpack.decode(codec.encode(message))
+        parts = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
         payload = msgspec.msgpack.encode([*parts, {"news": [1, 2, 3]}])
-        return self.seal.seal(payload, introducing=isinstance(message, Hello))
+        if isinstance(message, Hello):
+            signature = self.node.key.sign(self.seal.salt + payload)
+            return self.seal.seal(signature + payload, introducing=True)
+        return self.seal.seal(payload)
 
     def invent(self) -> None:
         payload = msgspec.msgpack.encode([99, "what is this", {"a": 1}])

@@ -8,32 +8,38 @@ assert world["c"].phone("1001").name == "Reception"
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 from random import Random
 
 from pbxfed_ari.core.effects import (
+    AskRotation,
     Broadcast,
     CloseSessionPast,
     Effect,
     Forward,
+    KeepKeys,
     Persist,
     PersistLineage,
     Reply,
     SendTo,
     Stop,
+    UseKeys,
     WanListen,
 )
 from pbxfed_ari.core.events import (
     WAN,
     Address,
+    Admit,
     AsteriskUp,
     ContactAdded,
     ContactRemoved,
     ContactsListed,
     Edited,
     Event,
+    Rotate,
     SeedsFound,
     Ticked,
     WanChanged,
@@ -41,6 +47,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.members import LAN, State, Timing
 from pbxfed_ari.core.messages import PORT, AnyMessage
 from pbxfed_ari.core.names import Extension, NodeName
@@ -49,12 +56,24 @@ from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.links.loopback import LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.store.sqlite import Store
+from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import Seal
 from tests.stories.plain import PlainPost
 
 KEY = bytes(range(32))
 BEGAN = 1_800_000_000_000  # ms: the wall clock at the world's second 0
 LOOK = 0.002  # seconds between two looks at what is waited for
+
+
+@lru_cache(100_000)
+def _verified(signing: bytes, signature: bytes, data: bytes) -> bool:
+    return NodeKey.verify(signing, signature, data)
+
+
+class StoryKey(NodeKey):
+    """A node's real key; what all nodes of a story verify is verified once."""
+
+    verify = staticmethod(_verified)
 
 
 class Node:
@@ -71,6 +90,7 @@ class Node:
         site: str = "main",
         realm: str = "test",
         skew_ms: int = 0,
+        seed: str = "",
     ) -> None:
         self.world, self.store, self.address = world, store, (address, PORT)
         self.name = name
@@ -85,15 +105,23 @@ class Node:
         epoch, lineage = directory.streams.next_epoch(NodeName(name), self.wall_ms() // 1000)
         rng = Random(f"{world.seed} {name} {epoch}")
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
-        self.post = Post(Seal(key, salt)) if world.sealed else PlainPost(salt)
+        self.key = StoryKey(
+            blake2b(f"{name} {seed}".encode(), digest_size=32).digest(), NodeName(name)
+        )
+        held, closed = world.keyrings.get(name, ([GroupKey(key)], 0))
+        keys = Keyring(held, closed)
         identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
         self.federation = Federation(
             identity,
             rng=rng,
+            keys=keys,
+            signer=self.key,
             directory=directory,
             timing=world.timing,
             multicast=name not in world.unicast_only,
         )
+        post = Post if world.sealed else PlainPost
+        self.post = post(Seal(key, salt), self.key, who=self.federation.gate.roster.who)
         world.network.attach(self.address, self.receive)
         self.perform(self.federation.start(self.now()))
         self.handle(SeedsFound(tuple((host, PORT) for host in world.seeds)))
@@ -151,14 +179,21 @@ class Node:
                 case WanListen(on):
                     if self.world.hub is not None:
                         self.world.hub.listen(self.address[0], on=on)
-                case SendTo(address, message) if by_wan(address):
-                    self._publish(message, address[0].removeprefix(WAN))
-                case SendTo(address, message):
+                case SendTo(address, message, key) if by_wan(address):
+                    self._publish(message, address[0].removeprefix(WAN), key)
+                case SendTo(address, message, key):
                     self.world.network.send(
-                        self.post.frame(message), self.address, address, self.world.now
+                        self.post.frame(message, key), self.address, address, self.world.now
                     )
-                case CloseSessionPast(peer, epoch):
-                    self.post.prove(peer, epoch)
+                case CloseSessionPast(session):
+                    self.post.seal.prove(session)
+                case UseKeys(held, sealing, readable):
+                    self.post.seal.use(held, sealing, readable)
+                case KeepKeys():
+                    keys = self.federation.gate.keys
+                    self.world.keyrings[self.name] = (list(keys), keys.closed)
+                case AskRotation():
+                    self.handle(Rotate(0, self._random(), self.wall_ms()))
                 case Persist():
                     self.store.persist(effect)
                 case PersistLineage():
@@ -169,9 +204,14 @@ class Node:
                 case _:
                     self.effects.append(effect)
 
-    def _publish(self, message: AnyMessage, to: str) -> None:
+    def _publish(self, message: AnyMessage, to: str, key: bytes = b"") -> None:
         if self.world.hub is not None:
-            self.world.hub.publish(self.post.frame(message), self.address[0], to, self.world.now)
+            frame = self.post.frame(message, key)
+            self.world.hub.publish(frame, self.address[0], to, self.world.now)
+
+    def _random(self) -> bytes:
+        seed = f"{self.world.seed} {self.name} {self.world.now}"
+        return blake2b(seed.encode(), digest_size=32).digest()
 
     # --- what an operator or a phone does
 
@@ -190,15 +230,21 @@ class Node:
             f"{self.federation.me} {number} {self.world.now}".encode(), digest_size=8
         ).digest()
 
-    def _edit(self, event: Edited) -> Reply:
+    def _edit(self, event: Edited | Rotate | Admit) -> Reply:
         seen = len(self.effects)
         self.handle(event)
         replies = [e for e in self.effects[seen:] if isinstance(e, Reply)]
         if not replies:
             return Reply(event.ticket, 0, error="it died before it answered")
-        if replies[0].status < 300:
+        if replies[0].status < 300 and isinstance(event, Edited):
             self.acknowledged.append(event)
         return replies[0]
+
+    def rotate(self, expel: str = "") -> Reply:
+        return self._edit(Rotate(1, self._random(), self.wall_ms(), expel))
+
+    def admit(self, joiner: NodeKey, name: str) -> Reply:
+        return self._edit(Admit(1, NodeName(name), joiner.signing, joiner.public, self.wall_ms()))
 
     def register(self, number: str, uri: str) -> None:
         self.handle(ContactAdded(Extension(number), uri, self.wall_ms()))
@@ -260,6 +306,7 @@ class World:
         self.hub = LoopbackHub(self.network) if sites else None
         self.sites = dict(sites or {})
         self.stores: dict[str, Store] = {}
+        self.keyrings: dict[str, tuple[Sequence[GroupKey], int]] = {}  # what state/keys holds
         self.nodes: dict[str, Node] = {}
         self._frozen: dict[str, list[tuple[bytes, Address, bool]]] = {}
         self._deadlines: list[tuple[float, int, Node]] = []
@@ -273,7 +320,9 @@ class World:
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]
 
-    def boot(self, name: str, *, address: str = "", key: bytes = KEY, empty: bool = False) -> Node:
+    def boot(
+        self, name: str, *, address: str = "", key: bytes = KEY, empty: bool = False, seed: str = ""
+    ) -> Node:
         """Start a node, from what its store kept."""
         if empty:
             self.stores.pop(name, None)
@@ -283,7 +332,7 @@ class World:
             address = self.nodes[name].address[0]
         site = self.sites.get(name, "main")
         self.network.site[address] = site
-        self.nodes[name] = Node(self, name, store, address=address, key=key, site=site)
+        self.nodes[name] = Node(self, name, store, address=address, key=key, site=site, seed=seed)
         return self.nodes[name]
 
     def kill(self, name: str) -> None:
