@@ -31,6 +31,8 @@ from pbxfed_ari.core.effects import (
     KeepKeys,
     Note,
     Persist,
+    PersistAbsorbed,
+    PersistGone,
     PersistLineage,
     PushExtension,
     PushTrunk,
@@ -162,6 +164,8 @@ class Node:
                 AskRotation: self._make_key,
                 Persist: self._persist,
                 PersistLineage: self._persist,
+                PersistGone: self._persist,
+                PersistAbsorbed: self._persist,
                 PushExtension: asterisk,
                 RemoveExtension: asterisk,
                 PushTrunk: asterisk,
@@ -379,15 +383,12 @@ class Node:
         if self.wan is not None:
             self.wan.listen(effect.on)
 
-    def _persist(self, effect: Persist | PersistLineage) -> None:
+    def _persist(self, effect: Persist | PersistLineage | PersistGone | PersistAbsorbed) -> None:
         """Keep it; after the first failure keep nothing more, so that what is kept stays without holes."""
         if self.store_trouble:
             return
         try:
-            if isinstance(effect, Persist):
-                self.store.persist(effect)
-            else:
-                self.store.persist_lineage(effect)
+            self.store.perform(effect)
         except sqlite3.Error as error:
             remedy = "nothing is kept until there is room and the daemon is started again"
             self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"

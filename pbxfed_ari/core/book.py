@@ -2,7 +2,11 @@
 
 Per (object, field group) the newest stamp wins and replaces the older everywhere; equal stamps fall to the larger writer's
 name. So two nodes that have seen the same edits, in whatever order, hold the same book (a last-writer-wins map). The death
-of a node removes nothing from it. A deleted group stays as a stamp without a value, so that an old edit cannot bring it back.
+of a node removes nothing from it. A deleted group stays as a stamp without a value, so that an old edit cannot bring it back;
+a deleted object by its group LIFE, until all have heard of it (core/graves.py).
+
+    LIFE     written by a delete: the stamps of all groups that the delete had seen. An edit that it had not seen, whatever the
+             clocks say, is newer than what stands there, and the object lives: losing one is worse than keeping one.
 
 The book keeps values as bytes: what a newer release wrote is kept and passed on by an older one that cannot read it.
 What the bytes mean is said in `objects/`, one file a kind.
@@ -11,9 +15,14 @@ What the bytes mean is said in `objects/`, one file a kind.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from pbxfed_ari.core.messages import BookSet
 
 BookKey = tuple[bytes, int]  # object id, field group
+LIFE = 0  # the group that a delete writes, in objects of every kind
+_pack = msgspec.msgpack.encode
+_decode_seen = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,22 @@ def blind(some: Entry, other: Entry) -> bool:
     """
     older, newer = sorted((some, other), key=lambda e: (e.stamp, e.writer))
     return older.writer != newer.writer and newer.over < older.stamp
+
+
+def seen(stamps: dict[int, int]) -> bytes:
+    """What a delete writes: the stamp of each group that it has seen."""
+    return _pack(sorted((group, stamp) for group, stamp in stamps.items() if group != LIFE))
+
+
+def lives(stamps: dict[int, int], life: bytes | None) -> bool:
+    """Has anything been written that the last delete had not seen?"""
+    if life is None:
+        return True
+    try:
+        known = dict(_decode_seen(life))
+    except msgspec.MsgspecError:
+        return True
+    return any(stamp > known.get(group, 0) for group, stamp in stamps.items() if group != LIFE)
 
 
 class Book:
@@ -62,6 +87,23 @@ class Book:
         """When each group of an object was last written."""
         return {group: entry.stamp for group, entry in self._objects.get(object_id, {}).items()}
 
+    def entries(self, object_id: bytes) -> dict[int, Entry]:
+        """All groups of an object, deleted or not."""
+        return self._objects.get(object_id, {})
+
+    def lives(self, object_id: bytes) -> bool:
+        """Is an object there, as far as its deletes say? One that was never heard of is not dead."""
+        life = self.get((object_id, LIFE))
+        return life is None or lives(self.stamps(object_id), life.value)
+
+    def remove(self, key: BookKey) -> Entry | None:
+        """Forget an entry altogether. Returns what it was."""
+        groups = self._objects.get(key[0], {})
+        entry = groups.pop(key[1], None)
+        if entry is not None and not groups:
+            del self._objects[key[0]]
+        return entry
+
     def newest_stamp(self) -> int:
         """The newest stamp of all; 0 in an empty book."""
         return max(
@@ -73,10 +115,19 @@ class Book:
         return iter(sorted(self._objects))
 
     def merge(self, record: BookSet, writer: str) -> bool:
-        """Take an edit in. True if it is news, False if it is old or already here."""
+        """Take an edit in. True if it is news, False if it is old or already here.
+
+        One edit with two values (damage, somewhere) is decided alike everywhere, too: the larger bytes.
+        """
         groups = self._objects.setdefault(record.object, {})
         held = groups.get(record.group)
-        if held is not None and (held.stamp, held.writer) >= (record.stamp, writer):
+        if held is not None and _rank(held.stamp, held.writer, held.value) >= _rank(
+            record.stamp, writer, record.value
+        ):
             return False
         groups[record.group] = Entry(record.stamp, writer, record.value, record.over)
         return True
+
+
+def _rank(stamp: int, writer: str, value: bytes | None) -> tuple[int, str, bytes]:
+    return stamp, writer, value or b""

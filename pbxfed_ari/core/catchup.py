@@ -1,33 +1,55 @@
 """Catching up: how a node gets what it missed, and nothing that it has.
 
 Three things tell a node that it is behind: a Delta that is not the next one, a Heartbeat with a higher version than is held,
-and, after two heartbeats, a vector hash that stays different (something of a third node is missing). The first two name the
-stream: it is asked for at once, from its origin first. The last needs a comparison of Vectors with one peer.
+and, after two heartbeats, a fingerprint that stays different (something of a third node is missing). The first two name the
+stream: it is asked for at once, from its origin first. The last needs a comparison, and so does a peer that has just come back
+(a partition heals, we were away): then much differs at once.
+
+A comparison is one Vector, multicast, after a random pause that a Vector of somebody else ends: one comparison serves a site.
+Who is named in it multicasts what is missing, and asks for what it misses itself, by multicast too: whoever holds the base of
+a Piece takes it, whoever had asked for it (scalable reliable multicast: Floyd et al. 1997). If the vectors are equal, the
+Contents are compared, and what differs is read anew (core/reading.py).
 
 A want is answered by at most WINDOW pieces, then asked anew from where it stands: the receiver sets the pace, a lost piece
 costs one repeated question, a join can stop and go on. Questions about one stream back off; each goes to another peer if one
-stays silent.
+stays silent. A joiner asks each origin for its own stream, so that no one node pays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from pbxfed_ari.core import marks
 from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.effects import Effect, SendTo
-from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.effects import Broadcast, Effect, SendTo
+from pbxfed_ari.core.events import Address, by_wan
 from pbxfed_ari.core.members import Member, Members, State
-from pbxfed_ari.core.messages import AnyMessage, Heartbeat, Lineage, Piece, Vector, Want
+from pbxfed_ari.core.messages import (
+    Anew,
+    AnyMessage,
+    Contents,
+    Heartbeat,
+    Lineage,
+    Piece,
+    Vector,
+    Want,
+)
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.reading import Readings
 from pbxfed_ari.core.streams import StreamId
 
 WINDOW = 16  # pieces sent for one want: 16 kB in flight
-ENTRIES = 40  # of a vector in one frame
+ENTRIES = 30  # streams in one Want
 FIRST_RETRY, LAST_RETRY = 0.15, 0.6  # seconds until a question is repeated
-STABLE = 2  # heartbeats that a hash must differ before vectors are compared
+STABLE = 2  # heartbeats that a fingerprint must differ before vectors are compared
+JITTER = 0.25  # seconds in which nodes that see the same difference decide who speaks
 COMPARE_PAUSE = 1.0  # seconds between two comparisons
+LONGEST_PAUSE = 60.0  # when comparing does not help
+RETURNED = 3.0  # seconds in which a peer counts as just come back
 REORDER = 0.02  # seconds given to pieces that were overtaken
 MAX_ASIDE = 64  # pieces kept until what comes before them has come
 MAX_WANTED = 1_000  # streams asked for at once
+NEVER = float("inf")
 
 
 @dataclass(slots=True)
@@ -39,6 +61,7 @@ class _Gap:
     pause: float = FIRST_RETRY
     asked: int = 0
     donor: NodeName | None = None  # who is known to have it, beside the origin
+    shared: bool = False  # others here miss it too: ask by multicast
     aside: dict[int, Piece] = field(
         default_factory=dict
     )  # by base: came before what must come first
@@ -51,29 +74,33 @@ class CatchUp:
         self._directory = directory
         self._members = members
         self._rng = rng
+        self.readings = Readings(directory, members)
         self._gaps: dict[StreamId, _Gap] = {}
-        self._differs: dict[NodeName, int] = {}  # heartbeats in a row with another hash than ours
+        self._differs: dict[NodeName, int] = {}  # heartbeats in a row with another fingerprint
+        self._compare_at = NEVER  # when to send our vector, unless somebody else does before
+        self._compare_with: NodeName | None = None
         self._compare_from = 0.0
+        self._told: tuple[Address, float] = (("", 0), 0.0)  # whom we sent our vector alone, when
+        self._futile = COMPARE_PAUSE  # grows while comparing does not help
 
     def __repr__(self) -> str:
         return f"CatchUp({self._gaps})"
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        return min((gap.deadline for gap in self._gaps.values()), default=float("inf"))
+        due = min((gap.deadline for gap in self._gaps.values()), default=NEVER)
+        return min(due, self._compare_at, self.readings.next_deadline())
+
+    def wants(self, stream: StreamId) -> bool:
+        """Is something of a stream expected still?"""
+        return stream in self._gaps or self.readings.reads(stream)
 
     def missing(
         self, stream: StreamId, target: int, now: float, donor: NodeName | None = None
     ) -> list[Effect]:
-        """Something of a stream is known to exist that is not held."""
-        if self._directory.streams.held(stream) >= target or len(self._gaps) >= MAX_WANTED:
-            return []
-        gap = self._gaps.get(stream)
-        if gap is None:
-            gap = self._gaps[stream] = _Gap(target, now)
-        gap.target = max(gap.target, target)
-        gap.donor = donor or gap.donor
-        return self.tick(now) if gap.deadline <= now else []
+        """Something of a stream is known to exist that is not held; it may have been overtaken only."""
+        gap = self._open(stream, target, now + REORDER, donor)
+        return self.tick(now) if gap is not None and gap.deadline <= now else []
 
     def keep(self, piece: Piece) -> None:
         """A piece that came too early is laid aside; a gap for its stream is open."""
@@ -91,46 +118,32 @@ class CatchUp:
         return gap.aside.pop(base) if base <= held else None
 
     def progress(self, sender: NodeName, piece: Piece, now: float) -> list[Effect]:
-        """An answer to a want has been dealt with: go on with the next, or be content."""
+        """An answer to a want, ours or another's, has been dealt with: go on with the next, or be content."""
         stream = (NodeName(piece.origin), piece.epoch)
+        held = self._directory.streams.held(stream)
+        if piece.more and piece.to <= held:
+            self._open(stream, piece.to + 1, now + self._soon(), sender)
         gap = self._gaps.get(stream)
         if gap is None:
             return []
-        if self._directory.streams.held(stream) >= gap.target:
+        if held >= gap.target:
             del self._gaps[stream]
             return []
-        gap.pause, gap.asked, gap.donor = FIRST_RETRY, 0, sender
-        if piece.last:
-            gap.deadline = now + REORDER if gap.aside else now
-        else:
+        gap.pause, gap.donor = FIRST_RETRY, sender
+        if not piece.last:
             gap.deadline = now + FIRST_RETRY
+        elif gap.asked:
+            gap.deadline = now + REORDER if gap.aside else now
+        gap.asked = min(gap.asked, 1)
         return self.tick(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Ask for what is due."""
-        wants: dict[tuple[str, int], list[tuple[str, int, int, int]]] = {}
-        for stream, gap in list(self._gaps.items()):
-            held = self._directory.streams.held(stream)
-            if held >= gap.target or (
-                stream[1] < self._directory.streams.current_epoch(stream[0]) and gap.asked > 6
-            ):
-                del self._gaps[stream]
-            elif gap.deadline <= now:
-                donor = self._choose(stream, gap)
-                gap.deadline = now + gap.pause * (1 + self._rng.random() / 4)
-                gap.pause = min(LAST_RETRY, gap.pause * 2)
-                gap.asked += 1
-                if donor is None:
-                    del self._gaps[
-                        stream
-                    ]  # nobody lives who could have it; a heartbeat will tell again
-                else:
-                    wants.setdefault(donor.address, []).append(
-                        (*stream, held, min(gap.aside, default=0))
-                    )
-        return [
-            SendTo(address, Want(tuple(streams[:ENTRIES]))) for address, streams in wants.items()
-        ]
+        effects: list[Effect] = []
+        if now >= self._compare_at:
+            effects += self._compare(now)
+        effects += self._ask(now)
+        return effects + self.readings.tick(now)
 
     def handle(
         self, sender: NodeName, epoch: int, message: AnyMessage, source: Address, now: float
@@ -139,25 +152,86 @@ class CatchUp:
         match message:
             case Heartbeat():
                 return self._heartbeat(sender, epoch, message, now), []
-            case Want(streams):
-                return self._serve(streams, source), []
+            case Want():
+                return self._wanted(message, source, now), []
             case Vector():
-                return self._compare(sender, message, source, now), []
+                return self._compared(sender, message, source, now), []
+            case Contents():
+                return self._contents(sender, message, source, now), []
+            case Anew(streams):
+                for name, old in streams:
+                    self.readings.begin((NodeName(name), old), sender, now)
+                return self.readings.tick(now), []
             case Lineage():
                 return [], [message]
             case _:
                 return [], []
 
-    def compare_with(self, address: Address) -> list[Effect]:
-        """Tell a node what we hold, and ask the same of it."""
-        return self._vectors(address, reply=True)
+    def compare_with(self, address: Address, now: float) -> list[Effect]:
+        """Tell a node what we hold; it answers with what we miss, and asks for what it misses.
+
+        Not while we are catching up: what is under way would be sent twice.
+        """
+        if self._gaps:
+            return []
+        print_ = self._directory.fingerprint()
+        frames = marks.vectors(self._directory.streams)
+        self._told = (address, now)
+        return [SendTo(address, Vector("", print_, *frame)) for frame in frames]
 
     @property
     def complete(self) -> bool:
         """Nothing is known to be missing."""
         return not self._gaps
 
-    # --- helpers
+    # --- asking for a stream
+
+    def _open(
+        self, stream: StreamId, target: int, at: float, donor: NodeName | None
+    ) -> _Gap | None:
+        if self._directory.streams.held(stream) >= target:
+            return None
+        gap = self._gaps.get(stream)
+        if gap is None:
+            if len(self._gaps) >= MAX_WANTED:
+                return None
+            gap = self._gaps[stream] = _Gap(target, at)
+        gap.target = max(gap.target, target)
+        gap.donor = donor or gap.donor
+        return gap
+
+    def _ask(self, now: float) -> list[Effect]:
+        streams = self._directory.streams
+        donors: dict[NodeName, Member] = {}
+        asked: dict[tuple[NodeName, bool], list[tuple[str, int, int, int, int]]] = {}
+        for stream, gap in list(self._gaps.items()):
+            held = streams.held(stream)
+            if held >= gap.target or (
+                stream[1] < streams.current_epoch(stream[0]) and gap.asked > 6
+            ):
+                del self._gaps[stream]
+            elif gap.deadline <= now:
+                donor = self._choose(stream, gap)
+                gap.deadline = now + gap.pause * (1 + self._rng.random() / 4)
+                gap.pause = min(LAST_RETRY, gap.pause * 2)
+                gap.asked += 1
+                if donor is None:
+                    # nobody lives who could have it; a heartbeat will tell again
+                    del self._gaps[stream]
+                elif not self.readings.reads(stream):
+                    donors[donor.name] = donor
+                    entry = (*stream, held, min(gap.aside, default=0), streams.floor(stream))
+                    asked.setdefault((donor.name, gap.shared), []).append(entry)
+        effects: list[Effect] = []
+        for (name, shared), entries in asked.items():
+            for at in range(0, len(entries), ENTRIES):
+                some = tuple(entries[at : at + ENTRIES])
+                effects.append(
+                    Broadcast(Want(some, name))
+                    if shared
+                    else SendTo(donors[name].address, Want(some))
+                )
+        return effects
 
     def _choose(self, stream: StreamId, gap: _Gap) -> Member | None:
         """The origin first, then who is known to have it, then anyone alive, in turn."""
@@ -172,47 +246,29 @@ class CatchUp:
         order = first + [m for m in alive if m not in first]
         return order[gap.asked % len(order)] if order else None
 
-    def _heartbeat(self, sender: NodeName, epoch: int, beat: Heartbeat, now: float) -> list[Effect]:
-        stream = (sender, epoch)
-        if self._directory.streams.held(stream) < beat.version:
-            return self.missing(stream, beat.version, now)
-        if beat.vector == self._directory.streams.vector_hash():
-            self._differs.pop(sender, None)
-            return []
-        self._differs[sender] = self._differs.get(sender, 0) + 1
-        if self._differs[sender] < STABLE or now < self._compare_from or self._gaps:
-            return []
-        self._differs.clear()
-        self._compare_from = now + COMPARE_PAUSE * (1 + self._rng.random())
-        member = self._members.get(sender)
-        return self._vectors(member.address, reply=True) if member else []
-
-    def _vectors(self, address: Address, *, reply: bool) -> list[Effect]:
-        entries = self._directory.streams.vector()
-        frames = [entries[i : i + ENTRIES] for i in range(0, len(entries), ENTRIES)] or [[]]
-        last = len(frames) - 1
-        return [
-            SendTo(address, Vector(tuple(f), reply=reply and i == last))
-            for i, f in enumerate(frames)
-        ]
-
-    def _compare(
-        self, sender: NodeName, vector: Vector, source: Address, now: float
-    ) -> list[Effect]:
-        effects: list[Effect] = []
-        self._compare_from = max(self._compare_from, now + COMPARE_PAUSE)
-        for origin, epoch, version in vector.entries:
-            effects += self.missing((NodeName(origin), epoch), version, now, sender)
-        if vector.reply:
-            effects += self._vectors(source, reply=False)
-        return effects
+    def _wanted(self, want: Want, source: Address, now: float) -> list[Effect]:
+        if want.to in ("", self._members.me):
+            known = marks.streams_by_mark(self._directory.streams) if want.unknown else {}
+            unknown = [(*known[m], 0, 0, 0) for m in want.unknown if m in known]
+            return self._serve([*want.streams, *unknown], None if want.to else source, source)
+        for origin, epoch, held, _, _ in want.streams:
+            # somebody else asks for what we miss too: its answer will come here
+            gap = self._gaps.get((NodeName(origin), epoch))
+            if gap is not None and held <= self._directory.streams.held((NodeName(origin), epoch)):
+                gap.deadline = max(gap.deadline, now + FIRST_RETRY + self._soon())
+        return []
 
     def _serve(
-        self, streams: tuple[tuple[str, int, int, int], ...], source: Address
+        self,
+        streams: Sequence[tuple[str, int, int, int, int]],
+        to: Address | None,
+        source: Address,
     ) -> list[Effect]:
+        """Pieces of these streams, to one address or, if `to` is None, to all; what concerns the asker only to `source`."""
         effects: list[Effect] = []
+        anew: list[tuple[str, int]] = []
         budget = WINDOW
-        for name, epoch, held, upto in streams:
+        for name, epoch, held, upto, floor in streams:
             if budget <= 0:
                 break  # the rest is asked for again
             origin = NodeName(name)
@@ -220,7 +276,101 @@ class CatchUp:
             lineage = self._directory.streams.lineage((origin, current))
             if lineage is not None and (held == 0 or epoch != current):
                 effects.append(SendTo(source, Lineage(origin, current, lineage)))
+            ours = self._directory.streams.floor((origin, epoch))
+            if 0 < held < ours and floor < ours:
+                anew.append((origin, epoch))
+                continue
             pieces = self._directory.pieces((origin, epoch), held, budget, upto)
             budget -= len(pieces)
-            effects += [SendTo(source, piece) for piece in pieces]
-        return effects
+            effects += [SendTo(to, p) if to else Broadcast(p) for p in pieces]
+        return [*effects, *([SendTo(source, Anew(tuple(anew)))] if anew else [])]
+
+    # --- comparing
+
+    def _soon(self) -> float:
+        return self._rng.random() * JITTER
+
+    def _heartbeat(self, sender: NodeName, epoch: int, beat: Heartbeat, now: float) -> list[Effect]:
+        stream = (sender, epoch)
+        if beat.vector == self._directory.fingerprint():
+            self._differs.pop(sender, None)
+            self._futile = COMPARE_PAUSE
+            return []
+        member = self._members.get(sender)
+        returned = member is not None and now < member.since + RETURNED
+        held = self._directory.streams.held(stream)
+        if held < beat.version and not (returned and held):
+            return self.missing(stream, beat.version, now)
+        self._differs[sender] = self._differs.get(sender, 0) + 1
+        stable = self._differs[sender] >= STABLE or returned
+        if stable and not self._gaps and now >= self._compare_from and self._compare_at == NEVER:
+            self._compare_at, self._compare_with = now + self._soon(), sender
+        return []
+
+    def _compare(self, now: float) -> list[Effect]:
+        """Nobody else has compared: send our vector."""
+        peer = self._compare_with
+        self._pause(now)
+        if peer is None or not self._members.up(peer):
+            return []
+        print_ = self._directory.fingerprint()
+        frames = marks.vectors(self._directory.streams)
+        return [Broadcast(Vector(peer, print_, *frame)) for frame in frames]
+
+    def _pause(self, now: float) -> None:
+        self._differs.clear()
+        self._compare_at = NEVER
+        self._compare_from = now + self._futile * (1 + self._rng.random())
+
+    def _compared(
+        self, sender: NodeName, vector: Vector, source: Address, now: float
+    ) -> list[Effect]:
+        """Somebody compares; if it is with us: what we have goes out, what we miss is asked for."""
+        if vector.to:
+            self._pause(now)
+        if vector.to not in ("", self._members.me):
+            return []
+        theirs = marks.read_vector(vector.entries)
+        streams = self._directory.streams
+        every = marks.streams_by_mark(streams)
+        ours = {m: s for m, s in every.items() if vector.low <= m <= vector.high}
+        ahead = [(m, s) for m, s in ours.items() if theirs.get(m, 0) < streams.held(s)]
+        behind = [(m, s) for m, s in ours.items() if theirs.get(m, 0) > streams.held(s)]
+        unknown = tuple(m for m in theirs if m not in ours)
+        few = 2 * sum(1 for m, _ in ahead if m not in theirs) > len(ours)  # a joiner: it alone
+        entries = [(*s, theirs.get(m, 0), 0, 0) for m, s in ahead]
+        alone = few or by_wan(source) or not vector.to
+        effects = self._serve(entries, source if alone else None, source)
+        if self._told[0] == source and now < self._told[1] + COMPARE_PAUSE:
+            return effects + self.tick(now)  # it has our vector, and sends what we miss by itself
+        for m, stream in behind:
+            gap = self._open(stream, theirs[m], now, sender)
+            if gap is not None:
+                gap.shared = not alone
+        if unknown:
+            effects.append(SendTo(source, Want((), "", unknown[:100])))
+        if not (ahead or behind or unknown) and vector.fingerprint != self._directory.fingerprint():
+            whole = vector.low == 0 and vector.high == marks.LAST
+            effects += self._say_contents(source, reply=True) if whole else []
+        return effects + self.tick(now)
+
+    def _say_contents(self, address: tuple[str, int], *, reply: bool) -> list[Effect]:
+        frames = marks.contents(self._directory.contents)
+        return [SendTo(address, Contents(*frame, reply=reply)) for frame in frames]
+
+    def _contents(
+        self, sender: NodeName, said: Contents, source: Address, now: float
+    ) -> list[Effect]:
+        """Equal numbers, different contents: read what differs anew, from its origin if that lives."""
+        streams = self._directory.streams
+        held = self._directory.contents
+        known = sorted({*held.origins(), *(stream[0] for stream in streams.ids())})
+        for origin in marks.differing(held, known, said.low, said.high, said.entries):
+            member = self._members.get(origin)
+            donor = origin if member is not None and member.state is State.ALIVE else sender
+            for stream in streams.ids():
+                if stream[0] == origin:
+                    self.readings.begin(stream, donor, now)
+        self._futile = min(LONGEST_PAUSE, 2 * self._futile)
+        effects = self._say_contents(source, reply=False) if said.reply else []
+        return effects + self.readings.tick(now)

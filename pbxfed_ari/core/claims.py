@@ -3,6 +3,7 @@
 Both are decided by rule, alike everywhere, when the edits meet; an operator must hear of it, since one of two wishes fell.
 """
 
+from pbxfed_ari.core.book import LIFE
 from pbxfed_ari.core.directory import Conflicted, Directory
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.names import Extension
@@ -41,7 +42,7 @@ class Contests:
 def conflict(change: Conflicted) -> Note:
     """Which of two edits stands, and which fell."""
     stands, fell, group = change.stands, change.fell, change.group
-    life = group == extensions.LIFE
+    life = group == LIFE
     fields = (
         ("extension", change.number),
         ("field", extensions.GROUPS[group] if group < len(extensions.GROUPS) else group),

@@ -6,9 +6,12 @@ Every method that changes it returns what has changed, in the past tense, so tha
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from pbxfed_ari.core import shelf
-from pbxfed_ari.core.book import Book, Entry, blind
+from pbxfed_ari.core.book import LIFE, Book, BookKey, Entry, blind
+from pbxfed_ari.core.contents import Contents
+from pbxfed_ari.core.graves import Graves
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects import extension as extensions
@@ -72,7 +75,27 @@ class KeyGranted:
     node: NodeName
 
 
-Change = ContactChanged | InfoChanged | PhoneChanged | Conflicted | MemberChanged | KeyGranted
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """An origin has published anew what it had written in an earlier epoch through a version: that index is gone."""
+
+    node: NodeName
+    epoch: int
+    through: int
+
+
+Change = (
+    ContactChanged | InfoChanged | PhoneChanged | Conflicted | Absorbed | MemberChanged | KeyGranted
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """These keys left the index of a stream for good; its floor is now this."""
+
+    stream: StreamId
+    keys: tuple[Key, ...]
+    floor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +114,11 @@ class Directory:
     def __init__(self) -> None:
         self.streams = Streams()
         self.book = Book()
+        self.contents = Contents()
+        self.graves = Graves()
+        self.moment = 1  # counts the times that something was taken in
+        self.wall = 0  # seconds since 1970, as last told; 0: unknown
+        self._limbo: dict[BookKey, tuple[Entry, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
         self._infos: dict[NodeName, NodeInfo] = {}
@@ -180,6 +208,11 @@ class Directory:
         """The registrations of one number on one node's shelf."""
         return {(number, uri) for n, uri in self._contacts.get(number, {}) if n == node}
 
+    def fingerprint(self) -> int:
+        """64 bits of what is held: equal on two nodes if they hold the same numbers and the same contents."""
+        data = b"%d %d" % (self.streams.vector_hash(), self.contents.total)
+        return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
+
     def stamps(self) -> list[int]:
         """Every stamp that stands: a restarted clock begins above them."""
         stamps = [c.stamp for known in self._contacts.values() for c in known.values()]
@@ -201,17 +234,22 @@ class Directory:
         return first, self.apply(stream, list(enumerate(records, first)), first + len(records) - 1)
 
     def apply(
-        self, stream: StreamId, records: Iterable[tuple[int, Record]], to: int
+        self, stream: StreamId, records: Iterable[tuple[int, Record]], to: int, floor: int = 0
     ) -> list[Change]:
-        """Take in records of a stream, all that it has through `to`; the caller checked that none is missing."""
+        """Take in records of a stream, all that it has through `to`; the caller checked that none is missing.
+
+        `floor`: what is numbered up to there and is not among them was collected by who sent them.
+        """
         changes: list[Change] = []
         held = self.streams.held(stream)
         for version, record in records:
             if version <= held:
                 continue
-            self.streams.note(stream, version, _key(record))
+            self.streams.note(stream, version, key_of(record))
             changes += self._take(stream, record)
         self.streams.advance(stream, to)
+        self.streams.open(stream).raise_floor(floor)
+        self.moment += 1
         return changes
 
     def adopt(self, origin: NodeName, epoch: int, lineage: Ancestry) -> list[Change]:
@@ -225,27 +263,152 @@ class Directory:
     def pieces(self, stream: StreamId, above: int, at_most: int, upto: int = 0) -> list[Piece]:
         """What the stream holds above a version (through `upto`), in pieces of a frame each, at most so many."""
         found = self.streams.get(stream)
-        if found is None or found.held <= above or above < found.base:
+        if found is None:
+            return []
+        above = above or found.base  # who holds nothing knows where it ends from its lineage
+        if found.held <= above or above < found.base:
             return []
         end = min(found.held, upto) if upto else found.held
         pieces: list[Piece] = []
         base, batch, size = above, list[tuple[int, Record]](), 0
+        floor = found.floor if above < found.floor else 0
         for version, key in found.above(above):
             if version > end:
                 break
             record = self._record(stream[0], key)
+            if record is None:
+                floor = 0  # lost here, not collected: somebody else has it
+                continue
             cost = _cost(record)
             if batch and size + cost > PIECE_BYTES:
                 last = batch[-1][0]
                 final = len(pieces) + 1 == at_most
-                pieces.append(Piece(*stream, base, last, tuple(batch), more=True, last=final))
+                pieces.append(Piece(*stream, base, last, tuple(batch), True, final, floor))
                 if final:
                     return pieces
                 base, batch, size = last, [], 0
             batch.append((version, record))
             size += cost
-        pieces.append(Piece(*stream, base, end, tuple(batch)))
+        pieces.append(Piece(*stream, base, end, tuple(batch), floor=floor))
         return pieces
+
+    # --- forgetting the dead
+
+    def collect(self, bound: int) -> list[Gone]:
+        """Some of what died before this moment, or a month ago, is forgotten altogether."""
+        gone: list[Gone] = []
+        for grave in self.graves.due(bound, self.wall):
+            self.graves.open(grave)
+            if isinstance(grave, bytes):
+                gone += self._unbook([(grave, group) for group in self.book.stamps(grave)])
+            elif isinstance(grave[0], bytes):
+                gone += self._unbook([(grave[0], int(grave[1]))])
+            else:
+                origin, key = NodeName(grave[0]), str(grave[1])
+                gone += self._unindex((origin, self.streams.current_epoch(origin)), [key])
+        return gone
+
+    # --- healing
+
+    def heal(
+        self, stream: StreamId, records: Iterable[tuple[int, Record]], *, from_origin: bool
+    ) -> tuple[list[tuple[int, Record]], list[Change]]:
+        """Look again at what is held already. Returns what was not so here, as it stands now, and what changed.
+
+        A shelf follows its origin; among others what stands beats what does not, and larger bytes smaller ones.
+        """
+        index = self.streams.get(stream)
+        healed: list[tuple[int, Record]] = []
+        changes: list[Change] = []
+        for version, record in records:
+            if index is None or version > index.held:
+                continue
+            key = key_of(record)
+            known, before = index.number(key), self._record(stream[0], key)
+            if not known and before is None and version <= index.floor:
+                continue  # collected here
+            shelved = isinstance(key, str) and not from_origin
+            if version < known or (shelved and _worth(record) <= _worth(before)):
+                continue
+            index.note(version, key)
+            changes += self._take(stream, record)
+            after = self._record(stream[0], key)
+            if after is not None and (after != before or not known):
+                healed.append((version, after))
+        if healed:
+            self.moment += 1
+        return healed, changes
+
+    def settle(
+        self, stream: StreamId, named: set[Key], floor: int, *, from_origin: bool
+    ) -> tuple[list[Gone], list[Change]]:
+        """A stream was read anew: what is not named and numbered up to `floor` was collected where it was read.
+
+        An object of which something else stands has been edited since: the groups that would go stand in limbo until
+        nothing more is expected (`resolve`).
+        """
+        index = self.streams.get(stream)
+        if index is None:
+            return [], []
+        gone: list[Gone] = []
+        changes: list[Change] = []
+        origin = stream[0]
+        missing = [key for key in index if key not in named]
+        for key in missing:
+            if isinstance(key, str):
+                if from_origin or index.number(key) <= floor:
+                    changes += self._shelve(origin, key, None)
+                    self.graves.open((origin, key))
+                    gone += self._unindex(stream, [key])
+            elif index.number(key) <= floor:
+                entry = self.book.get(key)
+                if entry is not None and not self.book.lives(key[0]):
+                    self.graves.open(key[0])
+                    gone += self._unbook([(key[0], group) for group in self.book.stamps(key[0])])
+                elif entry is not None and entry.writer == origin:
+                    changes += self._to_limbo(key)
+                else:
+                    gone += self._unindex(stream, [key])
+        index.raise_floor(floor)
+        return gone, changes
+
+    @property
+    def undecided(self) -> bool:
+        """Does something stand in limbo?"""
+        return bool(self._limbo)
+
+    def resolve(self) -> tuple[list[BookSet], list[Gone]]:
+        """Nothing more is expected: of what stands in limbo, what to publish anew, and what goes for good."""
+        records: list[BookSet] = []
+        gone: list[Gone] = []
+        limbo, self._limbo = self._limbo, {}
+        for key, (entry, streams) in limbo.items():
+            if self.book.entries(key[0]):
+                records.append(BookSet(*key, entry.stamp, entry.writer, entry.value, entry.over))
+            gone += [Gone(stream, (key,), self.streams.floor(stream)) for stream in streams]
+        return records, gone
+
+    def unindexed(self, origin: NodeName) -> list[BookSet]:
+        """What an origin has written in the book and no stream of its own names: it would not travel."""
+        indexes = [s for i in self.streams.ids() if i[0] == origin and (s := self.streams.get(i))]
+        return [
+            BookSet(object_id, group, entry.stamp, "", entry.value, entry.over)
+            for object_id in self.book.objects()
+            for group, entry in sorted(self.book.entries(object_id).items())
+            if entry.writer == origin and not any((object_id, group) in s for s in indexes)
+        ]
+
+    def left_over(self, stream: StreamId) -> list[BookSet]:
+        """What a stream of an earlier epoch names in the book and the present one does not."""
+        origin = stream[0]
+        old = self.streams.get(stream)
+        present = self.streams.get((origin, self.streams.current_epoch(origin)))
+        found: list[BookSet] = []
+        for _, key in old.above(0) if old is not None else ():
+            record = self._record(origin, key)
+            if isinstance(record, BookSet) and (present is None or key not in present):
+                found.append(record)
+        return found
 
     # --- helpers
 
@@ -263,14 +426,25 @@ class Directory:
 
     def _shelve(self, node: NodeName, key: str, value: bytes | None) -> list[Change]:
         on = self._shelves.setdefault(node, {})
-        if on.get(key) == value:
+        if value is None:
+            self.graves.bury((node, key), self.moment, self.wall)
+        else:
+            self.graves.open((node, key))
+        before = on.get(key)
+        if before == value:
             return []
+        self.contents.shelf(node, key, before, -1)
+        self.contents.shelf(node, key, value, 1)
         if value is None:
             del on[key]
         else:
             on[key] = value
         if key == shelf.INFO_KEY:
             return self._describe(node, value)
+        if key == shelf.ABSORBED_KEY:
+            pairs = shelf.decode_absorbed(value) if value is not None else ()
+            done = [pair for pair in pairs if self.streams.absorb((node, pair[0]), pair[1])]
+            return [Absorbed(node, *pair) for pair in done]
         contact = shelf.contact_of_key(key)
         return [] if contact is None else self._register(node, *contact, value)
 
@@ -297,32 +471,82 @@ class Directory:
 
     def _enter(self, record: BookSet, writer: str) -> list[Change]:
         held = self.book.get((record.object, record.group))
-        news = self.book.merge(record, writer)
-        if record.object[:1] == MEMBER:
-            return [MemberChanged(name_of(record.object))] if news else []
-        if record.object[:1] == KEYS:
-            return [KeyGranted(name_of(record.object))] if news else []
-        if record.object[:1] != extensions.KIND_BYTE:
-            return []
+        rival = held if record.group != LIFE else None
         came = Entry(record.stamp, writer, record.value, record.over)
-        rival = held if held is not None and record.group != extensions.LIFE else None
-        if not news:
+        before = self._phones.get(record.object)
+        if not self._merge(record, writer):
             return self._conflict(record, rival, came)
-        before = self._phones.pop(record.object, None)
-        groups = self.book.groups(record.object)
-        alive = extensions.lives(self.book.stamps(record.object), groups.get(extensions.LIFE))
-        claimed = self.book.stamp(record.object, extensions.CLAIM)
-        after = extensions.read(record.object, groups, claimed) if alive else None
+        changed = self._reread(record.object)
+        return [*changed, *self._conflict(record, came, rival), *self._revived(record, before)]
+
+    def _merge(self, record: BookSet, writer: str) -> bool:
+        """Take an edit into the book, and keep contents and graves right."""
+        object_id, key = record.object, (record.object, record.group)
+        lived, before = self.book.lives(object_id), self.book.get(key)
+        if not self.book.merge(record, writer):
+            return False
+        lives = self.book.lives(object_id)
+        if lived and lives and record.group != LIFE:
+            self.contents.book(key, before, -1)
+            self.contents.book(key, self.book.get(key), 1)
+        elif lived is not lives:
+            for group, entry in self.book.entries(object_id).items():
+                counted = before if lived and group == record.group else entry
+                if group != LIFE:
+                    self.contents.book((object_id, group), counted, -1 if lived else 1)
+        if not lives:
+            self.graves.bury(object_id, self.moment, self.wall)
+        else:
+            self.graves.open(object_id)
+            if record.value is None:
+                self.graves.bury(key, self.moment, self.wall)
+            else:
+                self.graves.open(key)
+        return True
+
+    def _unbook(self, keys: Sequence[BookKey]) -> list[Gone]:
+        """These entries leave the book and every index. They are dead, or counted no more."""
+        for key in keys:
+            self.book.remove(key)
+            self.graves.open(key)
+        return [gone for stream in self.streams.ids() for gone in self._unindex(stream, keys)]
+
+    def _unindex(self, stream: StreamId, keys: Sequence[Key]) -> list[Gone]:
+        index = self.streams.get(stream)
+        dropped = index.drop(keys) if index is not None else []
+        return [Gone(stream, tuple(dropped), self.streams.floor(stream))] if dropped else []
+
+    def _to_limbo(self, key: BookKey) -> list[Change]:
+        entry = self.book.get(key)
+        assert entry is not None, "who calls this has looked"
+        if key[1] != LIFE:
+            self.contents.book(key, entry, -1)
+        streams = [gone.stream for gone in self._unbook([key])]
+        self._limbo[key] = (entry, streams)
+        return self._reread(key[0])
+
+    def _reread(self, object_id: bytes) -> list[Change]:
+        """What stands in the book for an object may be something else now."""
+        if object_id[:1] == MEMBER:
+            return [MemberChanged(name_of(object_id))]
+        if object_id[:1] == KEYS:
+            return [KeyGranted(name_of(object_id))]
+        if object_id[:1] != extensions.KIND_BYTE:
+            return []
+        before = self._phones.pop(object_id, None)
+        groups = self.book.groups(object_id)
+        claimed = self.book.stamp(object_id, extensions.CLAIM)
+        alive = self.book.lives(object_id)
+        after = extensions.read(object_id, groups, claimed) if alive else None
         if before is not None:
-            self._claims[before.number].discard(record.object)
+            self._claims[before.number].discard(object_id)
             if not self._claims[before.number]:
                 del self._claims[before.number]
         if after is not None:
-            self._phones[record.object] = after
-            self._claims.setdefault(after.number, set()).add(record.object)
+            self._phones[object_id] = after
+            self._claims.setdefault(after.number, set()).add(object_id)
         numbers = {phone.number for phone in (before, after) if phone is not None}
-        changed = [PhoneChanged(number) for number in sorted(numbers)]
-        return [*changed, *self._conflict(record, came, rival), *self._revived(record, before)]
+        return [PhoneChanged(number) for number in sorted(numbers)]
 
     def _conflict(self, record: BookSet, stands: Entry | None, fell: Entry | None) -> list[Change]:
         phone = self._phones.get(record.object)
@@ -334,23 +558,24 @@ class Directory:
     def _revived(self, record: BookSet, before: Phone | None) -> list[Change]:
         """A delete that met an edit which it had not seen, in either order: the edit wins."""
         phone = self._phones.get(record.object)
-        life = self.book.get((record.object, extensions.LIFE))
+        life = self.book.get((record.object, LIFE))
         if phone is None or life is None:
             return []
         groups = self.book.stamps(record.object)
-        newest = max((g for g in groups if g != extensions.LIFE), key=lambda g: groups[g])
+        newest = max((g for g in groups if g != LIFE), key=lambda g: groups[g])
         edit = self.book.get((record.object, newest))
         assert edit is not None, "a phone has groups"
-        new = before is None or record.group == extensions.LIFE
-        return [Conflicted(phone.number, extensions.LIFE, edit, life)] if new else []
+        new = before is None or record.group == LIFE
+        return [Conflicted(phone.number, LIFE, edit, life)] if new else []
 
-    def _record(self, origin: NodeName, key: Key) -> Record:
-        """The current record for a key of an origin's stream; a book entry may be another writer's by now."""
+    def _record(self, origin: NodeName, key: Key) -> Record | None:
+        """The current record for a key of an origin's stream; a book entry may be another writer's by now, or lost."""
         if isinstance(key, str):
             value = self.shelf_value(origin, key)
             return ShelfDrop(key) if value is None else ShelfPut(key, value)
         entry = self.book.get(key)
-        assert entry is not None, "what a stream indexes stands in the book"
+        if entry is None:
+            return None
         writer = "" if entry.writer == origin else entry.writer
         return BookSet(*key, entry.stamp, writer, entry.value, entry.over)
 
@@ -359,8 +584,13 @@ def _age(phone: Phone) -> tuple[tuple[int, str], ObjectId]:
     return phone.claimed, phone.id
 
 
-def _key(record: Record) -> Key:
+def key_of(record: Record) -> Key:
+    """Under which key a record stands."""
     return (record.object, record.group) if isinstance(record, BookSet) else record.key
+
+
+def _worth(record: Record | None) -> bytes:
+    return b"\1" + record.value if isinstance(record, ShelfPut) else b""
 
 
 def _cost(record: Record) -> int:

@@ -6,7 +6,7 @@ Nothing is published here; the federation does that, and answers the editor when
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pbxfed_ari.core.book import Entry
+from pbxfed_ari.core.book import LIFE, Entry, seen
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.events import Edited
 from pbxfed_ari.core.messages import BookSet
@@ -96,6 +96,6 @@ def _removal(
     """A delete; without an id of every object that claims the number: a contested loser must not rise in its place."""
     gone: list[BookSet] = []
     for phone in doomed:
-        seen = extensions.seen(directory.book.stamps(phone.id))
-        gone += records(phone.id, {extensions.LIFE: seen}, me, directory, clock, wall_ms)
+        known = seen(directory.book.stamps(phone.id))
+        gone += records(phone.id, {LIFE: known}, me, directory, clock, wall_ms)
     return tuple(gone)

@@ -79,6 +79,7 @@ class Persist:
     to: int
     records: tuple[tuple[int, Record], ...]
     durable: bool = False
+    floor: int = 0  # what is numbered up to here and was not kept is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,25 @@ class PersistLineage:
     origin: NodeName
     epoch: int
     earlier: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PersistGone:
+    """These keys leave a stream for good; what is numbered up to `floor` and not kept is dead."""
+
+    origin: NodeName
+    epoch: int
+    keys: tuple[str | tuple[bytes, int], ...]
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistAbsorbed:
+    """What the stream (origin, epoch) holds through this version was published anew: it goes."""
+
+    origin: NodeName
+    epoch: int
+    through: int
 
 
 # --- asterisk: objects
@@ -230,6 +250,8 @@ Effect = (
     | AskRotation
     | Persist
     | PersistLineage
+    | PersistGone
+    | PersistAbsorbed
     | PushExtension
     | RemoveExtension
     | PushTrunk

@@ -15,10 +15,12 @@ from pbxfed_ari.core import claims, editing, pushing, registering, shelf
 from pbxfed_ari.core.catchup import CatchUp
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.directory import (
+    Absorbed,
     Change,
     Conflicted,
     ContactChanged,
     Directory,
+    Gone,
     InfoChanged,
     KeyGranted,
     MemberChanged,
@@ -33,6 +35,8 @@ from pbxfed_ari.core.effects import (
     Forward,
     Note,
     Persist,
+    PersistAbsorbed,
+    PersistGone,
     PersistLineage,
     Reply,
     SendTo,
@@ -63,6 +67,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.gate import QUIET, Gate
+from pbxfed_ari.core.graves import Heard
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
@@ -84,7 +89,6 @@ from pbxfed_ari.core.messages import (
     ShelfDrop,
     ShelfPut,
     SiteReport,
-    Vector,
     domain_mark,
 )
 from pbxfed_ari.core.names import Extension, NodeName
@@ -92,9 +96,9 @@ from pbxfed_ari.core.objects import extension as extensions
 from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.sites import UP, Sites
+from pbxfed_ari.core.sites import EQUAL, UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
-from pbxfed_ari.core.streams import Ancestry, StreamId
+from pbxfed_ari.core.streams import MAX_LINEAGE, Ancestry, StreamId
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
@@ -160,6 +164,8 @@ class Federation:
         self._challenged: dict[
             int, tuple[NodeName, int, Effect]
         ] = {}  # nonce → who, and what if it lives
+        self._heard = Heard()
+        self.repaired = 0  # records that were read anew because they were not what peers hold
         self._next_beat = float("inf")
         self._number = 0  # of our last heartbeat
         self._join_calls = 0
@@ -265,6 +271,7 @@ class Federation:
                 return []
             case Ticked(late, wall_ms):
                 self._read_clock(wall_ms, now)
+                self.directory.wall = wall_ms // 1000
                 return self._tick(now, late)
             case Edited():
                 return self._edited(event, now)
@@ -311,11 +318,11 @@ class Federation:
         return effects
 
     def _between_sites(self, now: float) -> list[Effect]:
-        fingerprint = self.directory.streams.vector_hash()
+        fingerprint = self.directory.fingerprint()
         self.sites.clock = self.watch.clocks.seconds(now)
         effects, compare = self.sites.tick(now, fingerprint, ready=self.ready)
         for address in compare:
-            effects += self._catchup.compare_with(address)
+            effects += self._catchup.compare_with(address, now)
         return effects + self._elect(now)
 
     def _elect(self, now: float) -> list[Effect]:
@@ -330,7 +337,8 @@ class Federation:
         self._next_beat = max(self._next_beat + period, now + period / 2)
         clock = 0 if self._beats % DATED else self.watch.clocks.seconds(now)
         self._beats += 1
-        return [Broadcast(self._heartbeat(clock)), *self.watch.tick(now)]
+        beat = Broadcast(self._heartbeat(clock))
+        return [beat, *self.watch.tick(now), *self._collect(now), *self._absorb()]
 
     def _read_clock(self, wall_ms: int, now: float) -> None:
         """What our clock says. If it has stepped, peers hear of it with the next heartbeat."""
@@ -342,7 +350,7 @@ class Federation:
         self._number += 1
         return Heartbeat(
             streams.held(self._own),
-            streams.vector_hash(),
+            self.directory.fingerprint(),
             self.members.incarnation,
             self.ready,
             self.sites.candidate,
@@ -380,6 +388,7 @@ class Federation:
             *self._greet(self._hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
+        effects += self._publish(self.directory.unindexed(self.me))
         effects += self._publish(self.gate.roster.admit_self(self.me), durable=True)
         early, self._early = self._early, []
         for event in early:
@@ -526,7 +535,11 @@ class Federation:
             return [Stop(_taken(self.me, f"site {report.site}"))]
         inside = tuple(node for node in report.nodes if node[0] not in self.directory.hidden)
         report = msgspec.structs.replace(report, nodes=inside)
-        fingerprint, reporter = self.directory.streams.vector_hash(), NodeName(report.reporter)
+        fingerprint, reporter = self.directory.fingerprint(), NodeName(report.reporter)
+        if report.vector == fingerprint:
+            for name, _, flags in report.nodes:
+                if flags & EQUAL:
+                    self._heard.equal(NodeName(name), self.directory.moment)
         effects = self.sites.reported(report, reporter, fingerprint, now)
         self._hear_clock(reporter, report.clock, now)
         return effects
@@ -542,7 +555,7 @@ class Federation:
                 told = self.watch.stamped(event.sender, records, now)
                 return [*self._take(Piece(*stream, first - 1, to, numbered), event, now), *told]
             case Piece(origin, records=numbered):
-                effects = self._take(message, event, now)
+                effects = self._read(event.sender, message, now) + self._take(message, event, now)
                 effects += self.watch.stamped(NodeName(origin), (r for _, r in numbered), now)
                 return effects + self._catchup.progress(event.sender, message, now)
             case SiteReport():
@@ -553,8 +566,8 @@ class Federation:
                 effects, lineages = self._catchup.handle(
                     event.sender, event.epoch, message, event.source, now
                 )
-                if isinstance(message, Heartbeat) and not self.sites.settled:
-                    effects += self._settled_with(message, now)
+                if isinstance(message, Heartbeat):
+                    effects += self._agreed(event.sender, message, now)
                 for lineage in lineages:
                     origin, earlier = NodeName(lineage.origin), lineage.earlier
                     effects += self._adopt(origin, lineage.epoch, earlier, event.source)
@@ -565,9 +578,6 @@ class Federation:
         match message:
             case Piece(origin, epoch) | Lineage(origin, epoch):
                 return message if self._plausible(NodeName(origin), epoch, now) else None
-            case Vector(entries, reply):
-                plausible = tuple(e for e in entries if self._plausible(NodeName(e[0]), e[1], now))
-                return Vector(plausible, reply)
             case _:
                 return message
 
@@ -575,12 +585,16 @@ class Federation:
         known = self.directory.streams.current_epoch(origin)
         return not self.watch.unexplained(origin, epoch, known, now)
 
-    def _settled_with(self, beat: Heartbeat, now: float) -> list[Effect]:
-        """Once we hold what a neighbour holds we may speak for the site."""
-        if not self._catchup.complete or beat.vector != self.directory.streams.vector_hash():
+    def _agreed(self, sender: NodeName, beat: Heartbeat, now: float) -> list[Effect]:
+        """Once we hold what a neighbour holds we may speak for the site; and it has heard of all our dead."""
+        if beat.vector != self.directory.fingerprint():
             return []
+        self._heard.equal(sender, self.directory.moment)
+        effects = self._decide() if self.directory.undecided else []
+        if self.sites.settled or not self._catchup.complete:
+            return effects
         self.sites.settled = True
-        return self._elect(now)
+        return effects + self._elect(now)
 
     def _directed(self, neighbours: Neighbours) -> list[Effect]:
         """Peers that others know: say Hello. Until we have joined, only to who may have our name."""
@@ -629,7 +643,7 @@ class Federation:
         """A node of another site has the name of one of ours, which lives: tell it so."""
         member = self.members.get(name)
         epoch = member.epoch if member else self.identity.epoch
-        fingerprint = self.directory.streams.vector_hash()
+        fingerprint = self.directory.fingerprint()
         nodes = ((str(name), epoch, UP),)
         return [
             SendTo(source, self._hello()),
@@ -696,12 +710,61 @@ class Federation:
         if piece.to <= held:
             return []
         fresh = tuple((version, record) for version, record in piece.records if version > held)
-        changes = self.directory.apply(stream, fresh, piece.to)
-        effects: list[Effect] = [Persist(*stream, piece.to, fresh)]
-        effects += self._relay(stream[0], Piece(*stream, held, piece.to, fresh), source)
+        changes = self.directory.apply(stream, fresh, piece.to, piece.floor)
+        effects: list[Effect] = [Persist(*stream, piece.to, fresh, floor=piece.floor)]
+        news = Piece(*stream, held, piece.to, fresh, floor=piece.floor)
+        effects += self._relay(stream[0], news, source)
         if stream[0] == self.me:
             effects += self._reassert(fresh)
         return effects + self._conclude(changes)
+
+    def _read(self, sender: NodeName, piece: Piece, now: float) -> list[Effect]:
+        """The next piece of a stream that is read anew: put right what was not so here."""
+        readings = self._catchup.readings
+        if not readings.expected(sender, piece):
+            return []
+        stream: StreamId = (NodeName(piece.origin), piece.epoch)
+        found = readings.take(piece, now)
+        effects: list[Effect] = []
+        if found.healed:
+            held = self.directory.streams.held(stream)
+            effects.append(Persist(*stream, held, tuple(found.healed)))
+        effects += [*_persist(found.gone), *self._conclude(found.changes)]
+        if found.count:
+            self.repaired += found.count
+            what = (("origin", stream[0]), ("records", found.count), ("from", sender))
+            effects.append(Note("records repaired", what, "warning"))
+        return effects + readings.tick(now)
+
+    def _decide(self) -> list[Effect]:
+        """We hold what a peer holds: groups whose object has been edited since they were collected are published anew."""
+        records, gone = self.directory.resolve()
+        return [*self._publish(records), *_persist(gone)]
+
+    def _collect(self, now: float) -> list[Effect]:
+        """Forget what died, once everybody has heard of it."""
+        known = {stream[0] for stream in self.directory.streams.ids()}
+        known |= {member.name for member in self.members}
+        bound = self._heard.bound(
+            known - {self.me} - self.directory.hidden, self.directory.moment, now
+        )
+        return _persist(self.directory.collect(bound))
+
+    def _absorb(self) -> list[Effect]:
+        """What our earlier epochs wrote and this one does not continue is published anew, then ended everywhere."""
+        streams = self.directory.streams
+        ended: dict[int, int] = {}
+        effects: list[Effect] = []
+        for stream in streams.left_over(self.me):
+            if not self._catchup.wants(stream):
+                effects += self._publish(self.directory.left_over(stream))
+                ended[stream[1]] = streams.held(stream)
+        if not ended:
+            return []
+        held = self.directory.shelf_value(self.me, shelf.ABSORBED_KEY) or b""
+        pairs = {**dict(shelf.decode_absorbed(held)), **ended}
+        value = shelf.encode_absorbed(sorted(pairs.items(), reverse=True)[:MAX_LINEAGE])
+        return [*effects, *self._publish([ShelfPut(shelf.ABSORBED_KEY, value)])]
 
     def _adopt(
         self, origin: NodeName, epoch: int, lineage: Ancestry, source: Address
@@ -844,6 +907,8 @@ class Federation:
                 case InfoChanged(node):
                     effects += pushing.trunk(node, self.me, self.directory)
                     self._remake_ring()
+                case Absorbed(node, epoch, through):
+                    effects.append(PersistAbsorbed(node, epoch, through))
                 case PhoneChanged(number):
                     effects += pushing.phone(number, self.directory)
                     effects += self._contests.look(number)
@@ -893,6 +958,10 @@ class Federation:
 def describe(info: NodeInfo) -> NodeChanged:
     """The event that puts a node's own description on its shelf."""
     return NodeChanged(shelf.encode(info))
+
+
+def _persist(gone: Sequence[Gone]) -> list[Effect]:
+    return [PersistGone(*g.stream, g.keys, g.floor) for g in gone]
 
 
 def _gapless(piece: Piece) -> bool:

@@ -217,9 +217,15 @@ class Delta(Message, frozen=True, tag=11):
 
 
 class Want(Message, frozen=True, tag=12):
-    """Send me what these streams hold above what I hold: (origin, epoch, held, upto), `upto` 0 for all."""
+    """Send me what these streams hold above what I hold: (origin, epoch, held, upto, floor), `upto` 0 for all.
 
-    streams: tuple[tuple[str, int, int, int], ...]
+    `to` names the donor if this is multicast: so are the answers then, and others who miss the same need not ask.
+    `unknown`: marks of streams (core/marks.py) that the asker has never heard of.
+    """
+
+    streams: tuple[tuple[str, int, int, int, int], ...]
+    to: str = ""
+    unknown: tuple[int, ...] = ()
 
 
 class Piece(Message, frozen=True, tag=13):
@@ -235,13 +241,20 @@ class Piece(Message, frozen=True, tag=13):
     records: tuple[tuple[int, Record], ...]
     more: bool = False
     last: bool = True
+    floor: int = 0  # if above `base`: what is numbered up to here and not named was collected
 
 
 class Vector(Message, frozen=True, tag=14):
-    """What I hold, as (origin, epoch, version); `reply` asks for the same in return."""
+    """What I hold, multicast, so that one comparison serves a site: `to` answers with what I miss, and asks for what it misses.
 
-    entries: tuple[tuple[str, int, int], ...]
-    reply: bool = False
+    `entries` are the streams whose marks lie in [low, high], as written by core/marks.py.
+    """
+
+    to: str
+    fingerprint: int
+    low: int
+    high: int
+    entries: bytes
 
 
 class Lineage(Message, frozen=True, tag=15):
@@ -250,6 +263,21 @@ class Lineage(Message, frozen=True, tag=15):
     origin: str
     epoch: int
     earlier: tuple[tuple[int, int], ...]
+
+
+class Contents(Message, frozen=True, tag=20):
+    """Our vectors agree and our fingerprints do not: this is what I hold of the origins whose marks lie in [low, high]."""
+
+    low: int
+    high: int
+    entries: bytes  # as written by core/marks.py
+    reply: bool = False  # send yours in return
+
+
+class Anew(Message, frozen=True, tag=21):
+    """You hold something of these streams, (origin, epoch), but less than I can vouch for: read them from the beginning."""
+
+    streams: tuple[tuple[str, int], ...]
 
 
 # --- between sites
@@ -289,6 +317,8 @@ AnyMessage = (
     | Vector
     | Lineage
     | SiteReport
+    | Contents
+    | Anew
 )
 KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(AnyMessage))
 

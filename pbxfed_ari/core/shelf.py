@@ -6,12 +6,14 @@ not erased. What the node forgets by dying (who was registered) may stand wrong 
 A shelf maps a short text key to the bytes of a value:
 
     "n"                      → NodeInfo
+    "l"                      → what of the origin's earlier epochs was absorbed: (epoch, through version), …
     "c1001 ~CgAABxPE"        → Contact, of extension 1001, at sip:1001@10.0.0.7:5060 (the usual shape, in six bytes)
     "c1001 sips:1001@host"   → Contact, of extension 1001, at any other URI
 """
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
@@ -21,6 +23,7 @@ from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.stamp import stamp_of
 
 INFO_KEY = "n"
+ABSORBED_KEY = "l"
 UNSURE = b"\xff"
 SINCE = stamp_of(1_577_836_800_000)  # 2020: no registration is older
 _USUAL = re.compile(r"sip:([^@]*)@([0-9.]+):([0-9]+)")
@@ -53,6 +56,7 @@ class Contact:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(NodeInfo).decode
+_decode_absorbed = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
 
 
 def contact_key(extension: Extension, uri: str) -> str:
@@ -107,6 +111,19 @@ def decode_info(value: bytes) -> NodeInfo | None:
         return _decode_info(value)
     except msgspec.MsgspecError:
         return None
+
+
+def encode_absorbed(pairs: Iterable[tuple[int, int]]) -> bytes:
+    """What stands under ABSORBED_KEY."""
+    return _encode(tuple(pairs))
+
+
+def decode_absorbed(value: bytes) -> tuple[tuple[int, int], ...]:
+    """Epochs, each with the version through which it was absorbed; none if it cannot be read."""
+    try:
+        return _decode_absorbed(value)
+    except msgspec.MsgspecError:
+        return ()
 
 
 def decode_contact(value: bytes) -> Contact | None:

@@ -33,6 +33,7 @@ ALONE = 2.0  # seconds after which a node that hears no neighbour has nothing to
 NODES = 40  # of a report in one frame
 UNKNOWN = -1  # what a forwarder holds, before it has said so
 UP, READY, LEFT = 1, 2, 4  # what a report says of a node
+EQUAL = 8  # its last heartbeat said the fingerprint of this report
 
 
 @dataclass(slots=True)
@@ -267,11 +268,12 @@ class Sites:
         return self._question(neighbour, now)
 
     def _report(self, fingerprint: int, *, ready: bool) -> Iterable[SiteReport]:
-        nodes = [(str(self.me), self.epoch, UP | (READY if ready else 0))]
+        nodes = [(str(self.me), self.epoch, UP | EQUAL | (READY if ready else 0))]
         for member in self._members:
             if not member.away and member.state is not State.NEW:
                 flags = UP | (READY if member.ready else 0) if member.up else 0
                 flags = LEFT if member.state is State.LEFT else flags
+                flags |= EQUAL if member.up and member.vector == fingerprint else 0
                 nodes.append((member.name, member.epoch, flags))
         for i in range(0, len(nodes), NODES):
             told = tuple(nodes[i : i + NODES])

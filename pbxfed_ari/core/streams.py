@@ -12,10 +12,15 @@ never hears of B's stream.
 A boot starts a new epoch, and says which earlier ones it continues and through which version (its *lineage*). A replica that
 holds no more than that renames what it has: nothing travels twice. A replica that holds more (the origin was restored from an
 old copy, or lost its disk) keeps the rest as a stream of its own, whose shelf keys are void; the origin finds it in its peers'
-vectors, pulls it, and so regains its own unsent edits.
+vectors, pulls it, and so regains its own unsent edits. It publishes them anew and says that the old stream is *absorbed*
+through where it pulled it: its index leaves all nodes, so no stream is left for good.
+
+What is dead and was heard of by all leaves the index too (core/graves.py). A stream's `floor` is the highest number that left
+it so: who holds less than that, but something, may have what is dead, and cannot be told by the numbers above.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from pbxfed_ari.core.book import BookKey
@@ -24,21 +29,21 @@ from pbxfed_ari.core.names import NodeName
 Key = str | BookKey  # a shelf key, or an object and field group of the book
 StreamId = tuple[NodeName, int]  # origin and epoch
 Ancestry = tuple[tuple[int, int], ...]  # (epoch, through version), newest first
-MAX_LINEAGE = 8  # boots remembered; a replica away for longer pulls that origin's stream anew
+MAX_LINEAGE = 32  # boots remembered; a replica away for longer pulls that origin's stream anew
 
 
 class Stream:
     """One origin's index in one epoch, from `base` (nearly always 0) through `held`."""
 
-    __slots__ = ("_newest", "_order", "base", "held")
+    __slots__ = ("_keys", "_newest", "_versions", "base", "floor", "held")
 
     def __init__(self, base: int = 0) -> None:
         self.base = base  # entries up to here belong to a later epoch, which continues this one
         self.held = base  # everything above base and up to here is held
-        self._order: dict[
-            int, Key
-        ] = {}  # version → key, growing; superseded versions are taken out
+        self.floor = 0  # the highest number that was collected, here or where this came from
         self._newest: dict[Key, int] = {}
+        self._versions: list[int] = []  # growing; beside each its key, or what was once its key
+        self._keys: list[Key] = []
 
     def __repr__(self) -> str:
         return f"Stream(held={self.held}, keys={len(self._newest)})"
@@ -46,38 +51,65 @@ class Stream:
     def __len__(self) -> int:
         return len(self._newest)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._newest
+
+    def number(self, key: Key) -> int:
+        """The newest number of a key; 0 if it is not in this stream."""
+        return self._newest.get(key, 0)
+
     def note(self, version: int, key: Key) -> None:
-        """The origin wrote `key` as number `version`; versions must come in growing order."""
-        older = self._newest.get(key)
-        if older is not None:
-            del self._order[older]
+        """The origin wrote `key` as number `version`; an older number than is known says nothing new."""
+        if self._newest.get(key, 0) >= version:
+            return
         self._newest[key] = version
-        self._order[version] = key
+        at = len(self._versions)
+        if at and self._versions[-1] > version:
+            at = bisect_right(self._versions, version)
+        self._versions.insert(at, version)
+        self._keys.insert(at, key)
+        if len(self._keys) > 2 * len(self._newest) + 16:
+            self._sweep()
 
-    def above(self, version: int) -> list[tuple[int, Key]]:
-        """The entries above a version, in order. Costs what it returns, not what the stream holds."""
-        found: list[tuple[int, Key]] = []
-        for v in reversed(self._order):
-            if v <= version:
-                break
-            found.append((v, self._order[v]))
-        found.reverse()
-        return found
+    def drop(self, keys: Iterable[Key]) -> list[Key]:
+        """These keys are collected: they leave the index, and the floor rises. Returns those that were in it."""
+        gone = [key for key in keys if key in self._newest]
+        for key in gone:
+            self.floor = max(self.floor, self._newest.pop(key))
+        return gone
 
-    def entries(self) -> Iterator[tuple[int, Key]]:
-        """All entries, in order."""
-        return iter(self._order.items())
+    def raise_floor(self, floor: int) -> None:
+        """Up to here something was collected where this came from."""
+        self.floor = max(self.floor, floor)
+
+    def above(self, version: int) -> Iterator[tuple[int, Key]]:
+        """The entries above a version, in order. Costs what is taken from it, not what the stream holds."""
+        for at in range(bisect_right(self._versions, version), len(self._versions)):
+            number, key = self._versions[at], self._keys[at]
+            if self._newest.get(key) == number:
+                yield number, key
+
+    def __iter__(self) -> Iterator[Key]:
+        """All keys, in no order."""
+        return iter(self._newest)
 
     def split(self, through: int) -> "Stream":
         """Cut off what lies above `through`, as a stream of its own; this one ends there."""
         tail = Stream(through)
         tail.held = max(self.held, through)
-        for version, key in self.above(through):
-            del self._order[version]
-            del self._newest[key]
+        tail.floor = self.floor if self.floor > through else 0
+        for version, key in list(self.above(through)):
             tail.note(version, key)
+            del self._newest[key]
+        self._sweep()
         self.held = min(self.held, through)
+        self.floor = min(self.floor, through)
         return tail
+
+    def _sweep(self) -> None:
+        living = list(self.above(0))
+        self._versions = [version for version, _ in living]
+        self._keys = [key for _, key in living]
 
 
 class Streams:
@@ -87,6 +119,7 @@ class Streams:
         self._streams: dict[StreamId, Stream] = {}
         self._current: dict[NodeName, int] = {}  # the newest epoch heard of each origin
         self._lineage: dict[StreamId, Ancestry] = {}
+        self._absorbed: dict[StreamId, int] = {}  # through where the origin has published it anew
         self._hash: int | None = None  # of the vector, until it changes
 
     def __repr__(self) -> str:
@@ -107,7 +140,12 @@ class Streams:
     def held(self, stream: StreamId) -> int:
         """Through which version a stream is held; what a later epoch of it continues counts as held."""
         found = self._streams.get(stream)
-        return found.held if found else self._floor(stream)
+        return found.held if found else self._base(stream)
+
+    def floor(self, stream: StreamId) -> int:
+        """The highest number of a stream that was collected."""
+        found = self._streams.get(stream)
+        return found.floor if found else 0
 
     def get(self, stream: StreamId) -> Stream | None:
         """The stream, if anything of it is held."""
@@ -126,7 +164,7 @@ class Streams:
         return [(o, e, s.held) for (o, e), s in sorted(self._streams.items()) if s.held > s.base]
 
     def vector_hash(self) -> int:
-        """64 bits of the version vector: equal on two nodes if they hold the same."""
+        """64 bits of the version vector: equal on two nodes if they hold the same numbers."""
         if self._hash is None:
             text = repr(self.vector()).encode()
             self._hash = int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
@@ -135,11 +173,11 @@ class Streams:
     def open(self, stream: StreamId, base: int = 0) -> Stream:
         """The stream, made empty if it is new, from `base` or from where a later epoch ends to vouch for it."""
         self._current[stream[0]] = max(self.current_epoch(stream[0]), stream[1])
-        return self._streams.setdefault(stream, Stream(max(base, self._floor(stream))))
+        return self._streams.setdefault(stream, Stream(max(base, self._base(stream))))
 
-    def _floor(self, stream: StreamId) -> int:
+    def _base(self, stream: StreamId) -> int:
         lineage = self._lineage.get((stream[0], self.current_epoch(stream[0])), ())
-        return dict(lineage).get(stream[1], 0)
+        return max(dict(lineage).get(stream[1], 0), self._absorbed.get(stream, 0))
 
     def advance(self, stream: StreamId, version: int) -> None:
         """Everything of the stream up to `version` is held now."""
@@ -173,9 +211,43 @@ class Streams:
             tail = earlier.split(max(earlier.base, kept.get(old, 0)))
             if earlier.base == 0 and earlier.held > heir.held:
                 heir = earlier  # the same numbering, held further
-            if len(tail):
+            if tail.held > tail.base:
                 self._streams[(origin, old)] = tail
                 if old == before:  # what still older ones held went when they ended
-                    void += [key for _, key in tail.entries() if isinstance(key, str)]
+                    void += [key for key in tail if isinstance(key, str)]
         self._streams[(origin, epoch)] = heir
         return void
+
+    def absorb(self, stream: StreamId, through: int) -> bool:
+        """The origin has published anew what it had written in an earlier epoch up to here: that index goes."""
+        self._absorbed[stream] = max(through, self._absorbed.get(stream, 0))
+        found = self._streams.get(stream)
+        if found is None or stream[1] >= self.current_epoch(stream[0]) or found.base >= through:
+            return False
+        tail = found.split(through)
+        del self._streams[stream]
+        if tail.held > tail.base:
+            self._streams[stream] = tail
+        self._hash = None
+        return True
+
+    def absorbed(self, stream: StreamId) -> int:
+        """Through where a stream was absorbed; 0 if it was not."""
+        return self._absorbed.get(stream, 0)
+
+    def left_over(self, origin: NodeName) -> list[StreamId]:
+        """Streams of an origin's earlier epochs that still stand."""
+        current = self.current_epoch(origin)
+        return [stream for stream in self.ids() if stream[0] == origin and stream[1] != current]
+
+    def forget(self, origin: NodeName, through: int) -> list[StreamId]:
+        """All epochs of an origin up to this one are gone for good. Returns them."""
+        gone = [stream for stream in self.ids() if stream[0] == origin and stream[1] <= through]
+        for stream in gone:
+            del self._streams[stream]
+        for known in [k for k in self._lineage if k[0] == origin and k[1] <= through]:
+            del self._lineage[known]
+        if self.current_epoch(origin) <= through:
+            self._current.pop(origin, None)
+        self._hash = None
+        return gone

@@ -2,21 +2,30 @@
 
 WAL mode. Configuration is on the disk (fsync) before its editor gets an answer; registrations and replicas may lose the last
 moments in a power cut: peers give them back. One row a key of a stream, replaced by a newer one, so the file does not grow
-with edits. Each row carries a checksum; a damaged one is left out, and its stream begun anew, so that peers repair it.
+with edits; what is collected leaves it.
+
+Each row carries a checksum. A damaged row is left out, and its stream held only as far as it is whole, so that peers repair
+it. A file whose structure is damaged is put aside and what can be read of it kept: nothing of it counts as held, and peers
+give the rest. The dead carry the second at which they came, for the day when nobody waits for an answer any more.
 """
 
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 
+from pbxfed_ari.core.book import LIFE
 from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.effects import Persist, PersistLineage
-from pbxfed_ari.core.messages import BookSet, Record
+from pbxfed_ari.core.effects import Persist, PersistAbsorbed, PersistGone, PersistLineage
+from pbxfed_ari.core.graves import Grave
+from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.streams import Ancestry, StreamId
+from pbxfed_ari.core.streams import Ancestry, Key, StreamId
 from pbxfed_ari.errors import ConfigError
 
 SCHEMA = 1
@@ -24,14 +33,15 @@ log = logging.getLogger(__name__)
 _encode = msgspec.msgpack.encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 _lineage_decoder = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...])
+Kept = PersistLineage | PersistGone | PersistAbsorbed | Persist
 
 _TABLES = """
 create table if not exists streams (
-    origin text not null, epoch integer not null, base integer not null default 0, held integer not null,
-    lineage blob, primary key (origin, epoch)) without rowid;
+    id integer primary key, origin text not null, epoch integer not null, base integer not null default 0,
+    held integer not null, floor integer not null default 0, lineage blob, unique (origin, epoch));
 create table if not exists records (
-    origin text not null, epoch integer not null, key blob not null, version integer not null,
-    record blob not null, checksum integer not null, primary key (origin, epoch, key)) without rowid;
+    stream integer not null, key blob not null, version integer not null, since integer not null,
+    record blob not null, checksum integer not null, primary key (stream, key)) without rowid;
 create table if not exists facts (name text primary key, value text not null) without rowid;
 """
 
@@ -39,22 +49,16 @@ create table if not exists facts (name text primary key, value text not null) wi
 class Store:
     """One node's file. Synchronous: a write takes some ten microseconds, a durable one a disk's flush."""
 
-    def __init__(self, path: Path | str) -> None:
-        """Open or make the file (":memory:" for tests).
+    def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
+        """Open or make the file (":memory:" for tests). `clock` tells the seconds since 1970.
 
         Raises: ConfigError, if it is not a database, or of a newer release, or cannot be written.
         """
         self.path = str(path)
+        self._clock = clock
+        self._ids: dict[StreamId, int] = {}
         try:
-            if self.path != ":memory:":
-                Path(self.path).touch(mode=0o600)
-                Path(self.path).chmod(
-                    0o600
-                )  # it holds digests; the log beside it takes the same mode
-            self._db = sqlite3.connect(self.path, isolation_level=None)
-            self._db.execute("pragma journal_mode=wal")
-            self._db.execute("pragma synchronous=normal")
-            self._db.executescript(_TABLES)
+            self._db = self._open()
             found = int(self.fact("schema") or SCHEMA)
             self.remember("schema", str(SCHEMA))
         except (sqlite3.Error, OSError) as error:
@@ -92,19 +96,32 @@ class Store:
         """Keep a text under a name."""
         self._db.execute("insert or replace into facts values (?, ?)", (name, value))
 
+    def perform(self, effect: Kept) -> None:
+        """Keep what an effect says."""
+        match effect:
+            case Persist():
+                self.persist(effect)
+            case PersistLineage():
+                self.persist_lineage(effect)
+            case PersistGone():
+                self.persist_gone(effect)
+            case PersistAbsorbed():
+                self.persist_absorbed(effect)
+
     def persist(self, effect: Persist) -> None:
         """Keep records. On the disk at return if the effect asks for it."""
         if effect.durable:
             self._db.execute("pragma synchronous=full")
         with self._transaction():
+            stream = self._id((effect.origin, effect.epoch))
+            since = int(self._clock())
             self._db.executemany(
                 "insert or replace into records values (?, ?, ?, ?, ?, ?)",
-                [self._row((effect.origin, effect.epoch), v, r) for v, r in effect.records],
+                [_row(stream, effect.origin, v, since, r) for v, r in effect.records],
             )
             self._db.execute(
-                "insert into streams (origin, epoch, held) values (?, ?, ?) "
-                "on conflict do update set held = max(held, excluded.held)",
-                (effect.origin, effect.epoch, effect.to),
+                "update streams set held = max(held, ?), floor = max(floor, ?) where id = ?",
+                (effect.to, effect.floor, stream),
             )
         if effect.durable:
             self._db.execute("pragma synchronous=normal")
@@ -112,114 +129,240 @@ class Store:
     def persist_lineage(self, effect: PersistLineage) -> None:
         """Rename what a new epoch continues; the same rule as `Streams.adopt`."""
         kept = dict(effect.earlier)
+        heir, held = 0, 0
         with self._transaction():
-            held = self._held(effect.origin, effect.epoch)
-            rows = self._db.execute(
-                "select epoch, base, held from streams where origin = ? and epoch < ? order by epoch",
+            for row in self._db.execute(
+                "select id, held from streams where origin = ? and epoch = ?",
+                (effect.origin, effect.epoch),
+            ):
+                heir, held = row
+            older = self._db.execute(
+                "select id, epoch, base, held, floor from streams "
+                "where origin = ? and epoch < ? order by epoch",
                 (effect.origin, effect.epoch),
             ).fetchall()
-            for epoch, base, old_held in rows:
+            for stream, epoch, base, old_held, floor in older:
                 through = max(base, kept.get(epoch, 0))
                 if base == 0 and min(old_held, through) > held:
-                    held = min(old_held, through)
-                    self._rename((effect.origin, epoch), effect.epoch, through)
-                elif base == 0:
-                    self._db.execute(
-                        "delete from records where origin = ? and epoch = ? and version <= ?",
-                        (effect.origin, epoch, through),
-                    )
-                self._shorten((effect.origin, epoch), through)
+                    self._delete(heir)
+                    heir, held = stream, min(old_held, through)
+                    self._inherit(stream, (effect.origin, effect.epoch), through)
+                    tail_floor = floor if floor > through else 0
+                    self._cut(stream, (effect.origin, epoch), through, old_held, tail_floor)
+                else:
+                    self._shorten(stream, through, old_held)
+            heir = heir or self._id((effect.origin, effect.epoch))
             self._db.execute(
-                "insert into streams (origin, epoch, held, lineage) values (?, ?, ?, ?) "
-                "on conflict do update set held = excluded.held, lineage = excluded.lineage",
-                (effect.origin, effect.epoch, held, _encode(effect.earlier)),
+                "update streams set held = ?, lineage = ? where id = ?",
+                (held, _encode(effect.earlier), heir),
             )
+        self._ids.clear()
+
+    def persist_gone(self, effect: PersistGone) -> None:
+        """Forget keys of a stream, and remember through where something was forgotten."""
+        with self._transaction():
+            stream = self._id((effect.origin, effect.epoch))
+            self._db.executemany(
+                "delete from records where stream = ? and key = ?",
+                [(stream, _key(key)) for key in effect.keys],
+            )
+            self._db.execute(
+                "update streams set floor = max(floor, ?) where id = ?", (effect.floor, stream)
+            )
+
+    def persist_absorbed(self, effect: PersistAbsorbed) -> None:
+        """Forget what a stream holds through a version; it stands in a later one."""
+        with self._transaction():
+            for stream, held in self._db.execute(
+                "select id, held from streams where origin = ? and epoch = ?",
+                (effect.origin, effect.epoch),
+            ).fetchall():
+                self._shorten(stream, effect.through, held)
+        self._ids.clear()
 
     def load(self) -> Directory:
         """Everything that was kept, as a directory."""
+        try:
+            checked = self._db.execute("pragma quick_check(1)").fetchone()[0]
+            if checked != "ok":
+                raise sqlite3.DatabaseError(checked)
+            return self._load()
+        except sqlite3.DatabaseError as error:
+            self._salvage(str(error))
+            return self._load()
+
+    # --- helpers
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path != ":memory:":
+            Path(self.path).touch(mode=0o600)
+            Path(self.path).chmod(0o600)  # it holds digests; the log beside it takes the same mode
+        db = sqlite3.connect(self.path, isolation_level=None)
+        db.execute("pragma journal_mode=wal")
+        db.execute("pragma synchronous=normal")
+        db.executescript(_TABLES)
+        return db
+
+    def _load(self) -> Directory:
         directory = Directory()
+        dead: dict[Grave, int] = {}
         streams = self._db.execute(
-            "select origin, epoch, base, held, lineage from streams order by origin, epoch desc"
+            "select id, origin, epoch, base, held, floor, lineage from streams order by origin, epoch desc"
         ).fetchall()
-        for origin, epoch, base, held, lineage in streams:
+        for number, origin, epoch, base, held, floor, lineage in streams:
             stream = (NodeName(origin), epoch)
             earlier: Ancestry | None = (
                 _lineage_decoder.decode(lineage) if lineage is not None else None
             )
             if earlier is not None:
                 directory.adopt(*stream, earlier)
-            records, whole = self._records(stream)
+            records, whole = self._records(number, stream[0], dead)
             directory.streams.open(stream, base)
-            directory.apply(stream, records, held if whole else base)
+            directory.apply(stream, records, max(base, min(held, whole)), floor)
+            if whole < held:
+                self._db.execute(
+                    "update streams set held = ? where id = ?", (max(base, whole), number)
+                )
+        directory.graves.date(dead)
         return directory
 
-    # --- helpers
+    def _salvage(self, reason: str) -> None:
+        """The file's structure is damaged: keep what can be read in a new one, as held through nothing."""
+        rows: list[tuple[str, int, int, bytes]] = []
+        facts: list[tuple[str, str]] = []
+        lineages: list[tuple[str, int, bytes]] = []
+        with suppress(sqlite3.DatabaseError):
+            facts += self._db.execute("select name, value from facts")
+        with suppress(sqlite3.DatabaseError):
+            lineages += self._db.execute(
+                "select origin, epoch, lineage from streams where lineage is not null"
+            )
+        with suppress(sqlite3.DatabaseError):
+            for origin, epoch, version, key, data, checksum in self._db.execute(
+                "select origin, epoch, version, key, record, checksum from records "
+                "join streams on streams.id = stream"
+            ):
+                if checksum == _checksum(origin, version, key, data):
+                    rows.append((origin, epoch, version, data))
+        self._db.close()
+        aside = f"{self.path}.damaged-{int(self._clock())}"
+        Path(self.path).rename(aside)
+        for beside in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(self.path + beside).unlink()
+        self._db = self._open()
+        self._ids.clear()
+        for name, value in facts:
+            self.remember(name, value)
+        log.error(
+            "store: %s is damaged (%s): put aside as %s; %d records could be read, peers are asked for the rest",
+            self.path,
+            reason,
+            aside,
+            len(rows),
+        )
+        with self._transaction():
+            for origin, epoch, lineage in lineages:
+                number = self._id((NodeName(origin), epoch))
+                self._db.execute("update streams set lineage = ? where id = ?", (lineage, number))
+            for origin, epoch, version, data in rows:
+                number = self._id((NodeName(origin), epoch))
+                row = _row(number, origin, version, 0, _decoder.decode(data))
+                self._db.execute("insert or replace into records values (?, ?, ?, ?, ?, ?)", row)
 
     def _transaction(self) -> sqlite3.Connection:
         self._db.execute("begin")
         return self._db  # as a context manager it commits, or rolls back on an error
 
-    def _row(self, stream: StreamId, version: int, record: Record) -> tuple[object, ...]:
-        data = _encode(record)
-        key = _key(record)
-        return (*stream, key, version, data, _checksum(stream, version, key, data))
+    def _id(self, stream: StreamId) -> int:
+        number = self._ids.get(stream)
+        if number is None:
+            self._db.execute(
+                "insert or ignore into streams (origin, epoch, held) values (?, ?, 0)", stream
+            )
+            number = int(
+                self._db.execute(
+                    "select id from streams where origin = ? and epoch = ?", stream
+                ).fetchone()[0]
+            )
+            self._ids[stream] = number
+        return number
 
-    def _records(self, stream: StreamId) -> tuple[list[tuple[int, Record]], bool]:
-        """The stream's records in order, and whether none was damaged."""
+    def _records(
+        self, number: int, origin: NodeName, dead: dict[Grave, int]
+    ) -> tuple[list[tuple[int, Record]], int]:
+        """The stream's records in order, and through where none is damaged. Notes when the dead came."""
         found: list[tuple[int, Record]] = []
-        whole = True
-        for key, version, data, checksum in self._db.execute(
-            "select key, version, record, checksum from records where origin = ? and epoch = ? order by version",
-            stream,
+        damaged: list[tuple[int, bytes]] = []
+        for key, version, since, data, checksum in self._db.execute(
+            "select key, version, since, record, checksum from records where stream = ? order by version",
+            (number,),
         ):
-            if checksum == _checksum(stream, version, key, data):
-                found.append((version, _decoder.decode(data)))
-            else:
-                whole = False
-                log.warning(
-                    "store: record %d of %s is damaged: asking peers for it", version, stream[0]
-                )
-        return found, whole
+            if checksum != _checksum(origin, version, key, data):
+                damaged.append((version, key))
+                continue
+            record = _decoder.decode(data)
+            found.append((version, record))
+            if since:
+                dead[_grave(origin, record)] = since
+        for version, key in damaged:
+            log.warning("store: record %d of %s is damaged: asking peers for it", version, origin)
+            self._db.execute("delete from records where stream = ? and key = ?", (number, key))
+        return found, min((version for version, _ in damaged), default=1 << 62) - 1
 
-    def _held(self, origin: NodeName, epoch: int) -> int:
-        row = self._db.execute(
-            "select held from streams where origin = ? and epoch = ?", (origin, epoch)
-        ).fetchone()
-        return int(row[0]) if row else 0
+    def _delete(self, stream: int) -> None:
+        self._db.execute("delete from records where stream = ?", (stream,))
+        self._db.execute("delete from streams where id = ?", (stream,))
 
-    def _rename(self, stream: StreamId, epoch: int, through: int) -> None:
-        rows = self._db.execute(
-            "select key, version, record from records where origin = ? and epoch = ? and version <= ?",
-            (*stream, through),
-        ).fetchall()
-        heir = (stream[0], epoch)
-        self._db.execute("delete from records where origin = ? and epoch = ?", heir)
-        self._db.executemany(
-            "insert or replace into records values (?, ?, ?, ?, ?, ?)",
-            [(*heir, k, v, data, _checksum(heir, v, k, data)) for k, v, data in rows],
+    def _inherit(self, stream: int, heir: StreamId, through: int) -> None:
+        self._db.execute(
+            "update streams set origin = ?, epoch = ?, floor = min(floor, ?) where id = ?",
+            (*heir, through, stream),
+        )
+
+    def _cut(self, stream: int, tail: StreamId, through: int, held: int, floor: int) -> None:
+        """What a renamed stream holds above `through` stays under its old name."""
+        if held <= through:
+            return
+        self._ids.pop(tail, None)
+        self._db.execute(
+            "insert into streams (origin, epoch, base, held, floor) values (?, ?, ?, ?, ?)",
+            (*tail, through, held, floor),
         )
         self._db.execute(
-            "delete from records where origin = ? and epoch = ? and version <= ?",
-            (*stream, through),
+            "update records set stream = ? where stream = ? and version > ?",
+            (self._id(tail), stream, through),
         )
 
-    def _shorten(self, stream: StreamId, through: int) -> None:
-        left = self._db.execute(
-            "select 1 from records where origin = ? and epoch = ? limit 1", stream
-        ).fetchone()
-        if left:
-            self._db.execute(
-                "update streams set base = ? where origin = ? and epoch = ?", (through, *stream)
-            )
-        else:
-            self._db.execute("delete from streams where origin = ? and epoch = ?", stream)
+    def _shorten(self, stream: int, through: int, held: int) -> None:
+        """What a stream holds up to `through` goes; so does the stream, if nothing is left."""
+        if held <= through:
+            self._delete(stream)
+            return
+        self._db.execute("delete from records where stream = ? and version <= ?", (stream, through))
+        self._db.execute("update streams set base = ? where id = ?", (through, stream))
 
 
-def _key(record: Record) -> bytes:
-    if isinstance(record, BookSet):
-        return record.object + bytes((0, record.group & 0xFF))
-    return record.key.encode()
+def _row(
+    stream: int, origin: str, version: int, since: int, record: Record
+) -> tuple[int, bytes, int, int, bytes, int]:
+    data = _encode(record)
+    key = _key((record.object, record.group) if isinstance(record, BookSet) else record.key)
+    dead = isinstance(record, ShelfDrop) or (
+        isinstance(record, BookSet) and (record.group == LIFE or record.value is None)
+    )
+    return stream, key, version, since if dead else 0, data, _checksum(origin, version, key, data)
 
 
-def _checksum(stream: StreamId, version: int, key: bytes, data: bytes) -> int:
-    return crc32(b"%s %d %d %s " % (stream[0].encode(), stream[1], version, key) + data)
+def _key(key: Key) -> bytes:
+    return key.encode() if isinstance(key, str) else key[0] + bytes((0, key[1] & 0xFF))
+
+
+def _grave(origin: NodeName, record: Record) -> Grave:
+    if not isinstance(record, BookSet):
+        return (origin, record.key)
+    return record.object if record.group == LIFE else (record.object, record.group)
+
+
+def _checksum(origin: str, version: int, key: bytes, data: bytes) -> int:
+    return crc32(b"%s %d %s " % (origin.encode(), version, key) + data)

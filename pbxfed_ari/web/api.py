@@ -147,7 +147,7 @@ class Api:
             "sites": self._sites(),
             "wan": self._node.wan_link(),
             "ring": federation.ring.fingerprint(),
-            "vector": f"{directory.streams.vector_hash():016x}",
+            "vector": f"{directory.fingerprint():016x}",
             "extensions": len(directory.phones()),
             "contested": list(dict.fromkeys(p.number for p in directory.contested())),
             "registered": sum(1 for ext in directory.registered() if federation.where(ext)),

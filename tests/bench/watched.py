@@ -21,10 +21,14 @@ _apply = Directory.apply
 
 
 def _watched(
-    self: Directory, stream: StreamId, records: Iterable[tuple[int, Record]], to: int
+    self: Directory,
+    stream: StreamId,
+    records: Iterable[tuple[int, Record]],
+    to: int,
+    floor: int = 0,
 ) -> list[Change]:
     records = list(records)
-    changes = _apply(self, stream, records, to)
+    changes = _apply(self, stream, records, to, floor)
     now = time.monotonic_ns()
     for _, record in records:
         if isinstance(record, BookSet):

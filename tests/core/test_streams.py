@@ -18,8 +18,8 @@ def test_of_each_key_only_the_newest_version_stays() -> None:
     stream = Stream()
     for version, key in enumerate(["x", "y", "x", "z", "x"], 1):
         stream.note(version, key)
-    assert stream.above(0) == [(2, "y"), (4, "z"), (5, "x")]
-    assert stream.above(4) == [(5, "x")]
+    assert list(stream.above(0)) == [(2, "y"), (4, "z"), (5, "x")]
+    assert list(stream.above(4)) == [(5, "x")]
 
 
 def test_a_piece_carries_the_newer_value_of_another_writer() -> None:

@@ -172,9 +172,7 @@ def test_a_recorded_report_brings_nobody_back() -> None:
     recorded = [world[east].post.frame(federation._hello())]
     recorded += [
         world[east].post.frame(report)
-        for report in federation.sites._report(
-            federation.directory.streams.vector_hash(), ready=True
-        )
+        for report in federation.sites._report(federation.directory.fingerprint(), ready=True)
     ]
     cut(world, "east")
     world.run(12)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.messages import AnyMessage, BookSet, Delta, Hello, Piece, Vector
+from pbxfed_ari.core.messages import AnyMessage, BookSet, Delta, Hello, Lineage, Piece
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.stamp import stamp_of
 from pbxfed_ari.store.sqlite import Store
@@ -219,7 +219,7 @@ def test_an_epoch_that_no_clock_explains_is_refused(of: str) -> None:
     for message in (
         hello,
         Piece(name, ahead, 0, 3, ()),
-        Vector(((name, ahead, 7),)),
+        Lineage(name, ahead, ()),
     ):
         frame = (stranger if message is hello else world["c"]).post.frame(message)
         world["a"].receive(frame, ("10.0.0.9" if message is hello else "10.0.0.3", 8781))

@@ -8,6 +8,7 @@ assert world["c"].phone("1001").name == "Reception"
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -22,6 +23,8 @@ from pbxfed_ari.core.effects import (
     Forward,
     KeepKeys,
     Persist,
+    PersistAbsorbed,
+    PersistGone,
     PersistLineage,
     Reply,
     SendTo,
@@ -53,7 +56,7 @@ from pbxfed_ari.core.messages import PORT, AnyMessage
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.links.loopback import LoopbackHub, LoopbackNetwork
+from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.wire.identity import NodeKey
@@ -95,6 +98,7 @@ class Node:
         self.world, self.store, self.address = world, store, (address, PORT)
         self.name = name
         self.effects: list[Effect] = []  # all but what went to network and store
+        self.spent: Counter[str] = Counter()  # bytes of frames sent on the LAN, by kind of message
         self.stopped = ""
         self.skew_ms = world.skews.get(name, skew_ms)
         self.rate = world.rates.get(name, 1.0)  # of its clocks, against the world's
@@ -163,7 +167,10 @@ class Node:
 
     def perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Persist | PersistLineage) and self.fuse:
+            if (
+                isinstance(effect, Persist | PersistLineage | PersistGone | PersistAbsorbed)
+                and self.fuse
+            ):
                 self.fuse -= 1
                 if not self.fuse:
                     self.world.kill(self.name)  # before the write
@@ -171,9 +178,7 @@ class Node:
                 return
             match effect:
                 case Broadcast(message):
-                    self.world.network.send(
-                        self.post.frame(message), self.address, None, self.world.now
-                    )
+                    self._send(message, None)
                 case Forward(message):
                     self._publish(message, "")
                 case WanListen(on):
@@ -182,9 +187,7 @@ class Node:
                 case SendTo(address, message, key) if by_wan(address):
                     self._publish(message, address[0].removeprefix(WAN), key)
                 case SendTo(address, message, key):
-                    self.world.network.send(
-                        self.post.frame(message, key), self.address, address, self.world.now
-                    )
+                    self._send(message, address, key)
                 case CloseSessionPast(session):
                     self.post.seal.prove(session)
                 case UseKeys(held, sealing, readable):
@@ -198,11 +201,20 @@ class Node:
                     self.store.persist(effect)
                 case PersistLineage():
                     self.store.persist_lineage(effect)
+                case PersistGone():
+                    self.store.persist_gone(effect)
+                case PersistAbsorbed():
+                    self.store.persist_absorbed(effect)
                 case Stop(reason):
                     self.stopped = reason
                     self.world.network.detach(self.address)
                 case _:
                     self.effects.append(effect)
+
+    def _send(self, message: AnyMessage, to: Address | None, key: bytes = b"") -> None:
+        frame = self.post.frame(message, key)
+        self.spent[type(message).__name__] += len(frame) + HEADERS
+        self.world.network.send(frame, self.address, to, self.world.now)
 
     def _publish(self, message: AnyMessage, to: str, key: bytes = b"") -> None:
         if self.world.hub is not None:
@@ -272,7 +284,7 @@ class Node:
         return [m.name for m in self.federation.members.alive()]
 
     def vector(self) -> int:
-        return self.federation.directory.streams.vector_hash()
+        return self.federation.directory.fingerprint()
 
 
 class World:
@@ -326,7 +338,7 @@ class World:
         """Start a node, from what its store kept."""
         if empty:
             self.stores.pop(name, None)
-        store = self.stores.setdefault(name, Store(":memory:"))
+        store = self.stores.setdefault(name, Store(":memory:", self.clock))
         address = address or f"10.0.0.{1 + len(self.nodes) if name not in self.nodes else 0}"
         if name in self.nodes:
             address = self.nodes[name].address[0]
@@ -334,6 +346,10 @@ class World:
         self.network.site[address] = site
         self.nodes[name] = Node(self, name, store, address=address, key=key, site=site, seed=seed)
         return self.nodes[name]
+
+    def clock(self) -> float:
+        """Seconds since 1970, for stores."""
+        return BEGAN / 1000 + self.now
 
     def kill(self, name: str) -> None:
         """Kill -9: nothing is said to anybody."""

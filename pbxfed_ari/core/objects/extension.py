@@ -2,8 +2,7 @@
 
 Field groups, each decided by its own newest stamp:
 
-    LIFE     written by a delete: the stamps of all groups that the delete had seen. An edit that it had not seen, whatever the
-             clocks say, is newer than what stands there, and the extension lives: losing a phone is worse than keeping one.
+    LIFE     written by a delete (core/book.py).
     CLAIM    the number. Of two objects that claim the same one, the oldest claim wins; the other stays, disabled.
     SECRET   the digest md5(number:realm:secret) of RFC 3261 §22.4; the secret itself is never kept.
     NAME     what is displayed.
@@ -16,6 +15,7 @@ from hashlib import md5
 
 import msgspec
 
+from pbxfed_ari.core.book import LIFE
 from pbxfed_ari.core.names import Extension, ObjectId
 from pbxfed_ari.core.names import extension as as_extension
 from pbxfed_ari.errors import Refused
@@ -24,7 +24,7 @@ KIND = "extension"
 KIND_BYTE = b"x"
 GROUPS = ("life", "number", "secret", "name", "devices")  # as an operator calls them
 
-LIFE, CLAIM, SECRET, NAME, DEVICES = 0, 1, 2, 3, 4
+CLAIM, SECRET, NAME, DEVICES = 1, 2, 3, 4
 
 MIN_SECRET = 8  # characters; a SIP secret is guessed from outside, at the speed of the network
 MIN_VARIETY = 5  # different characters in it
@@ -33,7 +33,6 @@ MAX_DEVICES = 10
 DEFAULT_DEVICES = 1
 
 _pack = msgspec.msgpack.encode
-_decode_seen = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 _HEX = frozenset(string.hexdigits)
 
 
@@ -71,22 +70,6 @@ def read(object_id: bytes, groups: dict[int, bytes], claimed: tuple[int, str]) -
         )
     except (KeyError, msgspec.MsgspecError):
         return None
-
-
-def seen(stamps: dict[int, int]) -> bytes:
-    """What a delete writes: the stamp of each group that it has seen."""
-    return _pack(sorted((group, stamp) for group, stamp in stamps.items() if group != LIFE))
-
-
-def lives(stamps: dict[int, int], life: bytes | None) -> bool:
-    """Has anything been written that the last delete had not seen?"""
-    if life is None:
-        return True
-    try:
-        known = dict(_decode_seen(life))
-    except msgspec.MsgspecError:
-        return True
-    return any(stamp > known.get(group, 0) for group, stamp in stamps.items() if group != LIFE)
 
 
 def shown(group: int, value: bytes | None) -> str:

@@ -1,0 +1,299 @@
+"""Stories of what is held: damage that heals, the dead that are forgotten, who comes back from before, old streams that end."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pbxfed_ari.core.book import Entry
+from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.graves import EXPIRY, SETTLE
+from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.store.sqlite import Store
+from tests.stories.world import Node, World
+
+SECRET = "abcdEFGH1234"
+URI = "sip:1001@10.1.0.7:5060"
+A = NodeName("a")
+LATER = 3 * SETTLE  # by then what all have heard is collected
+
+
+def told(world: World, what: str) -> list[dict[str, object]]:
+    """All notes of one kind, of all nodes."""
+    notes = [e for n in world.running() for e in n.effects if isinstance(e, Note)]
+    return [dict(note.fields) for note in notes if note.what == what]
+
+
+def index(node: Node) -> int:
+    """How many keys a node's streams name, in memory."""
+    streams = node.federation.directory.streams
+    return sum(len(found) for i in streams.ids() if (found := streams.get(i)))
+
+
+def rows(store: Store) -> int:
+    return int(store._db.execute("select count(*) from records").fetchone()[0])
+
+
+def copy(store: Store) -> Store:
+    """A snapshot of a node's disk."""
+    other = Store(":memory:", store._clock)
+    store._db.backup(other._db)
+    return other
+
+
+def same(world: World) -> bool:
+    """Do all nodes hold the same phones? Compared as they are, not by fingerprint."""
+    found = {tuple(map(repr, n.federation.directory.phones())) for n in world.running()}
+    return len(found) == 1 and world.agree()
+
+
+# --- damage
+
+
+@pytest.mark.parametrize("victim", ["a", "b"])
+def test_a_lost_record_is_read_anew(victim: str) -> None:
+    """At its origin or at a replica: vectors agree, contents do not, and peers give it back."""
+    world = World()
+    for i in range(50):
+        world["a"].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world.run(3)
+    directory = world[victim].federation.directory
+    phone = world[victim].phone("2007")
+    assert phone is not None
+    entry = directory.book.remove((phone.id, 1))
+    directory.contents.book((phone.id, 1), entry, -1)
+    directory._reread(phone.id)
+    assert world[victim].phone("2007") is None
+    assert not world.agree()
+    assert world.run(8, lambda: same(world))
+    world.run(1)
+    assert world[victim].phone("2007") is not None
+    assert [t["origin"] for t in told(world, "records repaired")] == ["a"]
+
+
+def test_one_edit_with_two_values_is_decided_alike() -> None:
+    """Damage that keeps the stamp: nobody can know which is right, all must hold the same."""
+    world = World()
+    world["a"].edit("1001", name="Reception", secret=SECRET)
+    world.run(2)
+    directory = world["c"].federation.directory
+    phone = world["c"].phone("1001")
+    assert phone is not None
+    key = (phone.id, 3)
+    entry = directory.book.get(key)
+    assert entry is not None
+    directory.contents.book(key, entry, -1)
+    directory.book._objects[phone.id][3] = damaged = Entry(entry.stamp, "a", b"\xa9Zeception")
+    directory.contents.book(key, damaged, 1)
+    directory._reread(phone.id)
+    assert world.run(8, lambda: same(world))
+
+
+def test_a_shelf_follows_its_origin() -> None:
+    """A replica's wrong registration is corrected, one that nobody made goes."""
+    world = World()
+    world["a"].register("1001", URI)
+    world.run(2)
+    directory = world["b"].federation.directory
+    directory._shelve(A, "c1001 sip:1001@10.9.9.9:1", b"\x01")
+    directory.streams.note((A, directory.streams.current_epoch(A)), 2, "c1001 sip:1001@10.9.9.9:1")
+    assert not world.agree()
+    assert world.run(8, world.agree)
+    assert len(directory.contacts_of(A)) == 1
+
+
+def test_a_damaged_file_is_repaired_by_peers_and_nothing_wrong_is_passed_on(tmp_path: Path) -> None:
+    """Bit flips in rows are found by checksum."""
+    world = World(names="abc")
+    world.stores["b"] = Store(tmp_path / "b.db", world.clock)
+    world.kill("b")
+    world.boot("b")
+    world.run(2)
+    for i in range(30):
+        world["ab"[i % 2]].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world.run(3)
+    world.kill("b")
+    world.stores["b"].close()
+    with sqlite3.connect(tmp_path / "b.db") as db:
+        db.execute("update records set record = zeroblob(length(record)) where version % 7 = 3")
+    world.stores["b"] = Store(tmp_path / "b.db", world.clock)
+    world.run(4)
+    world.boot("b")
+    assert world.run(10, lambda: same(world))
+    assert len(world["b"].federation.directory.phones()) == 30
+
+
+# --- the dead
+
+
+def test_the_dead_are_forgotten_once_all_have_heard() -> None:
+    """Two hundred registrations under different addresses and fifty extensions come and go; nothing is left of them."""
+    world = World()
+    world.run(LATER)
+    before = [(index(n), rows(n.store)) for n in world.running()]
+    print_ = world["a"].vector()
+    for i in range(200):
+        world["a"].register("1001", f"sip:1001@10.1.0.7:{6000 + i}")
+        world["a"].unregister("1001", f"sip:1001@10.1.0.7:{6000 + i}")
+    for i in range(50):
+        world["b"].edit(f"{2000 + i}", secret=SECRET)
+        world["c"].remove(f"{2000 + i}")
+        world.run(0.05)
+    world.run(2)
+    for i in range(50):
+        world["c"].remove(f"{2000 + i}")
+    world.run(1)
+    assert world.agree()
+    held = world["a"].vector()
+    assert held != print_
+    world.run(LATER)
+    assert [(index(n), rows(n.store)) for n in world.running()] == before
+    assert world["b"].vector() == held, "collecting changes no fingerprint"
+
+
+def test_nothing_is_forgotten_while_a_member_is_away_unless_a_month_passes() -> None:
+    """A member that is down counts until it is forgotten; after thirty days nobody waits."""
+    world = World()
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world.run(2)
+    world.kill("c")
+    world["b"].remove("1001")
+    world.run(LATER)
+    graves = world["a"].federation.directory.graves
+    assert len(graves) == 1
+    for node in world.running():
+        node.skew_ms += (EXPIRY + 60) * 1000
+    world.run(5)
+    assert len(graves) == 0
+
+
+def test_who_was_away_longer_than_the_dead_were_remembered_brings_none_of_them_back() -> None:
+    """It is told to read anew; what it alone has edited meanwhile is kept."""
+    world = World(names="abcd")
+    for i in range(20):
+        world["ab"[i % 2]].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
+    world["c"].edit("1001", name="by c", secret=SECRET)
+    world["d"].register("1001", URI)
+    world["a"].register("1002", URI)
+    world.run(3)
+    world.kill("d")
+    world.run(4)
+    for i in range(10):
+        world["c"].remove(f"{2000 + i}")
+    world["a"].unregister("1002", URI)
+    world.run(1)
+    for node in world.nodes.values():
+        node.skew_ms += (EXPIRY + 60) * 1000
+    world.run(5)
+    assert len(world["a"].federation.directory.graves) == 0
+    world.boot("d")
+    assert world.run(15, lambda: same(world))
+    world.run(5)
+    for node in world.running():
+        found = [p.number for p in node.federation.directory.phones()]
+        assert found == ["1001", *(f"{2010 + i}" for i in range(10))]
+        assert node.where("1002") == []
+
+
+def test_an_edit_that_the_collected_delete_had_not_seen_brings_the_whole_extension_back() -> None:
+    """Its other groups are nowhere else any more: who made the edit publishes them all."""
+    world = World(names="abcd")
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world.run(0.1)
+    assert world["b"].edit("1001", devices=3).status == 200
+    world["a"].edit("1002", name="gone", secret=SECRET)
+    world.run(3)
+    world.network.cut(["10.0.0.4"], ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+    world.run(4)
+    world["c"].remove("1001")
+    world["c"].remove("1002")
+    world["d"].edit("1001", name="new")
+    world.run(1)
+    for name in "abc":
+        world[name].skew_ms += (EXPIRY + 60) * 1000
+    world.run(5)
+    assert len(world["a"].federation.directory.graves) == 0
+    world.network.heal()
+    assert world.run(20, lambda: same(world))
+    world.run(3)
+    for node in world.running():
+        phone = node.phone("1001")
+        assert phone is not None
+        assert (phone.name, phone.devices, len(phone.ha1)) == ("new", 3, 32)
+        assert node.phone("1002") is None
+
+
+# --- old streams
+
+
+@pytest.mark.parametrize("kept", ["nothing", "an old copy"])
+def test_a_lost_or_restored_disk_leaves_no_old_stream_behind(kept: str) -> None:
+    """The origin takes back what it had written, publishes it anew, and the old stream ends everywhere."""
+    world = World()
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world.run(1)
+    old = copy(world.stores["a"])
+    world["a"].edit("1002", name="second", secret=SECRET)
+    world["a"].edit("1001", name="renamed")
+    world.run(1)
+    world.kill("a")
+    world.run(4)
+    world.stores["a"] = old if kept == "an old copy" else Store(":memory:")
+    world.boot("a")
+    assert world.run(6, lambda: same(world) and all(_single(n) for n in world.running()))
+    names = {p.number: p.name for p in world["a"].federation.directory.phones()}
+    assert names == {"1001": "renamed", "1002": "second"}
+    world.kill("b")
+    world.run(4)
+    world.boot("b", empty=True)
+    assert world.run(6, lambda: same(world) and _single(world["b"]))
+
+
+def test_an_old_copy_that_was_booted_alone_keeps_its_edits_and_repeats_no_version() -> None:
+    """Two pasts of one node meet: its own, alone on a bench, and the one that its peers know."""
+    world = World()
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world.run(1)
+    old = copy(world.stores["a"])
+    world["a"].edit("1002", name="known to peers", secret=SECRET)
+    world.run(1)
+    world.kill("a")
+    world.stores["a"] = old
+    world.network.cut(["10.0.0.1"], ["10.0.0.2", "10.0.0.3"])
+    world.boot("a")
+    world.run(2)
+    world["a"].edit("1003", name="made alone", secret=SECRET)
+    world.run(2)
+    world.network.heal()
+    assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
+    names = {p.number: p.name for p in world["c"].federation.directory.phones()}
+    assert names == {"1001": "first", "1002": "known to peers", "1003": "made alone"}
+
+
+def test_a_piece_passed_on_from_a_split_stream_leaves_no_hole() -> None:
+    """B had a's newest edit of 1001; a lost it. D gets a's stream from b before a's past has been pulled: 1001 is whole."""
+    world = World(names="abc")
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world["a"].edit("1002", name="x", secret=SECRET)
+    world.run(1)
+    old = copy(world.stores["a"])
+    world["a"].edit("1001", name="second")
+    world.run(1)
+    world.kill("a")
+    world.run(4)
+    world.stores["a"] = old
+    world.boot("a")
+    world.boot("d")
+    world.run(0.9)
+    world.kill("a")
+    assert world.run(8, lambda: same(world))
+    phone = world["d"].phone("1001")
+    assert phone is not None
+    assert phone.name == "second"
+    world.boot("a")
+    assert world.run(8, lambda: same(world) and all(_single(n) for n in world.running()))
+
+
+def _single(node: Node) -> bool:
+    streams = node.federation.directory.streams
+    return not any(streams.left_over(origin) for origin in {s[0] for s in streams.ids()})
