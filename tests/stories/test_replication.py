@@ -66,7 +66,7 @@ def test_a_lost_record_is_read_anew(victim: str) -> None:
     assert world[victim].phone("2007") is None
     assert not world.agree()
     assert world.run(8, lambda: same(world))
-    world.run(1)
+    world.run(5)
     assert world[victim].phone("2007") is not None
     assert [t["origin"] for t in told(world, "records repaired")] == ["a"]
 
