@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from lab.places import CHECKOUT, LOCKS, Places, locked
-from tests.bench import asterisks, decisions, joining, lan, memory, reconcile
+from tests.bench import asterisks, decisions, joining, lan, memory, reconcile, simulated, wan
 from tests.bench.table import Row, table
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
@@ -28,6 +28,8 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "join": joining.rows,
     "reconcile": reconcile.rows,
     "memory": memory.rows,
+    "wan": wan.rows,
+    "simulated": simulated.rows,
     "deaths": asterisks.deaths,
 }
 ABOUT = """All nodes of a row share this machine. Bytes are whole Ethernet frames by the kernel's counters at each host's

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -26,6 +27,7 @@ from tests.bench.system import System
 
 ARI_PORT, HTTP_PORT = 8088, 8780
 _DOWN = re.compile(r"^(\S+ \S+),(\d+) .*member down node=(\S+)")
+Settings = dict[str, dict[str, Any]]
 _GOT = re.compile(r"^(\d+) got (\S+)")
 
 
@@ -92,7 +94,10 @@ class Asterisks:
 
 
 class Daemons(System):
-    """`asterisks`: the nodes that have an ARI; the others answer 503 to /health, and federate all the same."""
+    """`asterisks`: the nodes that have an ARI; the others answer 503 to /health, and federate all the same.
+
+    `extra`: settings beside the usual, by node and section.
+    """
 
     kind = "pbxfed"
 
@@ -103,10 +108,12 @@ class Daemons(System):
         *,
         asterisks: list[str] | None = None,
         watched: bool = True,
+        extra: Mapping[str, Settings] | None = None,
     ) -> None:
         super().__init__(ground, nodes)
         self._with_ari = nodes if asterisks is None else asterisks
         self._watched = watched
+        self._extra = extra or {}
         self._told: dict[str, tuple[str, float]] = {}
         self.asterisks: Asterisks | None = None
 
@@ -134,7 +141,7 @@ class Daemons(System):
         password = folder / "ari.password"
         password.touch(mode=0o600)
         password.write_text(FakeAri().password)
-        settings: dict[str, dict[str, Any]] = {
+        settings: Settings = {
             "node": {
                 "name": node,
                 "address": self.ground.hosts[node].address,
@@ -144,6 +151,8 @@ class Daemons(System):
             "asterisk": {"password_file": str(password), "iax_peers": str(folder / "iax.conf")},
             "calls": {"trunks": ["sip"]},
         }
+        for section, values in self._extra.get(node, {}).items():
+            settings.setdefault(section, {}).update(values)
         (folder / "pbxfed.toml").write_text(toml(settings))
 
     def run(self, node: str) -> float:

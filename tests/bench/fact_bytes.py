@@ -28,24 +28,30 @@ def exact(ground: Ground, node: str, do: Callable[[], object]) -> tuple[int, int
     raise TimeoutError("the machine is too busy to find a moment between two heartbeats")
 
 
-def one_registration(daemons: Daemons, number: str) -> tuple[int, int]:
-    """Frames and bytes of a phone's registration."""
+def one_registration(daemons: Daemons, numbers: list[str]) -> list[tuple[int, int]]:
+    """Frames and bytes of each of some phones' registrations."""
     node = daemons.nodes[0]
-    return exact(daemons.ground, node, lambda: daemons.tell(node, number))
+    return [
+        exact(daemons.ground, node, lambda number=number: daemons.tell(node, number))  # type: ignore[misc]
+        for number in numbers
+    ]
 
 
-def one_edit(daemons: Daemons, number: str) -> tuple[int, int]:
-    """Frames and bytes of a changed name."""
+def one_edit(daemons: Daemons, number: str, times: int) -> list[tuple[int, int]]:
+    """Frames and bytes of each change of a name."""
     node = daemons.nodes[0]
     path = f"/extensions/{number}"
     daemons.http(node, "PUT", path, {"name": "Reception", "secret": "correct-horse-9"})
-    time.sleep(2 * WINDOW)
+    time.sleep(2.0)
     names = iter(range(100))
-    return exact(
-        daemons.ground,
-        node,
-        lambda: daemons.http(node, "PATCH", path, {"name": f"Workshop {next(names)}"}),
-    )
+    return [
+        exact(
+            daemons.ground,
+            node,
+            lambda: daemons.http(node, "PATCH", path, {"name": f"Workshop {next(names)}"}),
+        )
+        for _ in range(times)
+    ]
 
 
 def many_registrations(daemons: Daemons, numbers: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""The peers' programs, fetched once into the cache beside the lab's root folder; nothing is installed into the system."""
+"""What the peers need beside this project's own, fetched once into the lab's cache; nothing is installed into the system."""
 
 from __future__ import annotations
 
@@ -11,47 +11,44 @@ from pathlib import Path
 from lab.places import LabError, locked
 from lab.root import cache
 
-PROGRAMS = {"serf": "usr/bin/serf", "nats-server": "usr/sbin/nats-server"}
-LIBRARIES = ("eclipse-zenoh==1.10.2", "nats-py==2.16.0")
+SERF = "serf"
+NATS_CLIENT = "nats-py==2.16.0"
 
 
-def program(package: str) -> str:
-    """The path of a peer's program, from Debian's package of that name.
+def serf() -> str:
+    """The path of Debian's `serf`.
 
     Raises: LabError, if it cannot be had.
     """
-    folder = cache() / f"peer-{package}"
-    _made(folder, lambda new: _unpack(package, new))
-    return str(folder / PROGRAMS[package])
+    return str(_made(cache() / f"peer-{SERF}", _unpack_serf) / "usr" / "bin" / "serf")
 
 
-def libraries() -> str:
-    """The folder of the peers' Python libraries, for PYTHONPATH.
+def nats_client() -> str:
+    """The folder of the NATS client library, for PYTHONPATH.
 
-    Raises: LabError, if they cannot be had.
+    Raises: LabError, if it cannot be had.
     """
-    folder = cache() / ("peer-" + "-".join(LIBRARIES).replace("==", "-"))
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target"]
-    _made(folder, lambda new: _run([*pip, str(new), *LIBRARIES], new))
-    return str(folder)
+    folder = cache() / f"peer-{NATS_CLIENT.replace('==', '-')}"
+    return str(_made(folder, lambda new: _run([*pip, str(new), NATS_CLIENT], new)))
 
 
-def _made(folder: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder, once; a crash leaves none half made."""
+def _made(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder that is made once, and never half."""
     cache().mkdir(parents=True, exist_ok=True)
     with locked(cache() / "peers.lock"):
-        if folder.is_dir():
-            return
-        print(f"fetching {folder.name}", file=sys.stderr, flush=True)
-        unfinished = folder.with_name(f"{folder.name}.new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        make(unfinished)
-        unfinished.replace(folder)
+        if not folder.is_dir():
+            print(f"fetching {folder.name}", file=sys.stderr, flush=True)
+            unfinished = folder.with_name(f"{folder.name}.new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.replace(folder)
+    return folder
 
 
-def _unpack(package: str, folder: Path) -> None:
-    download = ["apt-get", "download", "-q", package]
+def _unpack_serf(folder: Path) -> None:
+    download = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", SERF]
     if subprocess.run(download, cwd=folder, capture_output=True, check=False).returncode:
         _run(["apt-get", "update", "-q"], folder)
         _run(download, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.peers.install import program
+from lab.hub import PORT, ensure_nats, options
 from tests.bench.peers.spoken import Spoken
 from tests.bench.system import FACT_BYTES
 
@@ -17,13 +17,13 @@ class Nats(Spoken):
         """The broker first."""
         broker = self.ground.names[-1]
         address = self.ground.hosts[broker].address
-        self.ground.spawn(broker, [program("nats-server"), "--addr", address, "--port", "4222"])
+        self.ground.spawn(broker, [str(ensure_nats()), *options(address)])
         super().start()
 
     def argv(self, node: str) -> list[str]:
         """The client's program."""
         address = self.ground.hosts[self.ground.names[-1]].address
-        return ["tests.bench.peers.nats_node", f"nats://{address}:4222", str(FACT_BYTES)]
+        return ["tests.bench.peers.nats_node", f"nats://{address}:{PORT}", str(FACT_BYTES)]
 
     def whole(self) -> bool:
         """All clients have subscribed."""

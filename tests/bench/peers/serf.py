@@ -16,7 +16,7 @@ import msgspec
 
 from lab.netns import socket_in
 from tests.bench.ground import Ground, until
-from tests.bench.peers.install import program
+from tests.bench.peers.install import serf
 from tests.bench.system import FACT_BYTES, System
 
 RPC = ("127.0.0.1", 7373)
@@ -41,7 +41,7 @@ class Serf(System):
         first = self.ground.hosts[self.nodes[0]].address
         for node in self.nodes:
             address = self.ground.hosts[node].address
-            argv = [program("serf"), "agent", f"-node={node}", f"-bind={address}", "-profile=lan"]
+            argv = [serf(), "agent", f"-node={node}", f"-bind={address}", "-profile=lan"]
             argv += [f"-rpc-addr={RPC[0]}:{RPC[1]}", f"-encrypt={key}", "-log-level=info"]
             argv += [] if node == self.nodes[0] else [f"-retry-join={first}", "-retry-interval=1s"]
             running = self.ground.spawn(node, argv, stdout=subprocess.PIPE)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from abc import abstractmethod
 
 from lab.places import CHECKOUT
 from tests.bench.ground import Running, until
-from tests.bench.peers.install import libraries
+from tests.bench.peers.install import nats_client
 from tests.bench.system import System
 
 
@@ -25,11 +26,11 @@ class Spoken(System):
 
     def start(self) -> None:
         """Start every node; they find each other by themselves."""
-        env = {"PYTHONPATH": f"{libraries()}:{CHECKOUT}"}
+        env = {"PYTHONPATH": f"{nats_client()}:{CHECKOUT}"}
         for node in self.nodes:
             self._pipes[node] = self.ground.spawn(
                 node,
-                ["python3", "-m", *self.argv(node)],
+                [sys.executable, "-m", *self.argv(node)],
                 stdin=subprocess.PIPE,
                 env=env,
             )
