@@ -253,6 +253,11 @@ class Operator:
     # --- objects
 
     def _want_trunk(self, effect: PushTrunk) -> None:
+        try:
+            self._secret_for(effect.peer, effect.public_key)
+        except ValueError as error:  # no secret comes of this key; what stood before stands
+            self._tell("peer has an unusable key", error, peer=effect.peer)
+            return
         self._want(trunk_to(effect.peer), effect if effect.sip_port else None)
         try:
             peer = self._iax_peer(effect)

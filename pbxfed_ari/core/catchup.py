@@ -47,6 +47,10 @@ COMPARE_PAUSE = 1.0  # seconds between two comparisons
 LONGEST_PAUSE = 60.0  # when comparing does not help
 RETURNED = 3.0  # seconds in which a peer counts as just come back
 REORDER = 0.02  # seconds given to pieces that were overtaken
+TRIES, TRIES_OLD = (
+    20,
+    6,
+)  # questions in vain about a stream, and about one of an epoch that has ended
 MAX_ASIDE = 64  # pieces kept until what comes before them has come
 MAX_WANTED = 1_000  # streams asked for at once
 NEVER = float("inf")
@@ -60,6 +64,7 @@ class _Gap:
     deadline: float  # when to ask (again)
     pause: float = FIRST_RETRY
     asked: int = 0
+    held: int = -1  # when an answer last came
     donor: NodeName | None = None  # who is known to have it, beside the origin
     shared: bool = False  # others here miss it too: ask by multicast
     aside: dict[int, Piece] = field(
@@ -129,6 +134,9 @@ class CatchUp:
         if held >= gap.target:
             del self._gaps[stream]
             return []
+        if held <= gap.held and not gap.aside:
+            return []  # an answer that says nothing new: no reason to hurry
+        gap.held = held
         gap.pause, gap.donor = FIRST_RETRY, sender
         if not piece.last:
             gap.deadline = now + FIRST_RETRY
@@ -154,10 +162,11 @@ class CatchUp:
                 return self._heartbeat(sender, epoch, message, now), []
             case Want():
                 return self._wanted(message, source, now), []
-            case Vector():
-                return self._compared(sender, message, source, now), []
-            case Contents():
-                return self._contents(sender, message, source, now), []
+            case Vector() | Contents():
+                try:
+                    return self._compared(sender, message, source, now), []
+                except ValueError:  # a member's mistake: nothing can be read
+                    return [], []
             case Anew(streams):
                 for name, old in streams:
                     self.readings.begin((NodeName(name), old), sender, now)
@@ -206,10 +215,9 @@ class CatchUp:
         asked: dict[tuple[NodeName, bool], list[tuple[str, int, int, int, int]]] = {}
         for stream, gap in list(self._gaps.items()):
             held = streams.held(stream)
-            if held >= gap.target or (
-                stream[1] < streams.current_epoch(stream[0]) and gap.asked > 6
-            ):
-                del self._gaps[stream]
+            old = stream[1] < streams.current_epoch(stream[0])
+            if held >= gap.target or gap.asked > (TRIES_OLD if old else TRIES):
+                del self._gaps[stream]  # there, or nobody has it; a heartbeat will tell again
             elif gap.deadline <= now:
                 donor = self._choose(stream, gap)
                 gap.deadline = now + gap.pause * (1 + self._rng.random() / 4)
@@ -323,6 +331,13 @@ class CatchUp:
         self._compare_from = now + self._futile * (1 + self._rng.random())
 
     def _compared(
+        self, sender: NodeName, said: Vector | Contents, source: Address, now: float
+    ) -> list[Effect]:
+        if isinstance(said, Contents):
+            return self._contents(sender, said, source, now)
+        return self._vector(sender, said, source, now)
+
+    def _vector(
         self, sender: NodeName, vector: Vector, source: Address, now: float
     ) -> list[Effect]:
         """Somebody compares; if it is with us: what we have goes out, what we miss is asked for."""

@@ -3,6 +3,7 @@
 `loop.py` holds the table effect → room. Persist is complete before the effect after it begins.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.messages import AnyMessage, Record
@@ -216,7 +217,7 @@ class Note:
     @property
     def event(self) -> str:
         """The event's name."""
-        return self.what.replace(" ", "_").replace("-", "_")
+        return re.sub(r"[^a-z0-9]+", "_", self.what.lower())
 
 
 @dataclass(frozen=True, slots=True)

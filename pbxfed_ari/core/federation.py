@@ -424,7 +424,8 @@ class Federation:
     def _received(self, event: Received, now: float) -> list[Effect]:
         sender, message = event.sender, event.message
         if isinstance(message, Lineage) and message.origin == self.me:
-            return self._outlived(message)
+            plausible = self._plausible(self.me, message.epoch, now)
+            return self._outlived(message) if plausible else []
         if isinstance(message, Ack) and message.nonce in self._challenged:
             who, epoch, consequence = self._challenged.pop(message.nonce)
             return [consequence] if (sender, event.epoch) == (who, epoch) else []
@@ -577,7 +578,13 @@ class Federation:
         """A message about knowing, without epochs that no clock explains; None if it is about nothing else."""
         match message:
             case Piece(origin, epoch) | Lineage(origin, epoch):
-                return message if self._plausible(NodeName(origin), epoch, now) else None
+                # nobody knows more of a living node than itself
+                own = (
+                    message.to if isinstance(message, Piece) and (origin, epoch) == self._own else 0
+                )
+                known = own > self.directory.streams.held(self._own) or self._held_here(message)
+                plausible = self._plausible(NodeName(origin), epoch, now)
+                return message if plausible and not known else None
             case _:
                 return message
 

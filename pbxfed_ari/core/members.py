@@ -70,6 +70,7 @@ WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round tri
 )
 INDIRECT = 3  # nodes asked to ask
 OVERDUE = 0.7  # periods that a heartbeat by turns may be late
+WILD = 1_000  # incarnations above ours that nobody can have heard of
 
 
 class State(Enum):
@@ -429,8 +430,8 @@ class Members:
         now: float,
     ) -> list[Effect]:
         if target == self.me:
-            if epoch != self.epoch or incarnation < self.incarnation:
-                return []
+            if epoch != self.epoch or not 0 <= incarnation - self.incarnation < WILD:
+                return []  # refuted already, or nonsense: there must always be a next one
             self.incarnation = (
                 incarnation + 1
             )  # the next heartbeat carries it, and it goes out at once

@@ -33,13 +33,36 @@ too, so nobody can take another's name. What travels:
 """
 
 from hashlib import blake2b
-from typing import get_args
+from typing import Annotated, get_args
 
 import msgspec
+from msgspec import Meta
+
+from pbxfed_ari.core.names import NODE
+from pbxfed_ari.core.stamp import LAST
 
 WIRE_VERSION = 1
 PORT = 8781  # UDP, multicast and unicast alike
 NUMBERS = 128  # of heartbeats: one byte
+
+
+# What a member may say, however broken it is: the decoder refuses the rest, so that no machine need think of it.
+Name = Annotated[str, Meta(pattern=rf"^(?:{NODE})\Z")]
+MaybeName = Annotated[str, Meta(pattern=rf"^(?:{NODE})?\Z")]
+Host = Annotated[
+    str, Meta(pattern=r"^(?:(?:25[0-5]|(?:2[0-4]|1?[0-9])?[0-9])(?:\.(?!\Z)|\Z)){4}\Z")
+]
+Shown = Annotated[str, Meta(pattern=r"^[ -~]*\Z", max_length=64)]
+Wire = Annotated[int, Meta(ge=1, le=15)]  # half a byte of each frame
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+MaybePort = Annotated[int, Meta(ge=0, le=65_535)]  # 0: none
+Number = Annotated[int, Meta(ge=0, lt=1 << 53)]  # counts up, so that there is always a next one
+Epoch = Annotated[int, Meta(ge=0, lt=1 << 33)]  # seconds since 1970, until 2242; a clock too
+Stamp = Annotated[int, Meta(ge=0, le=LAST)]
+Word = Annotated[int, Meta(ge=0)]  # 64 bits
+Beat = Annotated[int, Meta(ge=0, lt=NUMBERS)]
+MANY = Meta(max_length=100)  # entries of a list that are answered one by one
+Turns = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -52,20 +75,20 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Hello(Message, frozen=True, tag=1):
     """Who a session is. The only message that can travel in an introducing frame."""
 
-    name: str
-    epoch: int  # one number a boot, growing: seconds since 1970 or one above the last
-    address: str
-    port: int
+    name: Name
+    epoch: Epoch  # one number a boot, growing: seconds since 1970 or one above the last
+    address: Host
+    port: Port
     lineage: tuple[
-        tuple[int, int], ...
+        tuple[Epoch, Number], ...
     ] = ()  # earlier epochs, newest first: (epoch, last version of it that was kept)
     joining: bool = False  # asks whether the name is free; says nothing else yet
     ask: bool = False  # the receiver shall introduce itself too
-    site: str = "main"
-    release: str = ""
-    domain: int = 0  # domain_mark(federation.domain): digests work in one domain only
-    wires: tuple[int, int] = (WIRE_VERSION, WIRE_VERSION)  # oldest and newest that it speaks
-    clock: int = 0  # as in Ack
+    site: Name = "main"
+    release: Shown = ""
+    domain: Word = 0  # domain_mark(federation.domain): digests work in one domain only
+    wires: tuple[Wire, Wire] = (WIRE_VERSION, WIRE_VERSION)  # oldest and newest that it speaks
+    clock: Epoch = 0  # as in Ack
     signing: bytes = b""  # Ed25519, 32 bytes: whose signature is on this frame
     public: bytes = b""  # X25519, 32 bytes: how to seal something for this node alone
 
@@ -78,17 +101,17 @@ class Grant(Message, frozen=True, tag=17):
 
     to: bytes  # X25519
     key: bytes
-    made: int  # stamp of its rotation
-    by: str  # who made it
+    made: Stamp  # of its rotation
+    by: Name  # who made it
     urgent: bool  # somebody was left out
-    closed: int  # stamp of the first rotation ever
+    closed: Stamp  # of the first rotation ever
 
 
 class Refusal(Message, frozen=True, tag=18):
     """For one node alone: your introduction is not taken, for this reason."""
 
     to: bytes  # X25519
-    why: str  # a word of core/roster.py
+    why: Shown  # a word of core/roster.py
 
 
 # --- living
@@ -97,56 +120,56 @@ class Refusal(Message, frozen=True, tag=18):
 class Heartbeat(Message, frozen=True, tag=3):
     """The one frame a period."""
 
-    version: int  # the sender's newest version in its own stream
-    vector: int  # 64-bit hash of the sender's version vector
-    incarnation: int = 0  # raised to refute a suspicion
+    version: Number  # the sender's newest version in its own stream
+    vector: Word  # 64-bit hash of the sender's version vector
+    incarnation: Number = 0  # raised to refute a suspicion
     ready: bool = True  # its Asterisk takes calls
     relays: bool = False  # it could speak for its site: its link to the others works
-    clock: int = 0  # as in Ack, in some heartbeats only (core/clocks.py)
-    number: int = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
+    clock: Epoch = 0  # as in Ack, in some heartbeats only (core/clocks.py)
+    number: Beat = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
 
 
 class Probe(Message, frozen=True, tag=4):
     """Are you there? The nonce is answered by Ack, so an old recording cannot."""
 
-    nonce: int
+    nonce: Word
 
 
 class Ack(Message, frozen=True, tag=5):
     """I am, and this is my time."""
 
-    nonce: int
-    clock: int = 0  # seconds since 1970; 0: not said
+    nonce: Word
+    clock: Epoch = 0  # seconds since 1970; 0: not said
 
 
 class ProbeFor(Message, frozen=True, tag=6):
     """Please ask `target` for me."""
 
-    target: str
-    nonce: int
+    target: Name
+    nonce: Word
 
 
 class AckFor(Message, frozen=True, tag=7):
     """`target` answered me."""
 
-    target: str
-    nonce: int
+    target: Name
+    nonce: Word
 
 
 class Suspect(Message, frozen=True, tag=8):
     """I cannot reach `target`, directly or through others."""
 
-    target: str
-    epoch: int
-    incarnation: int
+    target: Name
+    epoch: Epoch
+    incarnation: Number
 
 
 class Down(Message, frozen=True, tag=9):
     """The suspicion of `target` was not refuted in time."""
 
-    target: str
-    epoch: int
-    incarnation: int
+    target: Name
+    epoch: Epoch
+    incarnation: Number
 
 
 class Leave(Message, frozen=True, tag=10):
@@ -160,20 +183,20 @@ class Copies(Message, frozen=True, tag=30):
     """Your multicast frames get lost on the way to me: send me unicast copies; or no more of them."""
 
     on: bool
-    known: int  # nodes of the site that I know to live; tell me the Neighbours if you know more
+    known: Number  # nodes of the site that I know to live; tell me the Neighbours if you know more
 
 
 class Copy(Message, frozen=True, tag=31):
     """A heartbeat, by unicast. The next one comes after `every` periods: the receivers take turns."""
 
     heartbeat: Heartbeat
-    every: int = 1
+    every: Turns = 1
 
 
 class Neighbours(Message, frozen=True, tag=32):
     """Living nodes of the site, as (name, address, port): say Hello to those that you do not know."""
 
-    nodes: tuple[tuple[str, str, int], ...]
+    nodes: Annotated[tuple[tuple[Name, Host, Port], ...], MANY]
 
 
 # --- knowing
@@ -199,11 +222,11 @@ class BookSet(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """
 
     object: bytes
-    group: int
-    stamp: int
-    writer: str  # breaks the tie of two equal stamps; "" is the origin of the stream
+    group: Number
+    stamp: Stamp
+    writer: MaybeName  # breaks the tie of two equal stamps; "" is the origin of the stream
     value: bytes | None  # None: deleted
-    over: int = 0
+    over: Stamp = 0
 
 
 Record = ShelfPut | ShelfDrop | BookSet
@@ -212,7 +235,7 @@ Record = ShelfPut | ShelfDrop | BookSet
 class Delta(Message, frozen=True, tag=11):
     """Records `first`, `first` + 1, … of the sender's stream."""
 
-    first: int
+    first: Number
     records: tuple[Record, ...]
 
 
@@ -223,9 +246,9 @@ class Want(Message, frozen=True, tag=12):
     `unknown`: marks of streams (core/marks.py) that the asker has never heard of.
     """
 
-    streams: tuple[tuple[str, int, int, int, int], ...]
-    to: str = ""
-    unknown: tuple[int, ...] = ()
+    streams: Annotated[tuple[tuple[Name, Epoch, Number, Number, Number], ...], MANY]
+    to: MaybeName = ""
+    unknown: Annotated[tuple[Word, ...], MANY] = ()
 
 
 class Piece(Message, frozen=True, tag=13):
@@ -234,14 +257,14 @@ class Piece(Message, frozen=True, tag=13):
     `to` may be adopted only by who holds `base`. `more`: the donor has more; `last`: it sends no more for this want.
     """
 
-    origin: str
-    epoch: int
-    base: int
-    to: int
-    records: tuple[tuple[int, Record], ...]
+    origin: Name
+    epoch: Epoch
+    base: Number
+    to: Number
+    records: tuple[tuple[Number, Record], ...]
     more: bool = False
     last: bool = True
-    floor: int = 0  # if above `base`: what is numbered up to here and not named was collected
+    floor: Number = 0  # if above `base`: what is numbered up to here and not named was collected
 
 
 class Vector(Message, frozen=True, tag=14):
@@ -250,26 +273,26 @@ class Vector(Message, frozen=True, tag=14):
     `entries` are the streams whose marks lie in [low, high], as written by core/marks.py.
     """
 
-    to: str
-    fingerprint: int
-    low: int
-    high: int
+    to: MaybeName
+    fingerprint: Word
+    low: Word
+    high: Word
     entries: bytes
 
 
 class Lineage(Message, frozen=True, tag=15):
     """The stream (origin, epoch) continues these earlier ones, newest first, each through a version."""
 
-    origin: str
-    epoch: int
-    earlier: tuple[tuple[int, int], ...]
+    origin: Name
+    epoch: Epoch
+    earlier: Annotated[tuple[tuple[Epoch, Number], ...], MANY]
 
 
 class Contents(Message, frozen=True, tag=20):
     """Our vectors agree and our fingerprints do not: this is what I hold of the origins whose marks lie in [low, high]."""
 
-    low: int
-    high: int
+    low: Word
+    high: Word
     entries: bytes  # as written by core/marks.py
     reply: bool = False  # send yours in return
 
@@ -277,7 +300,7 @@ class Contents(Message, frozen=True, tag=20):
 class Anew(Message, frozen=True, tag=21):
     """You hold something of these streams, (origin, epoch), but less than I can vouch for: read them from the beginning."""
 
-    streams: tuple[tuple[str, int], ...]
+    streams: Annotated[tuple[tuple[Name, Epoch], ...], MANY]
 
 
 # --- between sites
@@ -289,11 +312,11 @@ class SiteReport(Message, frozen=True, tag=16):
     A large site's report is several of these. `reporter` is whose it is, when another forwarder passes it on in its LAN.
     """
 
-    site: str
-    vector: int
-    nodes: tuple[tuple[str, int, int], ...]
-    reporter: str = ""
-    clock: int = 0  # the reporter's, as in Ack
+    site: Name
+    vector: Word
+    nodes: Annotated[tuple[tuple[Name, Epoch, Number], ...], MANY]
+    reporter: MaybeName = ""
+    clock: Epoch = 0  # the reporter's, as in Ack
 
 
 AnyMessage = (

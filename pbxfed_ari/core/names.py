@@ -20,7 +20,8 @@ ObjectId = NewType("ObjectId", bytes)
 CERTIFIED = "pbxfed"  # ends the names in certificates; no top-level domain, so no public authority certifies one
 TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look like one (no dash)
 
-_NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+NODE = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
+_NODE = re.compile(NODE)
 _EXTENSION = re.compile(r"\+?[0-9]{1,31}|[A-Za-z][A-Za-z0-9]{1,31}")
 _TAKEN = frozenset(
     {"anonymous", "default", "failed", "global", "general"}
@@ -50,6 +51,11 @@ def extension(text: str) -> Extension:
             "or 2 to 32 letters and digits starting with a letter"
         )
     return Extension(text)
+
+
+def is_extension(text: str) -> bool:
+    """Can this be a phone's number? As `extension`, for what peers say."""
+    return text.lower() not in _TAKEN and _EXTENSION.fullmatch(text) is not None
 
 
 def trunk_to(node: NodeName) -> str:

@@ -106,6 +106,6 @@ class Readings:
             if member is None or not member.up or reading.tries > TRIES:
                 del self._readings[stream]
                 continue
-            want = (*stream, reading.at, 0, 1 << 62)  # whatever was collected, go on
+            want = (*stream, reading.at, 0, (1 << 53) - 1)  # whatever was collected, go on
             effects.append(SendTo(member.address, Want((want,))))
         return effects

@@ -16,11 +16,14 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.stamp import stamp_of
+from pbxfed_ari.core.messages import Host, MaybePort, Name, Shown
+from pbxfed_ari.core.names import Extension, is_extension
+from pbxfed_ari.core.stamp import LAST, stamp_of
 
 INFO_KEY = "n"
 ABSORBED_KEY = "l"
@@ -32,14 +35,18 @@ _USUAL = re.compile(r"sip:([^@]*)@([0-9.]+):([0-9]+)")
 class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     """What peers must know of a node to call it."""
 
-    address: str  # where its Asterisk answers SIP and IAX2
-    site: str
-    weight: int  # capacity, 1 to 1000, quantised by the operator or by calibration
-    trunks: tuple[str, ...]  # "sip", "iax2": how it wants to be called, best first
-    public_key: bytes  # X25519, 32 bytes; the secret of each pair's trunk comes from it
-    sip_port: int = 5060
-    iax_port: int = 4569
-    release: str = ""
+    address: Host  # where its Asterisk answers SIP and IAX2
+    site: Name
+    weight: Annotated[
+        int, Meta(ge=1, le=1_000)
+    ]  # capacity, 1 to 1000, quantised by the operator or by calibration
+    trunks: tuple[Shown, ...]  # "sip", "iax2": how it wants to be called, best first
+    public_key: Annotated[
+        bytes, Meta(min_length=32, max_length=32)
+    ]  # X25519, 32 bytes; the secret of each pair's trunk comes from it
+    sip_port: MaybePort = 5060
+    iax_port: MaybePort = 4569
+    release: Shown = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,12 @@ def contact_of_key(key: str) -> tuple[Extension, str] | None:
     if not key.startswith("c"):
         return None
     number, _, rest = key[1:].partition(" ")
-    return Extension(number), _unpacked(number, rest) or rest
+    uri = _unpacked(number, rest) or rest
+    return (Extension(number), uri) if is_extension(number) and _is_uri(uri) else None
+
+
+def _is_uri(text: str) -> bool:
+    return text != "" and text.isprintable()
 
 
 def _packed(number: str, uri: str) -> str:
@@ -128,8 +140,7 @@ def decode_absorbed(value: bytes) -> tuple[tuple[int, int], ...]:
 
 def decode_contact(value: bytes) -> Contact | None:
     """A registration, or None if it cannot be read."""
-    if len(value) <= 8:
-        return Contact(SINCE + int.from_bytes(value, "big"))
-    if len(value) == 9 and value.startswith(UNSURE):
-        return Contact(SINCE + int.from_bytes(value[1:], "big"), sure=False)
-    return None
+    sure = not (len(value) == 9 and value.startswith(UNSURE))
+    passed = value if sure else value[1:]
+    stamp = SINCE + int.from_bytes(passed, "big")
+    return Contact(stamp, sure) if len(passed) <= 8 and stamp <= LAST else None

@@ -4,6 +4,7 @@ A stamp is never behind this node's clock, never behind a stamp that it overwrit
 """
 
 COUNTER_BITS = 16
+LAST = (1 << 62) - 1  # of all stamps, in the year 4199: over a wild one there must be room for ours
 
 
 def stamp_of(wall_ms: int) -> int:
@@ -42,5 +43,5 @@ class HybridClock:
 
     def next(self, wall_ms: int, over: int = 0) -> int:
         """A new stamp, above the clock's past and above `over`, the stamp that it replaces."""
-        self.last = max(stamp_of(wall_ms), self.last + 1, over + 1)
+        self.last = min(max(stamp_of(wall_ms), self.last + 1, over + 1), LAST)
         return self.last

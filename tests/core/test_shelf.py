@@ -33,7 +33,10 @@ def test_the_usual_uri_is_written_in_six_bytes(uri: str, key: str) -> None:
     assert contact_of_key(key) == ("1001", uri)
 
 
-@given(st.text("0123456789*", min_size=1), st.text().filter(lambda uri: not uri.startswith("~")))
+@given(
+    st.text("0123456789", min_size=1, max_size=31),
+    st.text(min_size=1).filter(lambda uri: uri.isprintable() and not uri.startswith("~")),
+)
 def test_every_key_names_the_registration_that_made_it(number: str, uri: str) -> None:
     """Whatever a phone calls itself."""
     assert contact_of_key(contact_key(Extension(number), uri)) == (number, uri)
@@ -58,3 +61,11 @@ def test_other_keys_are_no_contacts_and_unreadable_values_are_nothing() -> None:
     assert decode_contact(bytes(9)) is None
     assert decode_contact(encode(Contact(SINCE + 5, sure=False))) == Contact(SINCE + 5, sure=False)
     assert decode_info(b"\x93\x01\x02\x03") is None
+
+
+@pytest.mark.parametrize(
+    "key", ["c", "c1001", "c1001 ", "c*8 sip:x", "c10\n01 sip:x", "c1001 a\nb"]
+)
+def test_what_is_no_registration_is_none(key: str) -> None:
+    """A member's mistake must not reach a dialplan or a log."""
+    assert contact_of_key(key) is None

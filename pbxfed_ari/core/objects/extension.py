@@ -30,6 +30,7 @@ MIN_SECRET = 8  # characters; a SIP secret is guessed from outside, at the speed
 MIN_VARIETY = 5  # different characters in it
 MAX_TEXT = 64  # characters of a name
 MAX_DEVICES = 10
+HA1 = 32  # hexadecimal digits of a digest
 DEFAULT_DEVICES = 1
 
 _pack = msgspec.msgpack.encode
@@ -58,17 +59,21 @@ class Phone:
 
 
 def read(object_id: bytes, groups: dict[int, bytes], claimed: tuple[int, str]) -> Phone | None:
-    """The phone that these groups describe; None without a readable claim."""
+    """The phone that these groups describe; None without a readable claim, or if another value breaks its rule."""
     try:
+        number = as_extension(_unpack_text(groups[CLAIM]))
+        name = _name(number, _unpack_text(groups[NAME])) if NAME in groups else ""
+        many = msgspec.msgpack.decode(groups[DEVICES]) if DEVICES in groups else DEFAULT_DEVICES
+        ha1 = groups.get(SECRET, b"").hex()
         return Phone(
             ObjectId(object_id),
-            Extension(_unpack_text(groups[CLAIM])),
-            _unpack_text(groups[NAME]) if NAME in groups else "",
-            groups[SECRET].hex() if SECRET in groups else "",
-            msgspec.msgpack.decode(groups[DEVICES], type=int) if DEVICES in groups else 1,
+            number,
+            name,
+            ha1 if len(ha1) == HA1 else "",
+            _devices(number, many),
             claimed,
         )
-    except (KeyError, msgspec.MsgspecError):
+    except (KeyError, Refused, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -78,7 +83,7 @@ def shown(group: int, value: bytes | None) -> str:
         return "removed" if group == LIFE else "another"
     try:
         return repr(msgspec.msgpack.decode(value))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "unreadable"
 
 
@@ -111,7 +116,7 @@ def ha1(number: str, realm: str, secret: str) -> str:
 def _digest(ext: Extension, fields: dict[str, object], realm: str) -> str:
     given, secret = fields.get("ha1"), fields.get("secret")
     if given is not None:
-        if not (isinstance(given, str) and len(given) == 32 and set(given) <= _HEX):
+        if not (isinstance(given, str) and len(given) == HA1 and set(given) <= _HEX):
             raise Refused(f"extension {ext}: ha1 must be 32 hexadecimal digits")
         return given.lower()
     if not isinstance(secret, str):
