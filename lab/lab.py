@@ -34,7 +34,12 @@ from lab.root import ensure_root, remove_tree
 
 MOST_NODES = 99  # addresses .11 to .109; the phones' are 100 above
 PARTS = {"all": ("daemon", "asterisk"), "daemon": ("daemon",), "asterisk": ("asterisk",)}
-MATCHES = {"federation": f"udp dport {FEDERATION_PORT}", "sip": "udp dport 5060", "all": ""}
+MATCHES = {
+    "federation": f"udp dport {FEDERATION_PORT}",
+    "multicast": f"ip daddr 224.0.0.0/4 udp dport {FEDERATION_PORT}",
+    "sip": "udp dport 5060",
+    "all": "",
+}
 
 Say = Callable[[str], None]
 
@@ -329,7 +334,7 @@ class Lab:
 
         Args:
             target: `a`, or `phones:a`.
-            match: `federation`, `sip`, `all`, or any nft expression, as `udp dport 12000`.
+            match: `federation`, its `multicast`, `sip`, `all`, or any nft expression, as `udp dport 12000`.
             outgoing: what the target sends, instead of what it would receive.
             count: only the next so many that match.
             percent: or so many of a hundred, by chance.

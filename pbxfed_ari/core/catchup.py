@@ -309,8 +309,8 @@ class CatchUp:
         held = self._directory.streams.held(stream)
         if held < beat.version and not (returned and held):
             return self.missing(stream, beat.version, now)
-        self._differs[sender] = self._differs.get(sender, 0) + 1
-        stable = self._differs[sender] >= STABLE or returned
+        self._differs[sender] = self._differs.get(sender, 0) + (member.every if member else 1)
+        stable = self._differs[sender] >= STABLE or returned  # by turns, the next one may be far
         if stable and not self._gaps and now >= self._compare_from and self._compare_at == NEVER:
             self._compare_at, self._compare_with = now + self._soon(), sender
         return []

@@ -23,6 +23,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from math import ceil
 from operator import attrgetter
 from random import Random
 
@@ -109,6 +110,7 @@ class Member:
     relays: bool = False  # it could speak for its site, it says
     away: bool = False  # of another site: its own site's verdict counts, it is not probed
     every: int = 1  # periods between two of its heartbeats to us (core/reach.py)
+    due: float = 0.0  # if that is more than one: when the next one is late
     nonce: int = 0  # of the question it was last asked
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
     session: bytes = b""  # the salt of its boot: who else says its name is not it
@@ -223,17 +225,21 @@ class Members:
         peer = self._peers.get(name)
         if peer is None or peer.epoch != epoch:
             return []
-        if now - self._heard > self.timing.missed * self.period():
+        if now - self._heard > self._patience():
             self._forgive(now)
         self._heard = peer.heard = now
         if peer.state is State.ALIVE:
-            peer.deadline = now + self._patience(peer)
+            peer.deadline = self._patient_until(peer, now)
             return []
         if peer.up:
             return self._enter(peer, State.ALIVE, now)
         if peer.state is State.NEW or now < peer.since + self.timing.ask:
             return []  # asked already, or a moment ago in vain
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
+
+    def expect(self, peer: Member, every: int, now: float) -> None:
+        """A heartbeat by turns has come; the next one is to come after so many periods."""
+        peer.every, peer.due = every, now + (every + OVERDUE) * self.period()
 
     def handle(
         self, name: NodeName, message: AnyMessage, source: Address, now: float
@@ -301,8 +307,16 @@ class Members:
 
     # --- helpers
 
-    def _patience(self, peer: Member) -> float:
-        return max(self.timing.missed, peer.every + OVERDUE) * self.period()
+    def _patience(self) -> float:
+        return self.timing.missed * self.period()
+
+    def _patient_until(self, peer: Member, now: float) -> float:
+        """When a silence that begins now is to be asked about. Heartbeats by turns keep to their own schedule."""
+        if peer.every > 1:
+            turns = ceil(max(0.0, now - peer.due) / (peer.every * self.period()))
+            peer.due += turns * peer.every * self.period()
+            return max(peer.due, now + self._patience())
+        return now + self._patience()
 
     def _beat(self, name: NodeName, beat: Heartbeat) -> None:
         peer = self._peers.get(name)
@@ -362,8 +376,8 @@ class Members:
                 return [self._question(peer, State.NEW, now, now + self.timing.ask)]
             case State.NEW:
                 return self._enter(peer, State.DOWN, now, by="no answer")
-            case State.ALIVE if now < peer.heard + self._patience(peer):
-                self._due(peer, peer.heard + self._patience(peer))  # more of us, longer periods
+            case State.ALIVE if now < peer.heard + self._patience():
+                self._due(peer, peer.heard + self._patience())  # more of us, longer periods
                 return []
             case State.ALIVE:
                 return [self._question(peer, State.ASKING, now, now + self.timing.ask / 2)]
@@ -448,7 +462,7 @@ class Members:
     def _enter(self, peer: Member, state: State, now: float, *, by: str = "") -> list[Effect]:
         before, peer.state = peer.state, state
         if state in (State.ALIVE, State.INDIRECT):
-            self._due(peer, now + self._patience(peer))
+            self._due(peer, self._patient_until(peer, now))
         elif state is State.SUSPECT:
             self._due(peer, now + self.timing.suspicion)
         else:

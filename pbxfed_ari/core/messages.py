@@ -187,7 +187,7 @@ class Copies(Message, frozen=True, tag=30):
 
 
 class Copy(Message, frozen=True, tag=31):
-    """A heartbeat, by unicast. The next one comes after `every` periods: the receivers take turns."""
+    """A heartbeat, by unicast. The next one comes after `every` periods, for the receivers take turns."""
 
     heartbeat: Heartbeat
     every: Turns = 1

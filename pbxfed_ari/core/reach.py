@@ -16,8 +16,9 @@ Biometrika 1954). It is full after 8 losses in a row (4 s); on average after 19 
 A peer whose heartbeats never come is known by answers alone: they come by unicast, and nothing by multicast in between.
 
 Copies of heartbeats take turns. A node sends so many a second and no more, whatever the number of its peers, and each copy
-says after how many periods the next one comes; its receiver is patient for that long and half a period more. In each period
-some peers expect one, so a death is noticed as soon in a large site as in a small one. What is urgent goes to all at once.
+says after how many periods the next one comes; its receiver is patient for that long and a little more, whatever else comes
+meanwhile. In each period some peers expect one, so a death is noticed as soon in a large site as in a small one. A heartbeat
+with news (a refutation, an Asterisk that has come or gone) goes to all at once.
 """
 
 from collections.abc import Iterable
@@ -131,7 +132,8 @@ class Reach:
                 self._owing |= on
                 effects += self._neighbours(peer) if on and known < self._known() else []
             case Copy(beat, every):
-                line.copied, peer.every = now, every
+                line.copied = now
+                self._members.expect(peer, every, now)
                 _count(line, beat.number, came=False)
             case Heartbeat():
                 _count(line, message.number, came=event.multicast)
@@ -219,17 +221,20 @@ class Reach:
                 return [SendTo(peer.address, message) for peer, _ in owed if peer.up]
 
     def _beats(self, beat: Heartbeat, owed: list[tuple[Member, _Line]]) -> Iterable[Effect]:
-        """Copies for those whose turn it is, the down ones too: it is how a cut is seen to be healed."""
+        """Copies for those whose turn it is, the down ones too: it is how a cut is seen to be healed. News are for all."""
         share = max(1, int(COPIES * self._members.period()))
-        every = ceil(len(owed) / share)
+        owed.sort(key=lambda pair: pair[1].turn)
         said = msgspec.structs.replace(beat, version=0, vector=0, clock=0, number=0)
-        if said == self._said:
-            owed = sorted(owed, key=lambda pair: pair[1].turn)[:share]
-        self._said = said
+        if said != self._said:
+            self._said = said
+            return [
+                SendTo(peer.address, Copy(beat, 1 + i // share)) for i, (peer, _) in enumerate(owed)
+            ]
         self._turn += 1
-        for _, line in owed:
+        for _, line in owed[:share]:
             line.turn = self._turn
-        return [SendTo(peer.address, Copy(beat, every)) for peer, _ in owed]
+        every = ceil(len(owed) / share)
+        return [SendTo(peer.address, Copy(beat, every)) for peer, _ in owed[:share]]
 
     def _line(self, peer: Member) -> _Line:
         line = self._lines.get(peer.name)

@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 import aiodns
 import pycares
@@ -36,27 +36,33 @@ class Seeds:
         srv: str,
         port: int,
         found: Callable[[tuple[Address, ...]], None],
+        *,
+        servers: Sequence[str] | None = None,
     ) -> None:
-        """`peers` as host or host:port, `srv` a name or ""; `port` where none is said. `found` is called with changes."""
+        """`peers` as host or host:port, `srv` a name or ""; `port` where none is said. `found` is called with changes.
+
+        `servers` are asked instead of those of this machine.
+        """
         self._names = [_split(peer, port) for peer in peers]
         self._srv = srv
         self._found = found
         self._last: dict[str, list[Address]] = {}  # by what was looked up
         self._told: tuple[Address, ...] = ()
         self._failing: set[str] = set()
-        self._pause = RETRY
+        self._servers = servers
+        self.pause = RETRY  # seconds until it is time to look again
 
     async def run(self) -> None:
         """Keep them up to date; the first `look` has been taken."""
         while self._names or self._srv:
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self.pause)
             await self.look()
 
     async def look(self) -> None:
         """Look everything up once."""
         if not (self._names or self._srv):
             return
-        resolver = aiodns.DNSResolver(timeout=PATIENCE, tries=2)
+        resolver = aiodns.DNSResolver(self._servers, timeout=PATIENCE, tries=2)
         try:
             lookups = [self._host(resolver, host, port) for host, port in self._names]
             if self._srv:
@@ -64,7 +70,7 @@ class Seeds:
             pauses = await asyncio.gather(*lookups)
         finally:
             await resolver.close()
-        self._pause = min(pauses)
+        self.pause = min(pauses)
         seeds = tuple(dict.fromkeys(address for found in self._last.values() for address in found))
         if seeds != self._told:
             self._told = seeds
@@ -111,7 +117,11 @@ async def _service(resolver: aiodns.DNSResolver, name: str) -> _Found:
         if isinstance(record.data, pycares.SRVRecordData):
             hosts.append(_addresses(resolver, record.data.target, record.data.port))
             ttls.append(record.ttl)
-    found = await asyncio.gather(*hosts)
+    results = await asyncio.gather(*hosts, return_exceptions=True)
+    found = [result for result in results if not isinstance(result, BaseException)]
+    for failure in results:
+        if not found and isinstance(failure, BaseException):
+            raise failure
     ttl = min([*ttls, *(ttl for _, ttl in found)], default=0)
     return sorted({address for addresses, _ in found for address in addresses}), ttl
 
