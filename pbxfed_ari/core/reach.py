@@ -156,8 +156,18 @@ class Reach:
         return now >= max(line.asked, line.copied) + (peer.every + AGAIN) * period
 
     def _silent(self, line: _Line, now: float) -> bool:
-        since = line.unicast_since
-        return since is not None and now >= since + SILENT * self._members.period()
+        """Answers come, and nothing by multicast; a newcomer is not waited for if nobody else is heard by it either."""
+        if line.unicast_since is None:
+            return False
+        if now >= line.unicast_since + SILENT * self._members.period():
+            return True
+        return not line.judged and self._deaf()
+
+    def _deaf(self) -> bool:
+        lines = [self._line(peer) for peer in self._members.alive() if peer.site == self._site]
+        return any(line.wanted for line in lines) and all(
+            line.unicast_since is not None for line in lines
+        )
 
     def _want(self, peer: Member, line: _Line, now: float, *, on: bool) -> list[Effect]:
         fields: tuple[tuple[str, object], ...] = (("node", peer.name),)

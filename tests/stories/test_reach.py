@@ -155,7 +155,7 @@ def test_one_living_seed_is_enough_where_multicast_never_worked(seed: int) -> No
     world = World(seed, "abcdefgh", deaf=1.0, seeds=["10.0.0.1", "10.0.0.99"], settle=0)
     assert world.run(12, lambda: everyone(world))
     world["h"].edit("1001", name="x", secret=SECRET)
-    assert world.run(1, lambda: all(n.phone("1001") is not None for n in world.running()))
+    assert world.run(3, lambda: all(n.phone("1001") is not None for n in world.running()))
 
 
 def test_without_a_group_all_goes_by_unicast_from_the_start() -> None:
