@@ -72,12 +72,16 @@ class Loop:
     def perform(self, effects: Iterable[Effect]) -> None:
         """Do what was asked, in order; news is held until the turn ends."""
         for effect in self._bundle.through(effects):
-            self._rooms[type(effect)](effect)
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        for one in self.federation.reach.spread(effect):
+            self._rooms[type(one)](one)
 
     def _end_turn(self) -> None:
         for effect in self._bundle.rest():
             try:
-                self._rooms[type(effect)](effect)
+                self._do(effect)
             except Exception:
                 self.failures += 1
                 log.exception("could not send news")  # its fields may hold secrets

@@ -76,7 +76,6 @@ from pbxfed_ari.core.messages import (
     Ack,
     AnyMessage,
     BookSet,
-    Copy,
     Delta,
     Heartbeat,
     Hello,
@@ -226,7 +225,7 @@ class Federation:
 
     def leave(self) -> list[Effect]:
         """Stop on purpose."""
-        return self.reach.spread([Broadcast(Leave())]) if self.joined else []
+        return [Broadcast(Leave())] if self.joined else []
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What an event means to what we know."""
@@ -242,7 +241,7 @@ class Federation:
             self.sites.changed(now)
         if self.gate.expelled:
             return [e for e in effects if not isinstance(e, Broadcast | Forward | SendTo)]
-        return self.reach.spread(effects)
+        return effects
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
         if not self.joined and isinstance(event, _OwnFact):
@@ -451,9 +450,8 @@ class Federation:
             return []  # until it has answered us it may be a recording
         incarnation = self.members.incarnation
         effects = self.reach.heard(event, now)
-        if isinstance(message, Copy):
-            message = message.heartbeat
-            event = replace(event, message=message)
+        event = self.reach.plain(event)
+        message = event.message
         effects += self.members.heard(sender, event.epoch, now)
         if isinstance(message, Probe):
             effects += self._answer(event, now)

@@ -22,7 +22,7 @@ with news (a refutation, an Asterisk that has come or gone) goes to all at once.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import msgspec
@@ -40,6 +40,8 @@ from pbxfed_ari.core.messages import (
     Leave,
     Neighbours,
     Suspect,
+    Vector,
+    Want,
 )
 from pbxfed_ari.core.names import NodeName
 
@@ -139,6 +141,18 @@ class Reach:
                 _count(line, message.number, came=event.multicast)
         return effects + self._decide(peer, line, message, now)
 
+    def plain(self, event: Received) -> Received:
+        """The event as it is without us: a copy is a heartbeat; whom multicast does not reach is answered alone."""
+        message = event.message
+        if isinstance(message, Copy):
+            return replace(event, message=message.heartbeat)
+        if not isinstance(message, Want | Vector) or message.to != self._members.me:
+            return event
+        line = self._lines.get(event.sender)
+        if event.multicast and self.multicast and not (line and line.owed):
+            return event
+        return replace(event, message=msgspec.structs.replace(message, to=""))
+
     def _decide(self, peer: Member, line: _Line, message: AnyMessage, now: float) -> list[Effect]:
         if not line.wanted:
             if not self.multicast or line.bucket >= LOST_FULL or self._silent(line, now):
@@ -199,19 +213,12 @@ class Reach:
 
     # --- what goes
 
-    def spread(self, effects: list[Effect]) -> list[Effect]:
-        """The same effects, with the copies that peers are owed."""
-        if self.multicast and not self._owing:
-            return effects
-        spread: list[Effect] = []
-        for effect in effects:
-            if not isinstance(effect, Broadcast):
-                spread.append(effect)
-                continue
-            if self.multicast:
-                spread.append(effect)
-            spread += self._copies(effect.message)
-        return spread
+    def spread(self, effect: Effect) -> Iterable[Effect]:
+        """The same effect, with the copies that peers are owed if it is a broadcast."""
+        if not isinstance(effect, Broadcast) or (self.multicast and not self._owing):
+            return (effect,)
+        group = [effect] if self.multicast else []
+        return [*group, *self._copies(effect.message)]
 
     def _copies(self, message: AnyMessage) -> Iterable[Effect]:
         owed = [
@@ -225,6 +232,8 @@ class Reach:
         match message:
             case Heartbeat():
                 return self._beats(message, owed)
+            case Want(to=addressee) | Vector(to=addressee):
+                return [SendTo(p.address, message) for p, _ in owed if p.name == addressee]
             case Suspect() | Down() | Leave():
                 return [SendTo(peer.address, message) for peer, _ in owed]
             case _:  # who is down pulls what it missed when it is back

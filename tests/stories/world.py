@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import count
+from itertools import chain, count
 from random import Random
 
 from pbxfed_ari.core.effects import (
@@ -166,7 +166,7 @@ class Node:
         self.handle(Ticked(max(0.0, self.now() - self.federation.next_deadline()), self.wall_ms()))
 
     def perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
+        for effect in chain.from_iterable(map(self.federation.reach.spread, effects)):
             if (
                 isinstance(effect, Persist | PersistLineage | PersistGone | PersistAbsorbed)
                 and self.fuse
