@@ -39,7 +39,10 @@ class Asterisks:
         self._loop = asyncio.new_event_loop()
         self.fakes = {node: FakeAri() for node in nodes}
         self._runners: list[web.AppRunner] = []
-        threading.Thread(target=self._loop.run_forever, name="asterisks", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="asterisks", daemon=True
+        )
+        self._thread.start()
         for node in nodes:
             self._do(self._serve(node))
 
@@ -48,6 +51,8 @@ class Asterisks:
         for runner in self._runners:
             self._do(runner.cleanup())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def registered(self, node: str, numbers: list[str]) -> float:
         """Phones have registered at a node, each an event, all in one go; when, by the monotonic clock."""
@@ -185,7 +190,11 @@ class Daemons(System):
         connection = HTTPConnection("127.0.0.1", HTTP_PORT)
         connection.sock = socket_in(self.ground.hosts[node].namespace)
         connection.sock.settimeout(30)
-        connection.sock.connect(("127.0.0.1", HTTP_PORT))
+        try:
+            connection.sock.connect(("127.0.0.1", HTTP_PORT))
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def status(self, node: str) -> dict[str, Any]:

@@ -31,8 +31,8 @@ Running = subprocess.Popen[bytes]
 class Ground:
     """Hosts n00, n01, … on one bridge."""
 
-    def __init__(self, hosts: int) -> None:
-        self.places = Places(CHECKOUT / ".lab-bench")
+    def __init__(self, hosts: int, folder: str = ".lab-bench") -> None:
+        self.places = Places(CHECKOUT / folder)
         self.network = Network(self.places.prefix)
         self.names = [f"n{i:02}" for i in range(hosts)]
         self.hosts = {
