@@ -49,7 +49,9 @@ class Doors:
         known = [
             (info.address, port)
             for name, info in self._directory.infos().items()
-            if info.site == self._site and mine.get(name) is None
+            if info.site == self._site
+            and mine.get(name) is None
+            and name not in self._directory.hidden
         ]
         down = [p.address for p in mine if p.state is State.DOWN and p.site == self._site]
         doors = dict.fromkeys([*self.seeds, *known, *down])

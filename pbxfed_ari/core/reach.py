@@ -108,12 +108,12 @@ class Reach:
 
     def way(self, name: NodeName) -> Way:
         """How a peer is reached."""
-        line = self._lines.get(name)
-        if line is None:
-            return Way("multicast", "multicast", None)
-        owed = line.owed or not self.multicast
+        peer = self._members.get(name)
+        if peer is not None and peer.site != self._site:
+            return Way("wan", "wan", None)
+        line = self._lines.get(name) or _Line(0)
         ways = {True: "unicast", False: "multicast"}
-        return Way(ways[line.wanted], ways[owed], line.loss)
+        return Way(ways[line.wanted], ways[line.owed or not self.multicast], line.loss)
 
     # --- what comes
 
