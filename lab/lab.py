@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lab import process, tones
+from lab import clock, process, tones
 from lab.netns import FEDERATION_PORT, Host, Network, table_of
 from lab.node import DOMAIN, Node
 from lab.phone import PhoneGroup, PhoneRefused
@@ -270,6 +270,10 @@ class Lab:
         """Change a setting of a node's daemon; it reads its file again (SIGHUP). None removes the key."""
         with self.places.lock():
             self.node(node).configure(section, key, value)
+
+    def set_clock(self, node: str, seconds: int) -> None:
+        """A node's daemon believes that it is so many seconds later: from its next start on, then at once."""
+        clock.set_wrong(self.node(node).clock, seconds)
 
     def http(self, node: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Ask a node's daemon over HTTP: status and decoded answer."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import process
+from lab import clock, process
 from lab.netns import Host, socket_in
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
@@ -273,6 +273,11 @@ maxfiles = 65536
             "log": {"level": "info"},
         }
 
+    @property
+    def clock(self) -> Path:
+        """How wrong the daemon's clock is (lab/clock.py); right, if there is no such file."""
+        return self.folder / "clock"
+
     def configure(self, section: str, key: str, value: Any) -> None:
         """Change one setting of the daemon and let it read its file again. None removes the key."""
         settings = tomllib.loads(self.config.read_text())
@@ -355,7 +360,7 @@ maxfiles = 65536
             ["ip", "netns", "exec", self.host.namespace, *command],
             record=self._record("daemon"),
             log=self.folder / "log" / "pbxfed.log",
-            env=self.environment(),
+            env={**self.environment(), **clock.environment(self.clock)},
         )
         answer: object = "nothing"
         while time.monotonic() - begun < DAEMON_STARTS_WITHIN:
