@@ -29,6 +29,7 @@ bench: $(READY)
 
 stories: $(READY)
 	PBXFED_SEEDS=1000 $(PYTHON) -m pytest -q tests/stories
+	PBXFED_FUZZ=1000000 $(PYTHON) -m pytest -q -s tests/wire/test_fuzz.py
 
 # A virtual environment with what pyproject.toml names. Debian splits venv from Python: it is installed if it is missing.
 $(READY): pyproject.toml
