@@ -6,6 +6,7 @@ PBXFED_BENCH_ONLY=lan3,join runs some measures, prints their rows and keeps noth
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import signal
@@ -16,7 +17,17 @@ from pathlib import Path
 from types import FrameType
 
 from lab.places import CHECKOUT, LOCKS, Places, locked
-from tests.bench import asterisks, decisions, joining, lan, memory, reconcile, simulated, wan
+from tests.bench import (
+    asterisks,
+    decisions,
+    hundred,
+    joining,
+    lan,
+    memory,
+    reconcile,
+    simulated,
+    wan,
+)
 from tests.bench.table import Row, table
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
@@ -24,7 +35,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "calls": asterisks.calls,
     "lan3": lan.three,
     "lan32": lan.thirty_two,
-    "lan100": lan.hundred,
+    "lan100": hundred.rows,
     "join": joining.rows,
     "reconcile": reconcile.rows,
     "memory": memory.rows,
@@ -47,12 +58,15 @@ def main() -> int:
         print(f"no measure {unknown[0]!r}: there are {', '.join(MEASURES)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _stop)
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a killed daemon hangs up
     rows: list[Row] = []
     with locked(LOCKS / f"pbxfed-bench-{Places(CHECKOUT).prefix}"):
         for name in wanted or MEASURES:
             began = time.monotonic()
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            rows += MEASURES[name]()
+            found = MEASURES[name]()
+            rows += found
+            print(table(found), file=sys.stderr, flush=True)
             print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     text = table(rows)
     print(text)

@@ -1,6 +1,6 @@
 """Measures with real Asterisks: what we add to a call's setup, and how long a dead node is thought alive.
 
-PBXFED_BENCH_CALLS (100) calls of each kind and PBXFED_BENCH_TRIALS (60) deaths are made.
+PBXFED_BENCH_CALLS (60) calls of each kind and PBXFED_BENCH_TRIALS (25) deaths are made.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lab.places import CHECKOUT, Places
 from tests.bench.table import Row, p99, spread
 from tests.lab.conftest import Federation
 
-CALLS = int(os.environ.get("PBXFED_BENCH_CALLS", "100"))
-TRIALS = int(os.environ.get("PBXFED_BENCH_TRIALS", "60"))
+CALLS = int(os.environ.get("PBXFED_BENCH_CALLS", "60"))
+TRIALS = int(os.environ.get("PBXFED_BENCH_TRIALS", "25"))
 
 # The same phones, the same trunk and the same authentication, without us: 9… is dialed here, 8… at node b.
 PLAIN = """

@@ -44,7 +44,7 @@ def rows() -> list[Row]:
                     "memberlist: all state each way, every 30 s; NATS: never (published)",
                     f"≤ {bar:,.0f} B",
                     max(sizes) <= bar,
-                    why="every pair of nodes asks each other for what it lacks, and whether it lives",
+                    why="what one node lacks is sent to it alone, and each pair of nodes asks whether the other lives",
                 )
             )
             found.append(

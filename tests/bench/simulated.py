@@ -10,7 +10,7 @@ from tests.stories.crowd import Crowd
 
 LOSS = 0.05
 WARM = 6.0  # seconds, and several periods
-SIZES = {256: 6, 1_000: 2}  # members → deaths
+SIZES = {256: 5, 1_000: 1}  # members → deaths
 
 
 def rows() -> list[Row]:

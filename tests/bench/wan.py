@@ -91,6 +91,7 @@ def _measured(link: str, daemons: Daemons) -> list[Row]:
             PUBLISHED[link],
             "≤ 170 B",
             max(up, down) <= 170,
+            why="a stretch names its origin and epoch, which a Delta on the LAN leaves to its session",
         ),
         Row(
             f"a registration told, known at another site, {link}",
@@ -105,6 +106,7 @@ def _measured(link: str, daemons: Daemons) -> list[Row]:
             "zenoh 54 to 63, NATS 28 B/s (published)",
             "≤ 80 B/s",
             sent <= 80,
+            why="a report every 5 s, and keepalives also of the links that stand by",
         ),
     ]
 
