@@ -51,10 +51,10 @@ def rows() -> list[Row]:
 def _ours() -> tuple[list[int], float, float]:
     """Bytes of each registration, and the share of receivers that had it soon and in the end."""
     rng = Random(5)
-    world = World(seed=5, names=[f"n{i:02}" for i in range(NODES)], settle=5.0)
+    world = World(seed=5, names=[f"n{i:02}" for i in range(NODES)], settle=3.0)
     sizes: list[int] = []
     soon = late = 0
-    for fact in FACTS[:20]:
+    for fact in FACTS[:10]:
         teller = rng.choice(list(world.nodes))
         before = sum(world.network.bytes.values())
         world[teller].register(str(fact), f"sip:{fact}@10.0.0.7:{fact}")
