@@ -128,6 +128,7 @@ class NatsSession(Session, asyncio.Protocol):
         self._topics: dict[str, int] = {}  # topic → the number it is known by
         self._next_number = 1
         self._heard = True  # anything, since the last look
+        self._asked = False  # for a sign of life, at the last look
         self._watch: asyncio.TimerHandle | None = None
         self._begun = False
 
@@ -265,13 +266,17 @@ class NatsSession(Session, asyncio.Protocol):
         return True
 
     def _look(self) -> None:
-        """Ask for a sign of life when there was none; two periods without one are the end."""
-        if not self._heard:
-            self._fail(f"nothing heard for {SILENCE} s")
+        """Three looks in SILENCE: what is not heard of at one is asked for a sign of life, and lost at the next."""
+        if self._heard:
+            self._asked = False
+        elif self._asked:
+            self._fail(f"nothing heard for {SILENCE:g} s")
             return
+        else:
+            self._asked = True
+            self.say("PING")
         self._heard = False
-        self.say("PING")
-        self._watch = self._loop.call_later(SILENCE / 2, self._look)
+        self._watch = self._loop.call_later(SILENCE / 3, self._look)
 
     def _fail(self, reason: str) -> bool:
         """The session is over. Always False."""

@@ -27,7 +27,7 @@ from pbxfed_ari.errors import PbxfedError
 KNOCK = 0.25  # seconds between two knocks at one door
 LONGEST_PAUSE = 5.0  # seconds between two sessions that fail, though somebody opened the door
 PATIENCE = 3.0  # seconds that a knock may take: as long as a bad satellite line does
-SILENCE = 2.5  # seconds without a sign of life after which a session counts as lost
+SILENCE = 3.0  # seconds without a sign of life after which a session counts as lost
 CLOSING = 2.0  # seconds that a session gets to end in good order
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ from pbxfed_ari.links.wan import (
     knock,
 )
 
-OPENING = 2_000  # ms for TCP, TLS and zenoh's own greeting: four round trips
+OPENING = {
+    "router": 2_000,
+    "client": 5_000,
+}  # ms for TCP, TLS and zenoh's greeting: four round trips
 REDIAL = 100  # ms until a rendezvous dials another one again
 QUEUE = 16  # batches of 64 KiB that may wait for a slow line; what comes then is dropped
 log = logging.getLogger(__name__)
@@ -125,8 +129,8 @@ class ZenohEngine(Engine):
             "transport": {
                 "shared_memory": {"enabled": False},
                 "unicast": {
-                    "open_timeout": OPENING,
-                    "accept_timeout": 2 * OPENING,
+                    "open_timeout": OPENING[mode],
+                    "accept_timeout": OPENING["client"],
                     "qos": {"enabled": False},
                 },
                 "link": {
@@ -228,6 +232,7 @@ class ZenohSession(Session):
     def _changed(self, opened: bool, peer: str) -> None:
         if opened:
             self._reached.add(peer)
+            _bound_patience({(link.src, link.dst) for link in self._session.info.links()})
         else:
             self._reached.discard(peer)
         if self._reached:
@@ -236,6 +241,32 @@ class ZenohSession(Session):
             self._owner.reaches(False, "nobody is connected to this rendezvous")
         else:
             self._owner.lost("the rendezvous is gone")
+
+
+def _bound_patience(links: Collection[tuple[str, str]]) -> None:
+    """Let the kernel end a connection on which nothing was acknowledged for SILENCE seconds (RFC 5482, tcp(7)).
+
+    When its lease has run out zenoh still waits for what it was writing, and that lasts as long as TCP tries: after ten seconds
+    without a network up to sixteen. It offers no such option, but its sockets are this process's: they are found by their ends.
+    """
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            handle = os.dup(int(entry))
+        except OSError:
+            continue  # gone meanwhile
+        try:
+            sock = socket.socket(fileno=handle)
+        except OSError:
+            os.close(handle)  # a file
+            continue
+        with sock, contextlib.suppress(OSError):
+            if sock.type == socket.SOCK_STREAM and sock.family == socket.AF_INET:
+                ends = [
+                    f"tls/{host}:{port}" for host, port in (sock.getsockname(), sock.getpeername())
+                ]
+                if tuple(ends) in links:
+                    milliseconds = int(SILENCE * 1000)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def _where(doors: Sequence[Door]) -> str:

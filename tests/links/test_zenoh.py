@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from pbxfed_ari import certificates
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.links.wan import SILENCE
 from tests.links.rigs import HERE, KEY, TAG, ZenohRig, free_port
 
 NEW = b"n" * 32
@@ -88,3 +90,38 @@ def test_who_does_not_want_zenoh_does_not_pay_for_it() -> None:
     ).stdout.split()
     assert "pbxfed_ari.links.wan" in found
     assert not {"zenoh", "pbxfed_ari.links.zenoh", "pbxfed_ari.links.nats"} & set(found)
+
+
+async def test_the_kernel_ends_a_line_that_is_dead(tmp_path: Path) -> None:
+    """Otherwise a session that was writing when the network went would be mourned for as long as TCP hopes."""
+    async with AsyncExitStack() as stack:
+        rig = ZenohRig()
+        await rig.start(tmp_path, stack)
+        lines = [stack.enter_context(sock) for sock in connected_to(rig.ports[0])]
+        option = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert len(lines) >= 3
+        assert {line.getsockopt(*option) for line in lines} == {SILENCE * 1000}
+
+
+def connected_to(port: int) -> list[socket.socket]:
+    """This process's own connections with that port; they end with the test."""
+    found = []
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            handle = os.dup(int(entry))
+        except OSError:
+            continue  # the listing's own
+        try:
+            sock = socket.socket(fileno=handle)
+        except OSError:
+            os.close(handle)  # a file
+            continue
+        try:
+            ours = sock.type == socket.SOCK_STREAM and sock.getpeername()[1:] == (port,)
+        except OSError:
+            ours = False  # not connected
+        if ours:
+            found.append(sock)
+        else:
+            sock.close()
+    return found
