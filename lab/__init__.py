@@ -5,8 +5,10 @@
     python -m lab call 1001 1002          exit 0 only if each heard the other's tone
     python -m lab kill b; python -m lab start b; python -m lab cut c; python -m lab heal
     python -m lab exec a -- pbxfed members; python -m lab exec a -- asterisk -rx 'core show channels'
+    python -m lab up --nodes 6 --sites 2  two LANs and a router; --wan nats: the sites meet at a hub of their own
+    python -m lab cut site:branch1        a whole site off; python -m lab kill hub
     python -m lab down                    nothing is left
 
-In reading order: lab (the whole, as a Python object), node, phone, useragent, netns, root; then places, process,
+In reading order: lab (the whole, as a Python object), node, phone, useragent, netns, hub, root; then places, process,
 phonebox, sip, tones. Tests use `lab.lab.Lab`; the command line says the same things.
 """

@@ -7,10 +7,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
 
+from lab.hub import KINDS
 from lab.lab import PARTS, Lab
 from lab.places import LabError
 
@@ -53,11 +55,19 @@ def main() -> None:
 @main.command()
 @click.option("--nodes", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--sites", default=1, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--wan",
+    type=click.Choice(KINDS),
+    help="How the sites meet: zenoh (at nodes of two sites; the default of several sites) or nats (at a hub).",
+)
+@click.option(
+    "--nat", multiple=True, metavar="SITE", help="A site that can dial out and not be dialled."
+)
 @click.option("--no-daemon", is_flag=True, help="Asterisk only.")
 @refusals
-def up(nodes: int, sites: int, no_daemon: bool) -> None:
-    """Make the lab and start every node."""
-    the_lab().up(nodes, sites=sites, daemon=not no_daemon)
+def up(nodes: int, sites: int, wan: str | None, nat: tuple[str, ...], no_daemon: bool) -> None:
+    """Make the lab and start every node. Sites are called main, branch1, branch2 …"""
+    the_lab().up(nodes, sites=sites, daemon=not no_daemon, wan=wan, nat=nat)
 
 
 @main.command()
@@ -80,6 +90,8 @@ def status(as_json: bool) -> None:
         click.echo(
             "{name:4} {address:14} {site:8} asterisk {asterisk:5} daemon {daemon}".format(**node)
         )
+    if hub := found["wan"]["hub"]:
+        click.echo("{:4} {:14} {:8} nats     {}".format("hub", hub["address"], "", hub["state"]))
     for phone in found["phones"]:
         where = f"registered at {phone['node']}" if phone["registered"] else "not registered"
         click.echo(f"{phone['extension']:8} {phone['address']:14} {where}")
@@ -160,7 +172,7 @@ def call(caller: str, called: str, hold: float, timeout: float, as_json: bool) -
 @parts
 @refusals
 def kill(node: str, what: str) -> None:
-    """Kill -9 NODE's processes."""
+    """Kill -9 NODE's processes (`hub`: the NATS server)."""
     the_lab().kill(node, what)
 
 
@@ -169,7 +181,7 @@ def kill(node: str, what: str) -> None:
 @parts
 @refusals
 def start(node: str, what: str) -> None:
-    """Start what does not run of NODE."""
+    """Start what does not run of NODE (`hub`: the NATS server)."""
     the_lab().start(node, what)
 
 
@@ -177,7 +189,7 @@ def start(node: str, what: str) -> None:
 @click.argument("nodes", nargs=-1, required=True)
 @refusals
 def cut(nodes: tuple[str, ...]) -> None:
-    """Pull the cables of NODES (site:NAME cuts a site off)."""
+    """Pull the cables of NODES (site:NAME cuts a site off, `hub` the NATS server)."""
     the_lab().cut(*nodes)
 
 
@@ -201,17 +213,23 @@ def execute(node: str, command: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @refusals
 def count(as_json: bool) -> None:
-    """Frames and bytes per node, counted by the kernel."""
-    found = the_lab().bytes()
+    """Frames and bytes per node, and of each site's way to the others, counted by the kernel."""
+    lab = the_lab()
+    found = lab.bytes()
     if as_json:
         click.echo(json.dumps(found))
         return
-    for name, traffic in found.items():
-        for kind, one in (("all", traffic), ("federation", traffic["federation"])):
-            out = f"out {one['tx_bytes']:>10} bytes {one['tx_frames']:>7} frames"
-            click.echo(
-                f"{name:4} {kind:10} {out}   in {one['rx_bytes']:>10} bytes {one['rx_frames']:>7} frames"
-            )
+    rows = [
+        (name, kind, traffic.get(kind, traffic))
+        for name, traffic in found.items()
+        for kind in ("all", "federation", "wan")
+    ]
+    rows += [(site, "edge", asdict(traffic)) for site, traffic in lab.edge_bytes().items()]
+    for name, kind, one in rows:
+        out = f"out {one['tx_bytes']:>10} bytes {one['tx_frames']:>7} frames"
+        click.echo(
+            f"{name:8} {kind:10} {out}   in {one['rx_bytes']:>10} bytes {one['rx_frames']:>7} frames"
+        )
 
 
 @main.command()

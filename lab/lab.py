@@ -25,7 +25,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lab import clock, process, tones
-from lab.netns import FEDERATION_PORT, Host, Network, table_of
+from lab.hub import HUB, KINDS, Hub, settings
+from lab.netns import FEDERATION_PORT, Host, Network, Traffic, edge
 from lab.node import DOMAIN, Node
 from lab.phone import PhoneGroup, PhoneRefused
 from lab.places import LabError, Places
@@ -119,16 +120,30 @@ class Lab:
 
     # --- the whole -------------------------------------------------------------------------------
 
-    def up(self, nodes: int = 3, *, sites: int = 1, daemon: bool = True) -> None:
+    def up(
+        self,
+        nodes: int = 3,
+        *,
+        sites: int = 1,
+        daemon: bool = True,
+        wan: str | None = None,
+        nat: Sequence[str] = (),
+    ) -> None:
         """Make the lab and start every node. Leftovers of a crashed lab are removed first.
+
+        Args:
+            nodes: how many; they are named a, b, c …
+            sites: main, branch1, branch2 …, each a LAN; nodes are dealt to them in turn.
+            daemon: start pbxfed beside each Asterisk.
+            wan: how the daemons of the sites meet: `zenoh` (the default if there are several), `nats` or `none`.
+            nat: sites that stand behind one address of the router: they can dial out and not be dialled.
 
         Raises:
             LabError: a lab is running here already, or a node does not start.
         """
-        if not 1 <= nodes <= MOST_NODES or not 1 <= sites <= nodes:
-            raise LabError(
-                f"nodes = {nodes}, sites = {sites}: 1 to {MOST_NODES} nodes on at most as many sites"
-            )
+        kind = wan or ("zenoh" if sites > 1 else "none")
+        _check(nodes, sites, kind, nat)
+        plan = [_plan(index, sites) for index in range(nodes)]
         root = ensure_root()
         with self.places.lock():
             if self._running():
@@ -137,16 +152,18 @@ class Lab:
             self.places.state.mkdir(parents=True)
             self.places.key_file.touch(mode=0o600)
             self.places.key_file.write_text(secrets.token_hex(32) + "\n")
-            plan = [_plan(index, sites) for index in range(nodes)]
             record = {"root": str(root), "sites": sites, "daemon": daemon, "plan": plan}
+            record |= {"wan": kind, "nat": list(nat)}
             self._save({**record, "extensions": {}, "phones": {}})
-            members = self.nodes()
-            self.network.build(
-                (host for node in members for host in (node.host, node.phones)), sites
-            )
+            members, hub = self.nodes(), self.hub()
+            behind = [one["site_number"] for one in plan if one["site"] in nat]
+            self.network.build(self._hosts(), self._lans(), sorted(set(behind)))
             self._say(
                 f"network: {nodes} nodes on {sites} site{'s' * (sites > 1)}, prefix {self.places.prefix}"
             )
+            if hub is not None:
+                hub.start()
+                self._say(f"hub: {hub.url}")
             for node in members:
                 node.write(self._extra)
             self._each(members, lambda node: self._start(node, ("asterisk",)))
@@ -158,6 +175,25 @@ class Lab:
         """Remove everything: processes, namespaces, state folder."""
         with self.places.lock():
             self._sweep()
+
+    def hub(self) -> Hub | None:
+        """The host where the sites meet, if they meet at one."""
+        record = self._load()
+        if record["wan"] != "nats":
+            return None
+        lan, prefix = record["sites"], self.places.prefix
+        host = Host(f"{prefix}-{HUB}", f"n-{HUB}", lan, f"10.77.{lan}.4")
+        return Hub(host, self.places)
+
+    def _lans(self) -> int:
+        """How many LANs the router joins: the sites, and the hub's own."""
+        record = self._load()
+        return int(record["sites"]) + int(record["wan"] == "nats")
+
+    def _hosts(self) -> list[Host]:
+        hub = self.hub()
+        hosts = [host for node in self.nodes() for host in (node.host, node.phones)]
+        return [*hosts, hub.host] if hub else hosts
 
     def _running(self) -> bool:
         """A lab runs if it was completed and anything of it still lives."""
@@ -179,10 +215,15 @@ class Lab:
 
     def status(self) -> dict[str, Any]:
         """The contract of `status --json`."""
-        record = self._load()
+        record, hub = self._load(), self.hub()
         up = {True: "up", False: "down"}
         return {
             "domain": DOMAIN,
+            "wan": {
+                "link": record["wan"],
+                "nat": record["nat"],
+                "hub": {"address": hub.host.address, "state": up[hub.up()]} if hub else None,
+            },
             "nodes": [
                 {
                     "name": node.name,
@@ -233,16 +274,21 @@ class Lab:
         return Node(
             name=name,
             site=one["site"],
-            host=Host(f"{prefix}-{name}", f"n-{name}", number, f"10.77.{number}.{11 + index}"),
+            host=Host(f"{prefix}-{name}", f"n-{name}", number, one["address"]),
             phones=Host(
                 f"{prefix}-{name}-phones", f"p-{name}", number, f"10.77.{number}.{111 + index}"
             ),
             places=self.places,
             root=self.places.state.__class__(record["root"]),
+            wan=settings(record["wan"], record["plan"], record["nat"], name, self.hub()),
         )
 
     def start(self, node: str, what: str = "all") -> None:
-        """Start what does not run of a node: `asterisk`, `daemon` or `all`."""
+        """Start what does not run of a node: `asterisk`, `daemon` or `all`; or the `hub`."""
+        hub = self.hub()
+        if node == HUB and hub:
+            hub.start()
+            return
         parts = PARTS[what]
         if what == "all" and not self._load()["daemon"]:
             parts = ("asterisk",)
@@ -250,8 +296,12 @@ class Lab:
             self._start(self.node(node), [part for part in ("asterisk", "daemon") if part in parts])
 
     def kill(self, node: str, what: str = "all") -> None:
-        """Kill -9 a node's `asterisk`, `daemon` or `all`."""
+        """Kill -9 a node's `asterisk`, `daemon` or `all`; or the `hub`."""
+        hub = self.hub()
         with self.places.lock():
+            if node == HUB and hub:
+                hub.kill()
+                return
             for part in PARTS[what]:
                 self.node(node).kill(part)
 
@@ -311,19 +361,18 @@ class Lab:
     # --- the network -----------------------------------------------------------------------------
 
     def cut(self, *nodes: str) -> None:
-        """Pull the nodes' cables (not their phones'). `site:NAME` cuts a site off from the others."""
+        """Pull the nodes' cables (not their phones'). `site:NAME` cuts a site off from the others, `hub` the hub."""
         with self.places.lock():
             for name in nodes:
                 kind, _, site = name.partition(":")
                 self.network.cut(
-                    f"r-{self._site_number(site)}" if kind == "site" else self.node(name).host.port
+                    edge(self._site_number(site)) if kind == "site" else self._host(name).port
                 )
 
     def heal(self) -> None:
         """Plug every cable in again."""
         with self.places.lock():
-            hosts = [host for node in self.nodes() for host in (node.host, node.phones)]
-            self.network.heal(hosts, self._load()["sites"])
+            self.network.heal(self._hosts(), self._lans())
 
     def drop(
         self,
@@ -337,7 +386,7 @@ class Lab:
         """Lose frames at the switch port of a node (`a`) or of its phones (`phones:a`).
 
         Args:
-            target: `a`, or `phones:a`.
+            target: `a`, `phones:a`, or `hub`.
             match: `federation`, its `multicast`, `sip`, `all`, or any nft expression, as `udp dport 12000`.
             outgoing: what the target sends, instead of what it would receive.
             count: only the next so many that match.
@@ -357,17 +406,34 @@ class Lab:
         return self.network.dropped(self._host(target))
 
     def bytes(self) -> dict[str, Any]:
-        """Per node: all frames of its interface, and the federation's at its switch port."""
-        federation = self.network.federation_traffic()
+        """Per node: all frames of its interface; at its switch port the federation's datagrams, and the WAN link's frames."""
+        counted = self.network.counted()
         return {
             node.name: {
                 **asdict(self.network.traffic(node.host)),
-                "federation": asdict(federation[table_of(node.host)]),
+                "federation": asdict(counted[node.host.port][0]),
+                "wan": asdict(counted[node.host.port][1]),
             }
             for node in self.nodes()
         }
 
+    def edge_bytes(self) -> dict[str, Traffic]:
+        """Per site: the WAN link's frames between its switch and the router, TCP's acknowledgements included."""
+        counted = self.network.counted()
+        sites = {one["site"]: int(one["site_number"]) for one in self._load()["plan"]}
+        seen = {
+            site: counted[edge(number)][1] for site, number in sites.items() if self._lans() > 1
+        }
+        # what enters the switch at the router's port is what the site receives
+        return {
+            site: Traffic(at.rx_bytes, at.rx_frames, at.tx_bytes, at.tx_frames)
+            for site, at in seen.items()
+        }
+
     def _host(self, target: str) -> Host:
+        hub = self.hub()
+        if target == HUB and hub:
+            return hub.host
         kind, _, name = target.rpartition(":")
         node = self.node(name)
         return node.phones if kind == "phones" else node.host
@@ -698,6 +764,25 @@ class Lab:
         temporary.replace(self.places.record)
 
 
+def _check(nodes: int, sites: int, wan: str, nat: Sequence[str]) -> None:
+    """Raises: LabError, if there cannot be such a lab."""
+    if not 1 <= nodes <= MOST_NODES or not 1 <= sites <= nodes:
+        raise LabError(
+            f"nodes = {nodes}, sites = {sites}: 1 to {MOST_NODES} nodes on at most as many sites"
+        )
+    if wan not in KINDS:
+        raise LabError(f"wan = {wan}: must be one of {', '.join(KINDS)}")
+    names = [_site(number) for number in range(sites)]
+    if unknown := set(nat) - set(names):
+        raise LabError(f"nat = {', '.join(sorted(unknown))}: the sites are {', '.join(names)}")
+    if wan == "zenoh" and not set(names) - set(nat):
+        raise LabError("nat: with zenoh one site at least must be such as others can dial")
+
+
+def _site(number: int) -> str:
+    return f"branch{number}" if number else "main"
+
+
 def _plan(index: int, sites: int) -> dict[str, Any]:
     """A node's name and site: a, b, … z, aa, ab …, dealt over the sites in turn."""
     letters = string.ascii_lowercase
@@ -706,8 +791,9 @@ def _plan(index: int, sites: int) -> dict[str, Any]:
     return {
         "index": index,
         "name": name,
-        "site": "main" if number == 0 else f"branch{number}",
+        "site": _site(number),
         "site_number": number,
+        "address": f"10.77.{number}.{11 + index}",
     }
 
 

@@ -2,7 +2,10 @@
 
     site main:    br0 ── n-a ═ e0 [node a 10.77.0.11]      site branch1:  br1 ── n-b ═ e0 [node b 10.77.1.12]
                    │  ── p-a ═ e0 [phones of a .111]                       │
+                  r-0                                                     r-1
                    └────────────── [router 10.77.0.1 … 10.77.1.1] ─────────┘   (no multicast crosses it)
+                                               │
+                              br2 ── n-hub ═ e0 [NATS server 10.77.2.4]         (if the sites meet there)
 
 All switches live in one namespace of their own, so the host's network is never touched. Frames are counted and
 dropped at the *switch port*: what a host sends to itself (a multicast sender hears its own copy) is not on the
@@ -28,7 +31,9 @@ from lab.places import LabError
 
 T = TypeVar("T")
 
-FEDERATION_PORT = 8781
+FEDERATION_PORT = 8781  # UDP
+ZENOH_PORT = 8782  # TCP, of the nodes in the rendezvous role
+NATS_PORT = 4222  # TCP, of the hub
 ETHERNET_HEADER = 14  # bytes; a switch port's ingress hook sees the frame without it
 NEIGHBOURS = (4096, 8192, 16384)  # gc_thresh1..3: the table is one for all namespaces of a machine
 CLONE_NEWNET = 0x40000000
@@ -65,8 +70,11 @@ class Network:
         self.switch = f"{prefix}-switch"
         self.router = f"{prefix}-router"
 
-    def build(self, hosts: Iterable[Host], sites: int) -> None:
-        """Make all of it: namespaces, switches, cables, addresses, routes, counters."""
+    def build(self, hosts: Iterable[Host], sites: int, nat: Iterable[int] = ()) -> None:
+        """Make all of it: namespaces, switches, cables, addresses, routes, counters.
+
+        `sites` counts the LANs, a hub's own included; those numbered in `nat` can dial out and not be dialled.
+        """
         hosts = list(hosts)
         names = [self.switch, *([self.router] if sites > 1 else []), *(h.namespace for h in hosts)]
         _raise_neighbour_limits()
@@ -88,7 +96,8 @@ class Network:
             self._routes(host, sites)
         if sites > 1:
             self._build_router(sites)
-        self._count(host for host in hosts)
+            self._masquerade(nat)
+        self._count([*(host.port for host in hosts), *_edges(sites)])
 
     def _plug(self, namespace: str, port: str, interface: str, site: int) -> None:
         _ip(
@@ -100,9 +109,23 @@ class Network:
     def _build_router(self, sites: int) -> None:
         _ip("link set lo up", self.router)
         for site in range(sites):
-            self._plug(self.router, f"r-{site}", f"e{site}", site)
+            self._plug(self.router, edge(site), f"e{site}", site)
             _ip(f"addr add 10.77.{site}.1/24 dev e{site}\nlink set e{site} up", self.router)
         within(self.router, lambda: _quiet(router=True))
+
+    def _masquerade(self, sites: Iterable[int]) -> None:
+        """Let sites stand behind one address: who is outside sees the router's, and cannot begin a conversation."""
+        rules = "".join(
+            f"""add table ip nat{site}
+add chain ip nat{site} out {{ type nat hook postrouting priority srcnat; }}
+add rule ip nat{site} out iifname e{site} oifname != e{site} masquerade
+add chain ip nat{site} in {{ type filter hook forward priority filter; }}
+add rule ip nat{site} in oifname e{site} ct state new drop
+"""
+            for site in sites
+        )
+        if rules:
+            _run(["ip", "netns", "exec", self.router, "nft", "-f", "-"], rules)
 
     def _routes(self, host: Host, sites: int) -> None:
         routes = ["route replace 224.0.0.0/4 dev e0"]
@@ -112,25 +135,32 @@ class Network:
             )  # no way out: DNS fails at once
         _ip("\n".join(routes), host.namespace)
 
-    def _count(self, hosts: Iterable[Host]) -> None:
-        """One table per switch port: count what it sent, lose what is to be lost, count what arrives."""
+    def _count(self, ports: Iterable[str]) -> None:
+        """One table per switch port: count what comes in there, lose what is to be lost, count what goes out."""
         fed = f"udp dport {FEDERATION_PORT}"
         back = f"udp sport {FEDERATION_PORT}"
+        wan = f"{{ {ZENOH_PORT}, {NATS_PORT} }}"
         rules = []
-        for host in hosts:
-            hook = f"device {host.port} priority"
-            rules.append(f"""table netdev {table_of(host)} {{
+        for port in ports:
+            hook = f"device {port} priority"
+            rules.append(f"""table netdev {_table(port)} {{
   counter tx {{ }}
   counter rx {{ }}
+  counter wan_tx {{ }}
+  counter wan_rx {{ }}
   chain tx {{ type filter hook ingress {hook} -20;
     {fed} counter name tx accept
     {back} counter name tx
+    tcp dport {wan} counter name wan_tx accept
+    tcp sport {wan} counter name wan_tx
   }}
   chain lose_out {{ type filter hook ingress {hook} -10; }}
   chain lose_in {{ type filter hook egress {hook} -10; }}
   chain rx {{ type filter hook egress {hook} 0;
     {fed} counter name rx accept
     {back} counter name rx
+    tcp dport {wan} counter name wan_rx accept
+    tcp sport {wan} counter name wan_rx
   }}
 }}""")
         self._nft("\n".join(rules))
@@ -142,7 +172,7 @@ class Network:
     def heal(self, hosts: Iterable[Host], sites: int) -> None:
         """Plug every cable in again, and let every host tell the switch where it is."""
         hosts = list(hosts)
-        ports = [host.port for host in hosts] + [f"r-{s}" for s in range(sites) if sites > 1]
+        ports = [host.port for host in hosts] + _edges(sites)
         _ip("\n".join(f"link set {port} up" for port in ports), self.switch)
         for host in hosts:
             _ip("link set e0 up", host.namespace)
@@ -160,16 +190,16 @@ class Network:
         else:
             choice = ""
         chain = "lose_out" if outgoing else "lose_in"
-        self._nft(f"add rule netdev {table_of(host)} {chain} {match} {choice} counter drop")
+        self._nft(f"add rule netdev {_table(host.port)} {chain} {match} {choice} counter drop")
 
     def undrop(self, host: Host) -> None:
         """Lose nothing more at a host's switch port."""
-        table = table_of(host)
+        table = _table(host.port)
         self._nft(f"flush chain netdev {table} lose_in\nflush chain netdev {table} lose_out")
 
     def dropped(self, host: Host) -> int:
         """How many frames were lost on purpose since the rules were made."""
-        listing = self._listing("table", "netdev", table_of(host))
+        listing = self._listing("table", "netdev", _table(host.port))
         return sum(
             part["counter"]["packets"]
             for item in listing
@@ -178,8 +208,8 @@ class Network:
             if isinstance(part.get("counter"), dict)
         )
 
-    def federation_traffic(self) -> dict[str, Traffic]:
-        """Federation frames per switch port, by table name."""
+    def counted(self) -> dict[str, tuple[Traffic, Traffic]]:
+        """The federation's datagrams and the WAN link's frames, by switch port; of a site, by the port of its router."""
         tables: dict[str, dict[str, Any]] = {}
         for item in self._listing("counters"):
             if "counter" in item:
@@ -187,11 +217,9 @@ class Network:
                     "counter"
                 ]
         return {
-            table: Traffic(
-                both["tx"]["bytes"] + ETHERNET_HEADER * both["tx"]["packets"],
-                both["tx"]["packets"],
-                both["rx"]["bytes"],
-                both["rx"]["packets"],
+            _port(table): (
+                _traffic(both["tx"], both["rx"]),
+                _traffic(both["wan_tx"], both["wan_rx"]),
             )
             for table, both in tables.items()
         }
@@ -235,9 +263,28 @@ class Network:
         return listing
 
 
-def table_of(host: Host) -> str:
-    """The nftables table of a host's switch port."""
-    return host.port.replace("-", "_")
+def edge(site: int) -> str:
+    """The switch port of a site where its router is plugged in."""
+    return f"r-{site}"
+
+
+def _edges(sites: int) -> list[str]:
+    return [edge(site) for site in range(sites)] if sites > 1 else []
+
+
+def _table(port: str) -> str:
+    """The nftables table of a switch port."""
+    return port.replace("-", "_", 1)
+
+
+def _port(table: str) -> str:
+    return table.replace("_", "-", 1)
+
+
+def _traffic(tx: dict[str, Any], rx: dict[str, Any]) -> Traffic:
+    return Traffic(
+        tx["bytes"] + ETHERNET_HEADER * tx["packets"], tx["packets"], rx["bytes"], rx["packets"]
+    )
 
 
 def within(namespace: str, do: Callable[[], T]) -> T:

@@ -142,6 +142,7 @@ class Node:
     phones: Host
     places: Places
     root: Path
+    wan: Mapping[str, Any]  # the section of the daemon's configuration
 
     @property
     def folder(self) -> Path:
@@ -262,6 +263,7 @@ maxfiles = 65536
             },
             "federation": {"domain": DOMAIN, "key_file": str(self.places.key_file)},
             "lan": {"group": "239.255.77.80", "port": 8781},
+            "wan": dict(self.wan),
             "asterisk": {
                 "url": "http://127.0.0.1:8088",
                 "user": "pbxfed",
