@@ -242,7 +242,7 @@ class CatchUp:
         return effects
 
     def _choose(self, stream: StreamId, gap: _Gap) -> Member | None:
-        """The origin first, then who is known to have it, then anyone alive, in turn."""
+        """The origin first, then who is known to have it, then one of the others; and again, with the next of them."""
         alive = [
             m
             for m in self._members.alive()
@@ -251,8 +251,11 @@ class CatchUp:
         origin = [m for m in alive if m.name == stream[0] and m.epoch == stream[1]]
         donor = [m for m in alive if m.name == gap.donor]
         first = donor + origin if gap.donor and gap.asked == 0 else origin + donor
-        order = first + [m for m in alive if m not in first]
-        return order[gap.asked % len(order)] if order else None
+        others = [m for m in alive if m not in first]
+        turn, step = divmod(gap.asked, len(first) + bool(others) or 1)
+        if step < len(first):
+            return first[step]
+        return others[turn % len(others)] if others else None
 
     def _wanted(self, want: Want, source: Address, now: float) -> list[Effect]:
         if want.to in ("", self._members.me):

@@ -281,7 +281,7 @@ class Federation:
             case NodeChanged(info):
                 return self._shelve([ShelfPut(shelf.INFO_KEY, info)])
             case ContactAdded():
-                return self._shelve(registering.added(event, self.me, self.directory, self._clock))
+                return self._shelve(registering.added(event, self.me, self.directory))
             case ContactRemoved(number, uri):
                 return self._shelve([ShelfDrop(shelf.contact_key(number, uri))])
             case ContactsListed():

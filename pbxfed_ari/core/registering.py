@@ -6,19 +6,21 @@ from pbxfed_ari.core.events import ContactAdded, ContactsListed
 from pbxfed_ari.core.messages import Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.shelf import Contact
-from pbxfed_ari.core.stamp import HybridClock, stamp_of
+from pbxfed_ari.core.stamp import stamp_of
 
 
-def added(
-    event: ContactAdded, me: NodeName, directory: Directory, clock: HybridClock
-) -> list[Record]:
-    """A phone has registered here: newer than wherever it stood before, whatever the clocks say."""
+def added(event: ContactAdded, me: NodeName, directory: Directory) -> list[Record]:
+    """A phone has registered here: newer than wherever it stood before, whatever the clocks say.
+
+    The stamp is that of the registration, not of the news of it: of two sides of a healed cut that both learn late of a
+    phone's return, the one to which it came last must win.
+    """
     held = directory.shelf_value(me, shelf.contact_key(event.extension, event.uri))
     newest = directory.newest_stamp(event.extension)
     contact = shelf.decode_contact(held) if held is not None else None
     if contact is not None and contact.sure and contact.stamp >= newest:
         return []  # it stands here already, and nowhere newer
-    stamp = clock.next(event.wall_ms, over=newest)
+    stamp = max(stamp_of(event.wall_ms), newest + 1)
     return [_put(event.extension, event.uri, Contact(stamp))]
 
 

@@ -39,7 +39,7 @@ def test_a_registration_stays_only_if_the_phone_came_back(
     contact: dict[str, str], noted: Noted | None, moved_ms: int, it_stays: bool
 ) -> None:
     """Asterisk raises no event for a refresh and keeps whole seconds."""
-    assert stays(contact, noted, moved_ms) is it_stays
+    assert bool(stays(contact, noted, moved_ms)) is it_stays
 
 
 @pytest.mark.parametrize(

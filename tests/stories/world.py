@@ -19,6 +19,7 @@ from pbxfed_ari.core.effects import (
     AskRotation,
     Broadcast,
     CloseSessionPast,
+    DropContact,
     Effect,
     Forward,
     KeepKeys,
@@ -52,7 +53,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.members import LAN, State, Timing
-from pbxfed_ari.core.messages import PORT, AnyMessage
+from pbxfed_ari.core.messages import PORT, AnyMessage, Delta, Record
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.shelf import NodeInfo
@@ -105,6 +106,8 @@ class Node:
         self.due = float("inf")  # of its entry among the world's deadlines
         self.fuse = 0  # writes to the disk until it is killed; 0: never
         self.acknowledged: list[Edited] = []
+        self.refreshed: dict[tuple[Extension, str], int] = {}  # when a phone last registered here
+        self.inbox: list[Event] = []
         directory = store.load()
         epoch, lineage = directory.streams.next_epoch(NodeName(name), self.wall_ms() // 1000)
         rng = Random(f"{world.seed} {name} {epoch}")
@@ -159,6 +162,8 @@ class Node:
     def handle(self, event: Event) -> list[Effect]:
         effects = self.federation.handle(event, self.now())
         self.perform(effects)
+        while self.inbox:
+            self.handle(self.inbox.pop(0))
         self.world.schedule(self)
         return effects
 
@@ -178,6 +183,7 @@ class Node:
                 return
             match effect:
                 case Broadcast(message):
+                    self.world.publish(self, message)
                     self._send(message, None)
                 case Forward(message):
                     self._publish(message, "")
@@ -199,12 +205,20 @@ class Node:
                     self.handle(Rotate(0, self._random(), self.wall_ms()))
                 case Persist():
                     self.store.persist(effect)
+                    if effect.durable and self.world.power_may_fail:
+                        self.world.flushed[self.name] = self.store._db.serialize()
                 case PersistLineage():
                     self.store.persist_lineage(effect)
                 case PersistGone():
                     self.store.persist_gone(effect)
                 case PersistAbsorbed():
                     self.store.persist_absorbed(effect)
+                case DropContact(number, uri, wall_ms):
+                    self.effects.append(effect)
+                    came = self.refreshed.pop((number, uri), 0)
+                    if came > wall_ms:  # as asterisk/contacts.py does it
+                        self.refreshed[(number, uri)] = came
+                        self.inbox.append(ContactAdded(number, uri, came))
                 case Stop(reason):
                     self.stopped = reason
                     self.world.network.detach(self.address)
@@ -259,6 +273,7 @@ class Node:
         return self._edit(Admit(1, NodeName(name), joiner.signing, joiner.public, self.wall_ms()))
 
     def register(self, number: str, uri: str) -> None:
+        self.refreshed[(Extension(number), uri)] = self.wall_ms()
         self.handle(ContactAdded(Extension(number), uri, self.wall_ms()))
 
     def unregister(self, number: str, uri: str) -> None:
@@ -314,6 +329,9 @@ class World:
             str, int
         ] = {}  # ms by which a node's wall clock is wrong, from its boot on
         self.rates: dict[str, float] = {}
+        self.power_may_fail = False  # then what each disk surely holds is kept at every flush
+        self.flushed: dict[str, bytes] = {}
+        self.dots: dict[tuple[str, int, int], Record] = {}  # all that was ever published
         self.network = LoopbackNetwork(Random(seed), loss=loss)
         self.hub = LoopbackHub(self.network) if sites else None
         self.sites = dict(sites or {})
@@ -350,6 +368,24 @@ class World:
     def clock(self) -> float:
         """Seconds since 1970, for stores."""
         return BEGAN / 1000 + self.now
+
+    def snapshot(self, name: str) -> bytes:
+        """A copy of a node's disk."""
+        return self.stores[name]._db.serialize()
+
+    def restore(self, name: str, copy: bytes | None) -> None:
+        """The disk is what it was then; None: as new. The node must be dead."""
+        self.stores[name] = store = Store(":memory:", self.clock)
+        if copy is not None:
+            store._db.deserialize(copy)
+
+    def publish(self, node: Node, message: AnyMessage) -> None:
+        """No number of a stream may ever stand for two records."""
+        if isinstance(message, Delta):
+            for number, record in enumerate(message.records, message.first):
+                dot = (node.name, node.federation.identity.epoch, number)
+                known = self.dots.setdefault(dot, record)
+                assert known == record, f"{dot} is {known} and {record}"
 
     def kill(self, name: str) -> None:
         """Kill -9: nothing is said to anybody."""

@@ -1,0 +1,136 @@
+"""Rows of the fault matrix that happen to disks and power: death at any write, lost and old disks, damage, all dark at once."""
+
+from random import Random
+
+import pytest
+
+from pbxfed_ari.core.messages import ShelfDrop
+from pbxfed_ari.errors import ConfigError
+from tests.stories.matrix import SECRET, Case, Ledger, cases, names, row, settle
+from tests.stories.world import World
+
+
+@row(5, "kill -9 at every write; a lost disk; an old copy of it, booted alone too")
+def death_at_a_write(seed: int, size: int) -> None:
+    """No number of a stream stands for two records, the state is regained, unsent edits are kept."""
+    rng = Random(seed)
+    world = World(seed, names(size), sealed=False, settle=3)
+    ledger = Ledger(world, rng)
+    ledger.work(3)
+    victim = rng.choice(names(size))
+    copy = world.snapshot(victim)
+    ledger.work(3)
+    node = world[victim]
+    node.fuse = 1 + seed // 8 % 12
+    for _ in range(100):
+        ledger.churn(node)
+        if node.stopped:
+            break
+        world.run(rng.random() * 0.1)
+    assert node.stopped == "killed"
+    world.run(rng.random() * 4)
+    alone = seed % 2 == 1
+    hosts = [n.address[0] for n in world.nodes.values()]
+    mine = node.address[0]
+    if alone:
+        world.network.cut([mine], [h for h in hosts if h != mine])
+    disk = seed // 2 % 4
+    if disk == 1:
+        world.restore(victim, None)
+    elif disk == 2:
+        world.restore(victim, copy)
+    node = world.boot(victim)
+    if disk == 3:  # and again, while it starts
+        node.fuse = 1
+        world.run(2)
+        world.kill(victim)
+        node = world.boot(victim)
+    ledger.work(4)
+    if alone:
+        ledger.add(node)
+        world.run(1)
+        world.network.heal()
+    settle(world, 8)
+    ledger.check()
+
+
+@row(6, "bits flip in the store, or it ends too early")
+def damage(seed: int, size: int) -> None:
+    """It is noticed, repaired from peers, and not passed on."""
+    rng = Random(seed)
+    world = World(seed, names(size), sealed=False, settle=3)
+    ledger = Ledger(world, rng)
+    for name in names(size):
+        for _ in range(5):
+            ledger.add(world[name])
+    ledger.work(4)
+    victim = rng.choice(names(size))
+    world.kill(victim)
+    world.run(rng.random() * 3)
+    if seed % 4 == 0:
+        world.restore(victim, None)
+    else:
+        flip_records(world, victim, rng)
+    try:
+        world.boot(victim)
+    except ConfigError:  # it says which file, and to move it away
+        world.restore(victim, None)
+        world.boot(victim)
+    settle(world, 10)
+    ledger.check()
+
+
+def flip_records(world: World, name: str, rng: Random) -> None:
+    """One bit in each of some rows."""
+    database = world.stores[name]._db
+    rows = database.execute("select origin, epoch, key, record from records").fetchall()
+    for origin, epoch, key, record in rng.sample(rows, min(len(rows), rng.randrange(1, 6))):
+        bit = rng.randrange(len(record) * 8)
+        flipped = bytearray(record)
+        flipped[bit // 8] ^= 1 << bit % 8
+        database.execute(
+            "update records set record = ? where origin = ? and epoch = ? and key = ?",
+            (bytes(flipped), origin, epoch, key),
+        )
+
+
+@row(7, "the power of all fails at once")
+def all_dark(seed: int, size: int) -> None:
+    """What was acknowledged was on a disk: nothing of it is lost, though each disk lost what was not flushed."""
+    rng = Random(seed)
+    world = World(seed, names(size), sealed=False, settle=3)
+    world.power_may_fail = True
+    for name in names(size):
+        world.flushed[name] = world.snapshot(name)
+    ledger = Ledger(world, rng)
+    ledger.work(5, pause=0.1)
+    for name in names(size):
+        world.kill(name)
+        world.restore(name, world.flushed[name])
+    world.run(rng.random() * 5)
+    for name in rng.sample(names(size), size):
+        world.run(rng.random() * (3 if size <= 8 else 0.5))
+        world.boot(name)
+    settle(world, 10)
+    ledger.check()
+
+
+@pytest.mark.parametrize("case", cases(__name__), ids=str)
+def test_the_disk(case: Case) -> None:
+    """Whatever becomes of it."""
+    case.play()
+
+
+def test_the_dots_notice_a_number_used_twice() -> None:
+    """A check that cannot fail would prove nothing."""
+    world = World(names="ab", sealed=False)
+    node = world["a"]
+    copy = world.snapshot("a")
+    Ledger(world, Random(1)).add(node)
+    epoch = node.federation.identity.epoch
+    dot = next(d for d in reversed(world.dots) if d[0] == "a")
+    assert dot[1] == epoch
+    world.dots[("a", epoch, dot[2] + 1)] = ShelfDrop("another")
+    with pytest.raises(AssertionError, match="is"):
+        node.edit("2999", name="x", secret=SECRET)
+    assert copy != world.snapshot("a")
