@@ -109,7 +109,7 @@ async def test_a_phone_that_came_back_is_said_to_be_here_again() -> None:
         fake.objects["contact", contact_id(PHONE, URI)] = refreshed(1061)
         contacts._noted[PHONE, URI] = Noted(AT, 300)
         await contacts.drop(DropContact(PHONE, URI, 1_060_900))
-        assert posted == [ContactAdded(PHONE, URI, 1_062_000)]
+        assert posted == [ContactAdded(PHONE, URI, 1_061_000)]
         assert ("contact", contact_id(PHONE, URI)) in fake.objects
 
 
