@@ -85,6 +85,7 @@ class CatchUp:
         self._compare_at = NEVER  # when to send our vector, unless somebody else does before
         self._compare_with: NodeName | None = None
         self._compare_from = 0.0
+        self._paused_at = 0.0  # when the last comparison was
         self._told: tuple[Address, float] = (("", 0), 0.0)  # whom we sent our vector alone, when
         self._futile = COMPARE_PAUSE  # grows while comparing does not help
 
@@ -310,12 +311,14 @@ class CatchUp:
         member = self._members.get(sender)
         returned = member is not None and now < member.since + RETURNED
         held = self._directory.streams.held(stream)
-        if held < beat.version and not (returned and held):
+        served = self._paused_at + JITTER <= now < self._compare_from  # a comparison was, not ours
+        if held < beat.version and (served or not (returned and held)):
             return self.missing(stream, beat.version, now)
         self._differs[sender] = self._differs.get(sender, 0) + (member.every if member else 1)
         stable = self._differs[sender] >= STABLE or returned  # by turns, the next one may be far
         if stable and not self._gaps and now >= self._compare_from and self._compare_at == NEVER:
-            self._compare_at, self._compare_with = now + self._soon(), sender
+            settling = self._members.period() if returned else 0.0  # others have yet to meet it
+            self._compare_at, self._compare_with = now + settling + self._soon(), sender
         return []
 
     def _compare(self, now: float) -> list[Effect]:
@@ -330,7 +333,7 @@ class CatchUp:
 
     def _pause(self, now: float) -> None:
         self._differs.clear()
-        self._compare_at = NEVER
+        self._compare_at, self._paused_at = NEVER, now
         self._compare_from = now + self._futile * (1 + self._rng.random())
 
     def _compared(

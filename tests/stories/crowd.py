@@ -129,9 +129,11 @@ class _Seat:
 
     detector: Detector
     asleep: bool = False
+    blocked: bool = False
     dead: bool = False
     due: float = float("inf")  # of its entry in the heap
     waiting: list[tuple[int, AnyMessage]] = field(default_factory=list)
+    unsent: list[tuple[int, AnyMessage]] = field(default_factory=list)
     sent: int = 0  # bytes
     received: int = 0
 
@@ -177,11 +179,15 @@ class Crowd:
         self.seats[number].dead = True
 
     def wake(self, number: int) -> None:
-        """An empty seat is taken by a member that knows nobody and introduces itself; or a paused one goes on."""
+        """A paused member goes on: first it sees its late deadline, then what waited."""
         seat = self.seats[number]
         late = max(0.0, self.now - seat.detector.next_deadline())
         seat.asleep = False
         self._perform(number, seat.detector.tick(self.now, late))
+        self._take_waiting(number)
+
+    def _take_waiting(self, number: int) -> None:
+        seat = self.seats[number]
         waiting, seat.waiting = seat.waiting, []
         for sender, message in waiting:
             self._perform(number, seat.detector.take(sender, message, self.now))
@@ -190,6 +196,19 @@ class Crowd:
     def pause(self, number: int) -> None:
         """SIGSTOP: its deadlines pass, what comes waits in its socket."""
         self.seats[number].asleep = True
+
+    def block(self, number: int) -> None:
+        """It runs, but nothing that it sends gets out, and nothing in: Lifeguard's slow member."""
+        self.seats[number].blocked = True
+
+    def unblock(self, number: int) -> None:
+        """What waited goes out and comes in."""
+        seat = self.seats[number]
+        seat.blocked = False
+        unsent, seat.unsent = seat.unsent, []
+        for to, message in unsent:
+            self._send(number, to, message)
+        self._take_waiting(number)
 
     def cut(self, some: Iterable[int], others: Iterable[int]) -> None:
         """Nothing passes between these and those."""
@@ -259,7 +278,7 @@ class Crowd:
             if cut and (sender, number) in cut:
                 continue
             seat.received += size
-            if seat.asleep:
+            if seat.asleep or seat.blocked:
                 seat.waiting.append((sender, message))
                 continue
             effects = seat.detector.take(sender, message, self.now)
@@ -280,6 +299,9 @@ class Crowd:
                     pass
 
     def _send(self, number: int, to: int, message: AnyMessage) -> None:
+        if self.seats[number].blocked:
+            self.seats[number].unsent.append((to, message))
+            return
         self.seats[number].sent += self._size(message)
         at = self.now + DELAY + self._rng.random() * JITTER
         heapq.heappush(self._flights, (at, next(self._order), number, to, message))

@@ -25,6 +25,8 @@ KNOWN: tuple[tuple[int, int, int], ...] = (  # (row, size, seed)
         8,
         66,
     ),  # who could not help was asked, one after the other, before the origin was asked again
+    (3, 8, 20),  # vectors were compared before all had met who had come back
+    (3, 3, 187),  # who had not taken part in a comparison waited for the next one
     (13, 3, 0),  # a return that was learned late was stamped late, and beat a later one
 )
 

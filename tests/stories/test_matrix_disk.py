@@ -83,14 +83,14 @@ def damage(seed: int, size: int) -> None:
 def flip_records(world: World, name: str, rng: Random) -> None:
     """One bit in each of some rows."""
     database = world.stores[name]._db
-    rows = database.execute("select origin, epoch, key, record from records").fetchall()
-    for origin, epoch, key, record in rng.sample(rows, min(len(rows), rng.randrange(1, 6))):
+    rows = database.execute("select stream, key, record from records").fetchall()
+    for stream, key, record in rng.sample(rows, min(len(rows), rng.randrange(1, 6))):
         bit = rng.randrange(len(record) * 8)
         flipped = bytearray(record)
         flipped[bit // 8] ^= 1 << bit % 8
         database.execute(
-            "update records set record = ? where origin = ? and epoch = ? and key = ?",
-            (bytes(flipped), origin, epoch, key),
+            "update records set record = ? where stream = ? and key = ?",
+            (bytes(flipped), stream, key),
         )
 
 
