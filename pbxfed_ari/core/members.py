@@ -11,7 +11,7 @@ silence is not ours (SWIM, Das et al. 2002; local doubt as in Lifeguard, arXiv 1
 
 Who may be the silent one itself doubts itself first. A node whose own loop lags was deaf meanwhile: it forgives everyone the
 time that it missed, and accuses nobody for it. A node that hears nobody at all, though it knows several (its cable is out, its
-port blocked), sends them no calls, but goes on asking and tells nobody; only after `doubt` periods of silence, which then is a
+port blocked), sends them no calls, but goes on asking and tells nobody; only after `doubt` seconds of silence, which then is a
 partition, does it decide. An unanswered question counts if somebody else was heard while it stood; who is asked to ask says at
 once that it hears.
 
@@ -50,9 +50,7 @@ class Timing:
 
     period: float = 0.5  # between two heartbeats
     missed: float = 2.2  # periods of silence before a node is asked
-    doubt: float = (
-        8.0  # periods without anybody's frame before that is held to be the others' fault
-    )
+    doubt: float = 10.0  # seconds without a frame of anybody until that is the others' fault
     ask: float = 0.15  # for a direct probe's answer
     ask_others: float = 0.3  # for an indirect one's
     suspicion: float = 0.55  # for a refutation
@@ -67,7 +65,7 @@ class Timing:
 
 LAN = Timing()  # down everywhere 2.1 s after the last heartbeat, up to 128 nodes
 WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round trip is no silence
-    period=2.0, ask=0.6, ask_others=1.2, suspicion=2.0, introduction=4.0, lag=0.5
+    period=2.0, ask=0.6, ask_others=1.2, suspicion=2.0, introduction=4.0, lag=0.5, doubt=20.0
 )
 INDIRECT = 3  # nodes asked to ask
 OVERDUE = 0.7  # periods that a heartbeat by turns may be late
@@ -358,7 +356,7 @@ class Members:
         if peer.since <= self._regained:
             return True
         deaf = self._heard <= peer.since and self._up > 1
-        return deaf and now < self._heard + self.timing.doubt * self.period()
+        return deaf and now < self._heard + max(self.timing.doubt, 2 * self._patience())
 
     def _question(self, peer: Member, state: State, now: float, until: float) -> Effect:
         if peer.state is not state:

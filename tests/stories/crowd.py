@@ -18,6 +18,7 @@ from random import Random
 from typing import Protocol
 
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
+from pbxfed_ari.core.federation import WELCOMES
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import PORT, Ack, AnyMessage, Heartbeat, Hello, Probe
 from pbxfed_ari.core.names import NodeName
@@ -67,6 +68,7 @@ class Ours:
         self._rng, self._size = rng, size
         self._number = number
         self._next_beat = float("inf")
+        self._welcome_from = 0.0
 
     def start(self, now: float) -> Sequence[Effect]:
         for number in range(self._size):
@@ -88,9 +90,12 @@ class Ours:
         """As `Federation` does it."""
         members, name = self.members, name_of(sender)
         if isinstance(message, Hello):
-            return members.meet(message, now)
+            own = [SendTo(address_of(sender), self._hello())] if message.ask else []
+            return [*own, *members.meet(message, now)]
         known = members.get(name)
-        if known is None or (known.state is State.NEW and not isinstance(message, Ack | Probe)):
+        if known is None:
+            return self._stranger(sender, now)
+        if known.state is State.NEW and not isinstance(message, Ack | Probe):
             return []
         incarnation = members.incarnation
         effects = members.heard(name, 1, now)
@@ -98,6 +103,20 @@ class Ours:
         if members.incarnation > incarnation:
             effects.append(Broadcast(Heartbeat(1, 1, members.incarnation)))
         return effects
+
+    def join(self, now: float) -> Sequence[Effect]:
+        """Knowing nobody."""
+        self._next_beat = now + self._rng.random() * self.members.timing.period
+        return [Broadcast(self._hello(ask=True))]
+
+    def _stranger(self, sender: int, now: float) -> Sequence[Effect]:
+        if now < self._welcome_from:
+            return []
+        self._welcome_from = now + 1 / WELCOMES
+        return [SendTo(address_of(sender), self._hello(ask=True))]
+
+    def _hello(self, *, ask: bool = False) -> Hello:
+        return Hello(name_of(self._number), 1, *address_of(self._number), ask=ask)
 
     def tick(self, now: float, late: float) -> Sequence[Effect]:
         effects = self.members.tick(now, late)
@@ -177,6 +196,14 @@ class Crowd:
     def kill(self, number: int) -> None:
         """It says nothing any more."""
         self.seats[number].dead = True
+
+    def seat(self, number: int) -> None:
+        """An empty seat is taken: the newcomer introduces itself."""
+        seat = self.seats[number]
+        assert isinstance(seat.detector, Ours)
+        seat.dead = False
+        self._perform(number, seat.detector.join(self.now))
+        self._schedule(number)
 
     def wake(self, number: int) -> None:
         """A paused member goes on: first it sees its late deadline, then what waited."""

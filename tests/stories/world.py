@@ -204,6 +204,9 @@ class Node:
                 case AskRotation():
                     self.handle(Rotate(0, self._random(), self.wall_ms()))
                 case Persist():
+                    if effect.origin == self.name:
+                        newest = max(effect.to, self.world.written.get(self.name, 0))
+                        self.world.written[self.name] = newest
                     self.store.persist(effect)
                     if effect.durable and self.world.power_may_fail:
                         self.world.flushed[self.name] = self.store._db.serialize()
@@ -331,6 +334,7 @@ class World:
         self.rates: dict[str, float] = {}
         self.power_may_fail = False  # then what each disk surely holds is kept at every flush
         self.flushed: dict[str, bytes] = {}
+        self.written: dict[str, int] = {}  # the highest number that each node ever gave
         self.dots: dict[tuple[str, int, int], Record] = {}  # all that was ever published
         self.network = LoopbackNetwork(Random(seed), loss=loss)
         self.hub = LoopbackHub(self.network) if sites else None
