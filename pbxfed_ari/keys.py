@@ -8,7 +8,6 @@ Both are written whole or not at all, on the disk before anything goes on, and r
 
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,7 @@ class _File(msgspec.Struct):
 
     born: str  # id of the key that the federation was born with: tells federations apart
     keys: list[_Key]
-    closed: int = 0
+    closed: tuple[int, str] | None = None
 
 
 def load_node_key(state: Path, me: NodeName) -> NodeKey:
@@ -72,13 +71,13 @@ def load_keyring(state: Path) -> tuple[Keyring, str] | None:
         ) from None
 
 
-def keep_keyring(state: Path, keys: Iterable[GroupKey], closed: int, born: str) -> None:
+def keep_keyring(state: Path, keys: Keyring, born: str) -> None:
     """Write the group's keys.
 
     Raises: OSError.
     """
     rows = [_Key(key.material.hex(), key.made, key.by, key.urgent) for key in keys]
-    text = msgspec.json.encode(_File(born, rows, closed))
+    text = msgspec.json.encode(_File(born, rows, keys.closed))
     write_private(state / KEYS, msgspec.json.format(text).decode() + "\n")
 
 
@@ -105,7 +104,7 @@ def open_keyring(state: Path, given: bytes | None, *, write: bool = True) -> tup
     born = keys.newest.id.hex()
     try:
         if write:
-            keep_keyring(state, keys, keys.closed, born)
+            keep_keyring(state, keys, born)
     except OSError as error:
         raise ConfigError(f"node.state: {state / KEYS}: {error.strerror}") from None
     return keys, born

@@ -25,6 +25,7 @@ from pbxfed_ari.core.effects import (
     CallEnded,
     CloseSessionPast,
     DropContact,
+    ForgetSession,
     Forward,
     HandOver,
     HangUp,
@@ -159,6 +160,7 @@ class Node:
                 WanListen: self._wan_listen,
                 SendTo: self._send,
                 CloseSessionPast: lambda effect: seal.prove(effect.session),
+                ForgetSession: lambda effect: self.mail.forget(effect.session),
                 UseKeys: lambda use: seal.use(use.held, use.sealing, use.readable),
                 KeepKeys: self._keep_keys,
                 AskRotation: self._make_key,
@@ -365,7 +367,7 @@ class Node:
     def _keep_keys(self, effect: KeepKeys) -> None:
         keys = self.federation.gate.keys
         try:
-            keep_keyring(self.settings.node.state, keys, keys.closed, self._born)
+            keep_keyring(self.settings.node.state, keys, self._born)
             if self.wan is not None:
                 self._certify()
                 self.wan.reload()

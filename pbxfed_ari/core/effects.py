@@ -50,6 +50,13 @@ class CloseSessionPast:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetSession:
+    """The boot with this salt is not taken for a member: what it says is a stranger's."""
+
+    session: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UseKeys:
     """From now on the seal uses these group keys so: all are kept, one seals, some open more than introductions."""
 
@@ -246,6 +253,7 @@ Effect = (
     | WanListen
     | SendTo
     | CloseSessionPast
+    | ForgetSession
     | UseKeys
     | KeepKeys
     | AskRotation

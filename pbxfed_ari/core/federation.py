@@ -32,6 +32,7 @@ from pbxfed_ari.core.effects import (
     Broadcast,
     DropContact,
     Effect,
+    ForgetSession,
     Forward,
     Note,
     Persist,
@@ -892,6 +893,8 @@ class Federation:
         effects = self.gate.consider(self._now)
         before, self.directory.hidden = self.directory.hidden, self._outside()
         for other in sorted(self.directory.hidden - before):
+            member = self.members.get(other)
+            effects += [ForgetSession(member.session)] if member else []
             self.members.forget(other)
             self.sites.forget(other)
         for other in sorted(self.directory.hidden ^ before):

@@ -17,7 +17,7 @@ from random import Random
 
 from pbxfed_ari.core.book import Book
 from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.effects import AskRotation, Effect, KeepKeys, Note, SendTo
+from pbxfed_ari.core.effects import AskRotation, Effect, ForgetSession, KeepKeys, Note, SendTo
 from pbxfed_ari.core.events import Address, Admit, Introduced, Noticed, Rotate, by_wan, wan
 from pbxfed_ari.core.keys import GroupKey, Keyring, Signer
 from pbxfed_ari.core.members import Members
@@ -34,7 +34,9 @@ QUIET = 10.0  # seconds between two introductions of a node that is refused
 OLDER = 3  # older keys under which we introduce ourselves to who has a key that we do not know
 MOST_NAMES = 1_000  # remembered for the pauses
 
+OTHER_GROUP = "other group"
 REMEDY = {
+    OTHER_GROUP: "nodes are heard whose group key this node does not hold",
     IS_EXPELLED: "this node was expelled",
     OTHER_KEY: "the federation knows this name with another key (node.state lost, or another machine's name)",
     NOT_ADMITTED: "this node is not admitted: the federation's key has been rotated since it had the key file",
@@ -46,7 +48,7 @@ class _Offer:
     """A key that members have offered us."""
 
     key: GroupKey
-    closed: int
+    closed: tuple[int, str] | None
     by: set[NodeName] = field(default_factory=set)
 
 
@@ -67,6 +69,7 @@ class Gate:
             str, float
         ] = {}  # whom or what we have told something, until when not again
         self.refused = ""  # why members do not take our introduction, as the last of them said
+        self._foreign = False  # introductions were heard under a key that we do not hold
         self.refusals = 0  # introductions that we did not take
 
     def __repr__(self) -> str:
@@ -80,8 +83,9 @@ class Gate:
     def trouble(self) -> str:
         """Why this node is alone, for the operator; empty if it belongs."""
         why = IS_EXPELLED if self.expelled else self.refused
-        if not why:
+        if not why and not self._foreign:
             return ""
+        why = why or OTHER_GROUP
         expulsion = self.roster.expulsion(self.me)
         by = f" by {expulsion.by}" if expulsion else ""
         first = "" if why != OTHER_KEY else f"`pbxfed expel {self.me}` and "
@@ -119,7 +123,7 @@ class Gate:
         )
         if why:
             self.refusals += 1
-            return False, self._refuse(hello, source, why, now)
+            return False, [ForgetSession(event.session), *self._refuse(hello, source, why, now)]
         used = self.keys.get(event.key)
         behind = used is not None and used.made < self.keys.sealing.made
         effects = self._grant(hello, source, members, now) if behind else []
@@ -127,6 +131,7 @@ class Gate:
 
     def stranger(self, hello: Hello, source: Address, now: float) -> list[Effect]:
         """An introduction under a key that we do not hold: perhaps it knows one of ours of yesterday."""
+        self._foreign = True
         if self._told(f"{source}", now):
             return []
         older = [key for key in self.keys if key is not self.keys.sealing]
@@ -296,10 +301,16 @@ class Gate:
         return False
 
     def _hold(
-        self, key: GroupKey, now: float, *, of: str, closed: int = 0, at_once: bool = False
+        self,
+        key: GroupKey,
+        now: float,
+        *,
+        of: str,
+        closed: tuple[int, str] | None = None,
+        at_once: bool = False,
     ) -> list[Effect]:
         if not self.keys.hold(key, now, closed=closed, at_once=at_once):
             return []
-        self.refused = ""
+        self.refused, self._foreign = "", False
         fields = (("key", key.id.hex()), ("by", key.by), ("from", of), ("urgent", key.urgent))
         return [KeepKeys(), self.keys.use(), Note("group key held", fields)]

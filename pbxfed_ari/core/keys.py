@@ -77,8 +77,8 @@ class GroupKey:
 class Keyring:
     """The keys that this node holds."""
 
-    def __init__(self, keys: Iterable[GroupKey], closed: int = 0) -> None:
-        """`closed`: the stamp of the first rotation ever, 0 if there was none.
+    def __init__(self, keys: Iterable[GroupKey], closed: tuple[int, str] | None = None) -> None:
+        """`closed`: the first rotation ever, its stamp and its maker; None if there was none.
 
         Raises: ValueError, if there is no key.
         """
@@ -115,7 +115,14 @@ class Keyring:
         """Do frames under this key count?"""
         return name in self._until
 
-    def hold(self, key: GroupKey, now: float, *, closed: int = 0, at_once: bool = False) -> bool:
+    def hold(
+        self,
+        key: GroupKey,
+        now: float,
+        *,
+        closed: tuple[int, str] | None = None,
+        at_once: bool = False,
+    ) -> bool:
         """Take a key in. False if it is here already, or too old to be kept.
 
         `closed`: the first rotation, as far as the giver knows. `at_once`: others seal with it already.
@@ -126,8 +133,8 @@ class Keyring:
         if key not in kept:
             return False
         self._keys = kept
-        for first in filter(None, (key.made, closed)):
-            self.closed = min(self.closed or first, first)
+        made = (key.made, key.by) if key.made else None
+        self.closed = min(filter(None, (self.closed, made, closed)), default=None)
         if key is self.newest:
             self._until[key.id] = float("inf")
             self._switch_at = now + (URGENT_SWITCH if key.urgent else SWITCH)

@@ -104,7 +104,7 @@ class Grant(Message, frozen=True, tag=17):
     made: Stamp  # of its rotation
     by: Name  # who made it
     urgent: bool  # somebody was left out
-    closed: Stamp  # of the first rotation ever
+    closed: tuple[Stamp, Name] | None  # the first rotation ever, its stamp and its maker
 
 
 class Refusal(Message, frozen=True, tag=18):

@@ -100,8 +100,9 @@ class Roster:
     def confirmed(self, name: NodeName) -> Admission | None:
         """A name's keys, if new group keys may be given to it."""
         admission = self.admission(name)
-        alone = admission is not None and admission.by == name and self._keys.closed
-        return None if alone else admission
+        if admission is None or admission.by != name or self._keys.closed is None:
+            return admission
+        return admission if self._keys.closed[1] == name else None
 
     def expelled(self) -> list[NodeName]:
         """The names that are out."""
@@ -188,12 +189,14 @@ class Roster:
         return [self.admit(me, signing, self._signer.public, me, _birth(signing))]
 
     def confirm(self, me: NodeName, stamp: int) -> list[BookSet]:
-        """At the first rotation: those that admitted themselves are admitted by us."""
-        found = {name: self.confirmed(name) for name in self}
+        """At the first rotation: those that admitted themselves are admitted by us. Who makes it needs nobody's word."""
+        if self._keys.closed:
+            return []
+        found = [(name, self.admission(name)) for name in self if name != me]
         return [
             self.admit(name, admission.signing, admission.public, me, stamp)
-            for name, admission in found.items()
-            if admission is not None and admission.by == name and not self._keys.closed
+            for name, admission in found
+            if admission is not None and admission.by == name
         ]
 
     def expel(self, name: NodeName, signing: bytes, me: NodeName, stamp: int) -> BookSet:
@@ -237,8 +240,9 @@ class Roster:
 
     def _may_admit(self, name: NodeName, admission: Admission, stamp: int) -> bool:
         """Could who signed this admit the name then? A later key of the same member says nothing against it."""
-        if admission.by == name and stamp == _birth(admission.signing):
-            return admission.by_key == admission.signing
+        if admission.by == name:
+            itself = admission.by_key == admission.signing
+            return itself and stamp == _birth(admission.signing)
         since, maker = self._admitted.get(NodeName(admission.by), (stamp, None))
         return maker is None or maker.signing == admission.by_key or since > stamp
 

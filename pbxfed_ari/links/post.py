@@ -60,6 +60,11 @@ class Post:
         """No more than a goodbye can be sent in this session."""
         return self.seal.worn
 
+    def forget(self, salt: bytes) -> None:
+        """A boot that is not taken for a member; its frames are a stranger's from now on."""
+        self._who.pop(salt, None)
+        self.seal.forget(salt)
+
     def frame(self, message: AnyMessage, key: bytes = b"") -> bytes:
         """The sealed frame of a message, under the group key with this id or the one that seals now."""
         self.sent[type(message).__name__] += 1
@@ -117,9 +122,7 @@ class Post:
         except Refused as refused:
             raise Malformed(str(refused)) from None
         if len(self._who) >= MAX_SESSIONS and salt not in self._who:
-            oldest = next(iter(self._who))
-            del self._who[oldest]
-            self.seal.forget(oldest)
+            self.forget(next(iter(self._who)))
         self._who[salt] = (name, hello.epoch)
 
     # --- notices

@@ -21,6 +21,7 @@ from pbxfed_ari.core.effects import (
     CloseSessionPast,
     DropContact,
     Effect,
+    ForgetSession,
     Forward,
     KeepKeys,
     Persist,
@@ -115,7 +116,7 @@ class Node:
         self.key = StoryKey(
             blake2b(f"{name} {seed}".encode(), digest_size=32).digest(), NodeName(name)
         )
-        held, closed = world.keyrings.get(name, ([GroupKey(key)], 0))
+        held, closed = world.keyrings.get(name, ([GroupKey(key)], None))
         keys = Keyring(held, closed)
         identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
         self.federation = Federation(
@@ -196,6 +197,8 @@ class Node:
                     self._send(message, address, key)
                 case CloseSessionPast(session):
                     self.post.seal.prove(session)
+                case ForgetSession(session):
+                    self.post.forget(session)
                 case UseKeys(held, sealing, readable):
                     self.post.seal.use(held, sealing, readable)
                 case KeepKeys():
@@ -340,7 +343,9 @@ class World:
         self.hub = LoopbackHub(self.network) if sites else None
         self.sites = dict(sites or {})
         self.stores: dict[str, Store] = {}
-        self.keyrings: dict[str, tuple[Sequence[GroupKey], int]] = {}  # what state/keys holds
+        self.keyrings: dict[
+            str, tuple[Sequence[GroupKey], tuple[int, str] | None]
+        ] = {}  # what state/keys holds
         self.nodes: dict[str, Node] = {}
         self._frozen: dict[str, list[tuple[bytes, Address, bool]]] = {}
         self._deadlines: list[tuple[float, int, Node]] = []

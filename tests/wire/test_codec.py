@@ -33,7 +33,7 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
         ),
         "9f01a16107a831302e302e302e31cd224d91920629c2c3a46d61696ea5302e312e300592010106c40131c40132",
     ),
-    (m.Grant(b"\x02", b"\x03", 9, "a", True, 8), "9711c40102c4010309a161c308"),
+    (m.Grant(b"\x02", b"\x03", 9, "a", True, (8, "b")), "9711c40102c4010309a161c39208a162"),
     (m.Refusal(b"\x02", "expelled"), "9312c40102a8657870656c6c6564"),
     (
         m.Heartbeat(41, 0x1122334455667788, 0, False, True, 0, 9),
