@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the daemon cannot b
 """
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from pbxfed_ari import __version__, config
-from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.errors import ConfigError, PbxfedError
 
 REFUSED, UNREACHABLE = 1, 3
 ASK_SECONDS = 10  # for an answer
@@ -470,6 +471,95 @@ def ext_rm(path: Path | None, number: str, object_id: str | None, as_json: bool)
     daemon = _Daemon(_settings(path))
     body = daemon.done(*daemon.ask("DELETE", _extension(number, object_id)))
     _print(body, as_json, f"{number} removed")
+
+
+@main.command()
+@click.option(
+    "--ttl", type=int, default=3_600, show_default=True, help="Seconds until the token ends."
+)
+@_as_json
+@click.pass_obj
+def invite(path: Path | None, ttl: int, as_json: bool) -> None:
+    """Print a token that lets one new machine become a member: `pbxfed join TOKEN` there."""
+    daemon = _Daemon(_settings(path))
+    body = daemon.done(*daemon.ask("POST", "/invitations", {"ttl": ttl}))
+    assert isinstance(body, dict)
+    _print(body, as_json, str(body["token"]))
+
+
+@main.command()
+@click.argument("token")
+@click.option("--name", help="This node's name.  [the host's, without its domain]")
+@click.option("--address", help="This node's IPv4 address.  [the one toward the inviter]")
+@click.option("--site", help="This node's site.  [the inviter's]")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for store and keys.")
+@_as_json
+@click.pass_obj
+def join(
+    path: Path | None,
+    token: str,
+    name: str | None,
+    address: str | None,
+    site: str | None,
+    state: Path | None,
+    as_json: bool,
+) -> None:
+    """Become a member, with the TOKEN of `pbxfed invite`; - reads it from standard input. As the daemon's user."""
+    from pbxfed_ari import joining
+
+    if token == "-":
+        token = sys.stdin.readline().strip()
+    where = joining.config_path(path, os.environ.get("PBXFED_CONFIG"))
+    try:
+        done = joining.join(token, where, name=name, address=address, site=site, state=state)
+    except (PbxfedError, OSError) as error:
+        _fail(str(error), REFUSED)
+    body = {"node": done.name, "domain": done.domain, "config": str(done.config), "todo": done.todo}
+    wrote = f"; wrote {done.config}" if done.written else ""
+    lines = [
+        f"node {done.name} is a member of {done.domain}{wrote}",
+        *(f"  {t}" for t in done.todo),
+    ]
+    _print(body, as_json, "\n".join(lines))
+
+
+@main.command()
+@click.argument("node")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_as_json
+@click.pass_obj
+def expel(path: Path | None, node: str, yes: bool, as_json: bool) -> None:
+    """Put NODE out, for good: it gets no new key, and its own is refused from now on."""
+    if not yes and not click.confirm(f"Expel node {node}? It comes back only by a new invitation"):
+        _fail("nothing was changed", REFUSED)
+    daemon = _Daemon(_settings(path))
+    body = daemon.done(*daemon.ask("DELETE", f"/members/{quote(node, safe='')}"))
+    _print(body, as_json, f"{node} is expelled; all others have a new key within seconds")
+
+
+@main.group()
+def keys() -> None:
+    """The group's keys: list, rotate. Secrets are never shown."""
+
+
+@keys.command("list")
+@_as_json
+@click.pass_obj
+def keys_list(path: Path | None, as_json: bool) -> None:
+    """List the group's keys that this node holds, newest first."""
+    body = _Daemon(_settings(path)).get("/keys")
+    _print(body, as_json, _table(body, ("key", "state", "made", "by")))
+
+
+@keys.command("rotate")
+@_as_json
+@click.pass_obj
+def keys_rotate(path: Path | None, as_json: bool) -> None:
+    """Make a new group key. All members have it a moment later; nothing is lost."""
+    daemon = _Daemon(_settings(path))
+    body = daemon.done(*daemon.ask("POST", "/keys/rotate"))
+    assert isinstance(body, dict)
+    _print(body, as_json, f"key {body['key']}; the older one is readable for a minute")
 
 
 if __name__ == "__main__":

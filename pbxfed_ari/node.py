@@ -62,6 +62,7 @@ from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.join.desk import Desk
 from pbxfed_ari.keys import keep_keyring, load_node_key, open_keyring
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
@@ -73,6 +74,7 @@ from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
+from pbxfed_ari.wire.token import ASK, Answer
 
 SETTLED = 30.0  # seconds after the start in which peers have told what we missed
 SEEDS_SECONDS = 3.0  # for the first answer of DNS; after that we begin without
@@ -129,6 +131,14 @@ class Node:
             settings.lan.port,
             self._receive,
             multicast=settings.lan.multicast,
+        )
+        self.desk = Desk(
+            settings.node.state,
+            key,
+            admit=self.post,
+            send=self.link.send,
+            note=self._note,
+            welcome=self._welcome,
         )
         self.seeds = Seeds(
             settings.lan.peers,
@@ -282,6 +292,12 @@ class Node:
             reasons += filter(None, [self.federation.gate.trouble()])
         return reasons if connection.live else [*reasons, connection.reason]
 
+    def invite(self, ttl: int) -> str:
+        """A token for one new node, good for so many seconds."""
+        settings = self.settings
+        door = f"{settings.node.address}:{settings.lan.port}"
+        return self.desk.invite(settings.federation.domain, (door,), ttl, wall_ms())
+
     def asterisk(self) -> dict[str, object]:
         """What is known of the PBX beside us."""
         connection = self.room.connection
@@ -323,11 +339,14 @@ class Node:
     # --- rooms
 
     def _receive(self, frame: bytes, source: Address, multicast: bool) -> None:
+        if frame[:1] == bytes((ASK,)):
+            return self.desk.receive(frame, source, wall_ms())
         event = self.mail.open(frame, source, multicast=multicast)
         if event is not None and not (
             isinstance(event, StrangerHeard) and source[1] != self.settings.lan.port
         ):
             self.post(event)
+        return None
 
     def _receive_afar(self, frame: bytes) -> None:
         event = self.mail.open(frame, wan())
@@ -374,6 +393,26 @@ class Node:
         except (OSError, ConfigError) as error:
             log.error("the group's keys are not kept: %s; they are lost with this daemon", error)
 
+    def _welcome(self) -> Answer:
+        """What a new member gets."""
+        settings, keys = self.settings, self.federation.gate.keys
+        doors = [(settings.node.address, settings.lan.port)]
+        doors += [m.address for m in self.federation.members.alive() if not m.away]
+        return Answer(
+            self.key.signing,
+            domain=settings.federation.domain,
+            born=self._born,
+            keys=tuple((k.material, k.made, k.by, k.urgent) for k in keys),
+            closed=keys.closed,
+            group=settings.lan.group,
+            port=settings.lan.port,
+            multicast=settings.lan.multicast,
+            site=settings.node.site,
+            wan=settings.wan.link,
+            connect=settings.wan.connect,
+            seeds=tuple(f"{host}:{port}" for host, port in doors),
+        )
+
     def _make_key(self, effect: AskRotation) -> None:
         self.post(Rotate(0, os.urandom(KEY), wall_ms()))
 
@@ -405,7 +444,10 @@ class Node:
                 507,
                 error=f"told to the peers, but not kept here: {self.store_trouble}",
             )
-        self.api.reply(reply)
+        if reply.ticket < 0:
+            self.desk.reply(reply, wall_ms())
+        else:
+            self.api.reply(reply)
 
     def _broadcast(self, effect: Broadcast) -> None:
         self.link.broadcast(self.mail.frame(effect.message))

@@ -527,10 +527,10 @@ class Directory:
 
     def _reread(self, object_id: bytes) -> list[Change]:
         """What stands in the book for an object may be something else now."""
-        if object_id[:1] == MEMBER:
-            return [MemberChanged(name_of(object_id))]
-        if object_id[:1] == KEYS:
-            return [KeyGranted(name_of(object_id))]
+        if object_id[:1] in (MEMBER, KEYS):
+            name = name_of(object_id)
+            said = MemberChanged if object_id[:1] == MEMBER else KeyGranted
+            return [said(name)] if name is not None else []
         if object_id[:1] != extensions.KIND_BYTE:
             return []
         before = self._phones.pop(object_id, None)

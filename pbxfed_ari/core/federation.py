@@ -884,8 +884,9 @@ class Federation:
 
     def _outside(self) -> frozenset[NodeName]:
         """Whose shelf counts no more: who was expelled; everybody's, if it was we."""
-        out = self.gate.roster.expelled()
-        return frozenset([*out, *self.directory.known()] if self.gate.expelled else out)
+        if self.gate.expelled:
+            return frozenset([*self.gate.roster.expelled(), *self.directory.known()])
+        return frozenset(self.gate.roster.expelled()) - {self.me}
 
     def _membership(self, node: NodeName) -> list[Effect]:
         """The book says something new of who belongs."""

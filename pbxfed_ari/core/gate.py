@@ -60,7 +60,7 @@ class Gate:
     ) -> None:
         self.me = me
         self.keys = keys
-        self.roster = Roster(signer, book, keys)
+        self.roster = Roster(me, signer, book, keys)
         self.signer = signer
         self._rng = rng
         self._offers: dict[bytes, _Offer] = {}
@@ -77,8 +77,10 @@ class Gate:
 
     @property
     def expelled(self) -> bool:
-        """Does our own book say that this node is out?"""
-        return self.roster.refusal(self.me, self.signer.signing) == IS_EXPELLED
+        """Does our own book say that this node is out? Its name may be, and it back under it with another key."""
+        found = self.roster.expulsion(self.me)
+        unnamed = found is not None and not found.signing
+        return unnamed or self.roster.is_out(self.signer.signing)
 
     def trouble(self) -> str:
         """Why this node is alone, for the operator; empty if it belongs."""

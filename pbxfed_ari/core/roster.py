@@ -19,8 +19,9 @@ import msgspec
 
 from pbxfed_ari.core.book import Book
 from pbxfed_ari.core.keys import GroupKey, Keyring, Signer, key_id
-from pbxfed_ari.core.messages import BookSet
-from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.messages import BookSet, Name
+from pbxfed_ari.core.names import NodeName, node_name
+from pbxfed_ari.errors import Refused
 
 MEMBER, KEYS = b"m", b"k"  # the first byte of an object's id
 ADMITTED, EXPELLED, GRANT = 1, 2, 1  # groups
@@ -37,7 +38,7 @@ class Admission(msgspec.Struct, frozen=True, array_like=True):
 
     signing: bytes
     public: bytes
-    by: str
+    by: Name
     by_key: bytes
     signature: bytes = b""
 
@@ -46,7 +47,7 @@ class Expulsion(msgspec.Struct, frozen=True, array_like=True):
     """A name is out, and the key that it had (empty, if none was known)."""
 
     signing: bytes
-    by: str
+    by: Name
     by_key: bytes
     signature: bytes = b""
 
@@ -55,7 +56,7 @@ class Granted(msgspec.Struct, frozen=True, array_like=True):
     """A group key for one node: its id, who made it, whether in a hurry, and the key itself, sealed for that node."""
 
     key: bytes
-    by: str
+    by: Name
     by_key: bytes
     urgent: bool
     sealed: bytes
@@ -68,8 +69,9 @@ _Signed = Admission | Expulsion | Granted
 class Roster:
     """Who belongs, as the book says. Signatures are checked once, when an entry is new."""
 
-    def __init__(self, signer: Signer, book: Book, keys: Keyring) -> None:
+    def __init__(self, me: NodeName, signer: Signer, book: Book, keys: Keyring) -> None:
         """`keys` knows whether nodes may still admit themselves."""
+        self._me = me
         self._signer = signer
         self._book = book
         self._keys = keys
@@ -77,8 +79,9 @@ class Roster:
         self._expelled: dict[NodeName, tuple[int, Expulsion]] = {}
         self._void: dict[bytes, int] = {}  # signing keys that were expelled, and when
         for object_id in book.objects():
-            if object_id[:1] == MEMBER:
-                self.read(name_of(object_id))
+            name = name_of(object_id) if object_id[:1] == MEMBER else None
+            if name is not None:
+                self.read(name)
 
     def __repr__(self) -> str:
         return f"Roster({len(self._admitted)} admitted, {len(self._expelled)} expelled)"
@@ -126,7 +129,8 @@ class Roster:
     def refusal(self, name: NodeName, signing: bytes, *, newest: bool = True) -> str:
         """Why a node that shows this key must not speak as `name`; empty if it may.
 
-        `newest`: it knows the newest group key, so somebody gave it that.
+        `newest`: it knows the newest group key, so somebody gave it that. A node that has joined a moment ago, and does not
+        find itself in its book yet, believes whoever does.
         """
         if signing in self._void:
             return IS_EXPELLED
@@ -137,7 +141,8 @@ class Roster:
             return "" if newest or self.confirmed(name) else NOT_ADMITTED
         if name in self._expelled:
             return IS_EXPELLED
-        return "" if newest and not self._keys.closed else NOT_ADMITTED
+        fresh = self._me not in self._admitted
+        return "" if newest and (fresh or not self._keys.closed) else NOT_ADMITTED
 
     def stamp(self) -> int:
         """The newest stamp of all that is signed here."""
@@ -269,9 +274,12 @@ def _birth(signing: bytes) -> int:
     return 1 + int.from_bytes(blake2b(signing, digest_size=4).digest(), "big")
 
 
-def name_of(object_id: bytes) -> NodeName:
-    """The node that an object of ours speaks of."""
-    return NodeName(object_id[1:].decode(errors="replace"))
+def name_of(object_id: bytes) -> NodeName | None:
+    """The node that an object of ours speaks of; None if no node can have that name."""
+    try:
+        return node_name(object_id[1:].decode(errors="replace"))
+    except Refused:
+        return None
 
 
 def _text(object_id: bytes, group: int, stamp: int, made: _Signed) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from pbxfed_ari.core.route import Route, route
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.metrics import render
@@ -69,6 +70,10 @@ class Node(Protocol):
         """Seconds, monotonic."""
         ...
 
+    def invite(self, ttl: int) -> str:
+        """A token for one new node, good for so many seconds."""
+        ...
+
 
 class Api:
     """The HTTP face of one node."""
@@ -97,6 +102,7 @@ class Api:
                 web.put("/extensions/{ext}", self.put_extension),
                 web.patch("/extensions/{ext}", self.patch_extension),
                 web.delete("/extensions/{ext}", self.delete_extension),
+                *Belonging(node, self._ask).routes(),
             ]
         )
 
@@ -262,23 +268,29 @@ class Api:
         update: bool = False,
         object_id: bytes = b"",
     ) -> web.Response:
+        return await self._ask(
+            lambda ticket: Edited(
+                ticket,
+                KIND,
+                extension(key),
+                fields,
+                self._node.wall_ms(),
+                os.urandom(8),
+                create,
+                update,
+                object_id,
+            )
+        )
+
+    async def _ask(self, make: Callable[[int], Event]) -> web.Response:
+        """Put an event into the inbox, and wait for its reply."""
         if self._node.store_trouble:
             return problem(507, f"no edit is taken: {self._node.store_trouble}")
         ticket = next(self._tickets)
+        event = make(ticket)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
-        edit = Edited(
-            ticket,
-            KIND,
-            extension(key),
-            fields,
-            self._node.wall_ms(),
-            os.urandom(8),
-            create,
-            update,
-            object_id,
-        )
-        self._node.post(edit)
+        self._node.post(event)
         try:
             reply = await asyncio.wait_for(future, EDIT_SECONDS)
         except TimeoutError:

@@ -7,7 +7,7 @@ from pbxfed_ari.core.messages import Hello
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.links.post import NOTICE
 from pbxfed_ari.wire.identity import NodeKey
-from tests.stories.world import Node, World
+from tests.stories.world import Node, StoryKey, World
 
 SECRET = "abcdEFGH1234"
 
@@ -20,6 +20,10 @@ def seals_with(world: World) -> set[bytes]:
 def known(world: World, number: str) -> str:
     """The running nodes that know an extension."""
     return "".join(n.name for n in world.running() if n.phone(number) is not None)
+
+
+def key_of(name: str) -> NodeKey:
+    return StoryKey.of(name)
 
 
 def whole(world: World) -> bool:
@@ -145,7 +149,15 @@ def test_an_expelled_node_neither_reads_nor_speaks(seed: int) -> None:
     world.boot("e")
     world.run(5)
     assert world["e"].up() == []
-    assert all(n.state("e") is None for n in world.running())
+    assert all(world[n].state("e") is None for n in "abcd")
+
+    world.kill("e")  # invited again, with another key, and with the store that it had
+    assert world["b"].admit(StoryKey.of("e", "second"), "e").status == 201
+    keys = world["b"].federation.gate.keys
+    world.keyrings["e"] = (list(keys), keys.closed)
+    world.boot("e", seed="second")
+    assert world.run(5, lambda: whole(world))
+    assert known(world, "1002") == "abcde"  # its own edits were not lost
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -246,6 +258,28 @@ def test_an_invited_node_belongs_and_only_under_its_name() -> None:
     assert (other.status, "pbxfed expel c" in other.error) == (409, True)
     assert world["a"].admit(key, "b").status == 409
     assert world["a"].admit(key, "a").status == 409
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_invited_node_finds_its_way_in(seed: int) -> None:
+    """With the keys and nothing else; a rotation that it missed while it was being carried there does not shut it out."""
+    world = World(seed, names="ab", loss=0.05 * (seed % 2))
+    world["a"].rotate()
+    world["a"].edit("1001", secret=SECRET)
+    world.run(3)
+    assert world["a"].admit(key_of("c"), "c").status == 201
+    keys = world["a"].federation.gate.keys
+    world.keyrings["c"] = (list(keys), keys.closed)
+    if seed > 2:
+        world["b"].rotate()
+        world.run(70)
+    world.boot("c")
+    if seed > 2:  # it knows nobody yet: whose grant should it believe?
+        assert not world.run(5, lambda: whole(world))
+        assert "`pbxfed invite`" in world["c"].federation.gate.trouble()
+        return
+    assert world.run(5, lambda: whole(world))
+    assert known(world, "1001") == "abc"
 
 
 def test_keys_survive_a_restart() -> None:

@@ -80,6 +80,11 @@ class StoryKey(NodeKey):
 
     verify = staticmethod(_verified)
 
+    @classmethod
+    def of(cls, name: str, seed: str = "") -> "StoryKey":
+        """The key of the node with this name; of its second life, with another seed."""
+        return cls(blake2b(f"{name} {seed}".encode(), digest_size=32).digest(), NodeName(name))
+
 
 class Node:
     """One daemon without its edges."""
@@ -113,9 +118,7 @@ class Node:
         epoch, lineage = directory.streams.next_epoch(NodeName(name), self.wall_ms() // 1000)
         rng = Random(f"{world.seed} {name} {epoch}")
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
-        self.key = StoryKey(
-            blake2b(f"{name} {seed}".encode(), digest_size=32).digest(), NodeName(name)
-        )
+        self.key = StoryKey.of(name, seed)
         held, closed = world.keyrings.get(name, ([GroupKey(key)], None))
         keys = Keyring(held, closed)
         identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
