@@ -460,11 +460,20 @@ class Node:
 
     def _send(self, effect: SendTo) -> None:
         if by_wan(effect.address):
-            if self.wan is not None:
-                peer = NodeName(effect.address[0].removeprefix(WAN))
-                self.wan.send(self.mail.frame(effect.message, effect.key), peer)
+            self._send_afar(effect)
             return
         self.link.send(self.mail.frame(effect.message, effect.key), effect.address)
+
+    def _send_afar(self, effect: SendTo) -> None:
+        """To one node of another site; without a name, to whoever listens: we do not know who asked."""
+        if self.wan is None:
+            return
+        frame = self.mail.frame(effect.message, effect.key)
+        peer = effect.address[0].removeprefix(WAN)
+        if peer:
+            self.wan.send(frame, NodeName(peer))
+        else:
+            self.wan.broadcast(frame)
 
     def _note(self, note: Note) -> None:
         words = " ".join(f"{name}={value}" for name, value in note.fields)
