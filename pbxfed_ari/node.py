@@ -331,6 +331,8 @@ class Node:
             "frames_received": link.frames_received,
             "bytes_received": link.bytes_received,
             "event_failures": self.loop.failures,
+            "introductions_refused": self.federation.gate.refusals,
+            "tokens_refused": self.desk.refused,
             "frames_dropped": dict(self.mail.dropped),
             "messages_sent": dict(self.mail.sent),
             "messages_received": dict(self.mail.received),

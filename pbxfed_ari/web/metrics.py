@@ -97,6 +97,8 @@ def render(
         "frames_received",
         "bytes_received",
         "event_failures",
+        "introductions_refused",
+        "tokens_refused",
     ):
         _put(
             lines,

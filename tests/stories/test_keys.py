@@ -201,7 +201,7 @@ def test_an_expulsion_that_meets_a_rotation_holds(seed: int) -> None:
     world["c"].rotate()
     world.run(5)
     world.network.heal()
-    world.run(10)
+    world.run(20)
     inside = {world[n].federation.gate.keys.newest.id for n in "abcd"}
     assert len(inside) == 1
     assert world["e"].federation.gate.keys.get(inside.pop()) is None
