@@ -230,7 +230,8 @@ class CatchUp:
                 elif not self.readings.reads(stream):
                     donors[donor.name] = donor
                     entry = (*stream, held, min(gap.aside, default=0), streams.floor(stream))
-                    asked.setdefault((donor.name, gap.shared), []).append(entry)
+                    by_all = gap.shared and not donor.away  # another site hears no multicast
+                    asked.setdefault((donor.name, by_all), []).append(entry)
         effects: list[Effect] = []
         for (name, shared), entries in asked.items():
             for at in range(0, len(entries), ENTRIES):

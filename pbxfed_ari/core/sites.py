@@ -23,6 +23,10 @@ from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.ring import score
 
 REPORT = 5.0  # seconds between two reports of a site in which nothing happens
+CALL, CALLED = (
+    0.5,
+    600.0,
+)  # seconds between reports while a site is silent, so that it is found again at once; for how long
 SILENT = 9.0  # seconds without a report until a site's nodes count as down: one report may be lost
 HASTE = 0.05  # seconds in which several changes become one report
 DOUBT = (
@@ -231,7 +235,8 @@ class Sites:
                 self.settled = True
         effects: list[Effect] = []
         if now >= self._next_report:
-            self._next_report = now + REPORT if self.forwarding else float("inf")
+            pause = CALL if self._missed(now) else REPORT
+            self._next_report = now + pause if self.forwarding else float("inf")
             if self.forwarding and self.linked:
                 effects += [Forward(report) for report in self._report(fingerprint, ready=ready)]
         for site, reporter, heard in self:
@@ -254,6 +259,10 @@ class Sites:
         return effects, compare
 
     # --- helpers
+
+    def _missed(self, now: float) -> bool:
+        """Is a site overdue that may be back any moment? Our link need not notice: the cut may lie beyond the hub."""
+        return any(REPORT + 1.0 < now - heard < CALLED for _, _, heard in self)
 
     def _question(self, neighbour: Neighbour, now: float) -> list[Effect]:
         neighbour.proven, neighbour.asked = False, neighbour.asked + 1

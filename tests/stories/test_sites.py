@@ -92,9 +92,11 @@ def test_a_dead_forwarder_is_replaced(seed: int) -> None:
     assert world.run(4.0, lambda: all(victim not in n.up() for n in world.running()))
 
 
-def test_both_sites_serve_through_a_cut_and_agree_after_it() -> None:
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("noticed", [True, False], ids=["by the link", "by nobody"])
+def test_both_sites_serve_through_a_cut_and_agree_after_it(noticed: bool, seed: int) -> None:
     """Phones move and extensions are edited on both sides; one field on both."""
-    world = sites()
+    world = sites(seed)
     world["a"].edit("1001", name="old", secret=SECRET)
     world["a"].register("1001", URI)
     world.run(1)
@@ -113,7 +115,7 @@ def test_both_sites_serve_through_a_cut_and_agree_after_it() -> None:
     assert world["c"].where("1001") == ["a"]
     assert world["e"].where("1001") == ["d"]
     world.network.heal()
-    for node in world.running():
+    for node in world.running() if noticed else []:
         world.bounce(node.name)
     assert world.run(2.0, world.agree)
     for node in world.running():
