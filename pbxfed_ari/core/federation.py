@@ -505,7 +505,10 @@ class Federation:
         doubts = self.sites.heard(sender, now)
         match message:
             case Probe():
-                return [*self._answer(event, now), *doubts]  # in this order: who is answered takes nothing older
+                return [
+                    *self._answer(event, now),
+                    *doubts,
+                ]  # in this order: who is answered takes nothing older
             case Ack(nonce):
                 self._hear_clock(sender, message.clock, now)
                 return self.sites.answered(sender, epoch, nonce, now)

@@ -1,0 +1,112 @@
+"""Two sites of three real Asterisks each, over each kind of WAN link: calls, takeover, a cut, and what is left of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.lab import Lab
+from lab.places import CHECKOUT, Places
+from tests.lab.conftest import SECRET, Federation
+
+EAST, WEST = "ace", "bdf"  # nodes are dealt over the sites in turn
+CUT = {"zenoh": 60.0, "nats": 15.0}  # seconds
+
+
+@pytest.fixture(scope="module", params=["zenoh", "nats"])
+def two(request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """Six nodes on two sites that multicast does not connect."""
+    lab = Lab(Places(CHECKOUT / ".lab-sites"))
+    lab.down()
+    lab.up(6, sites=2, wan=request.param)
+    federation = Federation(lab, EAST + WEST)
+    federation.until(federation.whole, 30, what="both sites know each other")
+    for number, node in ("2001", "a"), ("2002", "c"), ("2003", "b"), ("2004", "d"):
+        federation.phone(number, node, known=federation.names)
+    yield federation
+    lab.down()
+
+
+def forwarder(federation: Federation, site: str) -> str:
+    """Who speaks for the site that these nodes are of, by all of them alike; "" if they do not agree."""
+    found = {federation.get(node, "/status")["sites"][0]["forwarder"] for node in site}
+    return str(found.pop()) if len(found) == 1 else ""
+
+
+def log_of(federation: Federation, node: str) -> Path:
+    return federation.lab.node(node).folder / "log" / "pbxfed.log"
+
+
+def test_calls_cross_from_site_to_site(two: Federation) -> None:
+    """Both ways, and inside each."""
+    for caller, called in ("2001", "2003"), ("2004", "2002"), ("2001", "2002"), ("2003", "2004"):
+        result = two.lab.call(caller, called, hold=0.6)
+        assert result.ok, result
+        assert result.invites == 1
+
+
+def test_a_dead_forwarder_is_replaced_within_three_seconds(two: Federation) -> None:
+    """What is registered at the moment of its death arrives by the next one."""
+    two.until(lambda: bool(forwarder(two, EAST)))
+    victim = forwarder(two, EAST)
+    other = next(node for node in EAST if node != victim)
+    left = [node for node in two.names if node != victim]
+    two.add("2009", node=other)
+    began = time.monotonic()
+    two.lab.kill(victim)
+    two.lab.register("2009", other)
+    took = two.until(lambda: all(two.where("2009", node) == [other] for node in left))
+    total = time.monotonic() - began
+    print(f"the forwarder killed: news of its site everywhere {total:.2f} s later")
+    assert took < 3.0
+    two.lab.start(victim)
+    two.until(two.whole, 30)
+    two.lab.unregister("2009")
+
+
+def test_a_cut_between_sites_is_survived_and_healed(
+    two: Federation, request: pytest.FixtureRequest
+) -> None:
+    """Both go on serving; phones move and extensions change on both; after it all hold the same, and nothing is lost."""
+    link = two.get("a", "/status")["wan"]["link"]
+    lab = two.lab
+    for node in two.names:
+        two.until(lambda node=node: two.get(node, "/status")["extensions"] >= 4)  # type: ignore[misc]
+    two.phone("2010", "a", known=two.names)
+    marks = {node: log_of(two, node).stat().st_size for node in two.names}
+    lab.cut("site:branch1")
+    began = time.monotonic()
+    two.until(lambda: two.state("a", "b") == "down" and two.state("b", "a") == "down", 15)
+    for caller, called in ("2001", "2002"), ("2003", "2004"):
+        result = lab.call(caller, called, hold=0.4)
+        assert result.ok, result
+    lab.add_extension("2011", name="East", secret=SECRET, node="c")
+    lab.add_extension("2012", name="West", secret=SECRET, node="f")
+    lab.http("a", "PATCH", "/extensions/2010", {"name": "Named in the east"})
+    lab.http("d", "PATCH", "/extensions/2010", {"name": "Named in the west"})
+    lab.register("2010/2", "f", home="f")
+    two.until(lambda: all(two.where("2010", node) == ["f"] for node in WEST))
+    assert two.where("2010", "c") == ["a"]
+    time.sleep(max(0.0, CUT[link] - (time.monotonic() - began)))
+    lab.heal()
+    took = two.until(lambda: len({two.get(n, "/status")["vector"] for n in two.names}) == 1)
+    print(
+        f"{link}: after a cut of {CUT[link]:.0f} s all fingerprints are equal {took:.2f} s after healing"
+    )
+    assert took <= 2.0
+    names = {str(two.get(n, "/extensions/2010")["name"]) for n in two.names}
+    assert len(names) == 1
+    for node in two.names:
+        assert two.get(node, "/extensions/2011")["name"] == "East"
+        assert two.get(node, "/extensions/2012")["name"] == "West"
+        assert two.where("2010", node) == ["f"]
+    two.until(two.whole, 20)
+    reported = [
+        node for node in two.names if "conflict" in log_of(two, node).read_text()[marks[node] :]
+    ]
+    assert reported, "nobody reported the contested field"
+    result = lab.call("2001", "2003", hold=0.4)
+    assert result.ok, result
