@@ -243,7 +243,7 @@ class Directory:
         changes: list[Change] = []
         held = self.streams.held(stream)
         for version, record in records:
-            if version <= held:
+            if not held < version <= to:
                 continue
             self.streams.note(stream, version, key_of(record))
             changes += self._take(stream, record)

@@ -19,7 +19,7 @@ What is dead and was heard of by all leaves the index too (core/graves.py). A st
 it so: who holds less than that, but something, may have what is dead, and cannot be told by the numbers above.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
@@ -64,8 +64,10 @@ class Stream:
             return
         self._newest[key] = version
         at = len(self._versions)
-        if at and self._versions[-1] > version:
+        if at and self._versions[-1] >= version:
             at = bisect_right(self._versions, version)
+            if key in self._keys[bisect_left(self._versions, version) : at]:
+                return  # it was collected, and is back
         self._versions.insert(at, version)
         self._keys.insert(at, key)
         if len(self._keys) > 2 * len(self._newest) + 16:

@@ -115,3 +115,14 @@ def test_pieces_end_where_they_are_told() -> None:
         (0, 2, True, False),
         (2, 4, True, True),
     ]
+
+
+def test_a_key_that_was_collected_and_is_back_stands_once() -> None:
+    """Else it would be cut off twice where a later epoch ends this one."""
+    stream = Stream()
+    stream.note(1, "n")
+    stream.note(2, "c1 x:y")
+    stream.drop(["n"])
+    stream.note(1, "n")
+    assert list(stream.above(0)) == [(1, "n"), (2, "c1 x:y")]
+    assert list(stream.split(0).above(0)) == [(1, "n"), (2, "c1 x:y")]
