@@ -34,9 +34,11 @@ QUIET = 10.0  # seconds between two introductions of a node that is refused
 OLDER = 3  # older keys under which we introduce ourselves to who has a key that we do not know
 MOST_NAMES = 1_000  # remembered for the pauses
 
-OTHER_GROUP = "other group"
+OTHER_GROUP = (
+    "nodes are heard whose group key this node does not hold: another federation on this LAN, or this one after a "
+    "rotation that this node has missed; if it shall belong to them, `pbxfed invite` there and `pbxfed join` here"
+)
 REMEDY = {
-    OTHER_GROUP: "nodes are heard whose group key this node does not hold",
     IS_EXPELLED: "this node was expelled",
     OTHER_KEY: "the federation knows this name with another key (node.state lost, or another machine's name)",
     NOT_ADMITTED: "this node is not admitted: the federation's key has been rotated since it had the key file",
@@ -85,9 +87,8 @@ class Gate:
     def trouble(self) -> str:
         """Why this node is alone, for the operator; empty if it belongs."""
         why = IS_EXPELLED if self.expelled else self.refused
-        if not why and not self._foreign:
+        if not why:
             return ""
-        why = why or OTHER_GROUP
         expulsion = self.roster.expulsion(self.me)
         by = f" by {expulsion.by}" if expulsion else ""
         first = "" if why != OTHER_KEY else f"`pbxfed expel {self.me}` and "
@@ -95,6 +96,10 @@ class Gate:
             f"{REMEDY.get(why, why)}{by}: it serves its own phones alone; to bring it back, {first}`pbxfed invite` "
             "on a member and `pbxfed join` here"
         )
+
+    def warning(self) -> str:
+        """What may be wrong if this node is alone; empty if there is no sign of it."""
+        return OTHER_GROUP if self._foreign and not self.trouble() else ""
 
     # --- time
 

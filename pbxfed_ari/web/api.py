@@ -316,7 +316,9 @@ class Api:
         ]
 
     def _warnings(self) -> list[str]:
-        return self._node.federation.watch.warnings(self._node.now())
+        federation = self._node.federation
+        alone = "" if federation.members.alive() else federation.gate.warning()
+        return [*federation.watch.warnings(self._node.now()), *filter(None, [alone])]
 
     def _clock(self) -> Json:
         federation = self._node.federation
