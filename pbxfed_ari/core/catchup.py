@@ -282,7 +282,7 @@ class CatchUp:
         anew: list[tuple[str, int]] = []
         budget = WINDOW
         for name, epoch, held, upto, floor in streams:
-            if budget <= 0:
+            if budget <= 0 or len(effects) >= WINDOW + ENTRIES:
                 break  # the rest is asked for again
             origin = NodeName(name)
             current = self._directory.streams.current_epoch(origin)

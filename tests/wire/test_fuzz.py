@@ -33,7 +33,9 @@ INPUTS = int(os.environ.get("PBXFED_FUZZ", "15000"))
 SEED = int(os.environ.get("PBXFED_FUZZ_SEED", "1"))
 SECRET = "abcdEFGH1234"
 URI = "sip:1001@10.1.0.7:5060"
-REPLIES = 40  # frames that one frame may cause at once: WINDOW pieces and some questions
+REPLIES = (
+    50  # frames that one frame may cause at once: WINDOW pieces, ENTRIES lineages, some questions
+)
 _pack = msgspec.msgpack.encode
 
 NUMBERS = (
