@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from pbxfed_ari.core import marks
-from pbxfed_ari.core.directory import Directory
+from pbxfed_ari.core import marks, packing
+from pbxfed_ari.core.directory import PIECE_BYTES, Directory
 from pbxfed_ari.core.effects import Broadcast, Effect, SendTo
 from pbxfed_ari.core.events import Address, by_wan
 from pbxfed_ari.core.members import Member, Members, State
@@ -31,6 +31,7 @@ from pbxfed_ari.core.messages import (
     Heartbeat,
     Lineage,
     Piece,
+    Pieces,
     Vector,
     Want,
 )
@@ -39,6 +40,7 @@ from pbxfed_ari.core.reading import Readings
 from pbxfed_ari.core.streams import StreamId
 
 WINDOW = 16  # pieces sent for one want: 16 kB in flight
+STRETCH = 24  # bytes that a stretch needs beside its records
 ENTRIES = 30  # streams in one Want
 FIRST_RETRY, LAST_RETRY = 0.15, 0.6  # seconds until a question is repeated
 STABLE = 2  # heartbeats that a fingerprint must differ before vectors are compared
@@ -86,6 +88,10 @@ class CatchUp:
         self._compare_with: NodeName | None = None
         self._compare_from = 0.0
         self._paused_at = 0.0  # when the last comparison was
+        self._answered: tuple[str, int, int, float] = ("", 0, 0, 0.0)  # the last vector that came
+        self._alone: dict[
+            tuple[str, int, int], tuple[float, Vector, Address]
+        ] = {}  # to be answered
         self._told: tuple[Address, float] = (("", 0), 0.0)  # whom we sent our vector alone, when
         self._futile = COMPARE_PAUSE  # grows while comparing does not help
 
@@ -95,6 +101,7 @@ class CatchUp:
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
         due = min((gap.deadline for gap in self._gaps.values()), default=NEVER)
+        due = min([due, *(at for at, _, _ in self._alone.values())])
         return min(due, self._compare_at, self.readings.next_deadline())
 
     def wants(self, stream: StreamId) -> bool:
@@ -151,6 +158,10 @@ class CatchUp:
         effects: list[Effect] = []
         if now >= self._compare_at:
             effects += self._compare(now)
+        for said, (due, vector, source) in list(self._alone.items()):
+            if due <= now:
+                del self._alone[said]
+                effects += self._answer(NodeName(said[0]), vector, source, now)
         effects += self._ask(now)
         return effects + self.readings.tick(now)
 
@@ -232,6 +243,7 @@ class CatchUp:
                     entry = (*stream, held, min(gap.aside, default=0), streams.floor(stream))
                     by_all = gap.shared and not donor.away  # another site hears no multicast
                     asked.setdefault((donor.name, by_all), []).append(entry)
+                    gap.shared = False  # a second time, alone: multicast may not pass
         effects: list[Effect] = []
         for (name, shared), entries in asked.items():
             for at in range(0, len(entries), ENTRIES):
@@ -280,6 +292,7 @@ class CatchUp:
         """Pieces of these streams, to one address or, if `to` is None, to all; what concerns the asker only to `source`."""
         effects: list[Effect] = []
         anew: list[tuple[str, int]] = []
+        found: list[Piece] = []
         budget = WINDOW
         for name, epoch, held, upto, floor in streams:
             if budget <= 0 or len(effects) >= WINDOW + ENTRIES:
@@ -295,7 +308,13 @@ class CatchUp:
                 continue
             pieces = self._directory.pieces((origin, epoch), held, budget, upto)
             budget -= len(pieces)
-            effects += [SendTo(to, p) if to else Broadcast(p) for p in pieces]
+            found += pieces
+        if to is None:  # Pieces, even if it is one: nobody is owed a copy of what another asked for
+            effects += [
+                Broadcast(p if isinstance(p, Pieces) else Pieces((p,))) for p in _together(found)
+            ]
+        else:
+            effects += [SendTo(to, p) for p in _together(found)]
         return [*effects, *([SendTo(source, Anew(tuple(anew)))] if anew else [])]
 
     # --- comparing
@@ -352,6 +371,21 @@ class CatchUp:
             self._pause(now)
         if vector.to not in ("", self._members.me):
             return []
+        said = (sender, vector.fingerprint, vector.low)
+        if not vector.to and not by_wan(source):
+            self._alone.setdefault(said, (now + REORDER, vector, source))
+            return []  # a copy: the multicast one may come still, and is answered for all
+        self._alone.pop(said, None)
+        return self._answer(sender, vector, source, now)
+
+    def _answer(
+        self, sender: NodeName, vector: Vector, source: Address, now: float
+    ) -> list[Effect]:
+        known = self._answered
+        self._answered = (sender, vector.fingerprint, vector.low, now)
+        again = known[:3] == self._answered[:3]
+        if again and now < known[3] + COMPARE_PAUSE / 2:
+            return []  # it came twice
         theirs = marks.read_vector(vector.entries)
         streams = self._directory.streams
         every = marks.streams_by_mark(streams)
@@ -361,7 +395,7 @@ class CatchUp:
         unknown = tuple(m for m in theirs if m not in ours)
         few = 2 * sum(1 for m, _ in ahead if m not in theirs) > len(ours)  # a joiner: it alone
         entries = [(*s, theirs.get(m, 0), 0, 0) for m, s in ahead]
-        alone = few or by_wan(source) or not vector.to
+        alone = few or again or by_wan(source) or not vector.to
         effects = self._serve(entries, source if alone else None, source)
         if self._told[0] == source and now < self._told[1] + COMPARE_PAUSE:
             return effects + self.tick(now)  # it has our vector, and sends what we miss by itself
@@ -396,3 +430,25 @@ class CatchUp:
         self._futile = min(LONGEST_PAUSE, 2 * self._futile)
         effects = self._say_contents(source, reply=False) if said.reply else []
         return effects + self.readings.tick(now)
+
+
+def _together(pieces: Sequence[Piece]) -> list[Piece | Pieces]:
+    """Short stretches share a frame."""
+    found: list[Piece | Pieces] = []
+    some: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        cost = STRETCH + len(packing.pack(piece.records, piece.base))
+        if piece.more or size + cost > PIECE_BYTES:
+            found += _frame(some)
+            some, size = [], 0
+        if piece.more:
+            found.append(piece)
+        else:
+            some.append(piece)
+            size += cost
+    return [*found, *_frame(some)]
+
+
+def _frame(pieces: list[Piece]) -> list[Piece | Pieces]:
+    return [Pieces(tuple(pieces))] if len(pieces) > 1 else [*pieces]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from pbxfed_ari.core import shelf
+from pbxfed_ari.core import packing, shelf
 from pbxfed_ari.core.book import LIFE, Book, BookKey, Entry, blind
 from pbxfed_ari.core.contents import Contents
 from pbxfed_ari.core.graves import Graves
@@ -20,11 +20,9 @@ from pbxfed_ari.core.roster import KEYS, MEMBER, name_of
 from pbxfed_ari.core.shelf import Contact, NodeInfo
 from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams
 
-PIECE_BYTES = (
-    1_000  # of records in one piece: with seal and headers one frame that no path must cut
-)
+PIECE_BYTES = 1_230  # of packed records: with seal and headers one frame that no path must cut
 MOST_UNSURE = 3  # registrations of unknown time that ring along
-RECORD_COST = 24  # bytes that a record needs beside its key and value, at most
+RECORD_COST = 8  # bytes that a record needs beside its key and value, nearly always
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,7 @@ class Directory:
         self.graves = Graves()
         self.moment = 1  # counts the times that something was taken in
         self.wall = 0  # seconds since 1970, as last told; 0: unknown
+        self._density = 1.0  # how much more fits a frame than the costs of its records say
         self._limbo: dict[BookKey, tuple[Entry, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
@@ -269,9 +268,9 @@ class Directory:
         if found.held <= above or above < found.base:
             return []
         end = min(found.held, upto) if upto else found.held
-        pieces: list[Piece] = []
-        base, batch, size = above, list[tuple[int, Record]](), 0
         floor = found.floor if above < found.floor else 0
+        waiting: list[tuple[int, Record]] = []
+        size, pieces, base = 0, list[Piece](), above
         for version, key in found.above(above):
             if version > end:
                 break
@@ -279,17 +278,24 @@ class Directory:
             if record is None:
                 floor = 0  # lost here, not collected: somebody else has it
                 continue
-            cost = _cost(record)
-            if batch and size + cost > PIECE_BYTES:
-                last = batch[-1][0]
-                final = len(pieces) + 1 == at_most
-                pieces.append(Piece(*stream, base, last, tuple(batch), True, final, floor))
+            waiting.append((version, record))
+            size += _cost(record)
+            if size > PIECE_BYTES * self._density:
+                count = self._fitting(waiting, base)
+                final, last = len(pieces) + 1 == at_most, waiting[count - 1][0]
+                full = tuple(waiting[:count])
+                pieces.append(Piece(*stream, base, last, full, True, final, floor))
                 if final:
                     return pieces
-                base, batch, size = last, [], 0
-            batch.append((version, record))
-            size += cost
-        pieces.append(Piece(*stream, base, end, tuple(batch), floor=floor))
+                base, waiting = last, waiting[count:]
+                size = sum(_cost(record) for _, record in waiting)
+        while len(waiting) > (count := self._fitting(waiting, base)):
+            final, last = len(pieces) + 1 == at_most, waiting[count - 1][0]
+            pieces.append(Piece(*stream, base, last, tuple(waiting[:count]), True, final, floor))
+            if final:
+                return pieces
+            base, waiting = last, waiting[count:]
+        pieces.append(Piece(*stream, base, end, tuple(waiting), floor=floor))
         return pieces
 
     # --- forgetting the dead
@@ -414,6 +420,19 @@ class Directory:
 
     def _claimants(self, number: Extension) -> list[Phone]:
         return [self._phones[o] for o in self._claims.get(number, ())]
+
+    def _fitting(self, records: list[tuple[int, Record]], base: int) -> int:
+        """How many of these records fit a frame, packed; at least one."""
+        count = len(records)
+        while count > 1:
+            packed = len(packing.pack(records[:count], base))
+            if packed <= PIECE_BYTES:
+                break
+            count = max(1, min(count - 1, int(count * PIECE_BYTES / packed * 0.98)))
+        if count > 20:
+            cost = sum(_cost(record) for _, record in records[:count])
+            self._density = max(1.0, cost / PIECE_BYTES * (1.05 if count == len(records) else 1))
+        return count
 
     def _take(self, stream: StreamId, record: Record) -> list[Change]:
         origin, epoch = stream

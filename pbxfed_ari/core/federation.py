@@ -84,6 +84,7 @@ from pbxfed_ari.core.messages import (
     Lineage,
     Neighbours,
     Piece,
+    Pieces,
     Probe,
     Record,
     ShelfDrop,
@@ -248,6 +249,9 @@ class Federation:
         if not self.joined and isinstance(event, _OwnFact):
             return self._not_yet(event)
         match event:
+            case Received(message=Pieces(pieces)):
+                each = [replace(event, message=piece) for piece in pieces]
+                return [effect for one in each for effect in self._received(one, now)]
             case Received():
                 return self._received(event, now)
             case Introduced():

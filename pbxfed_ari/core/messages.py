@@ -288,6 +288,12 @@ class Lineage(Message, frozen=True, tag=15):
     earlier: Annotated[tuple[tuple[Epoch, Number], ...], MANY]
 
 
+class Pieces(Message, frozen=True, tag=22):
+    """Stretches of streams in one frame: short ones share it. All that is multicast for somebody who asked is of this kind."""
+
+    pieces: tuple[Piece, ...]
+
+
 class Contents(Message, frozen=True, tag=20):
     """Our vectors agree and our fingerprints do not: this is what I hold of the origins whose marks lie in [low, high]."""
 
@@ -340,6 +346,7 @@ AnyMessage = (
     | Vector
     | Lineage
     | SiteReport
+    | Pieces
     | Contents
     | Anew
 )

@@ -39,6 +39,7 @@ from pbxfed_ari.core.messages import (
     Heartbeat,
     Leave,
     Neighbours,
+    Pieces,
     Suspect,
     Vector,
     Want,
@@ -148,9 +149,8 @@ class Reach:
             return replace(event, message=message.heartbeat)
         if not isinstance(message, Want | Vector) or message.to != self._members.me:
             return event
-        line = self._lines.get(event.sender)
-        if event.multicast and self.multicast and not (line and line.owed):
-            return event
+        if event.multicast and self.multicast:
+            return event  # if it does not hear the answer, it asks again, alone (core/catchup.py)
         return replace(event, message=msgspec.structs.replace(message, to=""))
 
     def _decide(self, peer: Member, line: _Line, message: AnyMessage, now: float) -> list[Effect]:
@@ -234,6 +234,8 @@ class Reach:
                 return self._beats(message, owed)
             case Want(to=addressee) | Vector(to=addressee):
                 return [SendTo(p.address, message) for p, _ in owed if p.name == addressee]
+            case Pieces():
+                return []  # who has not got it asks for it, alone
             case Suspect() | Down() | Leave():
                 return [SendTo(peer.address, message) for peer, _ in owed]
             case _:  # who is down pulls what it missed when it is back

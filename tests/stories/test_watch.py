@@ -8,6 +8,7 @@ from pbxfed_ari.core.messages import AnyMessage, BookSet, Delta, Hello, Lineage,
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.stamp import stamp_of
 from pbxfed_ari.store.sqlite import Store
+from pbxfed_ari.wire import codec
 from tests.stories.world import KEY, Node, World
 
 SECRET = "abcdEFGH1234"
@@ -138,7 +139,7 @@ class Newer:
     def newer(self, message: AnyMessage, key: bytes = b"") -> bytes:
         if isinstance(message, Hello):
             message = msgspec.structs.replace(message, wires=(1, 2), release="2.0.0")
-        parts = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+        parts = msgspec.msgpack.decode(codec._inflated(codec.encode(message)))
         payload = msgspec.msgpack.encode([*parts, {"news": [1, 2, 3]}])
         if isinstance(message, Hello):
             signature = self.node.key.sign(self.seal.salt + payload)
