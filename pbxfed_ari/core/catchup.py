@@ -169,6 +169,8 @@ class CatchUp:
         self, sender: NodeName, epoch: int, message: AnyMessage, source: Address, now: float
     ) -> tuple[list[Effect], list[Lineage]]:
         """A message about knowing. Returns what to send, and lineages to adopt."""
+        if isinstance(message, Vector | Contents) and not marks.readable(message):
+            return [], []
         match message:
             case Heartbeat():
                 return self._heartbeat(sender, epoch, message, now), []

@@ -10,7 +10,8 @@ left out of the comparison; the heartbeats of their origins tell of them.
 from collections import Counter
 from hashlib import blake2b
 
-from pbxfed_ari.core.contents import Contents
+from pbxfed_ari.core.contents import Contents as SetHashes
+from pbxfed_ari.core.messages import Contents, Vector
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.streams import StreamId, Streams
 
@@ -64,7 +65,18 @@ def read_vector(entries: bytes) -> dict[int, int]:
     return found
 
 
-def contents(held: Contents) -> list[tuple[int, int, bytes]]:
+def readable(message: Vector | Contents) -> bool:
+    """Are the entries of a message entries at all? A broken member may say anything."""
+    if isinstance(message, Contents):
+        return len(message.entries) % 8 == 0
+    try:
+        read_vector(message.entries)
+    except ValueError:
+        return False
+    return True
+
+
+def contents(held: SetHashes) -> list[tuple[int, int, bytes]]:
     """What is held of each origin, in frames: (low, high, entries), which together cover all marks."""
     entries = sorted(_content(held, origin) for origin in held.origins())
     step = FRAME // 8
@@ -79,7 +91,7 @@ def contents(held: Contents) -> list[tuple[int, int, bytes]]:
 
 
 def differing(
-    held: Contents, known: list[NodeName], low: int, high: int, theirs: bytes
+    held: SetHashes, known: list[NodeName], low: int, high: int, theirs: bytes
 ) -> list[NodeName]:
     """The origins, of those known whose marks lie in [low, high], of which a peer holds something else.
 
@@ -92,7 +104,7 @@ def differing(
     return [origin for origin, e in ours if e != said.get(e[:4], e[:4] + bytes(4))]
 
 
-def _content(held: Contents, origin: NodeName) -> bytes:
+def _content(held: SetHashes, origin: NodeName) -> bytes:
     return mark(origin).to_bytes(4, "big") + (held.of(origin) & 0xFFFFFFFF).to_bytes(4, "big")
 
 
