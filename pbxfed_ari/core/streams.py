@@ -142,12 +142,12 @@ class Streams:
     def held(self, stream: StreamId) -> int:
         """Through which version a stream is held; what a later epoch of it continues counts as held."""
         found = self._streams.get(stream)
-        return found.held if found else self._base(stream)
+        return found.held if found is not None else self._base(stream)
 
     def floor(self, stream: StreamId) -> int:
         """The highest number of a stream that was collected."""
         found = self._streams.get(stream)
-        return found.floor if found else 0
+        return found.floor if found is not None else 0
 
     def get(self, stream: StreamId) -> Stream | None:
         """The stream, if anything of it is held."""

@@ -128,3 +128,13 @@ def test_a_key_that_was_collected_and_is_back_stands_once() -> None:
     stream.note(1, "n")
     assert list(stream.above(0)) == [(1, "n"), (2, "c1 x:y")]
     assert list(stream.split(0).above(0)) == [(1, "n"), (2, "c1 x:y")]
+
+
+def test_a_stretch_without_a_key_is_held_all_the_same() -> None:
+    """Found by the fault matrix: a stream that names nothing more is held through where it was pulled."""
+    directory = Directory()
+    directory.adopt(A, 2, ((1, 27),))
+    directory.apply((A, 1), [], 28)
+    assert directory.streams.held((A, 1)) == 28
+    directory.apply((A, 1), [(29, put("k"))], 29)
+    assert directory.streams.held((A, 1)) == 29
