@@ -81,6 +81,13 @@ def render(
         "1 if this node speaks for its site.",
         {"": int(sites.forwarding)},
     )
+    _put(
+        lines,
+        "pbxfed_records_repaired_total",
+        "counter",
+        "Records read anew because they were not what peers hold.",
+        {"": federation.repaired},
+    )
     for name, help_text in (
         ("frames_dropped", "Frames not taken, by reason."),
         ("messages_sent", "Messages sent, by kind."),
