@@ -28,7 +28,8 @@ bench: $(READY)
 	$(PYTHON) -m tests.bench
 
 stories: $(READY)
-	PBXFED_SEEDS=1000 $(PYTHON) -m pytest -q tests/stories
+	PBXFED_SEEDS=$${PBXFED_SEEDS:-1000} $(PYTHON) -m tests.stories
+	PBXFED_EXAMPLES=$${PBXFED_EXAMPLES:-500} $(PYTHON) -m pytest -q tests/stories/test_laws.py
 	PBXFED_FUZZ=1000000 $(PYTHON) -m pytest -q -s tests/wire/test_fuzz.py
 
 # A virtual environment with what pyproject.toml names. Debian splits venv from Python: it is installed if it is missing.

@@ -18,6 +18,7 @@ from tests.stories.crowd import Crowd, Make, Ours
 from tests.stories.swim import Swim
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds
+BAR = 0.02  # of plain SWIM's false deaths
 GAPS = (0.25, 1.0, 4.0)  # seconds between two of them
 SLOW = {32: (1, 4, 8, 16), 128: (1, 4, 16, 32)}  # members that are slow, by N
 
@@ -37,15 +38,20 @@ class Figures:
     minutes: float  # simulated, each
 
     @property
-    def ratio(self) -> float:
-        """Ours, as a share of plain SWIM's; with none of ours, the 95 % upper bound (rule of three)."""
-        return max(self.deaths, 3) / max(self.swim_deaths, 1)
+    def ratio(self) -> float | None:
+        """Ours, as a share of plain SWIM's; with none of ours, its 95 % upper bound (rule of three). None if it had none."""
+        return max(self.deaths, 3) / self.swim_deaths if self.swim_deaths else None
+
+    @property
+    def met(self) -> bool:
+        """Not more than BAR of plain SWIM's."""
+        return self.deaths <= BAR * self.swim_deaths
 
     def __str__(self) -> str:
-        sign = "=" if self.deaths > 3 else "≤"
+        share = "" if self.ratio is None else f" ({'=' if self.deaths > 3 else '≤'} {self.ratio:.2%})"
         return (
-            f"N = {self.size}, {self.kind}: {self.deaths} false deaths, plain SWIM {self.swim_deaths} "
-            f"({sign} {self.ratio:.2%}); at healthy members {self.deaths_at_healthy} and "
+            f"N = {self.size}, {self.kind}: {self.deaths} false deaths, plain SWIM {self.swim_deaths}"
+            f"{share}; at healthy members {self.deaths_at_healthy} and "
             f"{self.swim_deaths_at_healthy}; {self.minutes:.0f} min each; median detection "
             f"{self.detection:.2f} s and {self.swim_detection:.2f} s"
         )

@@ -152,7 +152,7 @@ def dead_hub(seed: int, size: int) -> None:
 
 @row(14, "multicast is broken, single addresses are not")
 def deaf_group(seed: int, size: int) -> None:
-    """Nobody dies of it."""
+    """Nobody dies of it, and what is published arrives by single addresses, while it is broken."""
     rng = Random(seed)
     world = World(seed, names(size), sealed=False, settle=3)
     broken = 1.0 if seed % 2 else 0.5
@@ -160,7 +160,10 @@ def deaf_group(seed: int, size: int) -> None:
     ledger = Ledger(world, rng)
     ledger.work(15, pause=0.5)
     assert not deaths_of(world, names(size))
+    settle(world, 15)
+    ledger.check()
     world.network.deaf = lambda source, to: 0.0
+    ledger.work(5)
     settle(world, 6)
     ledger.check()
 

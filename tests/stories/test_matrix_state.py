@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from pbxfed_ari.core.graves import EXPIRY
 from pbxfed_ari.core.members import LAN
 from tests.stories.matrix import (
     SECRET,
@@ -100,9 +101,44 @@ def storm(seed: int, size: int) -> None:
     ledger.check()
 
 
-@row(11, "a node joins in the middle of a partition")
+@row(11, "a join in the middle of a partition; a node that was away for longer than tombstones are kept")
+def join_or_return(seed: int, size: int) -> None:
+    """Only the newcomer gets everything; who was away gives what nobody has seen and brings back nothing that was deleted."""
+    (return_after_months if seed % 2 else join_in_a_partition)(seed, size)
+
+
+def return_after_months(seed: int, size: int) -> None:
+    rng = Random(seed)
+    world = World(seed, names(size), sealed=False, settle=3)
+    ledger = Ledger(world, rng)
+    for i in range(40):
+        ledger.add(world[names(size)[i % size]])
+        world.run(0.01)
+    settle(world, 6)
+    away = rng.choice(names(size))
+    there = [name for name in names(size) if name != away]
+    mine = world[away].address[0]
+    world.network.cut([mine], [world[name].address[0] for name in there])
+    world.run(5)
+    ledger.add(world[away])
+    world.kill(away)
+    for _ in range(10):
+        ledger.remove(world[rng.choice(there)])
+        world.run(0.2)
+    ledger.work(3)
+    buried = [len(world[name].federation.directory.graves) for name in there]
+    assert min(buried) >= 10
+    world.now += EXPIRY + rng.random() * 100 * 86_400  # nothing is due meanwhile but heartbeats
+    world.run(70)
+    assert [len(world[name].federation.directory.graves) for name in there] == [0] * len(there)
+    world.network.heal()
+    world.boot(away)
+    ledger.work(3)
+    settle(world, 20)
+    ledger.check()
+
+
 def join_in_a_partition(seed: int, size: int) -> None:
-    """Only the newcomer gets everything; the others get what they missed."""
     rng = Random(seed)
     world = World(seed, names(size), sealed=False, settle=3)
     ledger = Ledger(world, rng)
