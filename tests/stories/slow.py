@@ -48,7 +48,9 @@ class Figures:
         return self.deaths <= BAR * self.swim_deaths
 
     def __str__(self) -> str:
-        share = "" if self.ratio is None else f" ({'=' if self.deaths > 3 else '≤'} {self.ratio:.2%})"
+        share = (
+            "" if self.ratio is None else f" ({'=' if self.deaths > 3 else '≤'} {self.ratio:.2%})"
+        )
         return (
             f"N = {self.size}, {self.kind}: {self.deaths} false deaths, plain SWIM {self.swim_deaths}"
             f"{share}; at healthy members {self.deaths_at_healthy} and "

@@ -91,7 +91,7 @@ def swizzle_clog(seed: int, size: int) -> None:
     ledger.check()
 
 
-@row(9, "frames doubled, overtaken, damaged, replayed, of strangers, and garbage")
+@row(9, "frames doubled, overtaken, damaged, replayed, of strangers, of an old key, and garbage")
 def hostile_frames(seed: int, size: int) -> None:
     """Nothing raises, nobody dies, nothing is believed; it converges."""
     rng = Random(seed)
@@ -108,8 +108,10 @@ def hostile_frames(seed: int, size: int) -> None:
     network.drop = record
     stranger = world.boot("zz", key=bytes(32))
     ledger = Ledger(world, rng)
-    for _ in range(20):
+    for i in range(20):
         ledger.work(0.5, names(min(size, 8)))
+        if i == 8 and seed % 2:
+            assert world[rng.choice(names(min(size, 8)))].rotate().status < 300
         node = rng.choice([n for n in world.running() if n is not stranger])
         for frame, source in rng.sample(recorded, min(10, len(recorded))):
             node.receive(frame, source)

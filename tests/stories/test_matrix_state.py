@@ -101,7 +101,10 @@ def storm(seed: int, size: int) -> None:
     ledger.check()
 
 
-@row(11, "a join in the middle of a partition; a node that was away for longer than tombstones are kept")
+@row(
+    11,
+    "a join in the middle of a partition; a node that was away for longer than tombstones are kept",
+)
 def join_or_return(seed: int, size: int) -> None:
     """Only the newcomer gets everything; who was away gives what nobody has seen and brings back nothing that was deleted."""
     (return_after_months if seed % 2 else join_in_a_partition)(seed, size)
