@@ -13,6 +13,7 @@ from lab.root import cache
 
 SERF = "serf"
 NATS_CLIENT = "nats-py==2.16.0"
+RING = "uhashring==2.5"
 
 
 def serf() -> str:
@@ -23,14 +24,14 @@ def serf() -> str:
     return str(_made(cache() / f"peer-{SERF}", _unpack_serf) / "usr" / "bin" / "serf")
 
 
-def nats_client() -> str:
-    """The folder of the NATS client library, for PYTHONPATH.
+def library(requirement: str) -> str:
+    """The folder of a Python library, for PYTHONPATH.
 
     Raises: LabError, if it cannot be had.
     """
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target"]
-    folder = cache() / f"peer-{NATS_CLIENT.replace('==', '-')}"
-    return str(_made(folder, lambda new: _run([*pip, str(new), NATS_CLIENT], new)))
+    folder = cache() / f"peer-{requirement.replace('==', '-')}"
+    return str(_made(folder, lambda new: _run([*pip, str(new), requirement], new)))
 
 
 def _made(folder: Path, make: Callable[[Path], None]) -> Path:

@@ -8,7 +8,7 @@ from abc import abstractmethod
 
 from lab.places import CHECKOUT
 from tests.bench.ground import Running, until
-from tests.bench.peers.install import nats_client
+from tests.bench.peers.install import NATS_CLIENT, library
 from tests.bench.system import System
 
 
@@ -26,7 +26,7 @@ class Spoken(System):
 
     def start(self) -> None:
         """Start every node; they find each other by themselves."""
-        env = {"PYTHONPATH": f"{nats_client()}:{CHECKOUT}"}
+        env = {"PYTHONPATH": f"{library(NATS_CLIENT)}:{CHECKOUT}"}
         for node in self.nodes:
             self._pipes[node] = self.ground.spawn(
                 node,
