@@ -60,6 +60,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a killed daemon hangs up
     rows: list[Row] = []
+    load = os.getloadavg()[0]
     with locked(LOCKS / f"pbxfed-bench-{Places(CHECKOUT).prefix}"):
         for name in wanted or MEASURES:
             began = time.monotonic()
@@ -71,7 +72,7 @@ def main() -> int:
     text = table(rows)
     print(text)
     if not wanted:
-        RESULTS.write_text(f"# Results\n\n{_machine()}\n{ABOUT}\n\n{text}\n")
+        RESULTS.write_text(f"# Results\n\n{_machine(load)}\n{ABOUT}\n\n{text}\n")
     return 0 if all(row.met for row in rows) else 1
 
 
@@ -79,9 +80,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
     sys.exit(1)  # an exception: every `with` cleans up
 
 
-def _machine() -> str:
-    day = time.strftime("%Y-%m-%d")
-    return f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, {day}."
+def _machine(load: float) -> str:
+    """`load`: the load average before the run, that of other work."""
+    day, cores, system = time.strftime("%Y-%m-%d"), os.cpu_count(), platform.release()
+    python = platform.python_version()
+    return f"{cores} cores, Linux {system}, Python {python}, {day}; load average {load:.1f} from other work."
 
 
 if __name__ == "__main__":

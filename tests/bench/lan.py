@@ -26,7 +26,7 @@ MANY = [str(n) for n in range(5_000, 5_040)]
 SETTLE = 5.0  # seconds until what a start causes is over
 IDLE = 10.0  # seconds of counting
 OUR_CUTS, PEERS_CUTS = 10, 3
-COLD = "each frame wakes a process whose caches the others have used meanwhile: some 150 µs, 25 in one process alone"
+COLD = "a heartbeat is handled in some 25 µs; the rest is likely the waking of so many processes on shared cores"
 SHARED = "all nodes of the row share this machine's cores"
 
 
