@@ -44,7 +44,7 @@ def rows() -> list[Row]:
                     "memberlist: all state each way, every 30 s; NATS: never (published)",
                     f"≤ {bar:,.0f} B",
                     max(sizes) <= bar,
-                    why="the cut looks like lossy multicast: heartbeats are copied by unicast for a while; and each pair asks whether it lives",
+                    why="a cut looks like lossy multicast: heartbeats are copied for a while; each pair asks if it lives",
                 )
             )
             found.append(
