@@ -5,12 +5,18 @@ Two machines, fed with events in order, answering with effects in order:
     federation.handle(event, now) -> effects     who exists, who is where, who owns what
     switchboard.handle(event, now, view) -> effects     what each call is doing
 
-Reading order: names, messages (the protocol between nodes), events (world to us), effects (us to world), stamp (the hybrid
-clock), members (who lives), shelf (what one node alone writes), book (what anyone may write), streams (how both travel),
-directory (the two as one view), objects/ (kinds of configuration), ring (who is responsible when nobody says), editing,
-registering, pushing (what an edit, a registration and a change come to), catchup (how what was missed is got), keys (the
-group's keys in time), roster (who belongs), gate (whose introduction is taken), federation (all of these
-together), route (where a call should go), call (one call), switchboard (all calls).
+Reading order:
+
+    names, messages (the protocol between nodes), events (world to us), effects (us to world), stamp (the hybrid clock)
+    who lives       members, reach (how each is heard and told), doors (where others may be found), clocks, watch (what is off)
+    what is known   shelf (what one node alone writes), book (what anyone may write), streams (how both travel), contents
+                    (what they amount to), graves (when the dead may be forgotten), directory (all of it as one view), objects/
+    how it is got   marks (vectors in few bytes), reading (a stream once more), catchup, bundle (what travels together), sites
+                    (from LAN to LAN), ledger (our own stream and everybody else's)
+    who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken)
+    what it means   ring (who is responsible when nobody says), editing, claims, registering, pushing
+    federation      all of these together
+    calls           route (where a call should go), call (one call), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

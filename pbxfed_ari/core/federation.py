@@ -12,7 +12,6 @@ from random import Random
 import msgspec
 
 from pbxfed_ari.core import claims, editing, pushing, registering, shelf
-from pbxfed_ari.core.catchup import CatchUp
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.directory import (
     Absorbed,
@@ -20,7 +19,6 @@ from pbxfed_ari.core.directory import (
     Conflicted,
     ContactChanged,
     Directory,
-    Gone,
     InfoChanged,
     KeyGranted,
     MemberChanged,
@@ -35,9 +33,7 @@ from pbxfed_ari.core.effects import (
     ForgetSession,
     Forward,
     Note,
-    Persist,
     PersistAbsorbed,
-    PersistGone,
     PersistLineage,
     Reply,
     SendTo,
@@ -68,15 +64,14 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.gate import QUIET, Gate
-from pbxfed_ari.core.graves import Heard
 from pbxfed_ari.core.keys import Keyring, Signer
+from pbxfed_ari.core.ledger import Ledger
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
     NUMBERS,
     PORT,
     Ack,
     AnyMessage,
-    BookSet,
     Delta,
     Heartbeat,
     Hello,
@@ -86,7 +81,6 @@ from pbxfed_ari.core.messages import (
     Piece,
     Pieces,
     Probe,
-    Record,
     ShelfDrop,
     ShelfPut,
     SiteReport,
@@ -99,7 +93,7 @@ from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import EQUAL, UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
-from pbxfed_ari.core.streams import MAX_LINEAGE, Ancestry, StreamId
+from pbxfed_ari.core.streams import Ancestry
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
@@ -150,13 +144,13 @@ class Federation:
             (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
         )
         self.ring = Ring({identity.name: 100})
-        self.joined = False
         self.ready = False  # our Asterisk takes calls
         self._rng = rng
         self._clock = HybridClock()
-        self._own: StreamId = (identity.name, identity.epoch)
-        self._catchup = CatchUp(self.directory, self.members, rng=rng)
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
+        self.ledger = Ledger(
+            self.me, self.directory, self.members, self.sites, rng=rng, conclude=self._conclude
+        )
         self.watch = Watch(self.me, identity.realm, self.members)
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
         self.directory.hidden = self._outside()
@@ -165,8 +159,6 @@ class Federation:
         self._challenged: dict[
             int, tuple[NodeName, int, Effect]
         ] = {}  # nonce → who, and what if it lives
-        self._heard = Heard()
-        self.repaired = 0  # records that were read anew because they were not what peers hold
         self._next_beat = float("inf")
         self._number = 0  # of our last heartbeat
         self._join_calls = 0
@@ -178,6 +170,11 @@ class Federation:
         return f"Federation({self.me}, {self.members}, {self.directory})"
 
     # --- asking
+
+    @property
+    def joined(self) -> bool:
+        """The name is ours: we are a member."""
+        return self.ledger.open
 
     def phone(self, number: Extension) -> extensions.Phone | None:
         """The extension that holds a number."""
@@ -206,7 +203,7 @@ class Federation:
         return min(
             self._next_beat,
             self.members.next_deadline(),
-            self._catchup.next_deadline(),
+            self.ledger.catchup.next_deadline(),
             self.sites.next_deadline(),
             self.doors.next_deadline() if self.joined else float("inf"),
             self.gate.next_deadline(),
@@ -284,13 +281,13 @@ class Federation:
             case Admit():
                 return self._admit(event, now)
             case NodeChanged(info):
-                return self._shelve([ShelfPut(shelf.INFO_KEY, info)])
+                return self.ledger.shelve([ShelfPut(shelf.INFO_KEY, info)])
             case ContactAdded():
-                return self._shelve(registering.added(event, self.me, self.directory))
+                return self.ledger.shelve(registering.added(event, self.me, self.directory))
             case ContactRemoved(number, uri):
-                return self._shelve([ShelfDrop(shelf.contact_key(number, uri))])
+                return self.ledger.shelve([ShelfDrop(shelf.contact_key(number, uri))])
             case ContactsListed():
-                return self._shelve(registering.listed(event, self.me, self.directory))
+                return self.ledger.shelve(registering.listed(event, self.me, self.directory))
             case AsteriskUp() | AsteriskDown():
                 return self._asterisk(now, ready=isinstance(event, AsteriskUp))
             case _:
@@ -302,7 +299,7 @@ class Federation:
         effects = self.members.tick(now, late) if self.joined else []
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
-        effects += self._catchup.tick(now)
+        effects += self.ledger.catchup.tick(now)
         if self.joined:
             effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.gate.next_deadline():
@@ -326,7 +323,7 @@ class Federation:
         self.sites.clock = self.watch.clocks.seconds(now)
         effects, compare = self.sites.tick(now, fingerprint, ready=self.ready)
         for address in compare:
-            effects += self._catchup.compare_with(address, now)
+            effects += self.ledger.catchup.compare_with(address, now)
         return effects + self._elect(now)
 
     def _elect(self, now: float) -> list[Effect]:
@@ -342,7 +339,7 @@ class Federation:
         clock = 0 if self._beats % DATED else self.watch.clocks.seconds(now)
         self._beats += 1
         beat = Broadcast(self._heartbeat(clock))
-        return [beat, *self.watch.tick(now), *self._collect(now), *self._absorb()]
+        return [beat, *self.watch.tick(now), *self.ledger.collect(now), *self.ledger.absorb()]
 
     def _read_clock(self, wall_ms: int, now: float) -> None:
         """What our clock says. If it has stepped, peers hear of it with the next heartbeat."""
@@ -353,7 +350,7 @@ class Federation:
         streams = self.directory.streams
         self._number += 1
         return Heartbeat(
-            streams.held(self._own),
+            streams.held(self.ledger.own),
             self.directory.fingerprint(),
             self.members.incarnation,
             self.ready,
@@ -380,10 +377,10 @@ class Federation:
     def _join(self, now: float) -> list[Effect]:
         """The name is ours: take over what the last epoch left, say so, and publish what happened meanwhile."""
         i = self.identity
-        self._own = (self.me, i.epoch)
+        self.ledger.own = (self.me, i.epoch)
         self.directory.adopt(self.me, i.epoch, i.lineage)
-        self.directory.streams.open(self._own)
-        self.joined = True
+        self.directory.streams.open(self.ledger.own)
+        self.ledger.open = True
         self.sites.started(i.epoch, now)
         self._next_beat = now + self._rng.random() * self.members.timing.period
         effects: list[Effect] = [
@@ -392,8 +389,8 @@ class Federation:
             *self._greet(self._hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
-        effects += self._publish(self.directory.unindexed(self.me))
-        effects += self._publish(self.gate.roster.admit_self(self.me), durable=True)
+        effects += self.ledger.publish(self.directory.unindexed(self.me))
+        effects += self.ledger.publish(self.gate.roster.admit_self(self.me), durable=True)
         early, self._early = self._early, []
         for event in early:
             effects += self._dispatch(event, now)
@@ -546,7 +543,7 @@ class Federation:
         if report.vector == fingerprint:
             for name, _, flags in report.nodes:
                 if flags & EQUAL:
-                    self._heard.equal(NodeName(name), self.directory.moment)
+                    self.ledger.heard.equal(NodeName(name), self.directory.moment)
         effects = self.sites.reported(report, reporter, fingerprint, now)
         self._hear_clock(reporter, report.clock, now)
         return effects
@@ -558,26 +555,26 @@ class Federation:
                 return []
             case Delta(first, records):
                 numbered = tuple(enumerate(records, first))
-                to = first + len(records) - 1
+                piece = Piece(*stream, first - 1, first + len(records) - 1, numbered)
                 told = self.watch.stamped(event.sender, records, now)
-                return [*self._take(Piece(*stream, first - 1, to, numbered), event, now), *told]
+                return [*self.ledger.take(piece, event.sender, event.source, now), *told]
             case Piece(origin, records=numbered):
-                effects = self._read(event.sender, message, now) + self._take(message, event, now)
-                effects += self.watch.stamped(NodeName(origin), (r for _, r in numbered), now)
-                return effects + self._catchup.progress(event.sender, message, now)
+                effects = self.ledger.answered(message, event.sender, event.source, now)
+                stamped = (record for _, record in numbered)
+                return effects + self.watch.stamped(NodeName(origin), stamped, now)
             case SiteReport():
                 return self._report(message, now) if message.reporter else []
             case Neighbours():
                 return self._directed(message)
             case _:
-                effects, lineages = self._catchup.handle(
+                effects, lineages = self.ledger.catchup.handle(
                     event.sender, event.epoch, message, event.source, now
                 )
                 if isinstance(message, Heartbeat):
                     effects += self._agreed(event.sender, message, now)
                 for lineage in lineages:
                     origin, earlier = NodeName(lineage.origin), lineage.earlier
-                    effects += self._adopt(origin, lineage.epoch, earlier, event.source)
+                    effects += self.ledger.adopt(origin, lineage.epoch, earlier, event.source)
                 return effects
 
     def _explained(self, message: AnyMessage, now: float) -> AnyMessage | None:
@@ -586,9 +583,13 @@ class Federation:
             case Piece(origin, epoch) | Lineage(origin, epoch):
                 # nobody knows more of a living node than itself
                 own = (
-                    message.to if isinstance(message, Piece) and (origin, epoch) == self._own else 0
+                    message.to
+                    if isinstance(message, Piece) and (origin, epoch) == self.ledger.own
+                    else 0
                 )
-                known = own > self.directory.streams.held(self._own) or self._held_here(message)
+                known = own > self.directory.streams.held(self.ledger.own) or self._held_here(
+                    message
+                )
                 plausible = self._plausible(NodeName(origin), epoch, now)
                 return message if plausible and not known else None
             case _:
@@ -602,9 +603,9 @@ class Federation:
         """Once we hold what a neighbour holds we may speak for the site; and it has heard of all our dead."""
         if beat.vector != self.directory.fingerprint():
             return []
-        self._heard.equal(sender, self.directory.moment)
-        effects = self._decide() if self.directory.undecided else []
-        if self.sites.settled or not self._catchup.complete:
+        self.ledger.heard.equal(sender, self.directory.moment)
+        effects = self.ledger.decide() if self.directory.undecided else []
+        if self.sites.settled or not self.ledger.catchup.complete:
             return effects
         self.sites.settled = True
         return effects + self._elect(now)
@@ -639,7 +640,7 @@ class Federation:
             if self._held_here(Lineage(hello.name, hello.epoch, ())):
                 return self._ours(name, source)
             met = self.sites.meet(hello, self._hello(), now, event.session)
-            return met + self._adopt(name, hello.epoch, hello.lineage, source)
+            return met + self.ledger.adopt(name, hello.epoch, hello.lineage, source)
         current = self.directory.streams.current_epoch(name)
         if hello.epoch < current or (hello.joining and hello.epoch == current):
             return [SendTo(source, self._hello()), SendTo(source, Lineage(name, current, ()))]
@@ -650,7 +651,7 @@ class Federation:
             return [] if event.multicast else self._holder(hello, source)
         effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
         effects += self.members.meet(hello, now, event.session)
-        return effects + self._adopt(name, hello.epoch, hello.lineage, source)
+        return effects + self.ledger.adopt(name, hello.epoch, hello.lineage, source)
 
     def _ours(self, name: NodeName, source: Address) -> list[Effect]:
         """A node of another site has the name of one of ours, which lives: tell it so."""
@@ -702,141 +703,6 @@ class Federation:
         self._welcome_from = max(self._welcome_from, now - 1.0) + 1.0 / WELCOMES
         return [SendTo(event.source, self._hello(ask=True))]
 
-    # --- facts of others
-
-    def _take(self, piece: Piece, event: Received, now: float) -> list[Effect]:
-        """Apply a stretch if it is the next one, and what was waiting for it; what is too new waits."""
-        stream: StreamId = (NodeName(piece.origin), piece.epoch)
-        if piece.base > self.directory.streams.held(stream):
-            effects = self._catchup.missing(stream, piece.to, now, event.sender)
-            self._catchup.keep(piece)
-            return effects
-        effects = []
-        following: Piece | None = piece
-        while following is not None:
-            effects += self._apply(stream, following, event.source)
-            following = self._catchup.fitting(stream)
-        return effects
-
-    def _apply(self, stream: StreamId, piece: Piece, source: Address) -> list[Effect]:
-        held = self.directory.streams.held(stream)
-        if piece.to <= held:
-            return []
-        fresh = tuple((version, record) for version, record in piece.records if version > held)
-        changes = self.directory.apply(stream, fresh, piece.to, piece.floor)
-        effects: list[Effect] = [Persist(*stream, piece.to, fresh, floor=piece.floor)]
-        news = Piece(*stream, held, piece.to, fresh, floor=piece.floor)
-        effects += self._relay(stream[0], news, source)
-        if stream[0] == self.me:
-            effects += self._reassert(fresh)
-        return effects + self._conclude(changes)
-
-    def _read(self, sender: NodeName, piece: Piece, now: float) -> list[Effect]:
-        """The next piece of a stream that is read anew: put right what was not so here."""
-        readings = self._catchup.readings
-        if not readings.expected(sender, piece):
-            return []
-        stream: StreamId = (NodeName(piece.origin), piece.epoch)
-        found = readings.take(piece, now)
-        effects: list[Effect] = []
-        if found.healed:
-            held = self.directory.streams.held(stream)
-            effects.append(Persist(*stream, held, tuple(found.healed)))
-        effects += [*_persist(found.gone), *self._conclude(found.changes)]
-        if found.count:
-            self.repaired += found.count
-            what = (("origin", stream[0]), ("records", found.count), ("from", sender))
-            effects.append(Note("records repaired", what, "warning"))
-        return effects + readings.tick(now)
-
-    def _decide(self) -> list[Effect]:
-        """We hold what a peer holds: groups whose object has been edited since they were collected are published anew."""
-        records, gone = self.directory.resolve()
-        return [*self._publish(records), *_persist(gone)]
-
-    def _collect(self, now: float) -> list[Effect]:
-        """Forget what died, once everybody has heard of it."""
-        known = {stream[0] for stream in self.directory.streams.ids()}
-        known |= {member.name for member in self.members}
-        bound = self._heard.bound(
-            known - {self.me} - self.directory.hidden, self.directory.moment, now
-        )
-        return _persist(self.directory.collect(bound))
-
-    def _absorb(self) -> list[Effect]:
-        """What our earlier epochs wrote and this one does not continue is published anew, then ended everywhere."""
-        streams = self.directory.streams
-        ended: dict[int, int] = {}
-        effects: list[Effect] = []
-        for stream in streams.left_over(self.me):
-            if not self._catchup.wants(stream):
-                effects += self._publish(self.directory.left_over(stream))
-                ended[stream[1]] = streams.held(stream)
-        if not ended:
-            return []
-        held = self.directory.shelf_value(self.me, shelf.ABSORBED_KEY) or b""
-        pairs = {**dict(shelf.decode_absorbed(held)), **ended}
-        value = shelf.encode_absorbed(sorted(pairs.items(), reverse=True)[:MAX_LINEAGE])
-        return [*effects, *self._publish([ShelfPut(shelf.ABSORBED_KEY, value)])]
-
-    def _adopt(
-        self, origin: NodeName, epoch: int, lineage: Ancestry, source: Address
-    ) -> list[Effect]:
-        known = self.directory.streams.lineage((origin, epoch))
-        if (
-            origin == self.me
-            or known is not None
-            or epoch < self.directory.streams.current_epoch(origin)
-        ):
-            return []
-        changes = self.directory.adopt(origin, epoch, lineage)
-        relayed = self._relay(origin, Lineage(origin, epoch, lineage), source)
-        return [PersistLineage(origin, epoch, lineage), *relayed, *self._conclude(changes)]
-
-    def _relay(self, origin: NodeName, news: Piece | Lineage, source: Address) -> list[Effect]:
-        """News of our LAN goes to the other sites, news of theirs to our LAN; never back."""
-        if not self.sites.forwarding:
-            return []
-        if by_wan(source):
-            return [Broadcast(news)]
-        return [Forward(news)] if self.sites.ours(origin) else []
-
-    def _reassert(self, records: Sequence[tuple[int, Record]]) -> list[Effect]:
-        """Peers knew more of our past than we did (a restored disk): say again what holds now for those keys."""
-        again: list[Record] = []
-        for _, record in records:
-            if isinstance(record, BookSet):
-                continue
-            value = self.directory.shelf_value(self.me, record.key)
-            again.append(ShelfDrop(record.key) if value is None else ShelfPut(record.key, value))
-        return self._publish(again)
-
-    # --- facts of our own
-
-    def _shelve(self, records: list[Record]) -> list[Effect]:
-        """Publish what is news on our shelf."""
-        return self._publish(registering.news(records, self.me, self.directory))
-
-    def _publish(self, records: Sequence[Record], *, durable: bool = False) -> list[Effect]:
-        if not records:
-            return []
-        first, changes = self.directory.write(self._own, records)
-        numbered = tuple(enumerate(records, first))
-        to = first + len(records) - 1
-        effects: list[Effect] = [Persist(*self._own, to, numbered, durable)]
-        if self.joined:
-            effects += [
-                Broadcast(Delta(piece.base + 1, tuple(record for _, record in piece.records)))
-                for piece in self.directory.pieces(self._own, first - 1, len(records))
-                if _gapless(piece)
-            ]
-            if self.sites.forwarding:
-                effects += [
-                    Forward(piece)
-                    for piece in self.directory.pieces(self._own, first - 1, len(records))
-                ]
-        return effects + self._conclude(changes)
-
     def _asterisk(self, now: float, *, ready: bool) -> list[Effect]:
         """Our Asterisk has come or gone: peers hear of it at once, not with the next heartbeat."""
         changed, self.ready = self.ready is not ready, ready
@@ -856,7 +722,7 @@ class Federation:
             edit = editing.edit(event, self.me, self.directory, self._clock, realm=realm)
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
-        effects = self._publish(edit.records, durable=True)
+        effects = self.ledger.publish(edit.records, durable=True)
         phone = self.directory.by_id(edit.object_id)
         shown = edit.body or (phone.shown() if phone else {})
         told = [Note(f"extension {edit.what}", (("extension", event.key),))] if effects else []
@@ -874,7 +740,7 @@ class Federation:
             return [Reply(event.ticket, refused.status, error=str(refused))]
         stamp = self._clock.next(event.wall_ms, over=self.gate.stamp())
         effects, records = self.gate.rotate(event.material, stamp, now, expel)
-        effects += self._publish(records, durable=True)
+        effects += self.ledger.publish(records, durable=True)
         key = self.gate.keys.newest.id.hex()
         return [*effects, Reply(event.ticket, 200, {"key": key, "expelled": expel})]
 
@@ -886,7 +752,7 @@ class Federation:
             return [Reply(event.ticket, refused.status, error=str(refused))]
         stamp = self._clock.next(event.wall_ms, over=self.gate.stamp())
         record = self.gate.roster.admit(event.name, event.signing, event.public, self.me, stamp)
-        effects = self._publish([record] * new, durable=True)
+        effects = self.ledger.publish([record] * new, durable=True)
         return [*effects, Reply(event.ticket, 201 if new else 200)]
 
     def _outside(self) -> frozenset[NodeName]:
@@ -945,7 +811,7 @@ class Federation:
         effects: list[Effect] = []
         standing = self.where(change.extension)
         for number, uri in registering.fallen(change.extension, self.me, self.directory, standing):
-            effects += self._publish([ShelfDrop(shelf.contact_key(number, uri))])
+            effects += self.ledger.publish([ShelfDrop(shelf.contact_key(number, uri))])
             effects.append(DropContact(number, uri, wall_ms))
             moved = (("extension", number), ("uri", uri), ("to", change.node))
             effects.append(Note("registration moved away", moved))
@@ -974,14 +840,6 @@ class Federation:
 def describe(info: NodeInfo) -> NodeChanged:
     """The event that puts a node's own description on its shelf."""
     return NodeChanged(shelf.encode(info))
-
-
-def _persist(gone: Sequence[Gone]) -> list[Effect]:
-    return [PersistGone(*g.stream, g.keys, g.floor) for g in gone]
-
-
-def _gapless(piece: Piece) -> bool:
-    return [version for version, _ in piece.records] == list(range(piece.base + 1, piece.to + 1))
 
 
 def _taken(name: NodeName, address: str) -> str:

@@ -86,7 +86,7 @@ def render(
         "pbxfed_records_repaired_total",
         "counter",
         "Records read anew because they were not what peers hold.",
-        {"": federation.repaired},
+        {"": federation.ledger.repaired},
     )
     for name, help_text in (
         ("frames_dropped", "Frames not taken, by reason."),

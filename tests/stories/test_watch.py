@@ -119,7 +119,7 @@ def test_stamps_of_the_future_are_taken_and_told_once() -> None:
     b = world["b"].federation
     for i in range(5):
         record = BookSet(b"xabcdefgh", i + 20, stamp_of(world["b"].wall_ms() + i), "", b"\x01")
-        world["b"].perform(b._publish([record]))
+        world["b"].perform(b.ledger.publish([record]))
         world.run(0.1)
     assert world.agree()
     assert [f["node"] for f in told(world["a"], "stamp ahead")] == ["b"]
