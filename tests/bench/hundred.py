@@ -28,7 +28,7 @@ def rows() -> list[Row]:
     with Ground(NODES) as ground:
         serf = Serf(ground, ground.names)
         serf.start()
-        theirs = measure(serf, 0)
+        theirs = measure(serf)
     return [
         compared(
             f"one registration, for the whole LAN, N = {NODES} (ours simulated)",
