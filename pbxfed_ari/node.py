@@ -146,6 +146,7 @@ class Node:
             settings.lan.port,
             lambda found: self.post(SeedsFound(found)),
         )
+        self._shown = b""  # the key whose certificate our link began with
         self.wan = self._wan_link()
         self.room = AsteriskRoom(
             url=settings.asterisk.url,
@@ -365,7 +366,7 @@ class Node:
             return None
         tag = federation_tag(settings.federation.domain)
         folder = settings.node.state / "wan"
-        self._certify()
+        self._shown = self._certify()[0]
         return make(
             settings.wan.link,
             settings.wan_access(),
@@ -376,22 +377,26 @@ class Node:
             lambda up, reason: self.post(WanChanged(up, reason)),
         )
 
-    def _certify(self) -> None:
-        """The link's certificates come of the group's keys.
+    def _certify(self) -> list[bytes]:
+        """The link's certificates come of the group's keys, newest first: these.
 
-        Raises: ConfigError.
+        A session that stands is left alone: what it has shown is believed as long as its key is held, and a rotation travels
+        over it. Raises: ConfigError.
         """
         me, tag = self.federation.me, federation_tag(self.settings.federation.domain)
         held = [key.material for key in self.federation.gate.keys]
         certificates.write(self.settings.node.state / "wan", held, me, tag)
+        return held
 
     def _keep_keys(self, effect: KeepKeys) -> None:
         keys = self.federation.gate.keys
         try:
             keep_keyring(self.settings.node.state, keys, self._born)
             if self.wan is not None:
-                self._certify()
-                self.wan.reload()
+                held = self._certify()
+                if self._shown not in held:
+                    self._shown = held[0]
+                    self.wan.reload()
         except (OSError, ConfigError) as error:
             log.error("the group's keys are not kept: %s; they are lost with this daemon", error)
 

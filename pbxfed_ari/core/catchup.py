@@ -425,7 +425,8 @@ class CatchUp:
         known = sorted({*held.origins(), *(stream[0] for stream in streams.ids())})
         for origin in marks.differing(held, known, said.low, said.high, said.entries):
             member = self._members.get(origin)
-            donor = origin if member is not None and member.state is State.ALIVE else sender
+            near = member is not None and member.state is State.ALIVE and not member.away
+            donor = origin if near else sender
             for stream in streams.ids():
                 if stream[0] == origin:
                     self.readings.begin(stream, donor, now)

@@ -216,7 +216,7 @@ class Streams:
             if tail.held > tail.base:
                 self._streams[(origin, old)] = tail
                 if old == before:  # what still older ones held went when they ended
-                    void += [key for key in tail if isinstance(key, str)]
+                    void += [k for k in tail if isinstance(k, str) and k not in heir]
         self._streams[(origin, epoch)] = heir
         return void
 

@@ -138,3 +138,14 @@ def test_a_stretch_without_a_key_is_held_all_the_same() -> None:
     assert directory.streams.held((A, 1)) == 28
     directory.apply((A, 1), [(29, put("k"))], 29)
     assert directory.streams.held((A, 1)) == 29
+
+
+def test_a_lineage_that_comes_after_the_first_piece_of_its_epoch_voids_nothing_of_it() -> None:
+    """What the new epoch has put stands, though the old one had put it too."""
+    directory = Directory()
+    directory.adopt(B, 1, ())
+    directory.apply((B, 1), [(1, put("k")), (2, put("l"))], 2)
+    directory.apply((B, 2), [(1, put("k"))], 1)
+    directory.adopt(B, 2, ())
+    assert directory.shelf_value(B, "k") == b"1"
+    assert directory.shelf_value(B, "l") is None
