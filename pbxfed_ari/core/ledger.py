@@ -88,16 +88,11 @@ class Ledger:
     def take(self, piece: Piece, sender: NodeName, source: Address, now: float) -> list[Effect]:
         """Apply a stretch if it is the next one, and what was waiting for it; what is too new waits."""
         stream: StreamId = (NodeName(piece.origin), piece.epoch)
-        if piece.base > self.directory.streams.held(stream):
+        if piece.base > self.directory.streams.held(stream) or not self._vouched(stream):
             effects = self.catchup.missing(stream, piece.to, now, sender)
             self.catchup.keep(piece)
             return effects
-        effects = []
-        following: Piece | None = piece
-        while following is not None:
-            effects += self._apply(stream, following, source)
-            following = self.catchup.fitting(stream)
-        return effects
+        return self._apply(stream, piece, source) + self._apply_waiting(stream, source)
 
     def answered(self, piece: Piece, sender: NodeName, source: Address, now: float) -> list[Effect]:
         """A stretch that was asked for, by us or by another here: take it, and ask on."""
@@ -118,7 +113,8 @@ class Ledger:
             return []
         changes = self.directory.adopt(origin, epoch, lineage)
         relayed = self._relay(origin, Lineage(origin, epoch, lineage), source)
-        return [PersistLineage(origin, epoch, lineage), *relayed, *self._conclude(changes)]
+        effects = [PersistLineage(origin, epoch, lineage), *relayed, *self._conclude(changes)]
+        return effects + self._apply_waiting((origin, epoch), source)
 
     # --- in time
 
@@ -184,6 +180,23 @@ class Ledger:
         if stream[0] == self.me:
             effects += self._reassert(fresh)
         return effects + self._conclude(changes)
+
+    def _apply_waiting(self, stream: StreamId, source: Address) -> list[Effect]:
+        """What had come too early, as far as it fits now."""
+        effects: list[Effect] = []
+        while (piece := self.catchup.fitting(stream)) is not None:
+            effects += self._apply(stream, piece, source)
+        return effects
+
+    def _vouched(self, stream: StreamId) -> bool:
+        """Do we know what this epoch continues? Before that nothing of it can stand: it might be what was collected here."""
+        streams = self.directory.streams
+        origin, epoch = stream
+        return (
+            origin == self.me
+            or epoch < streams.current_epoch(origin)
+            or streams.lineage(stream) is not None
+        )
 
     def _relay(self, origin: NodeName, news: Piece | Lineage, source: Address) -> list[Effect]:
         """News of our LAN goes to the other sites, news of theirs to our LAN; never back."""
