@@ -12,7 +12,7 @@ import sqlite3
 import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from random import Random
+from random import Random, uniform
 
 from aiohttp import web
 
@@ -76,6 +76,7 @@ from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
 from pbxfed_ari.wire.token import ASK, Answer
 
+RENEWED = 60.0  # seconds in which nodes open their WAN links anew, one after the other
 SETTLED = 30.0  # seconds after the start in which peers have told what we missed
 SEEDS_SECONDS = 3.0  # for the first answer of DNS; after that we begin without
 log = logging.getLogger("pbxfed")
@@ -396,7 +397,8 @@ class Node:
                 held = self._certify()
                 if self._shown not in held:
                     self._shown = held[0]
-                    self.wan.reload()
+                    pause = uniform(0, RENEWED)
+                    asyncio.get_running_loop().call_later(pause, self.wan.reload)
         except (OSError, ConfigError) as error:
             log.error("the group's keys are not kept: %s; they are lost with this daemon", error)
 

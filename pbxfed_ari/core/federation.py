@@ -81,6 +81,7 @@ from pbxfed_ari.core.messages import (
     Piece,
     Pieces,
     Probe,
+    Refusal,
     ShelfDrop,
     ShelfPut,
     SiteReport,
@@ -253,6 +254,10 @@ class Federation:
                 return self._received(event, now)
             case Introduced():
                 return self._introduced(event, now)
+            case Noticed(message=Refusal()) if self.joined:
+                self.sites.step_aside(now)
+                told = self.gate.noticed(event, now)
+                return [*told, Broadcast(self._heartbeat()), *self._elect(now)]
             case Noticed():
                 return self.gate.noticed(event, now)
             case StrangerHeard(source, True):
@@ -262,8 +267,8 @@ class Federation:
                 return self._stranger(event, now)
             case WanChanged(up):
                 self.sites.link(now, up=up)
-                told: list[Effect] = [Broadcast(self._heartbeat())] if self.joined else []
-                return [*told, *self._elect(now)]
+                beat: list[Effect] = [Broadcast(self._heartbeat())] if self.joined else []
+                return [*beat, *self._elect(now)]
             case OtherWireHeard(source, version):
                 self.watch.other_wire(source, version, now)
                 return []
@@ -604,6 +609,7 @@ class Federation:
         if beat.vector != self.directory.fingerprint():
             return []
         self.ledger.heard.equal(sender, self.directory.moment)
+        self.gate.refused = ""  # whoever refused us: we belong
         effects = self.ledger.decide() if self.directory.undecided else []
         if self.sites.settled or not self.ledger.catchup.complete:
             return effects

@@ -33,6 +33,7 @@ DOUBT = (
     0.5  # seconds that a fingerprint may differ before vectors are compared: news may be under way
 )
 PROOF, PROOFS = 0.5, 6  # seconds until a new forwarder is asked again, and how often
+ASIDE = 20.0  # seconds for which a node that another site refuses leaves the speaking to others
 ALONE = 2.0  # seconds after which a node that hears no neighbour has nothing to catch up with
 NODES = 40  # of a report in one frame
 UNKNOWN = -1  # what a forwarder holds, before it has said so
@@ -72,6 +73,7 @@ class Sites:
         self._silent: set[str] = set()  # sites that are told to be
         self._next_report = float("inf")
         self._alone_until = float("inf")
+        self._aside_until = float("-inf")  # we do not speak: another site does not take what we say
 
     def __repr__(self) -> str:
         return f"Sites({self.site}, forwarder {self.forwarder}, {list(self._neighbours.values())})"
@@ -88,7 +90,7 @@ class Sites:
     @property
     def candidate(self) -> bool:
         """We could: said in each heartbeat."""
-        return self.linked and self.settled
+        return self.linked and self.settled and self._aside_until == float("-inf")
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
@@ -97,7 +99,8 @@ class Sites:
             (heard + SILENT for s, (_, heard) in self._reports.items() if s not in self._silent),
             default=float("inf"),
         )
-        return min(self._next_report, self._alone_until, due, silent)
+        aside = self._aside_until if self._aside_until > 0 else float("inf")
+        return min(self._next_report, self._alone_until, due, silent, aside)
 
     def proven(self, name: NodeName, epoch: int) -> bool:
         """May what this session says over the WAN be believed?"""
@@ -131,6 +134,10 @@ class Sites:
             neighbour.heard = float("-inf")  # what was said meanwhile is missing: compare at once
         if up:
             self._next_report = now
+
+    def step_aside(self, now: float) -> None:
+        """Another site refuses us: let a node speak whom it may take, so that both hear why."""
+        self._aside_until = now + ASIDE
 
     def elect(self, now: float, greeting: Hello) -> list[Effect]:
         """Who forwards now? To be asked whenever members, links or settledness may have changed.
@@ -229,6 +236,8 @@ class Sites:
         self, now: float, fingerprint: int, *, ready: bool
     ) -> tuple[list[Effect], list[Address]]:
         """What is due: reports and questions to send, and forwarders to compare vectors with."""
+        if now >= self._aside_until:
+            self._aside_until = float("-inf")
         if now >= self._alone_until:
             self._alone_until = float("inf")
             if not any(not m.away and m.up for m in self._members):

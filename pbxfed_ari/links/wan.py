@@ -120,6 +120,7 @@ class WanLink(Owner):
         self._receive, self._changed = receive, changed
         self._listening = False
         self._session: Session | None = None
+        self._owner: _Owner | None = None  # of the present session
         self._ended = asyncio.Event()  # the present session is of no more use
         self._task: asyncio.Task[None] | None = None
 
@@ -186,8 +187,9 @@ class WanLink(Owner):
         pause = KNOCK
         while True:
             self._ended.clear()
+            self._owner = owner = _Owner(self)
             try:
-                session = await self._engine.connect(self)
+                session = await self._engine.connect(owner)
             except LinkDown as down:
                 if self.reason != str(down):
                     self.reason = str(down)
@@ -201,7 +203,7 @@ class WanLink(Owner):
                 session.subscribe(self._topics())
                 await self._ended.wait()
             finally:
-                self._session = None
+                self._session = self._owner = None  # what it says while it closes is the past
                 await session.close()
 
     def _topic(self, node: NodeName) -> str:
@@ -216,6 +218,32 @@ class WanLink(Owner):
             return
         self.frames_sent += 1
         self.bytes_sent += len(frame)
+
+
+class _Owner(Owner):
+    """A session's ear: deaf when that is not the present one."""
+
+    def __init__(self, link: WanLink) -> None:
+        self._link = link
+
+    @property
+    def _present(self) -> bool:
+        return self._link._owner is self
+
+    def received(self, frame: bytes) -> None:
+        """A frame has come."""
+        if self._present:
+            self._link.received(frame)
+
+    def reaches(self, up: bool, reason: str) -> None:
+        """The session has somebody at its other end, or nobody for now."""
+        if self._present:
+            self._link.reaches(up, reason)
+
+    def lost(self, reason: str) -> None:
+        """The session is of no more use."""
+        if self._present:
+            self._link.lost(reason)
 
 
 def make(

@@ -207,3 +207,20 @@ def test_a_node_without_its_asterisk_gets_no_calls_from_other_sites() -> None:
         world[name].handle(AsteriskUp("22.10.1", restarted=True))
         world.run(0.2)
         assert world["a"].federation.reachable(NodeName(name))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_forwarder_that_is_expelled_behind_a_cut_keeps_no_site_apart(seed: int) -> None:
+    """Refused by the other site, it leaves the speaking to others: they hear why, and what the new key is."""
+    world = sites(seed)
+    victim = next(n for n in sorted(forwarders(world)) if world.sites[n] == "west")
+    others = [n for n in "abcdef" if n != victim]
+    cut(world, "west")
+    world.run(13)
+    assert world["a"].rotate(expel=victim).status == 200
+    world.run(5)
+    world.network.heal()
+    assert world.run(
+        40, lambda: all(sorted(world[n].up()) == [o for o in others if o != n] for n in others)
+    )
+    assert len({world[n].federation.gate.keys.sealing.id for n in others}) == 1
