@@ -17,7 +17,7 @@ SIZES = {256: 5, 1_000: 1}  # members → deaths
 def rows() -> list[Row]:
     """Bytes and detection, with 5 % loss; false deaths beside plain SWIM."""
     crowds = [row for size, deaths in SIZES.items() for row in _crowd(size, deaths)]
-    return [*crowds, *(_false_deaths(kind) for kind in ("paused", "blocked"))]
+    return [*crowds, _false_deaths("blocked")]
 
 
 def _false_deaths(kind: str) -> Row:
