@@ -745,8 +745,9 @@ class Federation:
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
         stamp = self._clock.next(event.wall_ms, over=self.gate.stamp())
-        effects, records = self.gate.rotate(event.material, stamp, now, expel)
-        effects += self.ledger.publish(records, durable=True)
+        held, records = self.gate.rotate(event.material, stamp, now, expel)
+        # granted first, held then: dead in between, we get the key back from those who have it
+        effects = [*self.ledger.publish(records, durable=True), *held]
         key = self.gate.keys.newest.id.hex()
         return [*effects, Reply(event.ticket, 200, {"key": key, "expelled": expel})]
 

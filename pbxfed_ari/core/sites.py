@@ -144,7 +144,7 @@ class Sites:
 
         `greeting` is our Hello that asks for the others'.
         """
-        able = [m.name for m in self._members if _able(m)]
+        able = [m.name for m in self._members if self._here(m) and m.reachable and m.relays]
         candidates = [*able, self.me] if self.candidate else able
         key = f"forwarder {self.site}"
         chosen = max(candidates, key=lambda name: score(name, 1, key), default=None)
@@ -169,7 +169,7 @@ class Sites:
     def ours(self, origin: NodeName) -> bool:
         """Is this a node of our own LAN, as far as known?"""
         member = self._members.get(origin)
-        return origin == self.me or (member is not None and not member.away)
+        return origin == self.me or (member is not None and self._here(member))
 
     # --- other sites
 
@@ -269,6 +269,10 @@ class Sites:
 
     # --- helpers
 
+    def _here(self, member: Member) -> bool:
+        """Is it of our site? Who was met in our LAN but says that it is of another one speaks for itself there."""
+        return not member.away and member.site == self.site
+
     def _missed(self, now: float) -> bool:
         """Is a site overdue that may be back any moment? Our link need not notice: the cut may lie beyond the hub."""
         return any(REPORT + 1.0 < now - heard < CALLED for _, _, heard in self)
@@ -288,7 +292,7 @@ class Sites:
     def _report(self, fingerprint: int, *, ready: bool) -> Iterable[SiteReport]:
         nodes = [(str(self.me), self.epoch, UP | EQUAL | (READY if ready else 0))]
         for member in self._members:
-            if not member.away and member.state is not State.NEW:
+            if self._here(member) and member.state is not State.NEW:
                 flags = UP | (READY if member.ready else 0) if member.up else 0
                 flags = LEFT if member.state is State.LEFT else flags
                 flags |= EQUAL if member.up and member.vector == fingerprint else 0
@@ -296,7 +300,3 @@ class Sites:
         for i in range(0, len(nodes), NODES):
             told = tuple(nodes[i : i + NODES])
             yield SiteReport(self.site, fingerprint, told, clock=self.clock)
-
-
-def _able(member: Member) -> bool:
-    return not member.away and member.reachable and member.relays

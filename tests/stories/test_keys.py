@@ -348,3 +348,16 @@ def test_a_rotation_reaches_every_site(seed: int) -> None:
     assert {world[n].federation.gate.keys.sealing.id for n in "abdef"} == {
         world["b"].federation.gate.keys.newest.id
     }
+
+
+@pytest.mark.parametrize("write", range(1, 6))
+def test_who_dies_while_it_rotates_comes_back_to_the_others(write: int) -> None:
+    """At whichever write: either nobody has the new key, or everybody gets it."""
+    world = World(write, "abc")
+    world["a"].fuse = write
+    world["a"].rotate()
+    world.run(4)
+    if world["a"].stopped:
+        world.boot("a")
+    assert world.run(60, lambda: whole(world))
+    assert len(seals_with(world)) == 1

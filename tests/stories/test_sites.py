@@ -224,3 +224,15 @@ def test_a_forwarder_that_is_expelled_behind_a_cut_keeps_no_site_apart(seed: int
         40, lambda: all(sorted(world[n].up()) == [o for o in others if o != n] for n in others)
     )
     assert len({world[n].federation.gate.keys.sealing.id for n in others}) == 1
+
+
+def test_a_seed_of_another_site_is_no_namesake_of_itself() -> None:
+    """A node whose list of peers names one of another site: both live on, in their own sites."""
+    places = {"a": "east", "b": "east", "c": "west", "d": "west"}
+    world = World(1, "abd", sites=places, settle=8)
+    world.seeds = ("10.0.0.1",)
+    world.boot("c")
+    assert world.run(
+        60, lambda: world.agree() and all(len(n.up()) == 3 for n in world.running())
+    )
+    assert not [node.stopped for node in world.nodes.values() if node.stopped]
