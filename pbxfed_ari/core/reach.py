@@ -50,6 +50,7 @@ COPIES = 6.0  # heartbeats sent by unicast a second: with the multicast ones abo
 LOST, LOST_FULL = 8, 64  # weight of a loss, and how much is too much: the balance is at 1 in 9
 LOST_AGAIN, CLEAN_FULL = 19, 60  # and for the way back: at 1 in 20
 SILENT = 4.0  # periods in which answers come, and no multicast
+CUT = 3.0  # periods in which nothing came at all: no fault of multicast
 AGAIN = 3.0  # periods without the copy that we asked for, until we ask again
 RECENT = 64  # heartbeats over which the loss that is shown is measured
 FORWARD = 100  # a number up to so far ahead is a later one, else it was overtaken
@@ -61,6 +62,7 @@ class _Line:
     """The two ways between a peer's session and us."""
 
     epoch: int
+    heard: float = float("-inf")  # when its last frame came, whichever way
     # from it to us
     wanted: bool = False  # we want copies
     asked: float = float("-inf")  # when we last said so
@@ -124,6 +126,9 @@ class Reach:
         if peer is None or peer.site != self._site:
             return []
         line, message = self._line(peer), event.message
+        if now > line.heard + CUT * self._members.period():
+            line.number = line.unicast_since = None
+        line.heard = now
         if event.multicast:
             line.unicast_since = None
         elif line.unicast_since is None:

@@ -300,3 +300,13 @@ def test_a_goodbye_reaches_those_who_hear_no_multicast() -> None:
     world.run(0.1)
     assert world["b"].post.received[Leave.__name__] == received + 1
     assert world["b"].state("a") is State.LEFT
+
+
+def test_a_cut_is_no_loss_of_multicast() -> None:
+    """What nobody heard in any way is not blamed on multicast: no copies follow a partition."""
+    world = World(1, "abcdef")
+    world.network.cut(["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"])
+    world.run(8)
+    world.network.heal()
+    world.run(10)
+    assert sum(node.post.sent["Copy"] + node.post.sent["Copies"] for node in world.running()) == 0

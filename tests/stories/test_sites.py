@@ -232,7 +232,5 @@ def test_a_seed_of_another_site_is_no_namesake_of_itself() -> None:
     world = World(1, "abd", sites=places, settle=8)
     world.seeds = ("10.0.0.1",)
     world.boot("c")
-    assert world.run(
-        60, lambda: world.agree() and all(len(n.up()) == 3 for n in world.running())
-    )
+    assert world.run(60, lambda: world.agree() and all(len(n.up()) == 3 for n in world.running()))
     assert not [node.stopped for node in world.nodes.values() if node.stopped]
