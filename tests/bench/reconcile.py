@@ -44,7 +44,7 @@ def rows() -> list[Row]:
                     "memberlist: all state each way, every 30 s; NATS: never (published)",
                     f"≤ {bar:,.0f} B",
                     max(sizes) <= bar,
-                    why="a cut looks like lossy multicast: heartbeats are copied for a while; each pair asks if it lives",
+                    why="each node asks each of those that it held for dead whether it lives: 32 questions, 32 answers",
                 )
             )
             found.append(
