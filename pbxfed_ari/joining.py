@@ -64,6 +64,10 @@ def join(
     me = node_name(name or asking.hostname())
     address = address or asking.own_address(given)
     state = state or _default_state()
+    if settings is None:
+        node = {"name": me, "address": address, "state": str(state.absolute())}
+        node |= {} if site is None else {"site": site}
+        config.parse({"node": node, "federation": {"domain": given.domain}}, path)
     _check_free(settings, state)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     answer = asking.ask(given, me, address, load_node_key(state, me))
@@ -142,6 +146,12 @@ def _todo(settings: Settings | None, answer: Answer) -> tuple[str, ...]:
             "write the password of ari.conf's user into /etc/pbxfed/ari.password, mode 0600, "
             "and include the files of dialplan/ in Asterisk's"
         )
+    if settings is not None and not (settings.lan.multicast and answer.multicast):
+        lan = settings.lan
+        if not lan.peers and not lan.srv:
+            todo.append(
+                f"without multicast nobody is found: set lan.peers = {json.dumps(answer.seeds)}"
+            )
     if answer.wan != "none" and settings is None:
         todo.append("secrets of the link between sites ([wan], if it needs any) are yours to copy")
     if answer.wan != "none" and settings is not None and settings.wan.link != answer.wan:

@@ -1,7 +1,8 @@
 """The files of keys, in the state folder and outside the store: this node's own seed, and the group's keys.
 
     node.key   64 hexadecimal digits, made at the first start or by `pbxfed join`: who has it is this node
-    keys       the keyring as JSON, newest key first: who has it reads and speaks
+    keys       the keyring as JSON, newest key first: who has it reads and speaks; and the members, by name and public key, so
+               that a node that has lost its store knows whom to believe
 
 Both are written whole or not at all, on the disk before anything goes on, and readable for this user only.
 """
@@ -35,6 +36,7 @@ class _File(msgspec.Struct):
     born: str  # id of the key that the federation was born with: tells federations apart
     keys: list[_Key]
     closed: tuple[int, str] | None = None
+    holders: dict[str, str] = {}  # the other members: name → X25519 key, 64 hexadecimal digits
 
 
 def load_node_key(state: Path, me: NodeName) -> NodeKey:
@@ -64,7 +66,8 @@ def load_keyring(state: Path) -> tuple[Keyring, str] | None:
             return None
         found = msgspec.json.decode(path.read_bytes(), type=_File)
         keys = [GroupKey(bytes.fromhex(k.key), k.made, k.by, k.urgent) for k in found.keys]
-        return Keyring(keys, found.closed), found.born
+        holders = {name: bytes.fromhex(public) for name, public in found.holders.items()}
+        return Keyring(keys, found.closed, holders), found.born
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise ConfigError(
             f"node.state: {path}: {error}; if it is lost, have this node invited again"
@@ -77,7 +80,8 @@ def keep_keyring(state: Path, keys: Keyring, born: str) -> None:
     Raises: OSError.
     """
     rows = [_Key(key.material.hex(), key.made, key.by, key.urgent) for key in keys]
-    text = msgspec.json.encode(_File(born, rows, keys.closed))
+    holders = {name: public.hex() for name, public in sorted(keys.holders.items())}
+    text = msgspec.json.encode(_File(born, rows, keys.closed, holders))
     write_private(state / KEYS, msgspec.json.format(text).decode() + "\n")
 
 

@@ -147,6 +147,7 @@ class Node:
             settings.lan.port,
             lambda found: self.post(SeedsFound(found)),
         )
+        self._certified: list[bytes] = []  # the keys that our certificates come of
         self._shown = b""  # the key whose certificate our link began with
         self.wan = self._wan_link()
         self.room = AsteriskRoom(
@@ -387,6 +388,7 @@ class Node:
         me, tag = self.federation.me, federation_tag(self.settings.federation.domain)
         held = [key.material for key in self.federation.gate.keys]
         certificates.write(self.settings.node.state / "wan", held, me, tag)
+        self._certified = held
         return held
 
     def _keep_keys(self, effect: KeepKeys) -> None:
@@ -394,7 +396,9 @@ class Node:
         try:
             keep_keyring(self.settings.node.state, keys, self._born)
             if self.wan is not None:
-                held = self._certify()
+                held = [key.material for key in self.federation.gate.keys]
+                if held != self._certified:
+                    self._certify()
                 if self._shown not in held:
                     self._shown = held[0]
                     pause = uniform(0, RENEWED)

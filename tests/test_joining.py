@@ -1,7 +1,9 @@
 """What `pbxfed join` writes, and what it leaves alone."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pbxfed_ari import config, joining
@@ -81,6 +83,53 @@ def test_a_configuration_that_disagrees_is_left_as_it_is(
     with pytest.raises(Refused, match=words.replace("[", r"\[")):
         join(path)
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"site": "No Good"}, "node.site = 'No Good'"),
+        ({"address": "10.0.0"}, "node.address = '10.0.0'"),
+        ({"name": "No Good"}, "node name 'No Good'"),
+    ],
+)
+def test_an_option_that_cannot_be_does_not_cost_the_token(
+    path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], words: str
+) -> None:
+    """Nothing is asked, nothing is written."""
+    monkeypatch.setattr(asking, "ask", None)
+    given = {"name": "c", "address": "10.0.0.3"} | options
+    state = path.parent.parent / "state"
+    with pytest.raises((Refused, ConfigError), match=re.escape(words)):
+        joining.join(TEXT, path, state=state, **given)
+    assert not path.exists()
+    assert not state.exists()
+
+
+def test_who_has_no_multicast_and_no_peers_hears_whom_to_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration was there before; what the inviter knows does not stand in it."""
+    answer = msgspec.structs.replace(ANSWER, seeds=("10.0.0.1:8781",))
+    monkeypatch.setattr(asking, "ask", lambda *asked: answer)
+    join(path)
+    text = path.read_text()
+    path.write_text(text.replace("[lan]", "[lan]\nmulticast = false"))
+    assert 'set lan.peers = ["10.0.0.1:8781"]' in " ".join(join(path).todo)
+    path.write_text(text.replace("[lan]", '[lan]\nmulticast = false\npeers = ["10.0.0.1"]'))
+    assert "lan.peers" not in " ".join(join(path).todo)
+
+
+def test_the_members_stand_beside_the_keys(tmp_path: Path) -> None:
+    """Outside the store, which may be lost; a file of before has none."""
+    keep_keyring(tmp_path, Keyring([GroupKey(KEY)], None, {"a": NEXT}), BORN)
+    found = load_keyring(tmp_path)
+    assert found is not None
+    assert found[0].holders == {"a": NEXT}
+    (tmp_path / "keys").write_text(f'{{"born": "{BORN}", "keys": [{{"key": "{KEY.hex()}"}}]}}')
+    found = load_keyring(tmp_path)
+    assert found is not None
+    assert found[0].holders == {}
 
 
 def test_a_folder_of_another_federation_is_left_alone(path: Path) -> None:

@@ -771,6 +771,7 @@ class Federation:
     def _membership(self, node: NodeName) -> list[Effect]:
         """The book says something new of who belongs."""
         self.gate.roster.read(node)
+        self.gate.remember(self._now)
         effects = self.gate.consider(self._now)
         before, self.directory.hidden = self.directory.hidden, self._outside()
         for other in sorted(self.directory.hidden - before):
@@ -804,6 +805,7 @@ class Federation:
                 case MemberChanged(node):
                     effects += self._membership(node)
                 case KeyGranted():
+                    self.gate.remember(self._now)
                     effects += self.gate.consider(self._now)
                     effects += self.gate.spoiled([m.name for m in self.members.alive()])
                 case Conflicted():

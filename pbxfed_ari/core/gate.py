@@ -31,6 +31,7 @@ GRANTERS = 6  # members that answer one introduction under an old key, about
 PAUSE = 1.0  # seconds between two notices to one node
 NOTE_PAUSE = 60.0  # and between two lines in the log about it
 QUIET = 10.0  # seconds between two introductions of a node that is refused
+KEEP = 1.0  # seconds in which several new members are kept at once
 OLDER = 3  # older keys under which we introduce ourselves to who has a key that we do not know
 MOST_NAMES = 1_000  # remembered for the pauses
 
@@ -41,7 +42,8 @@ OTHER_GROUP = (
 REMEDY = {
     IS_EXPELLED: "this node was expelled",
     OTHER_KEY: "the federation knows this name with another key (node.state lost, or another machine's name)",
-    NOT_ADMITTED: "this node is not admitted: the federation's key has been rotated since it had the key file",
+    NOT_ADMITTED: "this node is not admitted: a member has rotated the key and did not know of it; if that member has lost "
+    "its store, it is the one to invite; if not",
 }
 
 
@@ -66,7 +68,7 @@ class Gate:
         self.signer = signer
         self._rng = rng
         self._offers: dict[bytes, _Offer] = {}
-        self._decide_at = float("inf")
+        self._decide_at = self._keep_at = float("inf")
         self._noticed: dict[
             str, float
         ] = {}  # whom or what we have told something, until when not again
@@ -88,13 +90,26 @@ class Gate:
         """Why this node is alone, for the operator; empty if it belongs."""
         why = IS_EXPELLED if self.expelled else self.refused
         if not why:
-            return ""
+            return self._lost()
         expulsion = self.roster.expulsion(self.me)
         by = f" by {expulsion.by}" if expulsion else ""
+        fresh = "" if why != IS_EXPELLED else "remove node.key from node.state and "
         first = "" if why != OTHER_KEY else f"`pbxfed expel {self.me}` and "
         return (
             f"{REMEDY.get(why, why)}{by}: it serves its own phones alone; to bring it back, {first}`pbxfed invite` "
-            "on a member and `pbxfed join` here"
+            f"on a member, and here, with the daemon stopped, {fresh}`pbxfed join`"
+        )
+
+    def _lost(self) -> str:
+        """What to do if our store was lost and nobody has told us what stood there; empty if it is not so."""
+        lost = self.roster.lost()
+        if not lost:
+            return ""
+        some = ", ".join(lost[:5]) + ", …" * (len(lost) > 5)
+        return (
+            f"this node has lost its store (state.db), or has one that is older than its keys, and has learned nothing from "
+            f"{some} since: wait, or start one of them; if they run and do not answer, `pbxfed invite` there and `pbxfed join` "
+            "here; if all of them are gone for good, remove `holders` from the file `keys` in node.state"
         )
 
     def warning(self) -> str:
@@ -105,7 +120,7 @@ class Gate:
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        return min(self.keys.next_deadline(), self._decide_at)
+        return min(self.keys.next_deadline(), self._decide_at, self._keep_at)
 
     def tick(self, now: float) -> tuple[list[Effect], bool]:
         """Let time pass. Returns the effects, and whether we must introduce ourselves anew."""
@@ -114,6 +129,10 @@ class Gate:
         if now >= self._decide_at:
             effects = self._decide(now)
             again = bool(effects)
+        if now >= self._keep_at:
+            self._keep_at = float("inf")
+            before, self.keys.holders = self.keys.holders, self.roster.holders()
+            effects += [KeepKeys()] * (before != self.keys.holders)
         if self.keys.tick(now):
             effects.append(self.keys.use())
         return effects, again
@@ -161,9 +180,11 @@ class Gate:
 
     def _grant(self, hello: Hello, source: Address, members: int, now: float) -> list[Effect]:
         """Tell a member that was away the key that we use; some of us do, so that it can compare."""
+        key = self.keys.newest
+        if not self.roster.has_rotation(key) or self.roster.lost():
+            return []  # whom it leaves out, others know and we do not yet
         if self._rng.random() * max(members, 1) > GRANTERS or self._told(hello.name, now):
             return []
-        key = self.keys.newest
         grant = Grant(
             hello.public, key.material, key.made, key.by, key.urgent, closed=self.keys.closed
         )
@@ -220,6 +241,10 @@ class Gate:
             return []
         return self._hold(key, now, of=key.by)
 
+    def remember(self, now: float) -> None:
+        """The book says something new of who belongs: keep that outside of it, too."""
+        self._keep_at = min(self._keep_at, now + KEEP)
+
     def spoiled(self, alive: Sequence[NodeName]) -> list[Effect]:
         """Was the newest key granted to a node that is out? Then the first of us makes another."""
         if min([self.me, *alive]) != self.me or not self._is_spoiled():
@@ -247,6 +272,8 @@ class Gate:
         """
         if self.expelled:
             raise Refused(self.trouble(), status=409)
+        if self._lost():
+            raise Refused(f"a rotation now would shut the others out: {self._lost()}", status=409)
         if not event.expel:
             return None
         name = NodeName(event.expel)

@@ -10,7 +10,7 @@ them alone (`gate.py`). Keys are ordered by the stamp of the rotation that made 
 everywhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
@@ -77,11 +77,18 @@ class GroupKey:
 class Keyring:
     """The keys that this node holds."""
 
-    def __init__(self, keys: Iterable[GroupKey], closed: tuple[int, str] | None = None) -> None:
-        """`closed`: the first rotation ever, its stamp and its maker; None if there was none.
+    def __init__(
+        self,
+        keys: Iterable[GroupKey],
+        closed: tuple[int, str] | None = None,
+        holders: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """`closed`: the first rotation ever, its stamp and its maker; None if there was none. `holders`: the other members
+        and their X25519 keys, for a node that has lost its store.
 
         Raises: ValueError, if there is no key.
         """
+        self.holders = dict(holders or {})
         self._keys = sorted(keys, key=_age, reverse=True)
         if not self._keys:
             raise ValueError("a keyring without a key")

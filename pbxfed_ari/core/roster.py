@@ -120,7 +120,39 @@ class Roster:
         for name, (_, admission) in self._admitted.items():
             if admission.public == public and self.admission(name) is admission:
                 return name
-        return None
+        unread = (name for name in self._unread() if self._keys.holders[name] == public)
+        return next(unread, None)
+
+    def holders(self) -> dict[str, bytes]:
+        """The other members and their X25519 keys, to be kept outside the book, in case that is lost."""
+        if self.lost():
+            return self._keys.holders
+        known = {name: self.confirmed(name) for name in self if name != self._me}
+        return {str(name): found.public for name, found in known.items() if found is not None}
+
+    def lost(self) -> list[NodeName]:
+        """Members that hold the group's keys, if the book is older than these or empty: the store was lost. Else nobody."""
+        if self._keys.newest.made > max([self.stamp(), *self._grants()]):
+            return sorted(NodeName(name) for name in self._keys.holders)
+        return self._unread()
+
+    def _unread(self) -> list[NodeName]:
+        """Members of whom the book says nothing."""
+        known = self._admitted.keys() | self._expelled.keys()
+        return sorted(NodeName(name) for name in self._keys.holders.keys() - known)
+
+    def has_rotation(self, key: GroupKey) -> bool:
+        """Does the book hold what this key's rotation wrote? Whom it leaves out stands before whom it serves."""
+        return (
+            key.made == 0
+            or key.by == self._me
+            or key.made in self._grants()
+            or any(key.made == stamp for stamp, _ in self._expelled.values())
+        )
+
+    def _grants(self) -> list[int]:
+        """When the group keys were made that the book hands out."""
+        return [self._book.stamp(KEYS + name.encode(), GRANT)[0] for name in self._admitted]
 
     def is_out(self, signing: bytes) -> bool:
         """Was this key expelled?"""
@@ -129,8 +161,8 @@ class Roster:
     def refusal(self, name: NodeName, signing: bytes, *, newest: bool = True) -> str:
         """Why a node that shows this key must not speak as `name`; empty if it may.
 
-        `newest`: it knows the newest group key, so somebody gave it that. A node that has joined a moment ago, and does not
-        find itself in its book yet, believes whoever does.
+        `newest`: it knows the newest group key, so somebody gave it that. A node that has joined a moment ago, or has lost
+        its store, and does not find itself in its book yet, believes whoever does.
         """
         if signing in self._void:
             return IS_EXPELLED
@@ -141,7 +173,7 @@ class Roster:
             return "" if newest or self.confirmed(name) else NOT_ADMITTED
         if name in self._expelled:
             return IS_EXPELLED
-        fresh = self._me not in self._admitted
+        fresh = self.confirmed(self._me) is None or self.lost()
         return "" if newest and (fresh or not self._keys.closed) else NOT_ADMITTED
 
     def stamp(self) -> int:

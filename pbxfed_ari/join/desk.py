@@ -132,8 +132,12 @@ class Desk:
             return
         invitation, ask, source = waiting
         if reply.error:
+            if not invitation.name:
+                invitation.key = ""  # nobody has used it yet
+                self._keep()
             return self._refuse(invitation, ask, source, reply.error)
         if not invitation.name:
+            invitation.key = ask.signing.hex()
             invitation.name, invitation.used = ask.name, wall_ms // 1_000
             self._keep()
             fields = (("node", ask.name), ("address", ask.address), ("invitation", invitation.id))

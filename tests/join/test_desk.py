@@ -112,14 +112,16 @@ def test_a_token_ends(rig: Rig) -> None:
 
 
 def test_what_the_federation_refuses_is_told_and_may_be_mended(rig: Rig) -> None:
-    """Another name, with the same token."""
+    """Another name and another key, with the same token: nobody has used it."""
     given = rig.invite()
     rig.ask(given, B, "a")
     rig.decide("node name 'a': another node has it")
     assert "another node has it" in rig.answer(given).error
-    rig.ask(given, B, "b")
+    rig.ask(given, C, "b")
     rig.decide()
     assert rig.answer(given).error == ""
+    rig.ask(given, B, "b")
+    assert "the token was used by node b" in rig.answer(given).error
 
 
 def test_frames_of_who_has_no_token_of_ours_get_nothing(rig: Rig) -> None:

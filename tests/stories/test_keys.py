@@ -3,7 +3,8 @@
 import pytest
 
 from pbxfed_ari.core.effects import RemoveTrunk
-from pbxfed_ari.core.messages import Hello
+from pbxfed_ari.core.events import Introduced
+from pbxfed_ari.core.messages import Grant, Hello
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.links.post import NOTICE
 from pbxfed_ari.wire.identity import NodeKey
@@ -361,3 +362,68 @@ def test_who_dies_while_it_rotates_comes_back_to_the_others(write: int) -> None:
         world.boot("a")
     assert world.run(60, lambda: whole(world))
     assert len(seals_with(world)) == 1
+
+
+@pytest.mark.parametrize("away", [5, 70])
+def test_who_lost_its_store_and_missed_a_rotation_regains_its_state(away: float) -> None:
+    """`state/keys` names the members whose grant it may believe; until one is heard it says what is wrong."""
+    world = World(names="abc")
+    world["a"].edit("1001", secret=SECRET)
+    world.run(1)
+    world.kill("c")
+    world.run(3)
+    world["a"].rotate()
+    world.run(away)
+    world.restore("c", None)
+    world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
+    world.boot("c")
+    world.run(3)
+    assert "has learned nothing from a, b" in world["c"].federation.gate.trouble()
+    world.network.heal()
+    assert world.run(20, lambda: whole(world) and len(seals_with(world)) == 1)
+    assert known(world, "1001") == "abc"
+    assert world["c"].federation.gate.trouble() == ""
+    assert world["c"].rotate().status == 200
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_who_lost_its_store_cannot_shut_the_others_out(before: bool) -> None:
+    """Alone and without its book it makes no key, whether it closed the federation once or nobody did."""
+    world = World(names="abc")
+    if before:
+        world["c"].rotate()
+        world.run(3)
+    world.kill("c")
+    world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
+    world.run(4)
+    world.restore("c", None)
+    world.boot("c")
+    world.run(5)
+    for expel in "", "a":
+        refused = world["c"].rotate(expel)
+        assert (refused.status, "from a, b since" in refused.error) == (409, True)
+    world.network.heal()
+    assert world.run(20, lambda: whole(world) and len(seals_with(world)) == 1)
+    assert world["c"].rotate().status == 200
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_key_is_passed_on_only_by_who_knows_whom_it_leaves_out(seed: int) -> None:
+    """A member that was away has the new key already, and has not heard of the expulsion yet."""
+    world = World(seed, "abcd")
+    world["b"].rotate()
+    world.run(3)
+    world.kill("c")
+    world.run(3)
+    old = world["d"].federation.gate.keys.newest.id
+    world["a"].rotate("d")
+    new = world["a"].federation.gate.keys.newest.id
+    world.run(5)
+    gate = world.boot("c").federation.gate
+    assert world.run(10, lambda: gate.keys.newest.id == new)
+    assert gate.roster.expelled() == []
+    hello = world["d"].federation._hello(ask=True)
+    met = Introduced(hello, world["d"].address, False, b"s" * 16, old)
+    _, effects = gate.meet(met, 1, world.now)
+    assert not any(isinstance(getattr(e, "message", None), Grant) for e in effects)
+    assert world.run(10, lambda: gate.roster.expelled() == ["d"])

@@ -120,7 +120,7 @@ class Node:
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
         self.key = StoryKey.of(name, seed)
         held, closed = world.keyrings.get(name, ([GroupKey(key)], None))
-        keys = Keyring(held, closed)
+        keys = Keyring(held, closed, world.holders.get(name) if name in world.keyrings else None)
         identity = Identity(NodeName(name), epoch, address, site=site, realm=realm, lineage=lineage)
         self.federation = Federation(
             identity,
@@ -207,6 +207,7 @@ class Node:
                 case KeepKeys():
                     keys = self.federation.gate.keys
                     self.world.keyrings[self.name] = (list(keys), keys.closed)
+                    self.world.holders[self.name] = keys.holders
                 case AskRotation():
                     self.handle(Rotate(0, self._random(), self.wall_ms()))
                 case Persist():
@@ -349,6 +350,7 @@ class World:
         self.keyrings: dict[
             str, tuple[Sequence[GroupKey], tuple[int, str] | None]
         ] = {}  # what state/keys holds
+        self.holders: dict[str, Mapping[str, bytes]] = {}  # and whom it names
         self.nodes: dict[str, Node] = {}
         self._frozen: dict[str, list[tuple[bytes, Address, bool]]] = {}
         self._deadlines: list[tuple[float, int, Node]] = []
