@@ -216,6 +216,7 @@ class Federation:
         """Begin this boot. Nothing is written or published under our name until it is known to be free."""
         self._clock.last = max([self._clock.last, *self.directory.stamps()])
         self._next_beat = now
+        self.gate.remember(now)
         return [
             *self.gate.consider(now),
             self.gate.keys.use(),

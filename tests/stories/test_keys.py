@@ -386,13 +386,23 @@ def test_who_lost_its_store_and_missed_a_rotation_regains_its_state(away: float)
     assert world["c"].rotate().status == 200
 
 
+def test_the_members_are_kept_beside_the_keys_from_the_start_on() -> None:
+    """Also where `pbxfed join` has written the keys anew, and the store was there before."""
+    world = World(names="abc")
+    world.kill("c")
+    del world.holders["c"]
+    world.boot("c")
+    world.run(3)
+    assert sorted(world.holders["c"]) == ["a", "b"]
+
+
 @pytest.mark.parametrize("before", [False, True])
 def test_who_lost_its_store_cannot_shut_the_others_out(before: bool) -> None:
     """Alone and without its book it makes no key, whether it closed the federation once or nobody did."""
     world = World(names="abc")
     if before:
         world["c"].rotate()
-        world.run(3)
+    world.run(3)
     world.kill("c")
     world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
     world.run(4)
