@@ -162,6 +162,7 @@ class Federation:
         ] = {}  # nonce → who, and what if it lives
         self._next_beat = float("inf")
         self._number = 0  # of our last heartbeat
+        self._joined_at = 0.0
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
         self._early: list[Event] = []  # what happened before the name was ours
@@ -388,6 +389,7 @@ class Federation:
         self.directory.streams.open(self.ledger.own)
         self.ledger.open = True
         self.sites.started(i.epoch, now)
+        self._joined_at = now
         self._next_beat = now + self._rng.random() * self.members.timing.period
         effects: list[Effect] = [
             PersistLineage(self.me, i.epoch, i.lineage),
@@ -615,7 +617,8 @@ class Federation:
         if self.sites.settled or not self.ledger.catchup.complete:
             return effects
         self.sites.settled = True
-        return effects + self._elect(now)
+        took = (("with", sender), ("seconds", round(now - self._joined_at, 3)))
+        return [*effects, Note("caught up", took), *self._elect(now)]
 
     def _directed(self, neighbours: Neighbours) -> list[Effect]:
         """Peers that others know: say Hello. Until we have joined, only to who may have our name."""
