@@ -28,7 +28,7 @@ too, so nobody can take another's name. What travels:
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
-             them: Pieces and Lineages that were news, and a SiteReport every five seconds. The same questions (Probe,
+             them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,
              Vector, Want) go from forwarder to forwarder.
 """
 

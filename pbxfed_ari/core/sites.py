@@ -1,7 +1,7 @@
 """Sites: the way between LANs. One node of a site, its forwarder, speaks for all of it; the others keep a link ready.
 
     site A   b ──multicast──▶ a (forwarder) ──publish──▶ every other site's forwarder ──multicast──▶ its LAN
-                              a ──SiteReport, every 5 s and at each change──▶ likewise
+                              a ──SiteReport, every 4.4 s and at each change──▶ likewise
 
 Who forwards is decided by a hash over those nodes of the LAN that answer, have a working link and hold what their neighbours
 hold; nobody is elected, so nobody has to agree. For a moment there may be two, or none: doubled frames are harmless, lost ones
@@ -22,7 +22,7 @@ from pbxfed_ari.core.messages import Hello, Probe, SiteReport
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.ring import score
 
-REPORT = 5.0  # seconds between two reports of a site in which nothing happens
+REPORT = 4.4  # seconds between two reports of a site in which nothing happens
 CALL, CALLED = (
     0.5,
     600.0,

@@ -234,3 +234,15 @@ def test_a_seed_of_another_site_is_no_namesake_of_itself() -> None:
     world.boot("c")
     assert world.run(60, lambda: world.agree() and all(len(n.up()) == 3 for n in world.running()))
     assert not [node.stopped for node in world.nodes.values() if node.stopped]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_short_cut_makes_no_site_silent(seed: int) -> None:
+    """A report that was lost is asked for by who misses it."""
+    world = sites(seed)
+    world.run(seed / 2)
+    cut(world, "west")
+    world.run(3)
+    world.network.heal()
+    world.run(20)
+    assert not [n.name for n in world.running() if "site silent" in told(world, n.name)]
