@@ -67,6 +67,7 @@ from tests.stories.plain import PlainPost
 
 KEY = bytes(range(32))
 BEGAN = 1_800_000_000_000  # ms: the wall clock at the world's second 0
+ROUNDING = 1e-9  # seconds: a clock that drifts must not come just short of a deadline, for ever
 LOOK = 0.002  # seconds between two looks at what is waited for
 
 
@@ -153,7 +154,7 @@ class Node:
 
     def deadline(self) -> float:
         """When it wants to be ticked, in the world's time."""
-        return self.federation.next_deadline() / self.rate
+        return self.federation.next_deadline() / self.rate + ROUNDING
 
     def receive(self, frame: bytes, source: Address, multicast: bool = False) -> None:
         event = self.post.open(frame, source, multicast=multicast)
