@@ -21,9 +21,10 @@ class ConfigError(PbxfedError):
 class Refused(PbxfedError):
     """The asker's to fix. Nothing was changed; the message names the thing, the value and the rule."""
 
-    def __init__(self, message: str, *, status: int = 422) -> None:
+    def __init__(self, message: str, *, status: int = 422, field: str = "") -> None:
         super().__init__(message)
         self.status = status  # the HTTP status that says the same
+        self.field = field  # the field that breaks the rule, if it is one
 
 
 class WireError(PbxfedError):

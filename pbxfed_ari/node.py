@@ -59,6 +59,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.keys import KEY
 from pbxfed_ari.core.names import NodeName, federation_tag
+from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import ConfigError
@@ -512,7 +513,7 @@ class Node:
 
     def _settled(self) -> None:
         """What stands in Asterisk and nowhere else may go; unless we know nothing, as after the loss of a disk."""
-        if self.federation.directory.phones():
+        if self.federation.directory.count(KINDS["extension"]):
             self.room.settled()
 
     def _reload(self) -> None:

@@ -4,24 +4,29 @@ Asking it is free of cost (dictionaries, kept up to date by each change); it is 
 Every method that changes it returns what has changed, in the past tense, so that the federation can draw conclusions.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from pbxfed_ari.core import packing, shelf
-from pbxfed_ari.core.book import LIFE, Book, BookKey, Entry, blind
+from pbxfed_ari.core.book import LIFE, Book, BookKey, blind
+from pbxfed_ari.core.book import Entry as Edit
 from pbxfed_ari.core.contents import Contents
 from pbxfed_ari.core.graves import Graves
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
-from pbxfed_ari.core.names import Extension, NodeName, ObjectId
-from pbxfed_ari.core.objects import extension as extensions
+from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.objects.kind import CLAIM, ENTRY, Entry, Item, Kind, read_entry
 from pbxfed_ari.core.roster import KEYS, MEMBER, name_of
 from pbxfed_ari.core.shelf import Contact, NodeInfo
 from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams
 
 PIECE_BYTES = 1_230  # of packed records: with seal and headers one frame that no path must cut
 MOST_UNSURE = 3  # registrations of unknown time that ring along
+READ = 8_192  # objects kept as they were read from the book; the others are read when they are asked for
+NUMBER = "number"  # the space of all that can be dialed
 RECORD_COST = 8  # bytes that a record needs beside its key and value, nearly always
 
 
@@ -43,20 +48,21 @@ class InfoChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class PhoneChanged:
-    """What stands for a number in the book may be another phone, a changed one, or none."""
+class ObjectChanged:
+    """What stands for a key in the book may be another object, a changed one, or none."""
 
-    number: Extension
+    space: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Conflicted:
     """Two edits of one field group were made without knowing of one another; one of them stands, here and everywhere."""
 
-    number: Extension
+    item: Item
     group: int
-    stands: Entry
-    fell: Entry
+    stands: Edit
+    fell: Edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,13 @@ class Absorbed:
 
 
 Change = (
-    ContactChanged | InfoChanged | PhoneChanged | Conflicted | Absorbed | MemberChanged | KeyGranted
+    ContactChanged
+    | InfoChanged
+    | ObjectChanged
+    | Conflicted
+    | Absorbed
+    | MemberChanged
+    | KeyGranted
 )
 
 
@@ -117,16 +129,21 @@ class Directory:
         self.moment = 1  # counts the times that something was taken in
         self.wall = 0  # seconds since 1970, as last told; 0: unknown
         self._density = 1.0  # how much more fits a frame than the costs of its records say
-        self._limbo: dict[BookKey, tuple[Entry, list[StreamId]]] = {}  # see `settle`
+        self._limbo: dict[BookKey, tuple[Edit, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
         self._infos: dict[NodeName, NodeInfo] = {}
-        self._phones: dict[bytes, Phone] = {}  # by object id
-        self._claims: dict[Extension, set[bytes]] = {}  # objects that claim a number
+        self._keys: dict[bytes, str] = {}  # what each object claims
+        self._claims: dict[str, dict[str, tuple[bytes, ...]]] = {}  # space → key → its objects
+        self._contested: dict[tuple[str, str], None] = {}  # claimed by several
+        self._counts: Counter[bytes] = Counter()  # objects of each kind
+        self._entries: dict[bytes, dict[bytes, Entry]] = {}  # of sets, by their owner
+        self._entry_owners: dict[bytes, bytes] = {}
+        self._read: dict[bytes, Item] = {}  # objects as they were read lately
         self.hidden: frozenset[NodeName] = frozenset()  # nodes whose shelf counts no more
 
     def __repr__(self) -> str:
-        return f"Directory({len(self._phones)} extensions, {len(self._contacts)} registered)"
+        return f"Directory({len(self._keys)} objects, {len(self._contacts)} registered)"
 
     # --- asking
 
@@ -142,32 +159,68 @@ class Directory:
         """All descriptions, by node."""
         return self._infos
 
+    def get(self, space: str, key: str) -> Item | None:
+        """The object that holds this key: of several claims, the oldest."""
+        objects = self._claims.get(space, {}).get(key, ())
+        if len(objects) == 1:
+            return self.by_id(objects[0])
+        return min(self._items(objects), key=_age, default=None)
+
+    def claims(self, key: str, space: str = NUMBER) -> list[Item]:
+        """The objects that claim a key, the one that holds it first; the others stand disabled."""
+        return sorted(self._items(self._claims.get(space, {}).get(key, ())), key=_age)
+
+    def by_id(self, object_id: bytes) -> Item | None:
+        """The object with this id, whether it holds its key or not."""
+        found = self._read.get(object_id)
+        if found is None and object_id in self._keys:
+            kind = kind_of(object_id)
+            assert kind is not None, "what claims a key is of a kind"
+            found = self._look(kind, object_id)
+        return found
+
+    def all(self, kind: Kind) -> list[Item]:
+        """All objects of a kind that hold their key, by key."""
+        return [self._item(object_id) for _, object_id in self._holders(kind)]
+
+    def keys(self, kind: Kind) -> list[str]:
+        """The keys that objects of a kind claim, in order."""
+        claims = self._claims.get(kind.space, {})
+        return sorted(k for k, o in claims.items() if any(i[:1] == kind.byte for i in o))
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of a kind there are."""
+        return self._counts[kind.byte]
+
     def phone(self, number: Extension) -> Phone | None:
-        """The extension that holds this number: of several claims, the oldest."""
-        return min(self._claimants(number), key=_age, default=None)
-
-    def claims(self, number: Extension) -> list[Phone]:
-        """The objects that claim a number, the one that holds it first; the others stand disabled."""
-        return sorted(self._claimants(number), key=_age)
-
-    def by_id(self, object_id: bytes) -> Phone | None:
-        """The extension with this id, whether it holds its number or not."""
-        return self._phones.get(object_id)
+        """The extension that holds this number."""
+        found = self.get(NUMBER, number)
+        return found if isinstance(found, Phone) else None
 
     def phones(self) -> list[Phone]:
         """All extensions that hold their number, by number."""
-        found = (self.phone(number) for number in sorted(self._claims))
-        return [phone for phone in found if phone is not None]
+        return [item for item in self.all(KINDS["extension"]) if isinstance(item, Phone)]
 
-    def contested(self) -> list[Phone]:
-        """Extensions whose number is held by an older claim: they stand disabled."""
-        several = sorted(number for number, objects in self._claims.items() if len(objects) > 1)
-        return [phone for number in several for phone in self.claims(number)[1:]]
+    def contested(self) -> list[Item]:
+        """Objects whose key is held by an older claim: they stand disabled."""
+        several = sorted(self._contested)
+        return [item for space, key in several for item in self.claims(key, space)[1:]]
+
+    def entries(self, owner: bytes) -> dict[bytes, Entry]:
+        """The entries of an object's set fields, by their ids."""
+        return self._entries.get(owner, {})
+
+    def etag(self, object_id: bytes) -> str:
+        """Changes whenever the object does: 16 hexadecimal digits."""
+        stamps = [(object_id, self.book.stamps(object_id))]
+        stamps += [(entry, self.book.stamps(entry)) for entry in sorted(self.entries(object_id))]
+        data = repr([(i, sorted(found.items())) for i, found in stamps]).encode()
+        return blake2b(data, digest_size=8).hexdigest()
 
     def devices(self, number: Extension) -> int:
         """How many phones may be registered under this number at once."""
         phone = self.phone(number)
-        return phone.devices if phone else extensions.DEFAULT_DEVICES
+        return phone.devices if phone else 1
 
     def registrations(
         self, number: Extension, counts: Callable[[NodeName], bool]
@@ -418,8 +471,41 @@ class Directory:
 
     # --- helpers
 
-    def _claimants(self, number: Extension) -> list[Phone]:
-        return [self._phones[o] for o in self._claims.get(number, ())]
+    def _holders(self, kind: Kind) -> Iterator[tuple[str, bytes]]:
+        """Keys and objects, in the order of the keys."""
+        for key, objects in sorted(self._claims.get(kind.space, {}).items()):
+            holder = objects[0]
+            if len(objects) > 1:
+                holder = self.claims(key, kind.space)[0].id
+            if holder[:1] == kind.byte:
+                yield key, holder
+
+    def _items(self, objects: Iterable[bytes]) -> list[Item]:
+        return [self._item(object_id) for object_id in objects]
+
+    def _item(self, object_id: bytes) -> Item:
+        found = self.by_id(object_id)
+        assert found is not None, "what claims a key can be read"
+        return found
+
+    def _look(self, kind: Kind, object_id: bytes) -> Item | None:
+        """Read an object from the book."""
+        if not self.book.lives(object_id):
+            return None
+        sets: dict[int, list[Entry]] = {}
+        for entry in self._entries.get(object_id, {}).values():
+            sets.setdefault(entry.group, []).append(entry)
+        ordered = {
+            group: tuple(e.value for e in sorted(found, key=lambda e: (e.place, e.value)))
+            for group, found in sets.items()
+        }
+        claimed = self.book.stamp(object_id, CLAIM)
+        found = kind.read(object_id, self.book.groups(object_id), claimed, ordered)
+        if found is not None:
+            if len(self._read) >= READ:
+                self._read.clear()
+            self._read[object_id] = found
+        return found
 
     def _fitting(self, records: list[tuple[int, Record]], base: int) -> int:
         """How many of these records fit a frame, packed; at least one."""
@@ -491,12 +577,12 @@ class Directory:
     def _enter(self, record: BookSet, writer: str) -> list[Change]:
         held = self.book.get((record.object, record.group))
         rival = held if record.group != LIFE else None
-        came = Entry(record.stamp, writer, record.value, record.over)
-        before = self._phones.get(record.object)
+        came = Edit(record.stamp, writer, record.value, record.over)
+        known = record.object in self._keys
         if not self._merge(record, writer):
             return self._conflict(record, rival, came)
         changed = self._reread(record.object)
-        return [*changed, *self._conflict(record, came, rival), *self._revived(record, before)]
+        return [*changed, *self._conflict(record, came, rival), *self._revived(record, known=known)]
 
     def _merge(self, record: BookSet, writer: str) -> bool:
         """Take an edit into the book, and keep contents and graves right."""
@@ -550,42 +636,68 @@ class Directory:
             name = name_of(object_id)
             said = MemberChanged if object_id[:1] == MEMBER else KeyGranted
             return [said(name)] if name is not None else []
-        if object_id[:1] != extensions.KIND_BYTE:
+        if object_id[:1] == ENTRY:
+            return self._reread_entry(object_id)
+        kind = kind_of(object_id)
+        if kind is None:
             return []
-        before = self._phones.pop(object_id, None)
-        groups = self.book.groups(object_id)
-        claimed = self.book.stamp(object_id, extensions.CLAIM)
-        alive = self.book.lives(object_id)
-        after = extensions.read(object_id, groups, claimed) if alive else None
+        self._read.pop(object_id, None)
+        before = self._keys.pop(object_id, None)
+        after = self._look(kind, object_id)
         if before is not None:
-            self._claims[before.number].discard(object_id)
-            if not self._claims[before.number]:
-                del self._claims[before.number]
+            self._claim(kind, before, object_id, held=False)
         if after is not None:
-            self._phones[object_id] = after
-            self._claims.setdefault(after.number, set()).add(object_id)
-        numbers = {phone.number for phone in (before, after) if phone is not None}
-        return [PhoneChanged(number) for number in sorted(numbers)]
+            self._keys[object_id] = after.key
+            self._claim(kind, after.key, object_id, held=True)
+        keys = {key for key in (before, after.key if after else None) if key is not None}
+        return [ObjectChanged(kind.space, key) for key in sorted(keys)]
 
-    def _conflict(self, record: BookSet, stands: Entry | None, fell: Entry | None) -> list[Change]:
-        phone = self._phones.get(record.object)
-        if phone is None or stands is None or fell is None or stands.value == fell.value:
+    def _claim(self, kind: Kind, key: str, object_id: bytes, *, held: bool) -> None:
+        """An object claims a key, or does so no more."""
+        claims = self._claims.setdefault(kind.space, {})
+        others = tuple(o for o in claims.pop(key, ()) if o != object_id)
+        objects = (*others, object_id) if held else others
+        self._counts[kind.byte] += 1 if held else -1
+        if objects:
+            claims[key] = objects
+        if len(objects) > 1:
+            self._contested[kind.space, key] = None
+        else:
+            self._contested.pop((kind.space, key), None)
+
+    def _reread_entry(self, object_id: bytes) -> list[Change]:
+        """An entry of a set has come, gone, or changed its place: its owner is another."""
+        owner = self._entry_owners.pop(object_id, None)
+        if owner is not None:
+            self._entries[owner].pop(object_id)
+            if not self._entries[owner]:
+                del self._entries[owner]
+        lives = self.book.lives(object_id)
+        entry = read_entry(object_id, self.book.groups(object_id)) if lives else None
+        if entry is not None and kind_of(entry.owner) is not None:
+            owner = self._entry_owners[object_id] = entry.owner
+            self._entries.setdefault(owner, {})[object_id] = entry
+        return self._reread(owner) if owner is not None else []
+
+    def _conflict(self, record: BookSet, stands: Edit | None, fell: Edit | None) -> list[Change]:
+        item = self.by_id(record.object)
+        if item is None or stands is None or fell is None or stands.value == fell.value:
             return []
-        found = Conflicted(phone.number, record.group, stands, fell)
+        found = Conflicted(item, record.group, stands, fell)
         return [found] if blind(stands, fell) else []
 
-    def _revived(self, record: BookSet, before: Phone | None) -> list[Change]:
+    def _revived(self, record: BookSet, *, known: bool) -> list[Change]:
         """A delete that met an edit which it had not seen, in either order: the edit wins."""
-        phone = self._phones.get(record.object)
         life = self.book.get((record.object, LIFE))
-        if phone is None or life is None:
+        item = self.by_id(record.object) if life is not None else None
+        if item is None or life is None:
             return []
         groups = self.book.stamps(record.object)
         newest = max((g for g in groups if g != LIFE), key=lambda g: groups[g])
         edit = self.book.get((record.object, newest))
-        assert edit is not None, "a phone has groups"
-        new = before is None or record.group == LIFE
-        return [Conflicted(phone.number, LIFE, edit, life)] if new else []
+        assert edit is not None, "an object has groups"
+        new = not known or record.group == LIFE
+        return [Conflicted(item, LIFE, edit, life)] if new else []
 
     def _record(self, origin: NodeName, key: Key) -> Record | None:
         """The current record for a key of an origin's stream; a book entry may be another writer's by now, or lost."""
@@ -599,8 +711,8 @@ class Directory:
         return BookSet(*key, entry.stamp, writer, entry.value, entry.over)
 
 
-def _age(phone: Phone) -> tuple[tuple[int, str], ObjectId]:
-    return phone.claimed, phone.id
+def _age(item: Item) -> tuple[tuple[int, str], bytes]:
+    return item.age
 
 
 def key_of(record: Record) -> Key:

@@ -1,101 +1,251 @@
 """Edits: what an operator's request becomes. Each answers with the records that change something, or refuses.
 
-Nothing is published here; the federation does that, and answers the editor when the records are on the disk.
+Nothing is published here; the federation does that, and answers the editor when the records are on the disk. Many edits at
+once are planned one after the other, as if those before stood already, and refused whole if one of them is.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from pbxfed_ari.core.book import LIFE, Entry, seen
+from pbxfed_ari.core.book import LIFE, seen
+from pbxfed_ari.core.book import Entry as Held
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.events import Edited
 from pbxfed_ari.core.messages import BookSet
-from pbxfed_ari.core.names import Extension, NodeName, ObjectId
-from pbxfed_ari.core.objects import extension as extensions
-from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.names import NodeName, ObjectId
+from pbxfed_ari.core.objects import KINDS, kind_of
+from pbxfed_ari.core.objects.kind import (
+    CLAIM,
+    PLACE,
+    Entry,
+    Item,
+    Kind,
+    entry_id,
+    pack_entry,
+    places,
+)
 from pbxfed_ari.core.stamp import HybridClock
 from pbxfed_ari.errors import Refused
+
+Groups = dict[tuple[bytes, int], bytes]  # what shall stand: object and field group → value
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a request comes to. `body` is the answer, if it is not what stands afterwards."""
+    """What a request comes to."""
 
-    records: tuple[BookSet, ...]
-    what: str  # "added", "changed" or "removed"
-    status: int  # as in HTTP
+    kind: Kind
+    key: str
     object_id: bytes
-    body: dict[str, object] | None = None
+    what: str  # "added", "changed", "removed" or "unchanged"
+    records: tuple[BookSet, ...]
+    changes: dict[str, tuple[object, object]] = field(default_factory=dict)  # field → before, after
+
+    @property
+    def status(self) -> int:
+        """As in HTTP."""
+        return 201 if self.what == "added" else 200
+
+    def shown(self) -> dict[str, object]:
+        """For who asks what would change."""
+        return {
+            "kind": self.kind.name,
+            "key": self.key,
+            "what": self.what,
+            "changes": {name: list(pair) for name, pair in self.changes.items()},
+        }
 
 
-def edit(
-    event: Edited, me: NodeName, directory: Directory, clock: HybridClock, *, realm: str
-) -> Edit:
-    """The records of an edit.
+class Editor:
+    """Plans the edits of one request."""
 
-    Raises: Refused.
-    """
-    if event.kind != extensions.KIND:
-        raise Refused(f"no such kind of object: {event.kind!r}", status=404)
-    number = Extension(event.key)
-    phone = _meant(number, event.object_id, directory)
-    if phone is None and (event.update or event.fields is None):
-        raise Refused(f"extension {event.key}: not known in the federation", status=404)
-    if phone is not None and event.create:
-        raise Refused(f"extension {number}: known here already, as {phone.name!r}", status=409)
-    if event.fields is None:
-        doomed = [phone] if phone and event.object_id else directory.claims(number)
-        gone = _removal(doomed, me, directory, clock, event.wall_ms)
-        return Edit(gone, "removed", 200, event.object_id, {"extension": number, "removed": True})
-    new = phone is None
-    groups = extensions.groups_of(event.key, event.fields, realm=realm, new=new)
-    object_id = phone.id if phone else ObjectId(extensions.KIND_BYTE + event.fresh_id)
-    made = records(object_id, groups, me, directory, clock, event.wall_ms)
-    return Edit(made, *(("added", 201) if new else ("changed", 200)), object_id)
+    def __init__(
+        self, me: NodeName, directory: Directory, clock: HybridClock, *, realm: str, wall_ms: int
+    ) -> None:
+        """`realm` is what digests are made for."""
+        self._me, self._directory, self._clock = me, directory, clock
+        self._realm, self._wall_ms = realm, wall_ms
+        self._planned: dict[tuple[str, str], Edit] = {}  # by space and key
+
+    def plan(self, event: Edited) -> Edit:
+        """What an edit comes to.
+
+        Raises: Refused.
+        """
+        kind = KINDS.get(event.kind)
+        if kind is None:
+            raise Refused(f"no such kind of object: {event.kind!r}", status=404)
+        key = kind.check_key(event.key)
+        twice = self._planned.get((kind.space, key))
+        if twice is not None:
+            raise Refused(f"{kind.name} {key}: stands there twice", field=kind.key_name)
+        item = self._meant(kind, key, event.object_id)
+        if item is None and (event.update or event.fields is None or event.match):
+            status = 412 if event.match else 404
+            raise Refused(f"{kind.name} {key}: not known in the federation", status=status)
+        if item is not None and event.create:
+            name = getattr(item, "name", "")
+            said = f", as {name!r}" if name else ""
+            raise Refused(f"{kind.name} {key}: known here already{said}", status=409)
+        if item is not None and event.match not in ("", "*", self._directory.etag(item.id)):
+            raise Refused(
+                f"{kind.name} {key}: somebody has changed it since you read it; read it again",
+                status=412,
+            )
+        edit = (
+            self._removal(kind, key, item, event)
+            if event.fields is None
+            else self._setting(kind, key, item, event, event.fields)
+        )
+        self._planned[kind.space, key] = edit
+        return edit
+
+    def complete(self, edits: Iterable[Edit]) -> None:
+        """What the edits name must be there, now that all of them are planned.
+
+        Raises: Refused.
+        """
+        for edit in edits:
+            for name, field_ in edit.kind.fields.items():
+                if field_.refers and name in edit.changes:
+                    self._refers(edit, name, field_.refers)
+
+    # --- helpers
+
+    def _meant(self, kind: Kind, key: str, object_id: bytes) -> Item | None:
+        """The object that an edit is about: the holder of the key, or the one of its claims that is named."""
+        if not object_id:
+            held = self._directory.get(kind.space, key)
+            other = kind_of(held.id) if held else kind
+            if other is not kind and other is not None:
+                raise Refused(
+                    f"{kind.name} {key}: {key} is {_a(other.name)} already",
+                    status=409,
+                    field=kind.key_name,
+                )
+            return held
+        claims = self._directory.claims(key, kind.space)
+        for item in claims:
+            if item.id == object_id:
+                return item
+        known = ", ".join(item.id.hex() for item in claims) or "nobody"
+        raise Refused(
+            f"{kind.name} {key}: no object {object_id.hex()} claims it, but {known}", status=404
+        )
+
+    def _setting(
+        self, kind: Kind, key: str, item: Item | None, event: Edited, given: Mapping[str, Any]
+    ) -> Edit:
+        new = item is None
+        kept = kind.prepare(key, given, realm=self._realm, new=new)
+        values = kind.check(key, kept)
+        object_id = item.id if item else ObjectId(kind.byte + event.fresh_id)
+        wanted: Groups = {(object_id, CLAIM): kind.key.pack(key)} if new else {}
+        gone: list[bytes] = []
+        for name, value in values.items():
+            if name in kind.sets:
+                gone += self._entries(object_id, kind.fields[name].group, value, wanted)
+            else:
+                group = kind.fields[name].group
+                wanted[object_id, group] = kind.fields[name].type.pack(value)
+        records = [*self._records(wanted), *self._deaths(gone)]
+        what = "added" if new else "changed" if records else "unchanged"
+        changes = _changes(kind, item, values)
+        return Edit(kind, key, object_id, what, tuple(records), changes)
+
+    def _removal(self, kind: Kind, key: str, item: Item | None, event: Edited) -> Edit:
+        """A delete; without an id of every such object that claims the key: a contested loser must not rise in its place."""
+        assert item is not None, "the caller has looked"
+        claims = self._directory.claims(key, kind.space)
+        doomed = [item] if event.object_id else [c for c in claims if kind_of(c.id) is kind]
+        dead: list[bytes] = []
+        for one in doomed:
+            dead += [one.id, *self._directory.entries(one.id)]
+        records = self._deaths(dead)
+        return Edit(kind, key, item.id, "removed", tuple(records))
+
+    def _entries(
+        self, owner: bytes, group: int, values: tuple[str, ...], wanted: Groups
+    ) -> list[bytes]:
+        """Puts the entries of a set that shall stand into `wanted`; which ones go."""
+        held = {
+            entry.value: (i, entry.place)
+            for i, entry in self._directory.entries(owner).items()
+            if entry.group == group
+        }
+        order = places(values, {value: place for value, (_, place) in held.items()})
+        for value, place in order.items():
+            entry = Entry(owner, group, value, place)
+            wanted[entry_id(owner, group, value), PLACE] = pack_entry(entry)
+        return [i for value, (i, _) in held.items() if value not in order]
+
+    def _records(self, wanted: Groups) -> list[BookSet]:
+        """The groups that change; one stamp for all that were edited together."""
+        book = self._directory.book
+        changed = {
+            key: value
+            for key, value in wanted.items()
+            if not book.lives(key[0]) or book.groups(key[0]).get(key[1]) != value
+        }
+        if not changed:
+            return []
+        newest = max(max(book.stamp(*key)[0], book.stamp(key[0], LIFE)[0]) for key in changed)
+        stamp = self._clock.next(self._wall_ms, over=newest)
+        return [
+            BookSet(*key, stamp, "", value, _seen(book.get(key), self._me))
+            for key, value in sorted(changed.items())
+        ]
+
+    def _deaths(self, objects: Iterable[bytes]) -> list[BookSet]:
+        book = self._directory.book
+        gone: list[BookSet] = []
+        for object_id in objects:
+            known = seen(book.stamps(object_id))
+            gone += self._records({(object_id, LIFE): known}) if book.lives(object_id) else []
+        return gone
+
+    def _refers(self, edit: Edit, name: str, kinds: tuple[str, ...]) -> None:
+        value = edit.changes[name][1]
+        for key in value if isinstance(value, list) else [value]:
+            if key and not any(self._there(KINDS[kind], str(key)) for kind in kinds):
+                raise Refused(
+                    f"{edit.kind.name} {edit.key}: {name} = {key!r}: no such {' or '.join(kinds)}; add it first",
+                    field=name,
+                )
+
+    def _there(self, kind: Kind, key: str) -> bool:
+        planned = self._planned.get((kind.space, key))
+        if planned is not None:
+            return planned.kind is kind and planned.what != "removed"
+        held = self._directory.get(kind.space, key)
+        return held is not None and kind_of(held.id) is kind
 
 
-def records(
-    object_id: bytes,
-    groups: Mapping[int, bytes],
-    me: NodeName,
-    directory: Directory,
-    clock: HybridClock,
-    wall_ms: int,
-) -> tuple[BookSet, ...]:
-    """The groups that change; one stamp for all that were edited together."""
-    held = directory.book.groups(object_id)
-    changed = {g: value for g, value in sorted(groups.items()) if held.get(g) != value}
-    newest = max((directory.book.stamp(object_id, group)[0] for group in changed), default=0)
-    stamp = clock.next(wall_ms, over=newest) if changed else 0
-    seen = {group: _seen(directory.book.get((object_id, group)), me) for group in changed}
-    return tuple(BookSet(object_id, g, stamp, "", value, seen[g]) for g, value in changed.items())
+def _changes(
+    kind: Kind, item: Item | None, values: Mapping[str, Any]
+) -> dict[str, tuple[object, object]]:
+    """The fields whose value becomes another; of a hidden one only that it does."""
+    found: dict[str, tuple[object, object]] = {}
+    for name, after in values.items():
+        before = getattr(item, name) if item else kind.defaults[name]
+        if before == after:
+            continue
+        if kind.fields[name].hidden:
+            found[name] = (None, "set")
+        else:
+            found[name] = (_plain(before), _plain(after))
+    return found
 
 
-def _seen(held: Entry | None, me: NodeName) -> int:
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _seen(held: Held | None, me: NodeName) -> int:
     """The newest stamp of another writer that an edit of ours replaces, itself or through our own earlier ones."""
     return 0 if held is None else held.over if held.writer == me else held.stamp
 
 
-def _meant(number: Extension, object_id: bytes, directory: Directory) -> Phone | None:
-    """The extension that an edit is about: the holder of the number, or the one of its claims that is named."""
-    if not object_id:
-        return directory.phone(number)
-    claims = directory.claims(number)
-    for phone in claims:
-        if phone.id == object_id:
-            return phone
-    known = ", ".join(phone.id.hex() for phone in claims) or "nobody"
-    raise Refused(
-        f"extension {number}: no object {object_id.hex()} claims it, but {known}", status=404
-    )
-
-
-def _removal(
-    doomed: list[Phone], me: NodeName, directory: Directory, clock: HybridClock, wall_ms: int
-) -> tuple[BookSet, ...]:
-    """A delete; without an id of every object that claims the number: a contested loser must not rise in its place."""
-    gone: list[BookSet] = []
-    for phone in doomed:
-        known = seen(directory.book.stamps(phone.id))
-        gone += records(phone.id, {LIFE: known}, me, directory, clock, wall_ms)
-    return tuple(gone)
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

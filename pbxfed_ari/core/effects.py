@@ -129,6 +129,9 @@ class PushExtension:
     name: str
     ha1: str  # md5(extension:realm:secret), hex
     devices: int
+    profile: str = "nat"  # as in objects/extension.py
+    codecs: tuple[str, ...] = ()  # none: those of all phones
+    call_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

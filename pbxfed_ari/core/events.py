@@ -102,7 +102,8 @@ class Ticked:
 class Edited:
     """Somebody asks for an edit: object kind, key, the fields to set, or None to remove it.
 
-    `ticket` names the asker; the effect Reply carries it back. `create` refuses what exists, `update` what does not.
+    `ticket` names the asker; the effect Reply carries it back. `create` refuses what exists, `update` what does not,
+    `match` what is not as its editor saw it (Directory.etag).
     """
 
     ticket: int
@@ -116,6 +117,18 @@ class Edited:
     object_id: bytes = (
         b""  # one of several objects that claim the key; b"" is the one that holds it
     )
+    match: str = ""
+    where: str = ""  # in what was imported: `line 7`
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Somebody asks for many edits, all of them or none. `dry_run`: only says what would change."""
+
+    ticket: int
+    edits: tuple[Edited, ...]
+    wall_ms: int
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +267,7 @@ Event = (
     | SeedsFound
     | Ticked
     | Edited
+    | Imported
     | Rotate
     | Admit
     | NodeChanged

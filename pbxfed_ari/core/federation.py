@@ -14,6 +14,7 @@ import msgspec
 from pbxfed_ari.core import claims, editing, pushing, registering, shelf
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.directory import (
+    NUMBER,
     Absorbed,
     Change,
     Conflicted,
@@ -22,7 +23,7 @@ from pbxfed_ari.core.directory import (
     InfoChanged,
     KeyGranted,
     MemberChanged,
-    PhoneChanged,
+    ObjectChanged,
     Registration,
 )
 from pbxfed_ari.core.doors import Doors
@@ -50,6 +51,7 @@ from pbxfed_ari.core.events import (
     ContactsListed,
     Edited,
     Event,
+    Imported,
     Introduced,
     NodeChanged,
     Noticed,
@@ -88,7 +90,7 @@ from pbxfed_ari.core.messages import (
     domain_mark,
 )
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.objects import extension as extensions
+from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
@@ -98,7 +100,7 @@ from pbxfed_ari.core.streams import Ancestry
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
-_Request = Edited | Rotate | Admit
+_Request = Edited | Imported | Rotate | Admit
 _OwnFact = _Request | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
@@ -178,7 +180,7 @@ class Federation:
         """The name is ours: we are a member."""
         return self.ledger.open
 
-    def phone(self, number: Extension) -> extensions.Phone | None:
+    def phone(self, number: Extension) -> Phone | None:
         """The extension that holds a number."""
         return self.directory.phone(number)
 
@@ -282,7 +284,9 @@ class Federation:
                 self.directory.wall = wall_ms // 1000
                 return self._tick(now, late)
             case Edited():
-                return self._edited(event, now)
+                return self._edited(event, (event,), now)
+            case Imported():
+                return self._edited(event, event.edits, now)
             case Rotate():
                 return self._rotate(event, now)
             case Admit():
@@ -721,22 +725,47 @@ class Federation:
 
     # --- edits
 
-    def _edited(self, event: Edited, now: float) -> list[Effect]:
-        """Publish an edit: on the disk before anybody hears of it, and the editor last."""
+    def _edited(
+        self, event: Edited | Imported, edits: tuple[Edited, ...], now: float
+    ) -> list[Effect]:
+        """Publish edits: on the disk before anybody hears of them, and the editor last."""
         self._read_clock(event.wall_ms, now)
         off = self.watch.clock_off(now)
         if off:
-            return [Reply(event.ticket, 503, error=f"{event.kind} {event.key}: {off}")]
+            what = f"{event.kind} {event.key}: " if isinstance(event, Edited) else ""
+            return [Reply(event.ticket, 503, error=what + off)]
+        editor = editing.Editor(
+            self.me,
+            self.directory,
+            self._clock,
+            realm=self.identity.realm,
+            wall_ms=event.wall_ms,
+        )
+        done: list[editing.Edit] = []
+        for one in edits:
+            try:
+                done.append(editor.plan(one))
+            except Refused as refused:
+                return [Reply(event.ticket, refused.status, error=_located(one.where, refused))]
         try:
-            realm = self.identity.realm
-            edit = editing.edit(event, self.me, self.directory, self._clock, realm=realm)
+            editor.complete(done)
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
-        effects = self.ledger.publish(edit.records, durable=True)
-        phone = self.directory.by_id(edit.object_id)
-        shown = edit.body or (phone.shown() if phone else {})
-        told = [Note(f"extension {edit.what}", (("extension", event.key),))] if effects else []
-        return [*effects, *told, Reply(event.ticket, edit.status, shown)]
+        if isinstance(event, Imported) and event.dry_run:
+            return [Reply(event.ticket, 200, _summary(done))]
+        effects = self.ledger.publish([r for e in done for r in e.records], durable=True)
+        if isinstance(event, Imported):
+            body = _summary(done)
+            counts = tuple((w, body[w]) for w in ("added", "changed", "removed"))
+            told = [Note("objects imported", counts)] if effects else []
+            return [*effects, *told, Reply(event.ticket, 200, body)]
+        edit = done[0]
+        item = self.directory.by_id(edit.object_id)
+        shown = edit.kind.shown(item) if item else {}
+        if edit.what == "removed":
+            shown = {edit.kind.key_name: edit.key, "removed": True}
+        told = [Note(f"{edit.kind.name} {edit.what}", ((edit.kind.name, edit.key),))]
+        return [*effects, *(told if effects else []), Reply(event.ticket, edit.status, shown)]
 
     # --- belonging
 
@@ -803,9 +832,10 @@ class Federation:
                     self._remake_ring()
                 case Absorbed(node, epoch, through):
                     effects.append(PersistAbsorbed(node, epoch, through))
-                case PhoneChanged(number):
-                    effects += pushing.phone(number, self.directory)
-                    effects += self._contests.look(number)
+                case ObjectChanged(space, key):
+                    if space == NUMBER:
+                        effects += pushing.phone(Extension(key), self.directory)
+                    effects += self._contests.look(space, key)
                 case MemberChanged(node):
                     effects += self._membership(node)
                 case KeyGranted():
@@ -853,6 +883,22 @@ class Federation:
 def describe(info: NodeInfo) -> NodeChanged:
     """The event that puts a node's own description on its shelf."""
     return NodeChanged(shelf.encode(info))
+
+
+def _summary(done: Sequence[editing.Edit]) -> dict[str, object]:
+    """What many edits came to."""
+    counts = {
+        w: sum(e.what == w for e in done) for w in ("added", "changed", "removed", "unchanged")
+    }
+    return {**counts, "objects": [edit.shown() for edit in done if edit.what != "unchanged"]}
+
+
+def _located(where: str, refused: Refused) -> str:
+    """An error, and where in what was imported it stands."""
+    if not where:
+        return str(refused)
+    column = f", column {refused.field}" if refused.field else ""
+    return f"{where}{column}: {refused}"
 
 
 def _taken(name: NodeName, address: str) -> str:

@@ -22,7 +22,10 @@ TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look l
 
 NODE = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 _NODE = re.compile(NODE)
-_EXTENSION = re.compile(r"\+?[0-9]{1,31}|[A-Za-z][A-Za-z0-9]{1,31}")
+EXTENSION = r"\+?[0-9]{1,31}|[A-Za-z][A-Za-z0-9]{1,31}"
+DIALABLE = rf"{EXTENSION}|[*0-9][*#0-9]{{0,31}}"
+_EXTENSION = re.compile(EXTENSION)
+_DIALABLE = re.compile(DIALABLE)
 _TAKEN = frozenset(
     {"anonymous", "default", "failed", "global", "general"}
 )  # Asterisk means something by them
@@ -49,6 +52,18 @@ def extension(text: str) -> Extension:
         raise Refused(
             f"extension {text!r}: must be digits (with a leading + if need be), "
             "or 2 to 32 letters and digits starting with a letter"
+        )
+    return Extension(text)
+
+
+def dialable(text: str) -> Extension:
+    """What may be dialed: a phone's number, or a code with `*` and `#` in it.
+
+    Raises: Refused.
+    """
+    if text.lower() in _TAKEN or not _DIALABLE.fullmatch(text):
+        raise Refused(
+            f"number {text!r}: must be an extension, or digits with * and # (not # in front), 32 at most"
         )
     return Extension(text)
 

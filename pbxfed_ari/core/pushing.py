@@ -20,7 +20,17 @@ def phone(number: Extension, directory: Directory) -> list[Effect]:
     found = directory.phone(number)
     if found is None or not found.ha1:
         return [RemoveExtension(number)]
-    return [PushExtension(number, found.name, found.ha1, found.devices)]
+    return [
+        PushExtension(
+            number,
+            found.name,
+            found.ha1,
+            found.devices,
+            found.profile,
+            found.codecs,
+            found.call_limit,
+        )
+    ]
 
 
 def everything(me: NodeName, directory: Directory) -> list[Effect]:

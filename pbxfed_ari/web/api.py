@@ -17,7 +17,7 @@ from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import Extension, extension
-from pbxfed_ari.core.objects.extension import KIND
+from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.reach import Way
 from pbxfed_ari.core.route import Route, route
 from pbxfed_ari.core.stamp import wall_ms_of
@@ -154,8 +154,8 @@ class Api:
             "wan": self._node.wan_link(),
             "ring": federation.ring.fingerprint(),
             "vector": f"{directory.fingerprint():016x}",
-            "extensions": len(directory.phones()),
-            "contested": list(dict.fromkeys(p.number for p in directory.contested())),
+            "extensions": directory.count(KINDS["extension"]),
+            "contested": list(dict.fromkeys(item.key for item in directory.contested())),
             "registered": sum(1 for ext in directory.registered() if federation.where(ext)),
             "calls": len(self._node.switchboard),
             "counters": self._node.counters(),
@@ -229,8 +229,8 @@ class Api:
     async def extensions(self, request: web.Request) -> web.Response:
         """All extensions, by number; one whose number is held by an older claim follows its holder."""
         directory = self._node.federation.directory
-        numbers = [phone.number for phone in directory.phones()]
-        return web.json_response([shown for number in numbers for shown in self._claims(number)])
+        numbers = directory.keys(KINDS["extension"])
+        return web.json_response([shown for n in numbers for shown in self._claims(Extension(n))])
 
     async def extension(self, request: web.Request) -> web.Response:
         """One extension."""
@@ -271,7 +271,7 @@ class Api:
         return await self._ask(
             lambda ticket: Edited(
                 ticket,
-                KIND,
+                "extension",
                 extension(key),
                 fields,
                 self._node.wall_ms(),
@@ -311,8 +311,13 @@ class Api:
         federation = self._node.federation
         where = [place.node for place in federation.where(number)]
         return [
-            {**p.shown(), "registered": [] if i else where, "state": "contested" if i else "active"}
-            for i, p in enumerate(federation.directory.claims(number))
+            {
+                **kind.shown(item),
+                "registered": [] if i else where,
+                "state": "contested" if i else "active",
+            }
+            for i, item in enumerate(federation.directory.claims(number))
+            if (kind := kind_of(item.id)) is KINDS["extension"]
         ]
 
     def _warnings(self) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.switchboard import Switchboard
 
 
@@ -43,8 +44,9 @@ def render(
         {label: int(way.heard_by == "unicast") for label, way in ways.items()},
     )
     directory = federation.directory
-    _put(lines, "pbxfed_extensions", "gauge", "Extensions known.", {"": len(directory.phones())})
-    contested = {phone.number for phone in directory.contested()}
+    known = {"": directory.count(KINDS["extension"])}
+    _put(lines, "pbxfed_extensions", "gauge", "Extensions known.", known)
+    contested = {item.key for item in directory.contested()}
     told = "Numbers that more than one object claims."
     _put(lines, "pbxfed_contested_numbers", "gauge", told, {"": len(contested)})
     _put(

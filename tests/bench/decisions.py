@@ -17,7 +17,8 @@ from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.members import Member, State
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.objects import extension as extensions
+from pbxfed_ari.core.objects.extension import EXTENSION
+from pbxfed_ari.core.objects.kind import CLAIM
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.shelf import Contact, NodeInfo, contact_key, encode
@@ -62,9 +63,12 @@ def _large() -> Federation:
     names = [NodeName(f"n{i:03}") for i in range(NODES)]
     claims: list[Record] = []
     for i in range(EXTENSIONS):
-        groups = extensions.groups_of(
-            str(20_000 + i), {"name": "x", "ha1": "0" * 32}, realm="r", new=True
-        )
+        fields = EXTENSION.fields
+        groups = {
+            CLAIM: EXTENSION.key.pack(str(20_000 + i)),
+            fields["ha1"].group: fields["ha1"].type.pack("0" * 32),
+            fields["name"].group: fields["name"].type.pack("x"),
+        }
         claims += [BookSet(b"x%08d" % i, group, 1, "", value) for group, value in groups.items()]
     directory.write((names[0], 1), claims)
     for j, name in enumerate(names):

@@ -28,7 +28,7 @@ class View:
 
     def phone(self, number: Extension) -> Phone | None:
         known = number.startswith("100")
-        return Phone(ObjectId(b"x"), number, "", "0" * 32, 1, (1, "a")) if known else None
+        return Phone(id=ObjectId(b"x"), key=number, claimed=(1, "a")) if known else None
 
     def where(self, number: Extension) -> list[Registration]:
         return [Registration(node, f"sip:{number}@{node}", 1) for node in self.places]

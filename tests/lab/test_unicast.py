@@ -48,14 +48,17 @@ def ways(federation: Federation, way: str) -> set[str]:
     }
 
 
-def restart(federation: Federation, **lan: object) -> None:
-    """All daemons anew, without a store, with these settings of [lan]."""
+def restart(federation: Federation, *, watched: bool = False, **lan: object) -> None:
+    """All daemons anew, without a store, with these settings of [lan]; `watched`: what they multicast is dropped and counted."""
     lab = federation.lab
     for name in federation.names:
         lab.kill(name, "daemon")
         shutil.rmtree(lab.node(name).folder / "state")
         for key in ("multicast", "peers", "srv"):
             lab.configure(name, "lan", key, lan.get(key))
+    for name in federation.names:
+        if watched:  # not before: the daemons of before do multicast
+            lab.drop(name, "multicast", outgoing=True)
     for name in federation.names:
         lab.start(name, "daemon")
 
@@ -96,10 +99,8 @@ def test_multicast_dies_and_comes_back_under_a_call(federation: Federation) -> N
 def test_without_multicast_one_seed_is_enough(federation: Federation) -> None:
     """`lan.multicast = false`, and only a is named: b and c find each other, a call passes, no frame goes to the group."""
     lab = federation.lab
-    for name in federation.names:
-        lab.drop(name, "multicast", outgoing=True)
     seed = lab.node("a").host.address
-    restart(federation, multicast=False, peers=[seed])
+    restart(federation, watched=True, multicast=False, peers=[seed])
     federation.until(federation.whole, 15)
     assert ways(federation, "heard_by") == ways(federation, "told_by") == {"unicast"}
     federation.phone("1001", "b")

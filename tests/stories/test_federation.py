@@ -409,7 +409,7 @@ def test_a_number_claimed_on_both_sides_of_a_cut_has_one_winner_everywhere() -> 
         phone = node.phone("1001")
         assert phone is not None
         assert phone.name == "first"
-        assert [p.name for p in node.federation.directory.contested()] == ["second"]
+        assert [p.called for p in node.federation.directory.contested()] == ["second"]
 
 
 def test_a_removed_number_takes_its_contested_claims_along() -> None:

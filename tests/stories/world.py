@@ -44,6 +44,7 @@ from pbxfed_ari.core.events import (
     ContactsListed,
     Edited,
     Event,
+    Imported,
     Rotate,
     SeedsFound,
     Ticked,
@@ -56,6 +57,7 @@ from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.members import LAN, State, Timing
 from pbxfed_ari.core.messages import PORT, AnyMessage, Delta, Record
 from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
@@ -259,6 +261,25 @@ class Node:
             Edited(1, "extension", number, fields, self.wall_ms(), self._id(number), create)
         )
 
+    def put(self, kind: str, key: str, /, *, create: bool = False, **fields: object) -> Reply:
+        """Add or set an object of any kind."""
+        fresh = self._id(kind + key)
+        return self._edit(Edited(1, kind, key, fields, self.wall_ms(), fresh, create))
+
+    def drop(self, kind: str, key: str) -> Reply:
+        """Remove an object of any kind."""
+        return self._edit(Edited(1, kind, key, None, self.wall_ms(), self._id(kind + key)))
+
+    def load(self, *edits: Edited, dry_run: bool = False) -> Reply:
+        """Many edits at once."""
+        return self._edit(Imported(1, edits, self.wall_ms(), dry_run))
+
+    def shown(self, kind: str, key: str) -> dict[str, object] | None:
+        """An object as an operator sees it."""
+        described = KINDS[kind]
+        item = self.federation.directory.get(described.space, key)
+        return described.shown(item) if item and kind_of(item.id) is described else None
+
     def remove(self, number: str) -> Reply:
         return self._edit(Edited(1, "extension", number, None, self.wall_ms(), self._id(number)))
 
@@ -267,7 +288,7 @@ class Node:
             f"{self.federation.me} {number} {self.world.now}".encode(), digest_size=8
         ).digest()
 
-    def _edit(self, event: Edited | Rotate | Admit) -> Reply:
+    def _edit(self, event: Edited | Imported | Rotate | Admit) -> Reply:
         seen = len(self.effects)
         self.handle(event)
         replies = [e for e in self.effects[seen:] if isinstance(e, Reply)]

@@ -1,0 +1,197 @@
+"""Objects of every kind, edited on several nodes: added, changed, removed, at once, across cuts, many at a time."""
+
+from typing import Any
+
+from pbxfed_ari.core.events import Edited
+from tests.stories.world import Node, World
+
+SECRET = "correct-horse-9"
+LEFT, RIGHT = ["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"]
+
+
+def world(*extensions: str) -> World:
+    found = World(names="abcd")
+    found.run(1)
+    for number in extensions:
+        assert found["a"].edit(number, secret=SECRET).status == 201
+    found.run(0.2)
+    return found
+
+
+def members(node: Node, number: str = "600") -> list[str]:
+    shown = node.shown("group", number)
+    assert shown is not None
+    assert isinstance(shown["members"], list)
+    return shown["members"]
+
+
+def line(number: str, i: int = 0, **fields: object) -> Edited:
+    return Edited(1, "extension", number, fields, 1, bytes([i]) * 8, where=f"line {i + 2}")
+
+
+def test_an_object_of_each_kind_is_added_changed_and_removed_everywhere() -> None:
+    """On whatever node."""
+    there = world("1001")
+    made: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+        ("group", "600", {"members": ["1001"]}, {"strategy": "hunt"}),
+        ("service", "*97", {"context": "voicemail"}, {"exten": "s"}),
+        ("time", "office", {"hours": ["mon-fri 08:00-18:00"]}, {"override": "closed"}),
+        ("did", "+493012345", {"destination": "600", "time": "office"}, {"otherwise": "1001"}),
+        ("site", "berlin", {"prefix": "71"}, {"calls": 3}),
+        ("trunk", "line", {"site": "berlin", "endpoint": "x", "nodes": ["a"]}, {"cost": 1}),
+        ("class", "office", {"deny": ["_0900."]}, {"pstn_calls": 2}),
+    ]
+    for kind, key, first, later in made:
+        assert there["b"].put(kind, key, create=True, **first).status == 201, kind
+        there.run(0.2)
+        assert there["c"].put(kind, key, **later).status == 200, kind
+        there.run(0.2)
+        for node in there.running():
+            shown = node.shown(kind, key)
+            assert shown is not None
+            assert {**shown, **first, **later} == shown
+    assert there.agree()
+    for kind, key, _, _ in reversed(made):
+        assert there["d"].drop(kind, key).status == 200
+    there.run(0.5)
+    assert all(n.shown(kind, key) is None for n in there.running() for kind, key, _, _ in made)
+    assert there.agree()
+
+
+def test_two_operators_who_add_a_member_each_both_get_their_wish() -> None:
+    """At the same time, on two sides of a cut, and whatever the order."""
+    there = world("1001", "1002", "1003")
+    there["a"].put("group", "600", members=["1001"])
+    there.run(0.2)
+    there.network.cut(LEFT, RIGHT)
+    there["a"].put("group", "600", members=["1001", "1002"])
+    there["d"].put("group", "600", members=["1003", "1001"])
+    there.run(4)
+    there.network.heal()
+    assert there.run(5, there.agree)
+    assert all(members(n) == ["1003", "1001", "1002"] for n in there.running())
+
+
+def test_adding_wins_over_removing() -> None:
+    """The side that removed had not seen that it was added anew; the removal of what it had seen stands."""
+    there = world("1001", "1002", "1003")
+    there["a"].put("group", "600", members=["1001", "1002", "1003"])
+    there.run(0.2)
+    there.network.cut(LEFT, RIGHT)
+    there["a"].put("group", "600", members=["1001", "1003"])
+    there["a"].put("group", "600", members=["1001", "1002", "1003"])  # 1002 again
+    there["d"].put("group", "600", members=["1001"])  # later: without 1002 and 1003
+    there.run(4)
+    there.network.heal()
+    assert there.run(5, there.agree)
+    assert all(members(n) == ["1001", "1002"] for n in there.running())
+
+
+def test_a_member_comes_back_and_one_change_of_order_is_one_record() -> None:
+    """What was removed can be added again; who stays in order does not travel."""
+    there = world("1001", "1002", "1003")
+    there["a"].put("group", "600", members=["1001", "1002", "1003"])
+    there["a"].put("group", "600", members=["1001"])
+    there["a"].put("group", "600", members=["1001", "1003"])
+    there.run(0.2)
+    version = there["a"].federation.directory.streams.held(there["a"].federation.ledger.own)
+    there["a"].put("group", "600", members=["1002", "1001", "1003"])
+    there.run(0.2)
+    after = there["a"].federation.directory.streams.held(there["a"].federation.ledger.own)
+    assert after == version + 1
+    assert all(members(n) == ["1002", "1001", "1003"] for n in there.running())
+
+
+def test_a_number_is_held_by_one_object_of_whatever_kind() -> None:
+    """Refused where it is seen, decided by the oldest claim where it is not, and told."""
+    there = world("1001")
+    assert "1001 is an extension already" in there["b"].put("group", "1001").error
+    there.network.cut(LEFT, RIGHT)
+    there["a"].put("group", "600", members=["1001"])
+    there.run(0.1)
+    there["d"].put("service", "600", context="ivr")
+    there.run(4)
+    there.network.heal()
+    assert there.run(5, there.agree)
+    for node in there.running():
+        assert node.shown("group", "600") is not None
+        assert [i.key for i in node.federation.directory.contested()] == ["600"]
+
+
+def test_what_is_named_must_be_there() -> None:
+    """A group of nobody, a class that is none: refused with the remedy."""
+    there = world("1001")
+    assert (
+        "no such extension; add it first" in there["a"].put("group", "600", members=["1009"]).error
+    )
+    assert "no such class" in there["a"].put("extension", "1001", calling_class="nil").error
+    assert there["a"].shown("group", "600") is None
+
+
+def test_an_edit_of_what_somebody_else_has_changed_is_refused() -> None:
+    """412, by the tag that its editor had seen."""
+    there = world("1001")
+    node = there["a"]
+    item = node.phone("1001")
+    assert item is not None
+    tag = node.federation.directory.etag(item.id)
+    assert node.put("extension", "1001", name="new").status == 200
+    now = node.wall_ms()
+    stale = Edited(1, "extension", "1001", {"name": "old"}, now, bytes(8), match=tag)
+    assert node._edit(stale).status == 412
+    fresh = node.federation.directory.etag(item.id)
+    right = Edited(1, "extension", "1001", {"name": "x"}, now, bytes(8), match=fresh)
+    assert node._edit(right).status == 200
+
+
+def test_many_edits_are_taken_whole_or_not_at_all() -> None:
+    """The refusal says where; nothing of the others stands."""
+    there = world("1001")
+    good, bad = line("1002", 1, secret=SECRET), line("1003", 2, secret=SECRET, devices=99)
+    refused = there["a"].load(good, bad)
+    assert refused.status == 422
+    assert refused.error.startswith("line 4, column devices: extension 1003: devices = 99: must be")
+    assert there["a"].phone("1002") is None
+    twice = there["a"].load(good, line("1002", 3, secret=SECRET))
+    assert "line 5, column extension: extension 1002: stands there twice" in twice.error
+    done = there["a"].load(
+        good, line("1001", 4, name="Reception"), line("1001x", 5, secret=SECRET), dry_run=True
+    )
+    assert done.status == 422
+    shown = there["a"].load(good, line("1001", 4, name="Reception"), dry_run=True)
+    assert (shown.body["added"], shown.body["changed"]) == (1, 1)
+    assert there["a"].phone("1002") is None
+    assert there["a"].load(good, line("1001", 4, name="Reception")).status == 200
+    there.run(0.5)
+    assert all(n.phone("1002") for n in there.running())
+    again = there["b"].load(good, line("1001", 4, name="Reception"))
+    assert (again.body["unchanged"], again.body["added"], again.body["changed"]) == (2, 0, 0)
+    assert SECRET not in str(shown.body)
+
+
+def test_a_group_may_come_with_its_members() -> None:
+    """In one import, whatever the order."""
+    there = world()
+    group = Edited(1, "group", "600", {"members": ["1001"]}, 1, bytes([9]) * 8)
+    assert there["a"].load(group, line("1001", 1, secret=SECRET)).status == 200
+    there.run(0.5)
+    assert all(members(n) == ["1001"] for n in there.running())
+
+
+def test_a_thousand_extensions_at_once() -> None:
+    """Are everywhere, and nobody asks for anything twice."""
+    there = world()
+    many = [
+        Edited(
+            1,
+            "extension",
+            str(20_000 + i),
+            {"secret": SECRET, "name": f"Phone {i}"},
+            1,
+            i.to_bytes(8, "big"),
+        )
+        for i in range(1_000)
+    ]
+    assert there["a"].load(*many).body["added"] == 1_000
+    assert there.run(5, there.agree)
+    assert all(len(n.federation.directory.phones()) == 1_000 for n in there.running())
