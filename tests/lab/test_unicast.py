@@ -49,7 +49,7 @@ def ways(federation: Federation, way: str) -> set[str]:
 
 
 def restart(federation: Federation, *, watched: bool = False, **lan: object) -> None:
-    """All daemons anew, without a store, with these settings of [lan]; `watched`: what they multicast is dropped and counted."""
+    """All daemons anew, without a store, with these settings of [lan]; `watched`: what they multicast is counted."""
     lab = federation.lab
     for name in federation.names:
         lab.kill(name, "daemon")
