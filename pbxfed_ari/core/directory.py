@@ -247,9 +247,14 @@ class Directory:
         unsure = [r for r in newest.values() if not r.sure and r.stamp >= last]
         return sure + unsure[:MOST_UNSURE]
 
-    def registered(self) -> list[Extension]:
-        """All numbers that stand registered on any shelf."""
-        return sorted(self._contacts)
+    def registered(self, counts: Callable[[NodeName], bool] = lambda node: True) -> list[Extension]:
+        """All numbers that stand registered on any shelf, of a node that counts."""
+        found = self._contacts.items()
+        return sorted(number for number, known in found if any(counts(n) for n, _ in known))
+
+    def registered_at(self, node: NodeName) -> int:
+        """How many registrations stand on one node's shelf."""
+        return sum(n == node for known in self._contacts.values() for n, _ in known)
 
     def contacts_of(self, node: NodeName) -> set[tuple[Extension, str]]:
         """The registrations on one node's shelf."""

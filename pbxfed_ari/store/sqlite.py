@@ -87,6 +87,11 @@ class Store:
         """Write everything out."""
         self._db.close()
 
+    def size(self) -> int:
+        """Bytes on the disk, with what SQLite keeps beside the file."""
+        files = (Path(self.path + suffix) for suffix in ("", "-wal", "-shm"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def fact(self, name: str) -> str | None:
         """A remembered text."""
         row = self._db.execute("select value from facts where name = ?", (name,)).fetchone()
