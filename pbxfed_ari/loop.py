@@ -35,7 +35,9 @@ class Loop:
         federation: Federation,
         switchboard: Switchboard,
         rooms: Mapping[type[Effect], Perform],
+        late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`late` is told by how many seconds each deadline was missed."""
         self.federation = federation
         self.switchboard = switchboard
         self._rooms = rooms
@@ -46,7 +48,7 @@ class Loop:
         self._loop = asyncio.get_running_loop()
         self.failures = 0  # events that a machine raised on
         self._stopped = False
-        self.lag = 0.0  # seconds by which the last deadline was missed
+        self._late = late
 
     def start(self) -> None:
         """Begin: perform what the federation asks at the start of a boot."""
@@ -117,6 +119,7 @@ class Loop:
 
     def _tick(self, due: float) -> None:
         self._timer = None
-        self.lag = max(0.0, self._loop.time() - due)
-        self._handle(Ticked(self.lag, wall_ms()))
+        lag = max(0.0, self._loop.time() - due)
+        self._late(lag)
+        self._handle(Ticked(lag, wall_ms()))
         self._end_turn()

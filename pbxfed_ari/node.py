@@ -194,6 +194,7 @@ class Node:
                 Stop: self._stop,
                 CallEnded: self._call_ended,
             },
+            late=self.api.measures.late,
         )
 
     @classmethod
@@ -286,15 +287,29 @@ class Node:
 
     def reasons(self) -> list[str]:
         """Why this node is not healthy; empty if it is."""
-        reasons = (
-            [] if self.federation.joined else ["joining: asking whether the node name is free"]
-        )
-        connection = self.room.connection
-        if self.store_trouble:
-            reasons.append(self.store_trouble)
-        if not self.federation.members.alive():
-            reasons += filter(None, [self.federation.gate.trouble()])
-        return reasons if connection.live else [*reasons, connection.reason]
+        return [why for why in self.troubles().values() if why]
+
+    def troubles(self) -> dict[str, str]:
+        """What can make a node unhealthy, each with the reason if it does, else an empty text."""
+        federation, connection = self.federation, self.room.connection
+        return {
+            "joining": "" if federation.joined else "joining: asking whether the node name is free",
+            "store": self.store_trouble,
+            "keys": "" if federation.members.alive() else federation.gate.trouble(),
+            "asterisk": ""
+            if connection.live
+            else connection.reason or "Asterisk is being asked what it holds",
+        }
+
+    def warnings(self) -> list[str]:
+        """What an operator should mend."""
+        federation = self.federation
+        alone = "" if federation.members.alive() else federation.gate.warning()
+        return [*federation.watch.warnings(self.now()), *filter(None, [alone])]
+
+    def store_bytes(self) -> int:
+        """What the store takes of the disk."""
+        return self.store.size()
 
     def invite(self, ttl: int) -> str:
         """A token for one new node, good for so many seconds."""
@@ -324,6 +339,7 @@ class Node:
             "bytes_sent": self.wan.bytes_sent,
             "frames_received": self.wan.frames_received,
             "bytes_received": self.wan.bytes_received,
+            "send_errors": self.wan.errors,
         }
 
     def counters(self) -> dict[str, object]:
@@ -334,6 +350,7 @@ class Node:
             "bytes_sent": link.bytes_sent,
             "frames_received": link.frames_received,
             "bytes_received": link.bytes_received,
+            "send_errors": link.errors,
             "event_failures": self.loop.failures,
             "introductions_refused": self.federation.gate.refusals,
             "tokens_refused": self.desk.refused,
@@ -506,6 +523,7 @@ class Node:
             call.cause,
             call.seconds,
         )
+        self.api.measures.call_ended(call)
 
     def _stop(self, stop: Stop) -> None:
         if not self._stopped.done():

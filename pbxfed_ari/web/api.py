@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from pbxfed_ari.errors import Refused
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
-from pbxfed_ari.web.metrics import render
+from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.problem import guard, problem
 
 EDIT_SECONDS = 5.0  # an edit is answered by then, or something is badly wrong
@@ -48,6 +48,18 @@ class Node(Protocol):
 
     def reasons(self) -> list[str]:
         """Why this node is not healthy; empty if it is."""
+        ...
+
+    def troubles(self) -> Mapping[str, str]:
+        """What can make a node unhealthy, each with the reason if it does, else an empty text."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What an operator should mend."""
+        ...
+
+    def store_bytes(self) -> int:
+        """What the store takes of the disk."""
         ...
 
     def asterisk(self) -> Json:
@@ -83,6 +95,7 @@ class Api:
         self._tickets = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._events = EventStream(node.events)
+        self.measures = Metrics(node)
         self.app = web.Application(middlewares=[guard(token)], client_max_size=MAX_BODY)
         self.app.add_routes(
             [
@@ -127,7 +140,7 @@ class Api:
             "node": self._node.federation.me,
             "version": __version__,
             "reasons": reasons,
-            "warnings": self._warnings(),
+            "warnings": self._node.warnings(),
             "asterisk": self._node.asterisk(),
         }
         return web.json_response(body, status=503 if reasons else 200)
@@ -146,7 +159,7 @@ class Api:
             "epoch": federation.identity.epoch,
             "domain": federation.identity.realm,
             "health": self._node.reasons() or "ok",
-            "warnings": self._warnings(),
+            "warnings": self._node.warnings(),
             "clock": self._clock(),
             "asterisk": self._node.asterisk(),
             "members": self._members(),
@@ -156,7 +169,7 @@ class Api:
             "vector": f"{directory.fingerprint():016x}",
             "extensions": directory.count(KINDS["extension"]),
             "contested": list(dict.fromkeys(item.key for item in directory.contested())),
-            "registered": sum(1 for ext in directory.registered() if federation.where(ext)),
+            "registered": len(directory.registered(federation.members.up)),
             "calls": len(self._node.switchboard),
             "counters": self._node.counters(),
         }
@@ -215,16 +228,7 @@ class Api:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus' text format."""
-        text = render(
-            self._node.federation,
-            self._node.switchboard,
-            self._node.reasons(),
-            self._node.counters(),
-            self._node.events.counts,
-        )
-        return web.Response(
-            text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
+        return web.Response(body=self.measures.render(), headers={"Content-Type": TYPE})
 
     async def extensions(self, request: web.Request) -> web.Response:
         """All extensions, by number; one whose number is held by an older claim follows its holder."""
@@ -319,11 +323,6 @@ class Api:
             for i, item in enumerate(federation.directory.claims(number))
             if (kind := kind_of(item.id)) is KINDS["extension"]
         ]
-
-    def _warnings(self) -> list[str]:
-        federation = self._node.federation
-        alone = "" if federation.members.alive() else federation.gate.warning()
-        return [*federation.watch.warnings(self._node.now()), *filter(None, [alone])]
 
     def _clock(self) -> Json:
         federation = self._node.federation

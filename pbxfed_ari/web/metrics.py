@@ -1,127 +1,382 @@
-"""Metrics in Prometheus' text exposition format 0.0.4, names by its conventions."""
+"""Metrics: what this node measures, for Prometheus. Why so: docs/decisions/0021-metrics.md.
 
-from collections.abc import Mapping
+What the machines know already is read when Prometheus asks (`_Reading`); only what is gone by then is counted as it happens
+(the loop's lag, calls that ended). Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what
+only grows, moments as seconds since 1970 instead of ages. A label never holds what callers or strangers may choose. The node
+at the other end is `peer`, since `node` is what many a scrape configuration calls the target.
+"""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+import prometheus_client as prometheus
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from pbxfed_ari.core.call import Phase
+from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.keys import Keyring
+from pbxfed_ari.core.members import State
+from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.route import ABSENT, BUSY, NO_ANSWER, NORMAL, UNALLOCATED
+from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.errors import WireError
+from pbxfed_ari.web.eventlog import EventLog
+
+TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LAGS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)  # seconds; from 0.2 on it was deaf
+OUTCOMES = {  # Q.850 cause of a call that nobody answered → how it went
+    NORMAL: "given_up",
+    BUSY: "busy",
+    18: "no_answer",  # no user responding
+    NO_ANSWER: "no_answer",
+    UNALLOCATED: "unknown_number",
+    ABSENT: "not_registered",
+}
+ANSWERED, FAILED = "answered", "failed"
+# no series for the birth of each counter
+prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-def render(
-    federation: Federation,
-    switchboard: Switchboard,
-    reasons: list[str],
-    counters: Mapping[str, object],
-    events: Mapping[str, int],
-) -> str:
-    """All metrics of this node."""
-    lines: list[str] = []
-    _put(
-        lines,
-        "pbxfed_healthy",
-        "gauge",
-        "1 if this node can serve calls.",
-        {"": 0 if reasons else 1},
-    )
-    states: dict[str, object] = {}
-    for member in federation.members:
-        label = f'state="{member.state.value}"'
-        states[label] = int(str(states.get(label, 0))) + 1
-    _put(lines, "pbxfed_members", "gauge", "Peers, by state as seen from here.", states)
-    ways = {f'node="{m.name}"': federation.reach.way(m.name) for m in federation.members if m.up}
-    _put(
-        lines,
-        "pbxfed_multicast_loss_ratio",
-        "gauge",
-        "Share of a peer's recent multicast heartbeats that did not arrive here.",
-        {label: round(way.loss, 4) for label, way in ways.items() if way.loss is not None},
-    )
-    _put(
-        lines,
-        "pbxfed_heard_by_unicast",
-        "gauge",
-        "1 if a peer sends us unicast copies because its multicast does not arrive.",
-        {label: int(way.heard_by == "unicast") for label, way in ways.items()},
-    )
-    directory = federation.directory
-    known = {"": directory.count(KINDS["extension"])}
-    _put(lines, "pbxfed_extensions", "gauge", "Extensions known.", known)
-    contested = {item.key for item in directory.contested()}
-    told = "Numbers that more than one object claims."
-    _put(lines, "pbxfed_contested_numbers", "gauge", told, {"": len(contested)})
-    _put(
-        lines,
-        "pbxfed_registered",
-        "gauge",
-        "Numbers that stand registered.",
-        {"": len(directory.registered())},
-    )
-    _put(
-        lines,
-        "pbxfed_calls",
-        "gauge",
-        "Calls that came in here and are not over.",
-        {"": len(switchboard)},
-    )
-    told = "Events since the start, by name; `pbxfed events` shows them."
-    named = {f'event="{name}"': count for name, count in sorted(events.items())}
-    _put(lines, "pbxfed_events_total", "counter", told, named)
-    told = "Concurrent edits of one field group that were seen here; the newest stands everywhere."
-    _put(lines, "pbxfed_conflicts_total", "counter", told, {"": events.get("conflict", 0)})
-    sites = federation.sites
-    _put(
-        lines,
-        "pbxfed_wan_linked",
-        "gauge",
-        "1 if the link to other sites works.",
-        {"": int(sites.linked)},
-    )
-    _put(
-        lines,
-        "pbxfed_forwarding",
-        "gauge",
-        "1 if this node speaks for its site.",
-        {"": int(sites.forwarding)},
-    )
-    _put(
-        lines,
-        "pbxfed_records_repaired_total",
-        "counter",
-        "Records read anew because they were not what peers hold.",
-        {"": federation.ledger.repaired},
-    )
-    for name, help_text in (
-        ("frames_dropped", "Frames not taken, by reason."),
-        ("messages_sent", "Messages sent, by kind."),
-        ("messages_received", "Messages received, by kind."),
-    ):
-        found = counters.get(name)
-        label = "reason" if name == "frames_dropped" else "kind"
-        values = found if isinstance(found, Mapping) else {}
-        samples = {f'{label}="{key}"': value for key, value in sorted(values.items())}
-        _put(lines, f"pbxfed_{name}_total", "counter", help_text, samples)
-    for name in (
-        "frames_sent",
-        "bytes_sent",
-        "frames_received",
-        "bytes_received",
-        "event_failures",
-        "introductions_refused",
-        "tokens_refused",
-    ):
-        _put(
-            lines,
-            f"pbxfed_{name}_total",
-            "counter",
-            f"{name.replace('_', ' ')}.",
-            {"": counters.get(name, 0)},
+class Node(Protocol):
+    """What the metrics need of the node."""
+
+    federation: Federation
+    switchboard: Switchboard
+    events: EventLog
+
+    def troubles(self) -> Mapping[str, str]:
+        """What can make a node unhealthy, each with the reason if it does, else an empty text."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What an operator should mend."""
+        ...
+
+    def asterisk(self) -> Mapping[str, object]:
+        """What is known of the PBX beside us."""
+        ...
+
+    def wan_link(self) -> Mapping[str, object] | None:
+        """The state of the link to the other sites; None if there shall be none."""
+        ...
+
+    def counters(self) -> Mapping[str, object]:
+        """What was sent, received and dropped."""
+        ...
+
+    def store_bytes(self) -> int:
+        """What the store takes of the disk."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        ...
+
+
+class Metrics:
+    """All metrics of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._registry = prometheus.CollectorRegistry()
+        self._registry.register(_Reading(node))
+        prometheus.ProcessCollector(registry=self._registry)
+        self._lag = prometheus.Histogram(
+            "pbxfed_event_loop_lag_seconds",
+            "How late the loop came to its deadlines; later than 0.2 s it was deaf meanwhile.",
+            buckets=LAGS,
+            registry=self._registry,
         )
-    return "\n".join(lines) + "\n"
+        self._ended = prometheus.Counter(
+            "pbxfed_calls_ended",
+            "Calls that came in here and are over, by how they ended.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._tries = prometheus.Counter(
+            "pbxfed_call_tries",
+            "Ways that calls which are over were tried on; more than calls: first ways fail.",
+            registry=self._registry,
+        )
+        for outcome in (ANSWERED, FAILED, *OUTCOMES.values()):
+            self._ended.labels(outcome)  # from 0 on, so that the first one is seen as a growth
+
+    def late(self, seconds: float) -> None:
+        """The loop came so late to a deadline."""
+        self._lag.observe(seconds)
+
+    def call_ended(self, call: CallEnded) -> None:
+        """A call is over."""
+        outcome = ANSWERED if call.answered else OUTCOMES.get(call.cause, FAILED)
+        self._ended.labels(outcome).inc()
+        self._tries.inc(call.tries)
+
+    def render(self) -> bytes:
+        """Everything, as it stands now, in the text format."""
+        return prometheus.generate_latest(self._registry)
 
 
-def _put(lines: list[str], name: str, kind: str, text: str, samples: Mapping[str, object]) -> None:
-    lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-    lines += [
-        f"{name}{{{label}}} {value}" if label else f"{name} {value}"
-        for label, value in samples.items()
-    ]
+class _Reading:
+    """What is read of the machines when Prometheus asks."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, a subject at a time."""
+        yield from self._health()
+        yield from self._members()
+        yield from self._contents()
+        yield from self._calls()
+        yield from self._links()
+        yield from self._frames()
+        yield from self._sites()
+        yield from self._time()
+
+    def _health(self) -> Iterator[Metric]:
+        node, federation = self._node, self._node.federation
+        identity, asterisk = federation.identity, node.asterisk()
+        troubles = {name: int(bool(why)) for name, why in node.troubles().items()}
+        about = (identity.name, identity.site, identity.release, str(WIRE_VERSION))
+        yield _gauges(
+            "pbxfed_node_info",
+            "Which node this is, of which site, release and wire version.",
+            ("node", "site", "version", "wire"),
+            [(about, 1)],
+        )
+        yield _gauges(
+            "pbxfed_asterisk_info",
+            "The Asterisk beside this node.",
+            ("version",),
+            [((str(asterisk["version"]),), 1)] if asterisk["version"] else [],
+        )
+        yield _gauge(
+            "pbxfed_healthy", "1 if this node can serve calls.", not any(troubles.values())
+        )
+        yield _by(
+            "pbxfed_unhealthy_reason",
+            "1 for what keeps this node from being healthy; `pbxfed status` says it in words.",
+            "reason",
+            troubles,
+        )
+        yield _gauge(
+            "pbxfed_warnings",
+            "Things to mend that keep no call from being served; `pbxfed status` names them.",
+            len(node.warnings()),
+        )
+        yield _gauge(
+            "pbxfed_ready",
+            "1 if the Asterisk of this node takes calls, as peers are told.",
+            federation.ready,
+        )
+        yield _gauge(
+            "pbxfed_objects_to_push",
+            "Extensions and trunks that this node's Asterisk has still to be given.",
+            _number(asterisk["objects_to_push"]),
+        )
+        yield _gauge("pbxfed_store_bytes", "Disk space of the store.", node.store_bytes())
+
+    def _members(self) -> Iterator[Metric]:
+        federation = self._node.federation
+        states = Counter(member.state for member in federation.members)
+        yield _by(
+            "pbxfed_members",
+            "Peers, by state as seen from here.",
+            "state",
+            {state.value: states[state] for state in State},
+        )
+        alive = federation.members.alive()
+        yield _by(
+            "pbxfed_peer_reachable",
+            "1 if calls go to this living peer from here.",
+            "peer",
+            {m.name: federation.reachable(m.name) for m in alive},
+        )
+        ways = {m.name: federation.reach.way(m.name) for m in alive if not m.away}
+        yield _by(
+            "pbxfed_multicast_loss_ratio",
+            "Share of a peer's recent multicast heartbeats that did not arrive here.",
+            "peer",
+            {peer: way.loss for peer, way in ways.items() if way.loss is not None},
+        )
+        yield _by(
+            "pbxfed_heard_by_unicast",
+            "1 if a peer sends us unicast copies because its multicast does not arrive.",
+            "peer",
+            {peer: way.heard_by == "unicast" for peer, way in ways.items()},
+        )
+        yield _by(
+            "pbxfed_told_by_unicast",
+            "1 if we send a peer unicast copies, because our multicast does not arrive there.",
+            "peer",
+            {peer: way.told_by == "unicast" for peer, way in ways.items()},
+        )
+
+    def _contents(self) -> Iterator[Metric]:
+        federation, counts = self._node.federation, self._node.events.counts
+        directory, members = federation.directory, federation.members
+        objects = {name: directory.count(kind) for name, kind in KINDS.items()}
+        yield _by("pbxfed_objects", "Objects of the configuration, by kind.", "kind", objects)
+        yield _gauge("pbxfed_extensions", "Extensions known.", objects["extension"])
+        yield _gauge(
+            "pbxfed_contested_numbers",
+            "Numbers, or other keys, that more than one object claims.",
+            len({item.key for item in directory.contested()}),
+        )
+        yield _gauge(
+            "pbxfed_registered",
+            "Numbers that stand registered at a living node.",
+            len(directory.registered(members.up)),
+        )
+        yield _gauge(
+            "pbxfed_local_registrations",
+            "Registrations of phones at this node.",
+            directory.registered_at(federation.me),
+        )
+        mark = directory.fingerprint()
+        yield _gauge(
+            "pbxfed_peers_differing",
+            "Peers of this site that last told other contents than this node's; 0 at rest.",
+            sum(m.vector != mark for m in members.alive() if not m.away),
+        )
+        yield _counter(
+            "pbxfed_records_repaired",
+            "Records read anew because they were not what peers hold.",
+            federation.ledger.repaired,
+        )
+        yield _counts(
+            "pbxfed_events",
+            "Events since the start, by name; `pbxfed events` shows them.",
+            "event",
+            counts,
+        )
+        yield _counter(
+            "pbxfed_conflicts",
+            "Concurrent edits of one field group seen here; the newest stands everywhere.",
+            counts.get("conflict", 0),
+        )
+
+    def _calls(self) -> Iterator[Metric]:
+        phases = Counter(call.phase for call in self._node.switchboard)
+        yield _by(
+            "pbxfed_calls",
+            "Calls that came in here and are not over, by state.",
+            "state",
+            {phase.value: phases[phase] for phase in Phase if phase is not Phase.OVER},
+        )
+
+    def _links(self) -> Iterator[Metric]:
+        links = {"lan": self._node.counters()}
+        wan = self._node.wan_link()
+        if wan is not None:
+            links["wan"] = wan
+        for name, key, text in (
+            ("pbxfed_link_sent_frames", "frames_sent", "Frames sent."),
+            ("pbxfed_link_sent_bytes", "bytes_sent", "Bytes of frames sent, without headers."),
+            ("pbxfed_link_received_frames", "frames_received", "Frames received."),
+            ("pbxfed_link_received_bytes", "bytes_received", "Bytes of frames received."),
+            ("pbxfed_link_send_errors", "send_errors", "Frames that could not be sent."),
+        ):
+            found = {link: _number(counted[key]) for link, counted in links.items()}
+            yield _counts(name, text, "link", found)
+
+    def _frames(self) -> Iterator[Metric]:
+        counters = self._node.counters()
+        reasons = dict.fromkeys(sorted(kind.reason for kind in WireError.__subclasses__()), 0)
+        for key, label, text, first in (
+            ("frames_dropped", "reason", "Frames not taken, by reason.", reasons),
+            ("messages_sent", "kind", "Messages sent, by kind.", {}),
+            ("messages_received", "kind", "Messages received, by kind.", {}),
+        ):
+            found = counters[key]
+            assert isinstance(found, Mapping), key
+            yield _counts(f"pbxfed_{key}", text, label, {**first, **found})
+        for key, text in (
+            ("event_failures", "Events that could not be handled: mistakes of ours, in the log."),
+            ("introductions_refused", "Introductions of nodes that do not belong here."),
+            ("tokens_refused", "Invitations that were wrong, used or out of date."),
+        ):
+            yield _counter(f"pbxfed_{key}", text, _number(counters[key]))
+
+    def _sites(self) -> Iterator[Metric]:
+        """Nothing, where there is no link to other sites: an alert must not fire there."""
+        sites = self._node.federation.sites
+        wan = self._node.wan_link()
+        if wan is None:
+            return
+        yield _gauge("pbxfed_wan_linked", "1 if the link to the other sites works.", sites.linked)
+        yield _gauge("pbxfed_forwarding", "1 if this node speaks for its site.", sites.forwarding)
+        since = self._node.wall_ms() / 1_000 - self._node.now()
+        yield _by(
+            "pbxfed_site_heard_timestamp_seconds",
+            "When another site last reported.",
+            "site",
+            {site: round(since + heard, 3) for site, _, heard in sites},
+        )
+
+    def _time(self) -> Iterator[Metric]:
+        federation = self._node.federation
+        found = federation.watch.clocks.median([m.name for m in federation.members.alive()])
+        yield _by(
+            "pbxfed_clock_offset_seconds",
+            "Seconds by which this node's clock is ahead of the median of its peers'.",
+            "",
+            {"": found[0]} if found else {},
+        )
+        keys = federation.gate.keys
+        yield _by("pbxfed_keys", "The group's keys held here, by state.", "state", _keys(keys))
+        made = keys.newest.made
+        yield _by(
+            "pbxfed_key_made_timestamp_seconds",
+            "When the newest of the group's keys was made; nothing before the first rotation.",
+            "",
+            {"": wall_ms_of(made) / 1_000} if made else {},
+        )
+
+
+def _keys(keys: Keyring) -> dict[str, int]:
+    opens = sum(keys.readable(key.id) for key in keys if key is not keys.sealing)
+    return {"seals": 1, "opens": opens, "retired": len(list(keys)) - 1 - opens}
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, int | float), value
+    return value
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _gauges(
+    name: str, text: str, labels: Iterable[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=tuple(labels))
+    for found, value in values:
+        family.add_metric(found, value)
+    return family
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """One gauge for each value of a label; without a label one, or none if it is not known."""
+    if label:
+        return _gauges(name, text, (label,), [((key,), value) for key, value in values.items()])
+    return _gauges(name, text, (), [((), value) for value in values.values()])
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _counts(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for key in sorted(values):
+        family.add_metric((key,), values[key])
+    return family
