@@ -30,6 +30,7 @@ from pbxfed_ari.core.effects import (
     HandOver,
     HangUp,
     KeepKeys,
+    Lead,
     Note,
     Persist,
     PersistAbsorbed,
@@ -70,6 +71,7 @@ from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
+from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.eventlog import EventLog
@@ -188,6 +190,7 @@ class Node:
                 RemoveTrunk: asterisk,
                 DropContact: asterisk,
                 HandOver: asterisk,
+                Lead: asterisk,
                 HangUp: asterisk,
                 Reply: self._reply,
                 Note: self._note,
@@ -229,6 +232,7 @@ class Node:
             signer=key,
             directory=directory,
             multicast=settings.lan.multicast,
+            calendar=local_time,
         )
         node = cls(settings, store, federation, key, born)
         await node.link.open()

@@ -263,7 +263,7 @@ class Connection:
         self._callers &= {ChannelId(one.id) for one in channels}
         told: set[ChannelId] = set()
         for channel in channels:
-            entered = waiting(channel, app=self._ari.app, fresh_id=_fresh_id())
+            entered = waiting(channel, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
             if entered is not None:
                 told.add(entered.channel)
                 self._tell(entered)
@@ -289,8 +289,7 @@ class Connection:
         raise _Lost("Asterisk closed the event websocket")
 
     def _tell_event(self, event: AriEvent, *, but: set[ChannelId] | None = None) -> None:
-        wall_ms = time.time_ns() // 1_000_000
-        told = translate(event, app=self._ari.app, wall_ms=wall_ms, fresh_id=_fresh_id())
+        told = translate(event, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
         if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
             return
         self._tell(told)
@@ -366,6 +365,10 @@ def _first(many: BaseExceptionGroup[_Lost], otherwise: _Lost) -> _Lost:
         if isinstance(one, BaseExceptionGroup):
             return _first(one, otherwise)
     return otherwise
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _fresh_id() -> str:

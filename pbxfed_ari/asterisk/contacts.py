@@ -88,10 +88,10 @@ class Contacts:
         """Has this phone a registration here?"""
         return phone in self._present
 
-    def several_at(self, phone: Extension) -> bool:
-        """Are several devices registered here under one number, all at Contacts that may stand in a dial string?"""
-        uris = self._present.get(phone, set())
-        return len(uris) > 1 and all(_PLAIN.fullmatch(uri) for uri in uris)
+    def devices(self, phone: Extension) -> list[str]:
+        """The Contacts of a phone that has several here, if all of them may stand in a dial string."""
+        uris = sorted(self._present.get(phone, set()))
+        return uris if len(uris) > 1 and all(_PLAIN.fullmatch(uri) for uri in uris) else []
 
     def saw(self, event: ContactAdded | ContactRemoved) -> None:
         """A registration has come or gone."""

@@ -1,6 +1,6 @@
 """ARI JSON → core events. Pure, so that a tape of a real Asterisk is a test.
 
-Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone`, `trunk,<endpoint>,<note>` or
+Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone`, `did`, `trunk,<endpoint>,<note>` or
 `next,<DIALSTATUS>,<HANGUPCAUSE>`; the number dialed is where it stands in the dialplan. Whatever else Asterisk tells us,
 today or in a later release, is counted and let go: an event can never make us raise.
 """
@@ -100,7 +100,7 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
         case StasisStart():
             if event.application not in ("", app):
                 return None
-            return entered(event.channel, event.args, fresh_id=fresh_id)
+            return entered(event.channel, event.args, wall_ms=wall_ms, fresh_id=fresh_id)
         case ChannelDestroyed():
             return Ended(ChannelId(event.channel.id))
         case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
@@ -110,11 +110,15 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
     return None
 
 
-def entered(channel: Channel, args: list[str], *, fresh_id: str) -> Arrived | Returned | None:
+def entered(
+    channel: Channel, args: list[str], *, wall_ms: int, fresh_id: str
+) -> Arrived | Returned | None:
     """A channel stands in our application with these arguments."""
     match args:
         case ["phone"]:
-            return _arrived(channel, fresh_id=fresh_id)
+            return _arrived(channel, wall_ms, fresh_id)
+        case ["did"]:
+            return _arrived(channel, wall_ms, fresh_id, outside=True)
         case ["trunk", trunk, *notes]:
             peer = node_of_trunk(trunk)
             if peer is None:
@@ -124,7 +128,7 @@ def entered(channel: Channel, args: list[str], *, fresh_id: str) -> Arrived | Re
             except Refused:
                 return None
             note = notes[0] if notes else ""
-            return _arrived(channel, fresh_id=fresh_id, peer=peer, note=note)
+            return _arrived(channel, wall_ms, fresh_id, peer=peer, note=note)
         case ["next", status, *causes]:
             cause = causes[0] if causes else ""
             number = int(cause) if cause.isascii() and cause.isdigit() else UNKNOWN_CAUSE
@@ -132,16 +136,24 @@ def entered(channel: Channel, args: list[str], *, fresh_id: str) -> Arrived | Re
     return None
 
 
-def waiting(channel: Channel, *, app: str, fresh_id: str) -> Arrived | Returned | None:
+def waiting(
+    channel: Channel, *, app: str, wall_ms: int, fresh_id: str
+) -> Arrived | Returned | None:
     """A channel found standing in our application, from before we were connected, or None if it does not."""
     if channel.dialplan.app_name != "Stasis":
         return None
     name, *args = channel.dialplan.app_data.split(",")
-    return entered(channel, args, fresh_id=fresh_id) if name == app else None
+    return entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
 
 
 def _arrived(
-    channel: Channel, *, fresh_id: str, peer: NodeName | None = None, note: str = ""
+    channel: Channel,
+    wall_ms: int,
+    fresh_id: str,
+    *,
+    peer: NodeName | None = None,
+    note: str = "",
+    outside: bool = False,
 ) -> Arrived:
     return Arrived(
         ChannelId(channel.id),
@@ -151,7 +163,16 @@ def _arrived(
         peer,
         note,
         fresh_id,
+        _endpoint(channel.name),
+        outside,
+        wall_ms,
     )
+
+
+def _endpoint(name: str) -> str:
+    """Whose channel this is: `PJSIP/1001-0000002a` is 1001's, whatever caller id it shows."""
+    technology, _, rest = name.partition("/")
+    return rest.rpartition("-")[0] if technology == "PJSIP" else ""
 
 
 def _contact(contact: ContactInfo, wall_ms: int) -> ContactAdded | ContactRemoved | None:

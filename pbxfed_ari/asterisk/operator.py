@@ -29,8 +29,10 @@ from pbxfed_ari.core.effects import (
     DropContact,
     HandOver,
     HangUp,
+    Lead,
     Leg,
     Note,
+    Outside,
     PushExtension,
     PushTrunk,
     RemoveExtension,
@@ -42,7 +44,7 @@ from pbxfed_ari.core.names import (
     ChannelId,
     Extension,
     NodeName,
-    extension,
+    dialable,
     trunk_to,
 )
 from pbxfed_ari.errors import AsteriskError, ConfigError, Declined, Refused, Unreachable
@@ -51,13 +53,21 @@ PUSHERS = 8  # object sets at once; leaves half of the HTTP pool to calls
 DROPS = 4  # contacts ended at once
 AGAIN = 1.0  # seconds before an unanswered push is tried again
 GATHER = 0.05  # seconds in which changes of IAX2 peers become one reload
-DIAL = "pbxfed-dial"
+DIAL, LEAD = "pbxfed-dial", "pbxfed-lead"
 
 INVALID_NUMBER = 28  # Q.850
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
+ForCalls = HandOver | Lead | HangUp
 ForAsterisk = (
-    HandOver | HangUp | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
+    HandOver
+    | Lead
+    | HangUp
+    | PushExtension
+    | RemoveExtension
+    | PushTrunk
+    | RemoveTrunk
+    | DropContact
 )
 SecretFor = Callable[[NodeName, bytes], str]
 
@@ -90,7 +100,7 @@ class Operator:
         self.several = True  # variables in one request; 22.10 and later
         self._reachable = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._calls: dict[ChannelId, deque[HandOver | HangUp]] = {}
+        self._calls: dict[ChannelId, deque[ForCalls]] = {}
         self._drops: asyncio.Queue[DropContact] = asyncio.Queue()
         # objects
         self._wanted: dict[str, PushExtension | PushTrunk | None] = {}
@@ -133,7 +143,7 @@ class Operator:
     def perform(self, effect: ForAsterisk) -> None:
         """Do this, soon. Never blocks; what comes of it is posted."""
         match effect:
-            case HandOver() | HangUp():
+            case HandOver() | Lead() | HangUp():
                 self._call(effect)
             case PushExtension():
                 self._want(effect.extension, effect)
@@ -172,7 +182,7 @@ class Operator:
 
     # --- calls
 
-    def _call(self, effect: HandOver | HangUp) -> None:
+    def _call(self, effect: ForCalls) -> None:
         waiting = self._calls.get(effect.channel)
         if waiting is not None:
             waiting.append(effect)
@@ -189,17 +199,21 @@ class Operator:
         try:
             while waiting:
                 effect = waiting.popleft()
-                if isinstance(effect, HandOver):
-                    await self._hand_over(effect)
-                else:
+                if isinstance(effect, HangUp):
                     await self._hang_up(channel, effect.cause)
+                else:
+                    await self._hand_over(effect)
         finally:
             del self._calls[channel]
 
-    async def _hand_over(self, effect: HandOver) -> None:
+    async def _hand_over(self, effect: HandOver | Lead) -> None:
         try:
-            values = variables(effect, several=self._contacts.several_at(effect.extension))
-            await self._continue(effect, values)
+            if isinstance(effect, Lead):
+                place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
+                await self._continue(effect.channel, place, LEAD, effect.exten)
+            else:
+                values = variables(effect, self._contacts.devices)
+                await self._continue(effect.channel, values, DIAL, effect.extension)
         except Refused as refused:
             await self._give_up(effect, INVALID_NUMBER, str(refused))
         except Declined as declined:
@@ -212,19 +226,18 @@ class Operator:
         except Unreachable as unreachable:
             await self._give_up(effect, FAILURE, str(unreachable))
 
-    async def _continue(self, effect: HandOver, values: dict[str, str]) -> None:
-        channel = effect.channel
+    async def _continue(
+        self, channel: ChannelId, values: dict[str, str], context: str, exten: str
+    ) -> None:
         if self.several:
             await self._ari.channels.setChannelVars(channel, values)
         else:
             for name, value in values.items():
                 await self._ari.channels.setChannelVar(channel, name, value)
-        await self._ari.channels.continueInDialplan(
-            channel, context=DIAL, extension=effect.extension
-        )
+        await self._ari.channels.continueInDialplan(channel, context=context, extension=exten)
 
-    async def _give_up(self, effect: HandOver, cause: int, why: str) -> None:
-        fields = (("channel", effect.channel), ("number", effect.extension), ("error", why))
+    async def _give_up(self, effect: HandOver | Lead, cause: int, why: str) -> None:
+        fields = (("channel", effect.channel), ("error", why))
         self._note(Note("call not handed over, hung up", fields, "error"))
         await self._hang_up(effect.channel, cause)
 
@@ -424,25 +437,40 @@ class Operator:
         self._note(Note(what, (*fields.items(), ("error", str(error))), "warning"))
 
 
-def variables(effect: HandOver, *, several: bool = False) -> dict[str, str]:
-    """What `[pbxfed-dial]` wants to know.
+Devices = Callable[[Extension], list[str]]
 
-    Raises: Refused, if the number could not stand in a dial string.
+
+def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str, str]:
+    """What `[pbxfed-dial]` wants to know. `devices`: as `Contacts.devices`.
+
+    Raises: Refused, if a number could not stand in a dial string.
     """
-    number = extension(effect.extension)
-    trunks = [leg for leg in effect.legs if leg.peer is not None]
-    here = len(trunks) < len(effect.legs)
+    number = dialable(effect.extension)
+    own = Leg() in effect.legs
+    others = [_dial(leg, number, devices) for leg in effect.legs if leg != Leg()]
+    codecs = {leg.codec for leg in effect.legs if isinstance(leg, Leg) and leg.peer is not None}
+    callers = {leg.caller_id for leg in effect.legs if isinstance(leg, Outside)}
     return {
-        "PBXFED_LOCAL": number if here else "",
-        "PBXFED_SEVERAL": "1" if here and several else "",
-        "PBXFED_TRUNKS": "&".join(_dial(leg, number) for leg in trunks),
+        "PBXFED_LOCAL": number if own else "",
+        "PBXFED_SEVERAL": "1" if own and devices(number) else "",
+        "PBXFED_TRUNKS": "&".join(others),
         "PBXFED_RING": str(effect.ring_seconds),
-        "__PBXFED_CALL": effect.note,  # inherited by the legs, where the pre-dial handler reads it
+        # inherited by the legs, where the pre-dial handler reads them
+        "__PBXFED_CALL": effect.note,
+        "__PBXFED_CALLER": callers.pop() if len(callers) == 1 else "",
+        "__PBXFED_CODEC": codecs.pop() if len(codecs) == 1 else "",
     }
 
 
-def _dial(leg: Leg, number: Extension) -> str:
-    assert leg.peer is not None
+def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
+    if isinstance(leg, Outside):
+        if leg.technology == "iax2":
+            return f"IAX2/{leg.endpoint}/{leg.digits}"
+        return f"PJSIP/{leg.digits}@{leg.endpoint}"
+    number = dialable(leg.number) if leg.number else called
+    if leg.peer is None:
+        several = devices(number)
+        return "&".join(f"PJSIP/{number}/{uri}" for uri in several) or f"PJSIP/{number}"
     peer = trunk_to(leg.peer)
     return f"IAX2/{peer}/{number}" if leg.trunk == "iax2" else f"PJSIP/{number}@{peer}"
 

@@ -5,31 +5,47 @@ is small, and a call that talks needs nothing of us.
 
     state     event      next      what is done
     ───────────────────────────────────────────────────────────────────────────────────────
-    NEW       arrived    DIALING   hand over the first try; without one, hang up with the route's cause
+    NEW       arrived    DIALING   hand over the first try; without one go onward, or hang up with the route's cause
     DIALING   returned   DIALING   the way failed: hand over the next try; when the list is used up ask the directory once
-                                   more, and if it knows nothing new hang up with the last cause
+                                   more, and if it knows nothing new go onward (unreachable), or hang up
                                    the phone was not there, or did not want to (480 before its time is up): ask the
                                    directory at once; only a node that was not tried is worth another try
-                         OVER      it rang out, was busy, or the caller gave up: hang up
+                                   busy, or it rang out: in a hunt the next try; else go onward (busy, no answer), or hang up
+                         OVER      the caller gave up: hang up
     DIALING   answered   TALKING   nothing
     any       ended      OVER      keep the record
     TALKING   returned   OVER      the callee has gone, the caller is ours again: hang up
+
+To go onward is to ask for the way of the number to which the one that found nobody forwards, and to hand over its first try.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Note
+from pbxfed_ari.core import route as routes
+from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Lead, Leg, Note, Outside
 from pbxfed_ari.core.events import Answered as AnsweredEvent
 from pbxfed_ari.core.events import Arrived, CallEvent, Ended, Returned
 from pbxfed_ari.core.names import CallId, Extension, NodeName
-from pbxfed_ari.core.route import BUSY, NORMAL, Route, Try, View, route
-from pbxfed_ari.core.route import NO_ANSWER as RANG_OUT
+from pbxfed_ari.core.tries import (
+    BUSY,
+    BUSY_OUT,
+    NORMAL,
+    OUTCOMES,
+    RANG_OUT,
+    UNREACHABLE,
+    Asking,
+    Lines,
+    Route,
+    Try,
+    View,
+)
+from pbxfed_ari.core.tries import NO_ANSWER as NOBODY
 
-FINAL = frozenset(
-    {"BUSY", "CANCEL", "ANSWER"}
-)  # the phone was reached: no other way there is better
+FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
+NOWHERE = Route((), NORMAL, "", Extension(""))
+Tried = tuple[str, tuple[Leg | Outside, ...], object]
 
 
 class Phase(Enum):
@@ -49,24 +65,45 @@ class Call:
     arrival: Arrived
     began: float
     ring_seconds: int
+    asking: Asking = field(init=False)
     phase: Phase = Phase.NEW
-    route: Route = field(default=Route((), NORMAL, ""))
+    route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
     cause: int = NORMAL
     answered: float = 0.0
     tried_at: float = 0.0  # when the last try began
-    reached: set[NodeName | None] = field(
+    done: set[Tried] = field(default_factory=set)  # legs, and whose they were
+    reached: set[tuple[NodeName | None, str]] = field(
         default_factory=set
-    )  # nodes that have spoken for their phone
+    )  # nodes that have spoken for a phone of theirs
 
-    def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
+    def __post_init__(self) -> None:
+        arrival = self.arrival
+        self.asking = Asking(
+            arrival.number,
+            "" if arrival.outside else arrival.endpoint or arrival.caller,
+            arrival.peer,
+            arrival.line if arrival.peer else "",
+            did=arrival.outside,
+            outside=arrival.outside,
+            seed=self.id,
+            wall_ms=arrival.wall_ms,
+        )
+
+    @property
+    def legs(self) -> tuple[Leg | Outside, ...]:
+        """What rings now, or talks."""
+        live = self.phase in (Phase.DIALING, Phase.TALKING)
+        return self.tried[-1].legs if live and self.tried else ()
+
+    def handle(self, event: CallEvent, now: float, view: View, lines: Lines) -> list[Effect]:
         """What the event means to this call."""
         match self.phase, event:
             case Phase.NEW, Arrived():
-                self.route = route(event.number, view, from_peer=event.peer)
-                return self._next(now)
+                self.route = routes.route(self.asking, view, lines)
+                return self._next(now, view, lines)
             case Phase.DIALING, Returned():
-                return self._failed(event, now, view)
+                return self._failed(event, now, view, lines)
             case Phase.DIALING, AnsweredEvent():
                 self.phase, self.answered = Phase.TALKING, now
                 return []
@@ -78,35 +115,68 @@ class Call:
             case _:
                 return []
 
-    def _next(self, now: float) -> list[Effect]:
+    def _next(self, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
+        """The next try; without one the way onward after this outcome, which a route without tries says itself."""
         left = [attempt for attempt in self.route.tries if self._worth(attempt)]
-        if not left:
-            return self._give_up(self.cause if self.tried else self.route.cause)
+        if left:
+            return self._try(left[0], now)
+        if not self.route.tries:
+            outcome = OUTCOMES.get(self.route.cause, "")
+        return self._onward(outcome, now, view, lines)
+
+    def _try(self, attempt: Try, now: float) -> list[Effect]:
         self.phase, self.tried_at = Phase.DIALING, now
-        self.tried.append(left[0])
-        note = f"{self.id}/1/{len(self.tried)}"
-        number = Extension(self.arrival.number)
-        told = (*self._names(), ("try", len(self.tried)), ("reason", left[0].reason))
-        return [
-            HandOver(self.arrival.channel, number, left[0].legs, note, self.ring_seconds),
-            Note("call tried", told, log_only=True),
-        ]
+        self.tried.append(attempt)
+        number = self.route.number
+        self.done.add((number, attempt.legs, attempt.lead))
+        told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
+        note = Note("call tried", told, log_only=True)
+        if attempt.lead is not None:
+            place = attempt.lead
+            return [Lead(self.arrival.channel, place.context, place.exten), note]
+        line = next((leg.line for leg in attempt.legs if isinstance(leg, Leg) and leg.line), "")
+        said = f"{self.id}/1/{len(self.tried)}" + (f"/{line}" if line else "")
+        seconds = attempt.ring_seconds or self.ring_seconds
+        return [HandOver(self.arrival.channel, number, attempt.legs, said, seconds), note]
+
+    def _onward(self, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
+        way = self.route.after(outcome)
+        if way is None:
+            return self._give_up(self.cause if self.route.tries else self.route.cause)
+        self.asking = routes.forwarded(way, self.route.number, self.asking)
+        self.route = routes.route(self.asking, view, lines).because(way.reason)
+        self.reached.clear()
+        return self._next(now, view, lines)
 
     def _worth(self, attempt: Try) -> bool:
         """Not tried yet, and not only at nodes that have spoken for their phone."""
-        new = attempt.legs not in [done.legs for done in self.tried]
-        return new and not {leg.peer for leg in attempt.legs} <= self.reached
+        new = (self.route.number, attempt.legs, attempt.lead) not in self.done
+        spoken = {_at(leg) for leg in attempt.legs} <= self.reached
+        return new and not (attempt.legs and spoken)
 
-    def _failed(self, event: Returned, now: float, view: View) -> list[Effect]:
+    def _failed(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         self.cause = event.cause or self.cause
-        rang_out = event.status == NO_ANSWER and now - self.tried_at >= self.ring_seconds - 1.0
-        if event.status in FINAL or rang_out:
-            return self._give_up(BUSY if event.status == "BUSY" else event.cause or RANG_OUT)
+        if event.status in FINAL:
+            return self._give_up(event.cause or NOBODY)
+        last = self.tried[-1]
+        seconds = last.ring_seconds or self.ring_seconds
+        rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
+        outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
+        self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
+        if last.going_on:
+            return self._next(now, view, lines, outcome)
+        if outcome != UNREACHABLE:
+            return self._onward(outcome, now, view, lines)
         if event.status == NO_ANSWER:
-            self.reached |= {leg.peer for leg in self.tried[-1].legs}
-        if event.status == NO_ANSWER or len(self.tried) >= len(self.route.tries):
-            self.route = route(self.arrival.number, view, from_peer=self.arrival.peer)
-        return self._next(now)
+            self.reached |= {_at(leg) for leg in last.legs}
+        if event.status == NO_ANSWER or not any(self._worth(t) for t in self.route.tries):
+            self._ask_again(view, lines)
+        return self._next(now, view, lines, outcome)
+
+    def _ask_again(self, view: View, lines: Lines) -> None:
+        """What the directory says now; if that is nothing, what it said before stands."""
+        found = routes.route(self.asking, view, lines)
+        self.route = found if found.tries else replace(self.route, onward=found.onward)
 
     def _give_up(self, cause: int) -> list[Effect]:
         self.phase, self.cause = Phase.OVER, cause
@@ -135,3 +205,7 @@ class Call:
             self.cause,
             now - self.began,
         )
+
+
+def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
+    return (leg.peer, leg.number) if isinstance(leg, Leg) else (None, f"line {leg.line}")

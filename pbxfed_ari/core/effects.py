@@ -173,10 +173,24 @@ class DropContact:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One thing to ring: the phones registered here (`peer` None), or a peer by a trunk of this kind."""
+    """One thing to ring: the phones of a number registered here (`peer` None), or what a peer has of it, by a trunk."""
 
     peer: NodeName | None = None
     trunk: str = ""  # "sip" or "iax2"
+    number: str = ""  # another one than the call's own: a member of a group
+    line: str = ""  # the PSTN trunk by which the peer shall let the call out
+    codec: str = ""  # the only one to offer: the line between two sites is narrow
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A way to the outside at this Asterisk: these digits, through a hand-written endpoint."""
+
+    line: str  # the PSTN trunk's name
+    technology: str  # "pjsip" or "iax2"
+    endpoint: str
+    digits: str
+    caller_id: str = ""  # what the called side shall see; "": the caller's own number
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +199,18 @@ class HandOver:
 
     channel: ChannelId
     extension: Extension
-    legs: tuple[Leg, ...]
+    legs: tuple[Leg | Outside, ...]
     note: str  # call id / hop / try, as it travels on the trunk
     ring_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Continue the channel into a context of the hand-written dialplan, for good."""
+
+    channel: ChannelId
+    context: str
+    exten: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +293,7 @@ Effect = (
     | RemoveTrunk
     | DropContact
     | HandOver
+    | Lead
     | HangUp
     | Reply
     | Note

@@ -215,7 +215,8 @@ class AsteriskDown:
 class Arrived:
     """A call has entered Stasis. `peer` is the node whose trunk it came by, None for a phone of ours.
 
-    `note` is what the peer said of it, `call-id/hop/try`, or "".
+    `note` is what the peer said of it, `call-id/hop/try`, and `/line` if the call shall leave by that PSTN trunk; or "".
+    `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN.
     """
 
     channel: ChannelId
@@ -225,6 +226,14 @@ class Arrived:
     peer: NodeName | None = None
     note: str = ""
     fresh_id: str = ""
+    endpoint: str = ""
+    outside: bool = False
+    wall_ms: int = 0
+
+    @property
+    def line(self) -> str:
+        """The PSTN trunk by which a peer's call shall leave, or ""."""
+        return ([*self.note.split("/"), "", "", ""])[3]
 
 
 @dataclass(frozen=True, slots=True)

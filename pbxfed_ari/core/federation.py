@@ -5,7 +5,7 @@ peer's: apply it if it is the next one, else ask for what is missing (`catchup.p
 phones and trunks Asterisk shall hold, and which registrations have moved away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -90,7 +90,10 @@ from pbxfed_ari.core.messages import (
     domain_mark,
 )
 from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.objects.kind import Item
+from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
@@ -123,8 +126,11 @@ class Identity:
     lineage: Ancestry = ()
 
 
+Calendar = Callable[[str, int], LocalTime | None]
+
+
 class Federation:
-    """One node's part of the federation. Satisfies `route.View`."""
+    """One node's part of the federation. Satisfies `tries.View`."""
 
     def __init__(
         self,
@@ -136,9 +142,14 @@ class Federation:
         directory: Directory | None = None,
         timing: Timing = LAN,
         multicast: bool = True,
+        calendar: Calendar = lambda zone, wall_ms: None,
     ) -> None:
-        """`directory` is what the store kept; its streams know nothing of this epoch yet. `multicast`: is there a group?"""
+        """`directory` is what the store kept; its streams know nothing of this epoch yet. `multicast`: is there a group?
+
+        `calendar` tells the local time in a zone, at so many milliseconds since 1970.
+        """
         self.me = identity.name
+        self._calendar = calendar
         self.identity = identity
         self.directory = directory or Directory()
         self.members = Members(identity.name, identity.epoch, rng=rng, timing=timing)
@@ -180,9 +191,30 @@ class Federation:
         """The name is ours: we are a member."""
         return self.ledger.open
 
+    def get(self, space: str, key: str) -> Item | None:
+        """The object that holds a key."""
+        return self.directory.get(space, key) if key else None
+
     def phone(self, number: Extension) -> Phone | None:
         """The extension that holds a number."""
         return self.directory.phone(number)
+
+    def site(self, node: NodeName) -> str:
+        """Where a node is."""
+        info = self.directory.info(node)
+        return info.site if info else self.identity.site if node == self.me else ""
+
+    def nodes(self) -> list[NodeName]:
+        """All nodes that live, this one among them."""
+        return [self.me, *(member.name for member in self.members.alive())]
+
+    def lines_out(self) -> list[Item]:
+        """All PSTN trunks, by name."""
+        return self.directory.all(KINDS["trunk"])
+
+    def local_time(self, zone: str, wall_ms: int) -> LocalTime | None:
+        """What clocks show in a time zone; None if there is no such zone."""
+        return self._calendar(zone, wall_ms)
 
     def where(self, number: Extension) -> list[Registration]:
         """Where a number stands registered, on nodes that live, newest first."""

@@ -1,122 +1,214 @@
 """Where a call should go: a question to the directory, answered with an ordered list of tries, each with its reason.
 
-A call from a phone may go anywhere; a call that came by a trunk is delivered here or refused, never sent on (one hop: a loop
-cannot be written). All registrations of a number ring together; where a peer offers a second kind of trunk, that is the next
-try. Nothing is decided in advance: the answer holds for this call, now.
+    dialed ─▶ emergency? ─▶ short number of the site? ─▶ may the caller dial it? ─▶ an extension   where it is registered
+                                                                                     a group       its members (hunting.py)
+              an inbound number: by its time condition ─────────────────────────────▶ a service    the nodes that have it
+                                                                                     nobody's      PSTN trunks (outside.py)
+
+A call from a phone may go anywhere; one that came by a trunk is delivered here, or let out here, or refused: never sent on (one
+hop: a loop cannot be written). All registrations of a number ring together; where a peer offers a second kind of trunk, that
+is the next try. What comes after the tries depends on what came of them: `Route.onward` says where a call is forwarded that
+found nobody, and why. Nothing is decided in advance: the answer holds for this call, now.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import replace
 
-from pbxfed_ari.core.directory import Registration
+from pbxfed_ari.core import hunting, outside, reaching
 from pbxfed_ari.core.effects import Leg
-from pbxfed_ari.core.names import Extension, NodeName, extension
+from pbxfed_ari.core.names import Extension, dialable
+from pbxfed_ari.core.objects.calling_class import CallingClass
+from pbxfed_ari.core.objects.did import Did
 from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.objects.group import Group
+from pbxfed_ari.core.objects.service import Service
+from pbxfed_ari.core.objects.site import SiteObject
+from pbxfed_ari.core.objects.time import TimeCondition
+from pbxfed_ari.core.tries import (
+    ABSENT,
+    BUSY,
+    BUSY_OUT,
+    IDLE,
+    LOOP,
+    NO_ANSWER,
+    NO_ROUTE,
+    RANG_OUT,
+    REJECTED,
+    UNALLOCATED,
+    UNREACHABLE,
+    Asking,
+    Lines,
+    Onward,
+    Route,
+    Try,
+    View,
+)
 from pbxfed_ari.errors import Refused
 
-# Q.850 causes, as Asterisk maps them to SIP (main/channel.c, hangup_cause2sip)
-UNALLOCATED = 1  # 404: nobody has this number
-NO_ROUTE = 27  # 502: the node cannot be reached
-NORMAL = 16
-BUSY = 17  # 486
-NO_ANSWER = 19  # 480
-ABSENT = 20  # 480: a phone of that number is registered nowhere
+__all__ = ["Asking", "Lines", "Onward", "Route", "Try", "View", "forwarded", "route"]
+
+MOST_FORWARDS = 5
 
 
-class View(Protocol):
-    """What a route may ask of the federation. Read-only."""
-
-    me: NodeName
-
-    def phone(self, number: Extension) -> Phone | None:
-        """The extension that holds a number."""
-        ...
-
-    def where(self, number: Extension) -> list[Registration]:
-        """Where a number stands registered, on nodes that live, newest first."""
-        ...
-
-    def reachable(self, node: NodeName) -> bool:
-        """Whether calls may be sent to a node from here."""
-        ...
-
-    def trunks(self, node: NodeName) -> Sequence[str]:
-        """How a node wants to be called, best first."""
-        ...
-
-    def home(self, number: Extension) -> NodeName:
-        """The ring's owner of a number."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One attempt: these legs ring together."""
-
-    legs: tuple[Leg, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The tries in order; if none is left, or there was none, the call ends with this cause."""
-
-    tries: tuple[Try, ...]
-    cause: int
-    reason: str
-
-
-def route(number: str, view: View, *, from_peer: NodeName | None = None) -> Route:
-    """The way of a call to this number, from a phone of ours or from a peer."""
+def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
+    """The way of a call; `lines` tells what is going on at this node."""
     try:
-        ext = extension(number)
+        number = dialable(asking.number)
     except Refused as refused:
-        return Route((), UNALLOCATED, str(refused))
-    places = view.where(ext)
-    if not places and view.phone(ext) is None:
-        return Route((), UNALLOCATED, f"{ext}: no such extension in the federation")
-    if from_peer is not None:
-        return _deliver(ext, places, view.me, from_peer)
+        return Route((), UNALLOCATED, str(refused), Extension(asking.number))
+    if asking.peer is not None:
+        return _deliver(number, asking, view, lines)
+    if asking.did:
+        return _inbound(number, asking, view, lines)
+    if outside.is_emergency(number, view):
+        return outside.emergency(number, asking, view, lines)
+    number, short = _whole(number, asking, view)
+    if number in asking.path or len(asking.path) > MOST_FORWARDS:
+        way = " → ".join([*asking.path, number])
+        said = "forwards go round" if number in asking.path else "too many forwards"
+        return Route((), LOOP, f"{said}: {way}", number)
+    refusal = _may(number, asking, view)
+    if refusal:
+        return Route((), REJECTED, refusal, number)
+    return _found(number, asking, view, lines).because(short)
+
+
+# --- the cases
+
+
+def _found(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    match view.get("number", number):
+        case Phone() as phone:
+            return _phone(phone, asking, view, lines)
+        case Group() as group:
+            return hunting.group(group, asking, view, lines)
+        case Service() as service:
+            return reaching.service(service, view, lines)
+    places = view.where(number)
+    if places:  # a phone of the administrator's own, registered under a number that is no object
+        return reaching.ring(number, places, view, lines, 0)
+    return outside.call(number, asking, view, lines)
+
+
+def _phone(phone: Phone, asking: Asking, view: View, lines: Lines) -> Route:
+    number = phone.number
+    if phone.forward_always:
+        why = f"{number} forwards every call to {phone.forward_always}"
+        return _forwarded(phone, phone.forward_always, why, asking, view, lines)
+    onward = _onward(phone)
+    if phone.dnd:
+        return Route((), BUSY, f"{number}: do not disturb", number, onward)
+    places = view.where(number)
     if not places:
-        home = view.home(ext)
-        return Route((), ABSENT, f"{ext}: registered nowhere; its home by the ring is {home}")
-    return _ring_all(ext, places, view)
+        home = view.home(number)
+        why = f"{number}: registered nowhere; its home by the ring is {home}"
+        return Route((), ABSENT, why, number, onward)
+    if reaching.full(phone, places, view, lines):
+        why = f"{number}: {phone.call_limit} calls are its limit"
+        return Route((), BUSY, why, number, onward)
+    found = reaching.ring(number, places, view, lines, phone.ring_seconds)
+    return replace(found, onward=onward)
 
 
-def _deliver(ext: Extension, places: list[Registration], me: NodeName, peer: NodeName) -> Route:
-    if any(place.node == me for place in places):
-        return Route((Try((Leg(),), f"{ext} is registered here"),), NO_ANSWER, f"from {peer}")
-    return Route(
-        (),
-        ABSENT,
-        f"{ext}: came from {peer} by trunk, is not registered here: refused, one hop only",
+def _onward(phone: Phone) -> tuple[Onward, ...]:
+    ways = (
+        (BUSY_OUT, phone.forward_busy, "when busy"),
+        (RANG_OUT, phone.forward_no_answer, "when nobody answers"),
+        (UNREACHABLE, phone.forward_unreachable, "when unreachable"),
+    )
+    return tuple(
+        Onward(outcome, to, f"{phone.number} forwards to {to} {said}", phone.number)
+        for outcome, to, said in ways
+        if to
     )
 
 
-def _ring_all(ext: Extension, places: list[Registration], view: View) -> Route:
-    nodes = list(dict.fromkeys(place.node for place in places))
-    skipped = [node for node in nodes if not view.reachable(node)]
-    nodes = [node for node in nodes if node not in skipped]
-    why = "".join(f"; {node} skipped: out of reach" for node in skipped)
-    if not nodes:
-        return Route(
-            (), NO_ROUTE, f"{ext} is registered on {', '.join(skipped)}, out of reach from here"
-        )
-    tries: list[Try] = []
-    for rank in range(max(1 if node == view.me else len(view.trunks(node)) for node in nodes)):
-        legs = [leg for node in nodes if (leg := _leg(node, view, rank)) is not None]
-        if legs:
-            tries.append(Try(tuple(legs), f"{ext} is registered on {_spoken(legs, view.me)}{why}"))
-    return Route(tuple(tries), ABSENT, "")
+def _forwarded(phone: Phone, to: str, why: str, asking: Asking, view: View, lines: Lines) -> Route:
+    on = Onward("", to, why, phone.number)
+    return route(forwarded(on, phone.number, asking), view, lines).because(why)
 
 
-def _leg(node: NodeName, view: View, rank: int) -> Leg | None:
-    if node == view.me:
-        return Leg() if rank == 0 else None
-    kinds = view.trunks(node)
-    return Leg(node, kinds[rank]) if rank < len(kinds) else None
+def forwarded(onward: Onward, number: str, asking: Asking) -> Asking:
+    """What is asked when `number` sends a call on: its own calling class counts from there."""
+    path = (*asking.path, number)
+    payer = onward.by or asking.payer
+    return replace(asking, number=onward.to, path=path, payer=payer, did=False)
 
 
-def _spoken(legs: Sequence[Leg], me: NodeName) -> str:
-    return ", ".join(f"{leg.peer} (by {leg.trunk})" if leg.peer else f"{me} (here)" for leg in legs)
+def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """A peer's call: it has decided already that it belongs here."""
+    peer = asking.peer
+    if asking.line:
+        return outside.let_out(number, asking, view, lines)
+    item = view.get("number", number)
+    if isinstance(item, Service):
+        if view.me in item.nodes or not item.nodes:
+            return Route((reaching.lead(item),), NO_ROUTE, f"from {peer}", number)
+        return Route((), NO_ROUTE, f"service {number} is not on {view.me}", number)
+    places = view.where(number)
+    if item is None and not places:
+        return Route((), UNALLOCATED, f"{number}: no such extension in the federation", number)
+    here = [place for place in places if place.node == view.me]
+    if not here:
+        why = f"{number}: came from {peer} by trunk, is not registered here: refused, one hop only"
+        return Route((), ABSENT, why, number)
+    if isinstance(item, Phone) and reaching.full(item, here, view, lines):
+        return Route((), BUSY, f"{number}: {item.call_limit} calls are its limit", number)
+    seconds = item.ring_seconds if isinstance(item, Phone) else 0
+    legs = (Leg(),)
+    return Route(
+        (Try(legs, f"{number} is registered here", seconds),), NO_ANSWER, f"from {peer}", number
+    )
+
+
+def _inbound(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """A call from the outside, to one of our inbound numbers."""
+    bare = number.removeprefix("+")
+    for key in (number, f"+{bare}", bare):
+        did = view.get("did", key)
+        if isinstance(did, Did):
+            break
+    else:
+        return Route((), UNALLOCATED, f"{number}: no such inbound number", number)
+    to, why = did.destination, f"{number} goes to {did.destination}"
+    if did.time:
+        opened, said = _open(did.time, asking, view)
+        to = did.destination if opened else did.otherwise
+        why = f"{number}: {said}: to {to}" if to else f"{number}: {said}, and nothing else is named"
+    if not to:
+        return Route((), ABSENT, why, number)
+    return route(replace(asking, number=to, did=False, outside=True), view, lines).because(why)
+
+
+def _open(name: str, asking: Asking, view: View) -> tuple[bool, str]:
+    condition = view.get("time", name)
+    if not isinstance(condition, TimeCondition):
+        return True, f"time condition {name} is not known, so it is open"
+    now = view.local_time(condition.zone, asking.wall_ms)
+    if now is None:
+        return True, f"time zone {condition.zone} is not known here, so {name} is open"
+    return condition.opens(now)
+
+
+def _whole(number: Extension, asking: Asking, view: View) -> tuple[Extension, str]:
+    """A short number of the caller's site becomes the whole one, if that is somebody's."""
+    payer = view.get("number", asking.payer)
+    site = (payer.site if isinstance(payer, Phone) else "") or view.site(view.me)
+    described = view.get("site", site)
+    prefix = described.prefix if isinstance(described, SiteObject) else ""
+    whole = Extension(prefix + number)
+    if not prefix or not number.isdecimal() or view.get("number", whole) is None:
+        return number, ""
+    return whole, f"{number} at site {site} is {whole}"
+
+
+def _may(number: Extension, asking: Asking, view: View) -> str:
+    """Why who pays for this call may not dial this number; "" if he may."""
+    payer = view.get("number", asking.payer)
+    if not isinstance(payer, Phone) or not payer.calling_class:
+        return ""
+    found = view.get("class", payer.calling_class)
+    if not isinstance(found, CallingClass):
+        inside = view.get("number", number) is not None
+        return "" if inside else f"{payer.number}: its class {payer.calling_class} is not known"
+    allowed, why = found.allows(number)
+    return "" if allowed else f"{payer.number} may not dial {number}: {why}"

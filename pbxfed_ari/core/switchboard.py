@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pbxfed_ari.core.call import Call
 from pbxfed_ari.core.effects import Effect, HangUp
 from pbxfed_ari.core.events import Arrived, CallEvent, ChannelsListed, Ended, Returned
+from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.names import CallId, ChannelId
-from pbxfed_ari.core.route import NORMAL, View
+from pbxfed_ari.core.tries import NORMAL, View
 
 
 class Switchboard:
@@ -17,6 +18,7 @@ class Switchboard:
 
     def __init__(self, *, ring_seconds: int = 30) -> None:
         self.ring_seconds = ring_seconds
+        self.usage = Usage()
         self._calls: dict[ChannelId, Call] = {}
 
     def __repr__(self) -> str:
@@ -38,10 +40,17 @@ class Switchboard:
         call = self._calls.get(event.channel)
         if call is None:
             return self._stranger(event)
-        effects = call.handle(event, now, view)
+        tries = len(call.tried)
+        effects = call.handle(event, now, view, self.lines(now, view))
+        if len(call.tried) > tries:
+            self.usage.began(call, now)
         if isinstance(event, Ended):
             del self._calls[event.channel]
         return effects
+
+    def lines(self, now: float, view: View) -> Usage:
+        """What goes on here, for limits."""
+        return self.usage.at(self._calls.values(), view, now)
 
     def _stranger(self, event: CallEvent) -> list[Effect]:
         """A call of before a restart: if it comes back from Dial its try has failed, and its tries are forgotten."""
@@ -51,5 +60,7 @@ class Switchboard:
         """Calls that ended while we could not see."""
         effects: list[Effect] = []
         for channel in [channel for channel in self._calls if channel not in listed.channels]:
-            effects += self._calls.pop(channel).handle(Ended(channel), now, view)
+            effects += self._calls.pop(channel).handle(
+                Ended(channel), now, view, self.lines(now, view)
+            )
         return effects

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -11,18 +11,20 @@ from aiohttp import web
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.call import Call
-from pbxfed_ari.core.effects import Leg, Reply
+from pbxfed_ari.core.effects import Reply
 from pbxfed_ari.core.events import Edited, Event
+from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import Extension, extension
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.reach import Way
-from pbxfed_ari.core.route import Route, route
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.tries import Asking
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.web import explained
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
@@ -215,10 +217,12 @@ class Api:
         """The tries of a call that is not made, and why."""
         number = request.match_info["ext"]
         caller = request.query.get("from", "")
-        found = route(number, self._node.federation)
-        return web.json_response(
-            {"extension": number, "from": caller, **_route(found, self._node.federation.me)}
-        )
+        federation, wall_ms = self._node.federation, self._node.wall_ms()
+        inbound = request.query.get("inbound") is not None
+        asking = Asking(number, "" if inbound else caller, did=inbound, wall_ms=wall_ms)
+        lines = self._node.switchboard.lines(self._node.now(), federation)
+        found = explained.shown(explain(asking, federation, lines), federation.me)
+        return web.json_response({"extension": number, "from": caller, **found})
 
     async def calls(self, request: web.Request) -> web.Response:
         """Calls that came in here and are not over."""
@@ -412,15 +416,6 @@ def _object_id(request: web.Request) -> bytes:
         raise Refused(f"id = {text!r}: must be hexadecimal", status=400) from None
 
 
-def _route(found: Route, me: str) -> Json:
-    tries = [{"legs": _legs(t.legs, me), "reason": t.reason} for t in found.tries]
-    return {"tries": tries, "cause": found.cause, "reason": found.reason}
-
-
-def _legs(legs: Iterable[Leg], me: str) -> list[Json]:
-    return [{"node": leg.peer or me, "trunk": leg.trunk or None} for leg in legs]
-
-
 def _call(call: Call, now: float, me: str) -> Json:
     arrival = call.arrival
     return {
@@ -430,7 +425,7 @@ def _call(call: Call, now: float, me: str) -> Json:
         "to": arrival.number,
         "came_by": arrival.peer or "phone",
         "seconds": round(now - call.began, 3),
-        "tries": [{"legs": _legs(t.legs, me), "reason": t.reason} for t in call.tried],
+        "tries": [explained.attempt(t, me) for t in call.tried],
     }
 
 

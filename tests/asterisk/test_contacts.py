@@ -143,4 +143,4 @@ def test_contacts_that_could_end_an_argument_stay_out_of_dial(
     contacts = Contacts(AriClient("http://127.0.0.1:1", "u", "p"), post=print, note=print)
     for uri in uris:
         contacts.saw(ContactAdded(PHONE, uri, AT))
-    assert contacts.several_at(PHONE) is several
+    assert bool(contacts.devices(PHONE)) is several

@@ -49,7 +49,17 @@ def test_a_phone_calls_a_phone() -> None:
     assert isinstance(arrived, Arrived)
     caller = arrived.channel
     assert told == [
-        Arrived(caller, "1002", "1001", "Name '1001' é", None, "", "fresh"),
+        Arrived(
+            caller,
+            "1002",
+            "1001",
+            "Name '1001' é",
+            None,
+            "",
+            "fresh",
+            "1001",
+            wall_ms=NOW,
+        ),
         Answered(caller),
         Ended(caller),
     ]
@@ -149,13 +159,26 @@ def test_a_waiting_channel_arrives_again() -> None:
     """No event is replayed on reconnect: where it stands tells what it wants."""
     place = DialplanCEP("pbxfed-ask", "1002", 2, "Stasis", "pbxfed,trunk,pf-b,abc/1/0")
     channel = Channel("7", caller=CallerID("Ann", "1001"), dialplan=place)
-    assert waiting(channel, app="pbxfed", fresh_id="f") == Arrived(
-        ChannelId("7"), "1002", "1001", "Ann", NodeName("b"), "abc/1/0", "f"
+    assert waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f") == Arrived(
+        ChannelId("7"), "1002", "1001", "Ann", NodeName("b"), "abc/1/0", "f", wall_ms=7
     )
+
+
+def test_a_call_from_the_outside_says_so() -> None:
+    """By the context that its endpoint has."""
+    place = DialplanCEP("pbxfed-ask", "+493012", 2, "Stasis", "pbxfed,did")
+    found = waiting(
+        Channel("7", "PJSIP/provider-in-0000002a", dialplan=place),
+        app="pbxfed",
+        wall_ms=7,
+        fresh_id="f",
+    )
+    assert isinstance(found, Arrived)
+    assert (found.outside, found.number, found.endpoint) == (True, "+493012", "provider-in")
 
 
 @pytest.mark.parametrize(("app", "data"), [("Dial", "pbxfed,phone"), ("Stasis", "other,phone")])
 def test_a_channel_elsewhere_does_not_wait(app: str, data: str) -> None:
     """Only what stands in our application is ours."""
     channel = Channel("7", dialplan=DialplanCEP("c", "1", 1, app, data))
-    assert waiting(channel, app="pbxfed", fresh_id="f") is None
+    assert waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f") is None

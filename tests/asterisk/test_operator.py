@@ -18,6 +18,7 @@ from pbxfed_ari.core.effects import (
     HangUp,
     Leg,
     Note,
+    Outside,
     PushExtension,
     PushTrunk,
     RemoveExtension,
@@ -106,6 +107,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
             "1002",
             "PJSIP/1002@pf-b&IAX2/pf-c/1002",
         ),
+        ((Leg(number="1003"), Leg(B, "sip", "1004")), "", "PJSIP/1003&PJSIP/1004@pf-b"),
     ],
 )
 def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], local: str, trunks: str) -> None:
@@ -116,7 +118,34 @@ def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], local: str, trunks: st
         "PBXFED_TRUNKS": trunks,
         "PBXFED_RING": "20",
         "__PBXFED_CALL": "abc/1/0",
+        "__PBXFED_CALLER": "",
+        "__PBXFED_CODEC": "",
     }
+
+
+def test_a_way_to_the_outside() -> None:
+    """The digits of the trunk, and the number that it shows."""
+    lines = [Outside("berlin", "pjsip", "provider", "+4930123", "+4930999")]
+    told = variables(hand_over("1", *lines, number="030123"))  # type: ignore[arg-type]
+    assert (told["PBXFED_LOCAL"], told["PBXFED_TRUNKS"]) == ("", "PJSIP/+4930123@provider")
+    assert told["__PBXFED_CALLER"] == "+4930999"
+    old = variables(hand_over("1", Outside("old", "iax2", "isdn", "123"), number="0123"))  # type: ignore[arg-type]
+    assert old["PBXFED_TRUNKS"] == "IAX2/isdn/123"
+
+
+def test_a_narrow_line_says_which_codec() -> None:
+    """Unless the legs differ."""
+    assert variables(hand_over("1", Leg(B, "sip", codec="g729")))["__PBXFED_CODEC"] == "g729"
+    both = variables(hand_over("1", Leg(B, "sip", codec="g729"), Leg(NodeName("c"), "sip")))
+    assert both["__PBXFED_CODEC"] == ""
+
+
+def test_each_device_of_a_member_rings() -> None:
+    """By its own Contact."""
+    found = variables(
+        hand_over("1", Leg(number="1003")), lambda number: ["sip:1003@x", "sip:1003@y"]
+    )
+    assert found["PBXFED_TRUNKS"] == "PJSIP/1003/sip:1003@x&PJSIP/1003/sip:1003@y"
 
 
 @pytest.mark.parametrize("number", ["1&2", "1,2", "${X}", "1002@evil", "pf-b", ""])
@@ -143,7 +172,7 @@ async def test_before_22_10_each_variable_goes_alone() -> None:
         desk.operator.several = False
         desk.operator.perform(hand_over("1"))
         await desk.idle()
-        assert fake.asked == ["POST channels/1/variable"] * 5 + ["POST channels/1/continue"]
+        assert fake.asked == ["POST channels/1/variable"] * 7 + ["POST channels/1/continue"]
 
 
 async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:

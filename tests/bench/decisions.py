@@ -22,6 +22,7 @@ from pbxfed_ari.core.objects.kind import CLAIM
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.shelf import Contact, NodeInfo, contact_key, encode
+from pbxfed_ari.core.tries import Asking
 from pbxfed_ari.wire.identity import NodeKey
 from tests.bench.peers.install import RING, library
 from tests.bench.table import Row
@@ -41,7 +42,7 @@ def _routes() -> list[Row]:
     took = []
     for number in numbers:
         began = time.perf_counter()
-        found = route(number, federation)
+        found = route(Asking(number, "20001"), federation)
         took.append(time.perf_counter() - began)
         assert found.tries
     took.sort()

@@ -1,10 +1,22 @@
 """One call, told as (event, effects). Notes are left out: they are for the log."""
 
-from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Leg, Note
+from typing import Any
+
+from pbxfed_ari.core.effects import (
+    CallEnded,
+    Effect,
+    HandOver,
+    HangUp,
+    Lead,
+    Leg,
+    Note,
+    Outside,
+)
 from pbxfed_ari.core.events import Answered, Arrived, CallEvent, ChannelsListed, Ended, Returned
-from pbxfed_ari.core.names import ChannelId, Extension
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName, ObjectId
+from pbxfed_ari.core.objects.group import Group as GroupItem
 from pbxfed_ari.core.switchboard import Switchboard
-from tests.core.test_route import A, B, C, View
+from tests.core.test_route import A, B, C, View, make
 
 CHANNEL = ChannelId("17.1")
 ARRIVED = Arrived(CHANNEL, "1001", "1002", "Ann", fresh_id="f00")
@@ -127,3 +139,129 @@ def test_a_call_that_ended_unseen_is_forgotten() -> None:
 def test_the_end_of_a_stranger_is_nothing() -> None:
     """Every channel of the PBX ends sometime."""
     assert Switchboard().handle(Ended(CHANNEL), 0.0, View()) == []
+
+
+# --- with objects
+
+
+def board_with(*items: Any, places: tuple[NodeName, ...] = (A,)) -> tuple[Switchboard, View]:
+    return Switchboard(), View(*places, items=items, trunks=("sip",))
+
+
+def arrive(number: str, channel: str = "17.1", **more: Any) -> Arrived:
+    return Arrived(ChannelId(channel), number, "1009", "", fresh_id=f"c{channel}", **more)
+
+
+def handed(effects: list[Effect]) -> list[tuple[str, tuple[Leg | Outside, ...], int]]:
+    return [(e.extension, e.legs, e.ring_seconds) for e in effects if isinstance(e, HandOver)]
+
+
+def causes(effects: list[Effect]) -> list[int]:
+    return [e.cause for e in effects if isinstance(e, HangUp)]
+
+
+def test_each_outcome_goes_its_own_way() -> None:
+    """Busy here, nobody there, and an end with the last cause."""
+    phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
+    board, view = board_with(phone, make("extension", "1002", forward_no_answer="1003"))
+    assert handed(board.handle(arrive("1001"), 0.0, view)) == [("1001", (Leg(),), 30)]
+    assert handed(board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)) == [
+        ("1002", (Leg(),), 30)
+    ]
+    assert handed(board.handle(Returned(CHANNEL, "NOANSWER", 0), 31.0, view)) == [
+        ("1003", (Leg(),), 30)
+    ]
+    assert causes(board.handle(Returned(CHANNEL, "NOANSWER", 0), 61.0, view)) == [19]
+
+
+def test_who_gives_up_is_not_forwarded() -> None:
+    """CANCEL is the caller's."""
+    board, view = board_with(make("extension", "1001", forward_no_answer="1002"))
+    board.handle(arrive("1001"), 0.0, view)
+    assert handed(board.handle(Returned(CHANNEL, "CANCEL", 0), 1.0, view)) == []
+
+
+def test_do_not_disturb_and_nobody_there_go_onward_at_once() -> None:
+    """Without a try."""
+    board, view = board_with(make("extension", "1001", dnd=True, forward_busy="1002"))
+    assert handed(board.handle(arrive("1001"), 0.0, view)) == [("1002", (Leg(),), 30)]
+    board, view = board_with(make("extension", "1001", dnd=True))
+    assert causes(board.handle(arrive("1001"), 0.0, view)) == [17]
+    board, view = board_with(make("extension", "1001", forward_unreachable="*97"), places=())
+    assert causes(board.handle(arrive("1001"), 0.0, view)) == [1]
+
+
+def test_a_hunt_goes_on_after_busy_and_no_answer_and_ends_at_the_overflow() -> None:
+    """Each member once."""
+    group = GroupItem(
+        id=ObjectId(b"g600"),
+        key="600",
+        claimed=(1, "a"),
+        strategy="hunt",
+        members=("1001", "1002", "1003"),
+        ring_seconds=10,
+        overflow="1005",
+    )
+    board, view = board_with(group)
+    assert handed(board.handle(arrive("600"), 0.0, view)) == [("600", (Leg(number="1001"),), 10)]
+    after = board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)
+    assert handed(after) == [("600", (Leg(number="1002"),), 10)]
+    after = board.handle(Returned(CHANNEL, "NOANSWER", 0), 11.0, view)
+    assert handed(after) == [("600", (Leg(number="1003"),), 10)]
+    after = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 12.0, view)
+    assert handed(after) == [("1005", (Leg(),), 30)]
+
+
+def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_line() -> None:
+    """Out by our own trunk, then by a peer's."""
+    lines = [
+        make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."], cost=1),
+        make("trunk", "two", site="main", endpoint="q", nodes=["b"], patterns=["_0."], cost=2),
+    ]
+    board, view = board_with(*lines, make("extension", "1009"))
+    first = board.handle(arrive("030123"), 0.0, view)
+    assert handed(first) == [("030123", (Outside("one", "pjsip", "p", "030123"),), 90)]
+    second = board.handle(Returned(CHANNEL, "CONGESTION", 34), 1.0, view)
+    assert [e.note for e in second if isinstance(e, HandOver)] == ["c17.1/1/2/two"]
+    assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 27), 2.0, view)) == [27]
+
+
+def test_the_peer_lets_it_out() -> None:
+    """It reads the line in the note."""
+    line = make("trunk", "two", site="main", endpoint="q", nodes=["a"], patterns=["_0."])
+    board, view = board_with(line)
+    arrived = arrive("030123", peer=B, note="beef/1/2/two")
+    assert handed(board.handle(arrived, 0.0, view)) == [
+        ("030123", (Outside("two", "pjsip", "q", "030123"),), 90)
+    ]
+
+
+def test_limits_count_what_goes_on() -> None:
+    """Calls at once of a phone, of a line, and of who pays; within an hour too."""
+    line = make(
+        "trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."], capacity=2
+    )
+    payer = make("extension", "1009", calling_class="office")
+    office = make("class", "office", pstn_per_hour=2)
+    board, view = board_with(line, payer, office, make("extension", "1001", call_limit=1))
+    assert handed(board.handle(arrive("1001", "1"), 0.0, view))
+    assert causes(board.handle(arrive("1001", "2"), 0.0, view)) == [17]
+    board.handle(Ended(ChannelId("1")), 1.0, view)
+    assert handed(board.handle(arrive("1001", "3"), 1.0, view))
+    assert handed(board.handle(arrive("0301", "4"), 2.0, view))
+    assert handed(board.handle(arrive("0302", "5"), 3.0, view))
+    assert causes(board.handle(arrive("0303", "6"), 4.0, view)) == [21]
+    board.handle(Ended(ChannelId("4")), 5.0, view)
+    assert causes(board.handle(arrive("0304", "7"), 6.0, view)) == [21]
+    assert handed(board.handle(arrive("0305", "8"), 3_700.0, view))
+
+
+def test_a_service_takes_the_call_over() -> None:
+    """Into the dialplan; a place that is not there is tried on the next node."""
+    here = make("service", "*97", context="voicemail", exten="s", nodes=["a", "b"])
+    board, view = board_with(here)
+    effects = board.handle(arrive("*97"), 0.0, view)
+    assert Lead(CHANNEL, "voicemail", "s") in effects
+    after = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 3), 0.1, view)
+    assert handed(after) == [("*97", (Leg(B, "sip"),), 30)]
+    assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 3), 0.2, view)) == [3]

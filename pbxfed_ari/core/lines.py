@@ -1,0 +1,88 @@
+"""What goes on at this node, counted for the limits that configuration sets. Counted over the calls there are, when asked."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.tries import View
+
+HOUR = 3_600.0
+
+
+class Usage:
+    """The calls of this node. Satisfies `tries.Lines`."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}  # when a number was last rung from here
+        self._outside: dict[str, deque[float]] = {}  # when it last paid for calls to the outside
+        self._calls: Iterable[Call] = ()
+        self._view: View | None = None
+        self._now = 0.0
+
+    def __repr__(self) -> str:
+        return f"Usage({len(self._last)} rung, {len(self._outside)} paid)"
+
+    def at(self, calls: Iterable[Call], view: View, now: float) -> "Usage":
+        """The same, as of now."""
+        self._calls, self._view, self._now = calls, view, now
+        return self
+
+    def began(self, call: Call, now: float) -> None:
+        """A try of this call has begun."""
+        for leg in call.legs:
+            if isinstance(leg, Outside) or leg.line:
+                self._outside.setdefault(call.asking.payer, deque()).append(now)
+            else:
+                self._last[leg.number or call.route.number] = now
+
+    # --- counting
+
+    def calls_of(self, number: str) -> int:
+        """Calls that a number has at this node, made or received."""
+        return sum(1 for call in self._calls if _involves(call, number))
+
+    def last_call(self, number: str) -> float:
+        """When this node last sent a call to a number; 0 if never."""
+        return self._last.get(number, 0.0)
+
+    def outside_of(self, number: str) -> tuple[int, int]:
+        """Calls to the outside that a number pays for: at once, and begun within the last hour."""
+        at_once = sum(1 for c in self._calls if c.asking.payer == number and _leaves(c))
+        paid = self._outside.get(number, deque())
+        while paid and paid[0] < self._now - HOUR:
+            paid.popleft()
+        return at_once, len(paid)
+
+    def on_line(self, line: str) -> int:
+        """Calls that use a PSTN trunk of this node."""
+        return sum(
+            any(isinstance(leg, Outside) and leg.line == line for leg in call.legs)
+            for call in self._calls
+        )
+
+    def between(self, site: str) -> int:
+        """Calls between this node and nodes of another site; of all other sites for ""."""
+        return sum(1 for call in self._calls if self._crosses(call, site))
+
+    def _crosses(self, call: Call, site: str) -> bool:
+        assert self._view is not None, "who counts has looked at calls"
+        if call.phase not in (Phase.DIALING, Phase.TALKING):
+            return False
+        ours = self._view.site(self._view.me)
+        peers = [call.arrival.peer, *(leg.peer for leg in call.legs if isinstance(leg, Leg))]
+        sites = {self._view.site(peer) for peer in peers if peer is not None} - {ours}
+        return site in sites if site else bool(sites)
+
+
+def _involves(call: Call, number: str) -> bool:
+    """Does a phone of ours with this number take part?"""
+    if call.phase not in (Phase.DIALING, Phase.TALKING):
+        return False
+    made = call.arrival.peer is None and number in (call.arrival.endpoint, call.arrival.caller)
+    here = (leg for leg in call.legs if isinstance(leg, Leg) and leg.peer is None)
+    return made or any((leg.number or call.route.number) == number for leg in here)
+
+
+def _leaves(call: Call) -> bool:
+    return any(isinstance(leg, Outside) or leg.line for leg in call.legs)

@@ -1,0 +1,120 @@
+"""Calls to the outside: which PSTN trunk, in which order, and who may.
+
+Of the trunks whose patterns match, the cheapest goes first, then those of the caller's own site (local breakout); those that
+are alike share the numbers among them, by weighted rendezvous hashing as on the ring. Each of a trunk's nodes is a try of its
+own. The node that has the line counts its calls and refuses beyond its capacity; the call then goes on to the next try.
+"""
+
+from pbxfed_ari.core import patterns, reaching, ring
+from pbxfed_ari.core.effects import Outside
+from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects.calling_class import CallingClass
+from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.objects.trunk import PstnTrunk
+from pbxfed_ari.core.tries import (
+    CONGESTION,
+    NO_ROUTE,
+    REJECTED,
+    UNALLOCATED,
+    Asking,
+    Lines,
+    Route,
+    Try,
+    View,
+)
+
+ANSWERED_WITHIN = 90  # seconds that a call to the outside rings
+
+
+def is_emergency(number: str, view: View) -> bool:
+    """Is this an emergency number of any trunk, and of nobody inside?"""
+    return len(number) <= 6 and any(number in trunk.emergency for trunk in _trunks(view))
+
+
+def emergency(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """By a trunk of the site where the caller is, whatever it costs, whoever calls: help comes to where the line is."""
+    site = view.site(view.me)
+    found = [t for t in _trunks(view) if number in t.emergency and t.site == site]
+    found.sort(key=lambda t: (t.cost, t.key))
+    tries = _tries(found, number, view, lines, f"emergency number {number}")
+    why = f"emergency number {number}: site {site} has no trunk for it that can be reached"
+    return Route(tuple(tries), NO_ROUTE, why, number)
+
+
+def call(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """A number that nobody inside has."""
+    found = [t for t in _trunks(view) if patterns.best(t.patterns, number) is not None]
+    if not found:
+        return Route((), UNALLOCATED, f"{number}: no such extension in the federation", number)
+    refusal = _may(asking, view, lines)
+    if refusal:
+        return Route((), REJECTED, f"{number}: {refusal}", number)
+    site = view.site(view.me)
+    found.sort(
+        key=lambda t: (t.cost, t.site != site, -ring.score(t.key, t.capacity or 100, number))
+    )
+    tries = _tries(found, number, view, lines, f"{number} is outside")
+    return Route(tuple(tries), CONGESTION, f"{number}: no trunk is left", number)
+
+
+def let_out(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """A peer's call that shall leave by a trunk of ours."""
+    trunk = view.get("trunk", asking.line)
+    if not isinstance(trunk, PstnTrunk) or view.me not in trunk.nodes:
+        return Route((), NO_ROUTE, f"trunk {asking.line} is not on {view.me}", number)
+    if _full(trunk, lines):
+        return Route(
+            (), CONGESTION, f"trunk {trunk.key}: all {trunk.capacity} lines are taken", number
+        )
+    legs = (_line(trunk, number, number in trunk.emergency),)
+    said = f"let out for {asking.peer} by trunk {trunk.key}"
+    return Route((Try(legs, said, ANSWERED_WITHIN),), CONGESTION, "", number)
+
+
+def _may(asking: Asking, view: View, lines: Lines) -> str:
+    payer = view.get("number", asking.payer)
+    if not isinstance(payer, Phone):
+        who = asking.payer or "the caller"
+        return f"{who} is no extension, and may not call the outside"
+    found = view.get("class", payer.calling_class) if payer.calling_class else None
+    if not isinstance(found, CallingClass):
+        return ""
+    now, hour = lines.outside_of(payer.number)
+    if 0 < found.pstn_calls <= now:
+        return f"{payer.number} has {now} calls to the outside; class {found.key} allows {found.pstn_calls}"
+    if 0 < found.pstn_per_hour <= hour:
+        return f"{payer.number} made {hour} calls to the outside within an hour, as class {found.key} allows"
+    return ""
+
+
+def _tries(
+    trunks: list[PstnTrunk], number: Extension, view: View, lines: Lines, why: str
+) -> list[Try]:
+    tries: list[Try] = []
+    for trunk in trunks:
+        for name in trunk.nodes:
+            node = NodeName(name)
+            said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
+            if node == view.me:
+                if not _full(trunk, lines):
+                    legs = (_line(trunk, number, number in trunk.emergency),)
+                    tries.append(Try(legs, f"{said} here", ANSWERED_WITHIN))
+                continue
+            there, _ = reaching.passable([node], view, lines)
+            found = reaching.leg(node, view, 0, line=trunk.key) if there else None
+            if found is not None:
+                tries.append(Try((found,), f"{said} on {node} (by {found.trunk})", ANSWERED_WITHIN))
+    return tries
+
+
+def _line(trunk: PstnTrunk, number: Extension, urgent: bool) -> Outside:
+    digits = number if urgent else trunk.prepend + number[trunk.strip :]
+    return Outside(trunk.key, trunk.technology, trunk.endpoint, digits, trunk.caller_id)
+
+
+def _full(trunk: PstnTrunk, lines: Lines) -> bool:
+    return 0 < trunk.capacity <= lines.on_line(trunk.key)
+
+
+def _trunks(view: View) -> list[PstnTrunk]:
+    return [item for item in view.lines_out() if isinstance(item, PstnTrunk)]

@@ -1,0 +1,180 @@
+"""What a route is asked, what it is made of, and what it may ask in turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pbxfed_ari.core.directory import Registration
+from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects.kind import Item
+from pbxfed_ari.core.objects.time import LocalTime
+
+# Q.850 causes, as Asterisk maps them to SIP (main/channel.c, hangup_cause2sip)
+UNALLOCATED = 1  # 404: nobody has this number
+NORMAL = 16
+BUSY = 17  # 486
+NO_ANSWER = 19  # 480
+ABSENT = 20  # 480: a phone of that number is registered nowhere
+REJECTED = 21  # 403: the caller may not
+LOOP = 25  # 483, exchange routing error
+NO_ROUTE = 27  # 502: the node cannot be reached
+CONGESTION = 34  # 503: all lines are taken
+
+# What may come of a route's tries
+BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"
+OUTCOMES = {BUSY: BUSY_OUT, NO_ANSWER: RANG_OUT, ABSENT: UNREACHABLE, NO_ROUTE: UNREACHABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who wants what."""
+
+    number: str
+    payer: str = ""  # the extension whose calling class counts: the caller, or who forwards
+    peer: NodeName | None = None  # the node whose trunk the call came by
+    line: str = ""  # the PSTN trunk by which that peer wants it let out
+    did: bool = False  # `number` is one of our inbound numbers
+    outside: bool = False  # it came from the PSTN
+    path: tuple[str, ...] = ()  # numbers that have sent it on
+    seed: str = ""  # what makes a random order: the call's id
+    wall_ms: int = 0
+
+
+class View(Protocol):
+    """What a route may ask of the federation. Read-only."""
+
+    me: NodeName
+
+    def get(self, space: str, key: str) -> Item | None:
+        """The object that holds a key."""
+        ...
+
+    def where(self, number: Extension) -> list[Registration]:
+        """Where a number stands registered, on nodes that live, newest first."""
+        ...
+
+    def reachable(self, node: NodeName) -> bool:
+        """Whether calls may be sent to a node from here."""
+        ...
+
+    def trunks(self, node: NodeName) -> Sequence[str]:
+        """How a node wants to be called, best first."""
+        ...
+
+    def site(self, node: NodeName) -> str:
+        """Where a node is."""
+        ...
+
+    def nodes(self) -> Sequence[NodeName]:
+        """All nodes that live, this one among them."""
+        ...
+
+    def home(self, number: Extension) -> NodeName:
+        """The ring's owner of a number."""
+        ...
+
+    def lines_out(self) -> Sequence[Item]:
+        """All PSTN trunks, by name."""
+        ...
+
+    def local_time(self, zone: str, wall_ms: int) -> LocalTime | None:
+        """What clocks show in a time zone; None if there is no such zone."""
+        ...
+
+
+class Lines(Protocol):
+    """What goes on at this node, as far as limits count it."""
+
+    def calls_of(self, number: str) -> int:
+        """Calls that a number has at this node, made or received."""
+        ...
+
+    def last_call(self, number: str) -> float:
+        """When this node last sent a call to a number: monotonic seconds, 0 if never."""
+        ...
+
+    def outside_of(self, number: str) -> tuple[int, int]:
+        """Calls to the outside that a number pays for: at once, and within the last hour."""
+        ...
+
+    def on_line(self, line: str) -> int:
+        """Calls that use a PSTN trunk of this node."""
+        ...
+
+    def between(self, site: str) -> int:
+        """Calls between this node and nodes of another site; of all other sites for ""."""
+        ...
+
+
+class _Idle:
+    """Nothing goes on."""
+
+    def calls_of(self, number: str) -> int:
+        return 0
+
+    def last_call(self, number: str) -> float:
+        return 0.0
+
+    def outside_of(self, number: str) -> tuple[int, int]:
+        return 0, 0
+
+    def on_line(self, line: str) -> int:
+        return 0
+
+    def between(self, site: str) -> int:
+        return 0
+
+
+IDLE: Lines = _Idle()
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Leave the channel to this place of the hand-written dialplan."""
+
+    context: str
+    exten: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt: these legs ring together, or the call is led into the dialplan (`lead`)."""
+
+    legs: tuple[Leg | Outside, ...]
+    reason: str
+    ring_seconds: int = 0  # 0: as long as the node says
+    going_on: bool = False  # the next try follows even if this one was reached: a hunt
+    lead: Lead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where a call goes after this outcome of all tries, and why; `by`: the extension that sends it on."""
+
+    outcome: str
+    to: str
+    reason: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The tries in order; if none is left, or there was none, the call goes onward or ends with this cause."""
+
+    tries: tuple[Try, ...]
+    cause: int
+    reason: str
+    number: Extension
+    onward: tuple[Onward, ...] = ()
+
+    def because(self, why: str) -> "Route":
+        """The same, with a reason in front of all reasons."""
+        if not why:
+            return self
+        tries = tuple(replace(t, reason=f"{why}; {t.reason}") for t in self.tries)
+        return replace(self, tries=tries, reason=f"{why}; {self.reason}" if self.reason else why)
+
+    def after(self, outcome: str) -> Onward | None:
+        """Where it goes after this outcome."""
+        return next((way for way in self.onward if way.outcome == outcome), None)

@@ -1,0 +1,48 @@
+"""Routes as JSON."""
+
+from collections.abc import Iterable
+
+from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.explaining import Explained
+from pbxfed_ari.core.tries import Try
+
+Json = dict[str, object]
+
+
+def shown(found: Explained, me: str) -> Json:
+    """A route: number, tries in order, and where the call goes after which outcome; the cause if it ends."""
+    route = found.route
+    return {
+        "number": route.number,
+        "tries": [attempt(one, me) for one in route.tries],
+        "cause": route.cause,
+        "reason": route.reason,
+        "then": [
+            {"when": way.outcome, "to": way.to, "why": way.reason, **shown(after, me)}
+            for way, after in found.then
+        ],
+    }
+
+
+def attempt(one: Try, me: str) -> Json:
+    """One try; `lead` is the place of the dialplan into which the call is led."""
+    body: Json = {"legs": legs(one.legs, me), "reason": one.reason}
+    if one.lead is not None:
+        body["lead"] = {"context": one.lead.context, "exten": one.lead.exten}
+    return body
+
+
+def legs(found: Iterable[Leg | Outside], me: str) -> list[Json]:
+    """What rings together: node, trunk to it, the number there if it is another, the PSTN trunk."""
+    return [_leg(leg, me) for leg in found]
+
+
+def _leg(leg: Leg | Outside, me: str) -> Json:
+    if isinstance(leg, Outside):
+        return {"node": me, "trunk": None, "line": leg.line, "digits": leg.digits}
+    body: Json = {"node": leg.peer or me, "trunk": leg.trunk or None}
+    if leg.number:
+        body["number"] = leg.number
+    if leg.line:
+        body["line"] = leg.line
+    return body

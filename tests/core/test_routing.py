@@ -1,0 +1,376 @@
+"""Where calls go with objects of every kind: forwards, groups, services, the outside, inbound numbers, sites, classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.explaining import explain
+from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.route import route
+from pbxfed_ari.core.tries import (
+    ABSENT,
+    BUSY,
+    CONGESTION,
+    LOOP,
+    NO_ROUTE,
+    REJECTED,
+    UNALLOCATED,
+    Asking,
+    Lead,
+    Route,
+)
+from tests.core.test_route import A, B, C, View, ask, make
+
+
+@dataclass
+class Busy:
+    """What goes on here, as the test says."""
+
+    calls: dict[str, int] = field(default_factory=dict)
+    last: dict[str, float] = field(default_factory=dict)
+    outside: dict[str, tuple[int, int]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    sites: dict[str, int] = field(default_factory=dict)
+
+    def calls_of(self, number: str) -> int:
+        return self.calls.get(number, 0)
+
+    def last_call(self, number: str) -> float:
+        return self.last.get(number, 0.0)
+
+    def outside_of(self, number: str) -> tuple[int, int]:
+        return self.outside.get(number, (0, 0))
+
+    def on_line(self, line: str) -> int:
+        return self.lines.get(line, 0)
+
+    def between(self, site: str) -> int:
+        return self.sites.get(site, 0)
+
+
+def legs(found: Route) -> list[Any]:
+    return [attempt.legs for attempt in found.tries]
+
+
+def view(*items: Any, **more: Any) -> View:
+    return View(A, items=items, trunks=("sip",), **more)
+
+
+def ext(number: str, **fields: Any) -> Any:
+    return make("extension", number, **fields)
+
+
+# --- extensions
+
+
+def test_every_call_is_forwarded() -> None:
+    """To where it says, with both reasons."""
+    found = ask("1001", view(ext("1001", forward_always="1002")))
+    assert (found.number, legs(found)) == ("1002", [(Leg(),)])
+    assert found.tries[0].reason.startswith("1001 forwards every call to 1002; 1002 is registered")
+
+
+def test_forwards_that_go_round_end_with_a_clear_cause() -> None:
+    """However long the way round is."""
+    there = view(ext("1001", forward_always="1002"), ext("1002", forward_always="1001"))
+    found = ask("1001", there)
+    assert (found.tries, found.cause) == ((), LOOP)
+    assert "1001 → 1002 → 1001" in found.reason
+    chain = [ext(f"10{i:02}", forward_always=f"10{i + 1:02}") for i in range(1, 20)]
+    assert ask("1001", view(*chain)).cause == LOOP
+
+
+def test_do_not_disturb_is_busy_and_goes_where_the_busy_go() -> None:
+    """No phone rings."""
+    found = ask("1001", view(ext("1001", dnd=True, forward_busy="1002")))
+    assert (found.tries, found.cause) == ((), BUSY)
+    way = found.after("busy")
+    assert way is not None
+    assert way.to == "1002"
+
+
+def test_what_follows_on_each_outcome_is_explained() -> None:
+    """As far as the forwards go."""
+    there = view(
+        ext("1001", forward_busy="1002", forward_no_answer="1003"),
+        ext("1002", forward_busy="1001"),
+    )
+    found = explain(Asking("1001", "1009"), there, Busy())
+    ways = {way.outcome: after for way, after in found.then}
+    assert set(ways) == {"busy", "no_answer"}
+    assert ways["no_answer"].route.number == "1003"
+    ((_, loop),) = ways["busy"].then
+    assert loop.route.cause == LOOP
+
+
+def test_of_a_route_without_tries_only_what_will_happen_is_explained() -> None:
+    """Do not disturb never rings out."""
+    there = view(ext("1001", dnd=True, forward_busy="1002", forward_no_answer="1003"))
+    found = explain(Asking("1001", "1009"), there, Busy())
+    assert [way.outcome for way, _ in found.then] == ["busy"]
+
+
+def test_a_phone_with_as_many_calls_as_it_may_have_is_busy() -> None:
+    """Counted where it is registered."""
+    there = view(ext("1001", call_limit=2))
+    assert legs(route(Asking("1001", "1009"), there, Busy({"1001": 1}))) == [(Leg(),)]
+    assert route(Asking("1001", "1009"), there, Busy({"1001": 2})).cause == BUSY
+    assert route(Asking("1001", peer=B), there, Busy({"1001": 2})).cause == BUSY
+    assert ask("1001", view(ext("1001", ring_seconds=7))).tries[0].ring_seconds == 7
+
+
+# --- groups
+
+
+def group(**fields: Any) -> Any:
+    members = fields.pop("members", ("1001", "1002", "1003"))
+    made = make("group", "600", **fields)
+    return type(made)(
+        id=made.id,
+        key="600",
+        claimed=made.claimed,
+        members=members,
+        strategy=made.strategy,
+        overflow=made.overflow,
+        ring_seconds=made.ring_seconds,
+    )
+
+
+def test_a_group_rings_all_its_members_on_whatever_nodes() -> None:
+    """One try, a leg each; who is not to be disturbed is left out, and named."""
+    there = View(B, items=[group(), ext("1002", dnd=True)], trunks=("sip",))
+    found = ask("600", there)
+    assert legs(found) == [(Leg(B, "sip", "1001"), Leg(B, "sip", "1003"))]
+    assert "1002 is not to be disturbed" in found.tries[0].reason
+
+
+def test_a_hunt_tries_one_after_the_other_in_order() -> None:
+    """And goes on whatever came of it."""
+    found = ask("600", view(group(strategy="hunt", members=("1003", "1001"), ring_seconds=9)))
+    assert legs(found) == [(Leg(number="1003"),), (Leg(number="1001"),)]
+    assert all(attempt.going_on and attempt.ring_seconds == 9 for attempt in found.tries)
+
+
+def test_least_recent_and_random() -> None:
+    """By when this node last rang them; by the call's own chance, the same each time it is asked."""
+    there = view(group(strategy="least_recent"))
+    found = route(Asking("600", "1009"), there, Busy(last={"1001": 9.0, "1003": 5.0}))
+    assert [leg.number for (leg,) in legs(found)] == ["1002", "1003", "1001"]
+    orders = {
+        tuple(
+            leg.number for (leg,) in legs(ask("600", view(group(strategy="random")), seed=f"c{i}"))
+        )
+        for i in range(50)
+    }
+    assert len(orders) == 6
+
+
+def test_a_group_that_nobody_takes_goes_to_its_overflow() -> None:
+    """Also if there is nobody to ring at all."""
+    found = ask("600", view(group(overflow="1009")))
+    assert {way.outcome: way.to for way in found.onward} == dict.fromkeys(
+        ["busy", "no_answer", "unreachable"], "1009"
+    )
+    empty = ask("600", view(group(members=(), overflow="1009")))
+    assert (empty.tries, empty.cause) == ((), ABSENT)
+
+
+def test_who_calls_his_own_group_does_not_ring_himself() -> None:
+    """The others do."""
+    assert legs(ask("600", view(group(strategy="hunt")), "1002")) == [
+        (Leg(number="1001"),),
+        (Leg(number="1003"),),
+    ]
+
+
+# --- services
+
+
+def test_a_service_leads_into_the_dialplan_of_a_node_that_has_it() -> None:
+    """Here if we have it; else on the others in order; delivered there."""
+    here = make("service", "*97", context="voicemail", exten="s", nodes=["b", "a"])
+    assert ask("*97", view(here)).tries[0].lead == Lead("voicemail", "s")
+    there = make("service", "*97", context="voicemail", nodes=["c", "b"])
+    assert legs(ask("*97", view(there, cut=[C]))) == [(Leg(B, "sip"),)]
+    assert ask("*97", view(there, cut=[B, C])).cause == NO_ROUTE
+    arrived = ask("*97", view(here), peer=B)
+    assert arrived.tries[0].lead == Lead("voicemail", "s")
+    assert ask("*97", view(there), peer=B).cause == NO_ROUTE
+
+
+# --- the outside
+
+LINE: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["a"], "patterns": ["_0."]}
+
+
+def line(name: str = "berlin", **fields: Any) -> Any:
+    return make("trunk", name, **{**LINE, **fields})
+
+
+def caller(**fields: Any) -> Any:
+    return ext("1009", **fields)
+
+
+def test_a_number_of_nobody_goes_out_by_a_trunk_that_can_call_it() -> None:
+    """With the digits that it wants and the number that it shows."""
+    there = view(caller(), line(strip=1, prepend="+49", caller_id="+4930999"))
+    found = ask("030123", there)
+    assert legs(found) == [(Outside("berlin", "pjsip", "provider", "+4930123", "+4930999"),)]
+    assert ask("130123", there).cause == UNALLOCATED
+
+
+def test_the_cheapest_first_then_the_own_sites_then_by_hash() -> None:
+    """Each node of a trunk is a try of its own; what is out of reach is skipped."""
+    trunks = [
+        line("dear", cost=50),
+        line("far", cost=5, site="munich", nodes=["b"]),
+        line("near", cost=5, nodes=["a", "c"]),
+    ]
+    there = view(caller(), *trunks)
+    found = ask("030123", there)
+    assert legs(found) == [
+        (Outside("near", "pjsip", "provider", "030123"),),
+        (Leg(C, "sip", line="near"),),
+        (Leg(B, "sip", line="far"),),
+        (Outside("dear", "pjsip", "provider", "030123"),),
+    ]
+    alike = [line(f"t{i}") for i in range(4)]
+    first = {legs(ask(f"030{n}", view(caller(), *alike)))[0][0].line for n in range(40)}
+    assert first == {"t0", "t1", "t2", "t3"}
+
+
+def test_a_trunk_that_is_full_is_passed_over_and_refuses_peers() -> None:
+    """The node that has the line counts it."""
+    there = view(caller(), line("full", capacity=2, cost=1), line("free"))
+    busy = Busy(lines={"full": 2})
+    assert [o.line for (o,) in legs(route(Asking("0301", "1009"), there, busy))] == ["free"]
+    refused = route(Asking("0301", peer=B, line="full"), there, busy)
+    assert (refused.tries, refused.cause) == ((), CONGESTION)
+    let = route(Asking("0301", peer=B, line="full"), there, Busy(lines={"full": 1}))
+    assert legs(let) == [(Outside("full", "pjsip", "provider", "0301"),)]
+    assert route(Asking("0301", peer=B, line="nil"), there).cause == NO_ROUTE
+
+
+def test_emergency_numbers_leave_from_the_callers_own_site_as_they_were_dialed() -> None:
+    """Whatever it costs, whatever the caller's class says."""
+    trunks = [
+        line("berlin", emergency=["112"], cost=900, strip=1, prepend="9"),
+        line("munich", site="munich", emergency=["112"], cost=1),
+    ]
+    there = view(caller(calling_class="inside"), make("class", "inside", allow=["_1XXX"]), *trunks)
+    assert legs(ask("112", there)) == [(Outside("berlin", "pjsip", "provider", "112"),)]
+    other = view(caller(), trunks[1])
+    found = ask("112", other)
+    assert (found.tries, found.cause) == ((), NO_ROUTE)
+    assert "site main has no trunk for it" in found.reason
+
+
+CLASS = make("class", "office", deny=["_0900."], pstn_calls=1, pstn_per_hour=5)
+
+
+def test_a_calling_class_says_what_may_be_dialed_and_how_much() -> None:
+    """With the reason; and who is no extension may not call the outside."""
+    there = view(caller(calling_class="office"), line(), CLASS)
+    assert legs(ask("030123", there))
+    refused = ask("0900123", there)
+    assert (refused.tries, refused.cause) == ((), REJECTED)
+    assert "1009 may not dial 0900123: class office denies _0900." in refused.reason
+    for outside, said in ((1, 1), "at"), ((0, 5), "within an hour"):
+        found = route(Asking("0301", "1009"), there, Busy(outside={"1009": outside}))
+        assert found.cause == REJECTED, said
+    assert ask("030123", there, "stranger").cause == REJECTED
+    unknown = view(caller(calling_class="gone"), line())
+    assert ask("030123", unknown).cause == REJECTED
+    assert ask("1001", unknown).tries
+
+
+def test_for_a_forwarded_call_the_class_of_who_forwards_counts() -> None:
+    """Nobody calls abroad by way of somebody's forward that he may not have."""
+    may = ext("1001", forward_always="0900123")
+    may_not = ext("1002", forward_always="0900123", calling_class="office")
+    there = view(may, may_not, caller(calling_class="office"), line(), CLASS)
+    assert legs(ask("1001", there))
+    assert ask("1002", there, "1005").cause == REJECTED
+    assert ask("1001", there, "").tries  # also for a call from the outside
+
+
+# --- inbound numbers
+
+OPEN, CLOSED = LocalTime("2026-11-25", 2, 600), LocalTime("2026-11-25", 2, 1_380)
+OFFICE = make("time", "office", hours=["mon-fri 08:00-18:00"])
+
+
+def inbound(number: str, there: View) -> Route:
+    return route(Asking(number, did=True, outside=True), there)
+
+
+@pytest.mark.parametrize("number", ["+4930123", "4930123"])
+def test_an_inbound_number_goes_where_it_says(number: str) -> None:
+    """However the provider writes it."""
+    found = inbound(number, view(make("did", "+4930123", destination="1001")))
+    assert (found.number, legs(found)) == ("1001", [(Leg(),)])
+    assert inbound("+4999", view()).cause == UNALLOCATED
+
+
+def test_at_other_times_it_goes_elsewhere() -> None:
+    """Or nowhere, and the reason says why."""
+    did = make("did", "+4930123", destination="1001", time="office", otherwise="1002")
+    assert inbound("+4930123", view(did, OFFICE, at=OPEN)).number == "1001"
+    assert inbound("+4930123", view(did, OFFICE, at=CLOSED)).number == "1002"
+    alone = make("did", "+4930123", destination="1001", time="office")
+    found = inbound("+4930123", view(alone, OFFICE, at=CLOSED))
+    assert (found.tries, found.cause) == ((), ABSENT)
+    assert "office is closed at wed 23:00" in found.reason
+    assert inbound("+4930123", view(did, at=CLOSED)).number == "1001"  # unknown: open
+
+
+def test_who_calls_from_the_outside_cannot_go_out_again() -> None:
+    """Unless an extension forwards him."""
+    did = make("did", "+4930123", destination="030999")
+    assert inbound("+4930123", view(did, line())).cause == REJECTED
+
+
+# --- sites
+
+
+def test_short_numbers_of_a_site() -> None:
+    """Two places have a 1001 each."""
+    sites = [make("site", "main", prefix="71"), make("site", "munich", prefix="72")]
+    there = view(*sites, ext("711001"), ext("721001"), caller(), ext("1008", site="munich"))
+    assert ask("1001", there).number == "711001"
+    assert ask("1001", there, "1008").number == "721001"
+    assert ask("721001", there).number == "721001"
+    assert ask("1002", there).number == "1002"
+
+
+def test_what_the_line_between_sites_carries() -> None:
+    """Each node takes its part; a codec costs what it costs."""
+    sites = {B: "munich", C: "munich"}
+    narrow = make("site", "main", calls=3)
+    there = View(B, items=[narrow], sites=sites, trunks=("sip",))
+    assert legs(route(Asking("1001", "1009"), there, Busy(sites={"": 2}))) == [(Leg(B, "sip"),)]
+    full = route(Asking("1001", "1009"), there, Busy(sites={"": 3}))
+    assert (full.tries, full.cause) == ((), NO_ROUTE)
+    assert "the line of site main carries 3 calls" in full.reason
+    thin = make("site", "munich", kbps=70, codec="g729")
+    there = View(B, items=[thin], sites=sites, trunks=("sip",))
+    found = route(Asking("1001", "1009"), there, Busy(sites={"munich": 1}))
+    assert legs(found) == [(Leg(B, "sip", codec="g729"),)]
+    assert route(Asking("1001", "1009"), there, Busy(sites={"munich": 2})).cause == NO_ROUTE
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda: ask("", view()),
+        lambda: ask("1001&PJSIP/x", view()),
+        lambda: ask("#1", view()),
+        lambda: ask("1" * 40, view()),
+    ],
+)
+def test_what_is_no_number_is_unallocated(break_it: Callable[[], Route]) -> None:
+    """Whatever was dialed."""
+    assert break_it().cause == UNALLOCATED
