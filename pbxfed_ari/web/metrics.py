@@ -20,9 +20,9 @@ from pbxfed_ari.core.keys import Keyring
 from pbxfed_ari.core.members import State
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.route import ABSENT, BUSY, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.tries import ABSENT, BUSY, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.errors import WireError
 from pbxfed_ari.web.eventlog import EventLog
 
