@@ -1,5 +1,7 @@
 """What phones and trunks are made of."""
 
+from dataclasses import replace
+
 import pytest
 
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects, spoken
@@ -35,6 +37,30 @@ def test_the_mark_tells_whether_anything_has_changed() -> None:
     assert same == mark_of(extension_objects(PHONE, "fed.example"))
     assert same != mark_of(extension_objects(PHONE, "other.example"))
     assert extension_objects(PHONE, "fed.example")[-1].fields[-1] == (MARK, same)
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("nat", {"direct_media": "no", "rewrite_contact": "yes"}),
+        ("lan", {"direct_media": "yes", "rewrite_contact": "no"}),
+        ("secure", {"media_encryption": "sdes", "media_encryption_optimistic": "no"}),
+        ("webrtc", {"webrtc": "yes"}),
+        ("of a newer release", {"direct_media": "no"}),
+    ],
+)
+def test_profiles(profile: str, expected: dict[str, str]) -> None:
+    """What each comes to; one that we do not know is as careful as the default."""
+    fields = dict(extension_objects(replace(PHONE, profile=profile), "r")[-1].fields)
+    assert {name: fields[name] for name in expected} == expected
+
+
+def test_codecs_and_limits() -> None:
+    """Only those that are named, in their order."""
+    push = replace(PHONE, codecs=("opus", "g722"), call_limit=3)
+    fields = dict(extension_objects(push, "r")[-1].fields)
+    assert fields["allow"] == "!all,opus,g722"
+    assert fields["device_state_busy_at"] == "3"
 
 
 @pytest.mark.parametrize(

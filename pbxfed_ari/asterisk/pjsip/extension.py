@@ -4,14 +4,39 @@ The secret arrives as md5(extension:realm:secret). `auth_type=digest` with `pass
 secret itself is nowhere in Asterisk; the realm must be the `default_realm` of `dialplan/pjsip.conf`, for which it was made.
 `qualify_frequency=0`: phones are not pinged, registrations speak for them. `remove_existing` lets a phone that came back
 under another port replace its oldest registration instead of being refused.
+
+Profiles (core/objects/extension.py): `secure` is SRTP keyed in the SDP (RFC 4568), which needs TLS to be worth anything; a call
+without it is refused. `webrtc` is Asterisk's own bundle of options (res_pjsip/pjsip_configuration.c). Transports cannot be pushed:
+a TLS and a WebSocket transport must stand in pjsip.conf and http.conf.
 """
 
-from pbxfed_ari.asterisk.pjsip.objects import PjsipObject, marked
+from pbxfed_ari.asterisk.pjsip.objects import Fields, PjsipObject, marked
 from pbxfed_ari.core.effects import PushExtension
 
 CONTEXT = "pbxfed-phones"
 CODECS = "!all,ulaw,alaw,g722"
 SHORTEST, LONGEST = 30, 7_200  # seconds a registration may last
+_BEHIND_A_ROUTER: Fields = (
+    ("direct_media", "no"),
+    ("rtp_symmetric", "yes"),
+    ("force_rport", "yes"),
+    ("rewrite_contact", "yes"),
+)
+PROFILES: dict[str, Fields] = {
+    "nat": _BEHIND_A_ROUTER,
+    "lan": (
+        ("direct_media", "yes"),
+        ("rtp_symmetric", "no"),
+        ("force_rport", "yes"),
+        ("rewrite_contact", "no"),
+    ),
+    "secure": (
+        *_BEHIND_A_ROUTER,
+        ("media_encryption", "sdes"),
+        ("media_encryption_optimistic", "no"),
+    ),
+    "webrtc": (*_BEHIND_A_ROUTER, ("webrtc", "yes")),
+}
 
 
 def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...]:
@@ -47,11 +72,9 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
             ("auth", number),
             ("identify_by", "username"),
             ("callerid", f'"{spoken(push.name)}" <{number}>'),
-            ("allow", CODECS),
-            ("direct_media", "no"),
-            ("rtp_symmetric", "yes"),
-            ("force_rport", "yes"),
-            ("rewrite_contact", "yes"),
+            ("allow", ",".join(("!all", *push.codecs)) if push.codecs else CODECS),
+            *PROFILES.get(push.profile, _BEHIND_A_ROUTER),
+            *((("device_state_busy_at", str(push.call_limit)),) if push.call_limit else ()),
         ),
     )
     return marked(auth, aor, endpoint)
