@@ -85,6 +85,7 @@ class Call:
     peer: Address
     audio: Audio
     started: float
+    dialed: str = ""  # incoming: the user part of the request
     state: str = "calling"  # calling, ringing, answered, ended
     cause: str = ""
     setup_ms: float | None = None
@@ -102,6 +103,7 @@ class Call:
             "incoming": self.incoming,
             "other": self.other,
             "name": self.name,
+            "dialed": self.dialed,
             "state": self.state,
             "cause": self.cause,
             "setup_ms": self.setup_ms,
@@ -669,6 +671,7 @@ class Phone:
             peer=host_port(invite.get("contact")),
             audio=audio,
             started=arrived.at / 1e9,
+            dialed=user(invite.start.split(" ")[1]),
             state="ringing",
         )
         self._remember(call)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pbxfed_ari.core.bundle import Bundle
 from pbxfed_ari.core.effects import Effect
-from pbxfed_ari.core.events import Answered, Arrived, ChannelsListed, Ended, Event, Returned, Ticked
+from pbxfed_ari.core.events import CallEvent, Event, Ticked
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.switchboard import Switchboard
 
@@ -100,10 +100,12 @@ class Loop:
     def _handle(self, event: Event) -> None:
         now = self._loop.time()
         try:
-            if isinstance(event, Arrived | Returned | Answered | Ended | ChannelsListed):
+            if isinstance(event, CallEvent):
                 self.perform(self.switchboard.handle(event, now, self.federation))
-            else:
-                self.perform(self.federation.handle(event, now))
+                return
+            self.perform(self.federation.handle(event, now))
+            if isinstance(event, Ticked):
+                self.perform(self.switchboard.tick(now, self.federation))
         except Exception:
             self.failures += 1
             log.exception(
@@ -113,7 +115,7 @@ class Loop:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        due = self.federation.next_deadline()
+        due = min(self.federation.next_deadline(), self.switchboard.next_deadline())
         at = min(due, self._loop.time() + 60.0)
         self._timer = self._loop.call_at(at, self._tick, due)
 

@@ -20,6 +20,7 @@ from pbxfed_ari import __version__, certificates, config
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import (
+    Abandon,
     AskRotation,
     Broadcast,
     CallEnded,
@@ -43,6 +44,7 @@ from pbxfed_ari.core.effects import (
     Reply,
     SendTo,
     Stop,
+    Tell,
     UseKeys,
     WanListen,
 )
@@ -191,6 +193,8 @@ class Node:
                 DropContact: asterisk,
                 HandOver: asterisk,
                 Lead: asterisk,
+                Abandon: asterisk,
+                Tell: lambda told: self.post(told.event),
                 HangUp: asterisk,
                 Reply: self._reply,
                 Note: self._note,

@@ -17,6 +17,8 @@ from pbxfed_ari.core.events import (
     ContactAdded,
     ContactRemoved,
     Ended,
+    LegDialed,
+    LegLives,
     Returned,
 )
 from pbxfed_ari.core.names import (
@@ -32,6 +34,7 @@ from pbxfed_ari.errors import Refused
 
 UNKNOWN_CAUSE = 0  # Q.850 has no cause 0; Asterisk says it when it knows none
 _GONE = frozenset({"Removed", "Unreachable"})
+_LIFE = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
 
 
 class StasisStart(msgspec.Struct, frozen=True, tag=True):
@@ -65,7 +68,9 @@ class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
 
 
 AriEvent = StasisStart | ChannelDestroyed | Dial | ContactStatusChange
-FromAsterisk = Arrived | Returned | Answered | Ended | ContactAdded | ContactRemoved
+FromAsterisk = (
+    Arrived | Returned | Answered | LegDialed | LegLives | Ended | ContactAdded | ContactRemoved
+)
 
 _decoder: msgspec.json.Decoder[AriEvent] = msgspec.json.Decoder(AriEvent)
 
@@ -105,6 +110,10 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             return Ended(ChannelId(event.channel.id))
         case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
             return Answered(ChannelId(caller))
+        case Dial(dialstatus="", caller=Channel(id=caller)):
+            return LegDialed(ChannelId(caller), ChannelId(event.peer.id), event.peer.name)
+        case Dial(caller=Channel(id=caller)) if event.dialstatus in _LIFE:
+            return LegLives(ChannelId(caller), ChannelId(event.peer.id))
         case ContactStatusChange(contact_info=contact, timestamp=when):
             return _contact(contact, wall_ms if when is None else _milliseconds(when))
     return None

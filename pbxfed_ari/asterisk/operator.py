@@ -26,6 +26,7 @@ from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
 from pbxfed_ari.core.effects import (
+    Abandon,
     DropContact,
     HandOver,
     HangUp,
@@ -56,6 +57,7 @@ GATHER = 0.05  # seconds in which changes of IAX2 peers become one reload
 DIAL, LEAD = "pbxfed-dial", "pbxfed-lead"
 
 INVALID_NUMBER = 28  # Q.850
+NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
 ForCalls = HandOver | Lead | HangUp
@@ -63,6 +65,7 @@ ForAsterisk = (
     HandOver
     | Lead
     | HangUp
+    | Abandon
     | PushExtension
     | RemoveExtension
     | PushTrunk
@@ -145,6 +148,11 @@ class Operator:
         match effect:
             case HandOver() | Lead() | HangUp():
                 self._call(effect)
+            case Abandon():
+                if self._group is not None:
+                    self._group.create_task(
+                        self._abandon(effect), name=f"asterisk leg {effect.leg}"
+                    )
             case PushExtension():
                 self._want(effect.extension, effect)
             case RemoveExtension():
@@ -251,6 +259,15 @@ class Operator:
                 self._tell("call not hung up", declined, channel=channel)
         except Unreachable as unreachable:  # the dialplan's TIMEOUT(absolute) ends it
             self._tell("call not hung up", unreachable, channel=channel)
+
+    async def _abandon(self, effect: Abandon) -> None:
+        try:
+            await self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE)
+        except Declined as declined:
+            if declined.status != 404:  # it has ended by itself
+                self._tell("leg not abandoned", declined, leg=effect.leg)
+        except Unreachable as unreachable:
+            self._tell("leg not abandoned", unreachable, leg=effect.leg)
 
     # --- contacts
 

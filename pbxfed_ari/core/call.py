@@ -1,11 +1,16 @@
 """One call, from its arrival to its end.
 
 A call is handed over to Asterisk's own Dial, which connects the legs; it comes back only if a try has failed. So the machine
-is small, and a call that talks needs nothing of us.
+is small, and a call that talks needs nothing of us. While it is set up it is watched (setup.py).
 
     state     event      next      what is done
     ───────────────────────────────────────────────────────────────────────────────────────
     NEW       arrived    DIALING   hand over the first try; without one go onward, or hang up with the route's cause
+                         HELD      a peer's call that may have been given up: ask its sender
+                         OVER      a peer's call that was given up: hang up, no phone rings
+    HELD      ticked     DIALING   nothing was said against it: as if it had arrived now
+    DIALING   ticked     DIALING   no sign of life in time: abandon the legs; they come back as a way that failed
+    HELD, DIALING  given up  OVER  its sender has given it up: hang up
     DIALING   returned   DIALING   the way failed: hand over the next try; when the list is used up ask the directory once
                                    more, and if it knows nothing new go onward (unreachable), or hang up
                                    the phone was not there, or did not want to (480 before its time is up): ask the
@@ -23,10 +28,19 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from pbxfed_ari.core import route as routes
+from pbxfed_ari.core import setup, waybill
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Lead, Leg, Note, Outside
 from pbxfed_ari.core.events import Answered as AnsweredEvent
-from pbxfed_ari.core.events import Arrived, CallEvent, Ended, Returned
+from pbxfed_ari.core.events import (
+    Arrived,
+    ChannelEvent,
+    Ended,
+    LegDialed,
+    LegLives,
+    Returned,
+)
 from pbxfed_ari.core.names import CallId, Extension, NodeName
+from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     BUSY,
     BUSY_OUT,
@@ -41,6 +55,7 @@ from pbxfed_ari.core.tries import (
     View,
 )
 from pbxfed_ari.core.tries import NO_ANSWER as NOBODY
+from pbxfed_ari.core.waybill import Waybill
 
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
@@ -52,6 +67,7 @@ class Phase(Enum):
     """Where a call stands."""
 
     NEW = "new"
+    HELD = "held"
     DIALING = "dialing"
     TALKING = "talking"
     OVER = "over"
@@ -66,6 +82,9 @@ class Call:
     began: float
     ring_seconds: int
     asking: Asking = field(init=False)
+    bill: Waybill | None = field(init=False)  # of a peer's call
+    setup: Setup | None = None  # of the try that is on its way
+    held_until: float = NEVER
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
@@ -79,11 +98,12 @@ class Call:
 
     def __post_init__(self) -> None:
         arrival = self.arrival
+        self.bill = waybill.read(arrival.note) if arrival.peer else None
         self.asking = Asking(
             arrival.number,
             "" if arrival.outside else arrival.endpoint or arrival.caller,
             arrival.peer,
-            arrival.line if arrival.peer else "",
+            self.bill.line if self.bill else "",
             did=arrival.outside,
             outside=arrival.outside,
             seed=self.id,
@@ -96,12 +116,46 @@ class Call:
         live = self.phase in (Phase.DIALING, Phase.TALKING)
         return self.tried[-1].legs if live and self.tried else ()
 
-    def handle(self, event: CallEvent, now: float, view: View, lines: Lines) -> list[Effect]:
+    def next_deadline(self) -> float:
+        """When `tick` is due."""
+        return min(self.held_until, self.setup.deadline if self.setup else NEVER)
+
+    def tick(self, now: float, view: View, lines: Lines) -> list[Effect]:
+        """Time has passed."""
+        if self.phase is Phase.HELD and now >= self.held_until:
+            return self._begin(now, view, lines)
+        if self.phase is Phase.DIALING and self.setup is not None:
+            return self.setup.tick(now, view, self.id)
+        return []
+
+    def heard(self, attempt: int) -> None:
+        """A peer has got this try of ours."""
+        if self.setup is not None and self.setup.number == attempt and self.phase is Phase.DIALING:
+            self.setup.alive()
+
+    def expects(self, attempt: int) -> bool:
+        """Is this try of ours on its way, or did it connect?"""
+        current = self.setup is not None and self.setup.number == attempt
+        return current and not self.setup.abandoned if self.setup else False
+
+    def given_up(self) -> list[Effect]:
+        """Its sender does not want it any more."""
+        waits = self.phase in (Phase.HELD, Phase.DIALING)
+        return self._give_up(NORMAL) if waits else []
+
+    def handle(self, event: ChannelEvent, now: float, view: View, lines: Lines) -> list[Effect]:
         """What the event means to this call."""
         match self.phase, event:
             case Phase.NEW, Arrived():
-                self.route = routes.route(self.asking, view, lines)
-                return self._next(now, view, lines)
+                return self._arrive(now, view, lines)
+            case Phase.DIALING, LegDialed(_, leg, name):
+                if self.setup is not None:
+                    self.setup.dialed(leg, name)
+                return []
+            case Phase.DIALING, LegLives():
+                if self.setup is not None:
+                    self.setup.alive()
+                return []
             case Phase.DIALING, Returned():
                 return self._failed(event, now, view, lines)
             case Phase.DIALING, AnsweredEvent():
@@ -109,33 +163,63 @@ class Call:
                 return []
             case Phase.TALKING, Returned():
                 return self._give_up(NORMAL)
-            case ((Phase.NEW | Phase.DIALING | Phase.TALKING | Phase.OVER), Ended()):
+            case _, Ended():
+                over = (
+                    self.setup.over(view, self.id)
+                    if self.phase is Phase.DIALING and self.setup
+                    else []
+                )
                 self.phase = Phase.OVER
-                return [self._record(now)]
+                return [*over, self._record(now)]
             case _:
                 return []
+
+    def _arrive(self, now: float, view: View, lines: Lines) -> list[Effect]:
+        """A peer's call is acknowledged, and looked at: is it still wanted?"""
+        arrival = self.arrival
+        if self.bill is None or arrival.peer is None:
+            return self._begin(now, view, lines)
+        told = setup.arrived(self.bill, arrival.peer, view)
+        late = setup.lateness(self.bill, arrival.peer, arrival.wall_ms, view)
+        if late == "late":
+            self.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
+            return [*told, *self._give_up(NORMAL)]
+        if late:
+            self.phase, self.held_until = Phase.HELD, now + HELD
+            return told
+        return [*told, *self._begin(now, view, lines)]
+
+    def _begin(self, now: float, view: View, lines: Lines) -> list[Effect]:
+        self.held_until = NEVER
+        self.route = routes.route(self.asking, view, lines)
+        return self._next(now, view, lines)
 
     def _next(self, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
         """The next try; without one the way onward after this outcome, which a route without tries says itself."""
         left = [attempt for attempt in self.route.tries if self._worth(attempt)]
         if left:
-            return self._try(left[0], now)
+            return self._try(left[0], now, view)
         if not self.route.tries:
             outcome = OUTCOMES.get(self.route.cause, "")
         return self._onward(outcome, now, view, lines)
 
-    def _try(self, attempt: Try, now: float) -> list[Effect]:
+    def _try(self, attempt: Try, now: float, view: View) -> list[Effect]:
         self.phase, self.tried_at = Phase.DIALING, now
         self.tried.append(attempt)
         number = self.route.number
         self.done.add((number, attempt.legs, attempt.lead))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         note = Note("call tried", told, log_only=True)
+        self.setup = setup.begin(attempt, len(self.tried), now, view)
         if attempt.lead is not None:
             place = attempt.lead
             return [Lead(self.arrival.channel, place.context, place.exten), note]
         line = next((leg.line for leg in attempt.legs if isinstance(leg, Leg) and leg.line), "")
-        said = f"{self.id}/1/{len(self.tried)}" + (f"/{line}" if line else "")
+        waits = self.setup.deadline - now
+        until = (
+            round(self.arrival.wall_ms + (now - self.began + waits) * 1_000) if waits < NEVER else 0
+        )
+        said = str(Waybill(self.id, len(self.tried), line, until if self.arrival.wall_ms else 0))
         seconds = attempt.ring_seconds or self.ring_seconds
         return [HandOver(self.arrival.channel, number, attempt.legs, said, seconds), note]
 
@@ -167,9 +251,10 @@ class Call:
             return self._next(now, view, lines, outcome)
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
+        silent = self.setup is not None and self.setup.abandoned
         if event.status == NO_ANSWER:
             self.reached |= {_at(leg) for leg in last.legs}
-        if event.status == NO_ANSWER or not any(self._worth(t) for t in self.route.tries):
+        if silent or event.status == NO_ANSWER or not any(self._worth(t) for t in self.route.tries):
             self._ask_again(view, lines)
         return self._next(now, view, lines, outcome)
 

@@ -6,6 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
+from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -214,6 +215,20 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Hang up this leg of a Dial, so that it reads as a way that failed, not as nobody's answer."""
+
+    leg: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """What a peer said concerns calls: the switchboard shall hear it."""
+
+    event: PeerHasCall | PeerGaveUp
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the call with this Q.850 cause."""
 
@@ -294,6 +309,8 @@ Effect = (
     | DropContact
     | HandOver
     | Lead
+    | Abandon
+    | Tell
     | HangUp
     | Reply
     | Note

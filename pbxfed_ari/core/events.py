@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.messages import AnyMessage, Grant, Hello, Refusal
-from pbxfed_ari.core.names import ChannelId, Extension, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
 Address = tuple[str, int]
 WAN = "wan:"  # begins an address between sites: a node's name follows, no port
@@ -215,7 +215,7 @@ class AsteriskDown:
 class Arrived:
     """A call has entered Stasis. `peer` is the node whose trunk it came by, None for a phone of ours.
 
-    `note` is what the peer said of it, `call-id/hop/try`, and `/line` if the call shall leave by that PSTN trunk; or "".
+    `note` is what the peer said of it (core/waybill.py), or "".
     `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN.
     """
 
@@ -229,11 +229,6 @@ class Arrived:
     endpoint: str = ""
     outside: bool = False
     wall_ms: int = 0
-
-    @property
-    def line(self) -> str:
-        """The PSTN trunk by which a peer's call shall leave, or ""."""
-        return ([*self.note.split("/"), "", "", ""])[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +245,41 @@ class Answered:
     """The dialed side has answered."""
 
     channel: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class LegDialed:
+    """A leg of this caller's Dial has begun; `name` is its channel's."""
+
+    channel: ChannelId
+    leg: ChannelId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegLives:
+    """A leg of this caller's Dial rings, or has early media, or its PBX has taken the call."""
+
+    channel: ChannelId
+    leg: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerHasCall:
+    """A peer says that our try has arrived there."""
+
+    peer: NodeName
+    call: CallId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGaveUp:
+    """A peer says that its try, which came here or will, is over."""
+
+    peer: NodeName
+    call: CallId
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +318,12 @@ Event = (
     | Arrived
     | Returned
     | Answered
+    | LegDialed
+    | LegLives
+    | PeerHasCall
+    | PeerGaveUp
     | Ended
     | ChannelsListed
 )
-CallEvent = Arrived | Returned | Answered | Ended | ChannelsListed
+ChannelEvent = Arrived | Returned | Answered | LegDialed | LegLives | Ended
+CallEvent = ChannelEvent | PeerHasCall | PeerGaveUp | ChannelsListed

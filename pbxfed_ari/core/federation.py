@@ -39,6 +39,7 @@ from pbxfed_ari.core.effects import (
     Reply,
     SendTo,
     Stop,
+    Tell,
     WanListen,
 )
 from pbxfed_ari.core.events import (
@@ -56,6 +57,8 @@ from pbxfed_ari.core.events import (
     NodeChanged,
     Noticed,
     OtherWireHeard,
+    PeerGaveUp,
+    PeerHasCall,
     Received,
     Rotate,
     SeedsFound,
@@ -74,6 +77,8 @@ from pbxfed_ari.core.messages import (
     PORT,
     Ack,
     AnyMessage,
+    CallHere,
+    CallOver,
     Delta,
     Heartbeat,
     Hello,
@@ -89,7 +94,7 @@ from pbxfed_ari.core.messages import (
     SiteReport,
     domain_mark,
 )
-from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.names import CallId, Extension, NodeName
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.kind import Item
@@ -203,6 +208,19 @@ class Federation:
         """Where a node is."""
         info = self.directory.info(node)
         return info.site if info else self.identity.site if node == self.me else ""
+
+    def alive(self, node: NodeName) -> bool:
+        """Does a node count as living?"""
+        return self.members.up(node)
+
+    def door(self, node: NodeName) -> Address | None:
+        """Where a node of our LAN takes our datagrams; None for all others."""
+        member = self.members.get(node)
+        return None if member is None or member.away else member.address
+
+    def ahead(self, node: NodeName) -> float:
+        """By how many seconds a peer's clock is ahead of ours, as far as we know."""
+        return self.watch.clocks.ahead(node) or 0.0
 
     def nodes(self) -> list[NodeName]:
         """All nodes that live, this one among them."""
@@ -610,6 +628,10 @@ class Federation:
                 return self._report(message, now) if message.reporter else []
             case Neighbours():
                 return self._directed(message)
+            case CallHere(call, attempt):
+                return [Tell(PeerHasCall(event.sender, CallId(call), attempt))]
+            case CallOver(call, attempt):
+                return [Tell(PeerGaveUp(event.sender, CallId(call), attempt))]
             case _:
                 effects, lineages = self.ledger.catchup.handle(
                     event.sender, event.epoch, message, event.source, now

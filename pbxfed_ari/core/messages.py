@@ -27,6 +27,9 @@ too, so nobody can take another's name. What travels:
              from anyone who has it. Two nodes whose vector hashes differ for two heartbeats compare Vectors. A Lineage says
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 
+*Calling.*   A call itself travels by SIP or IAX2. Its receiver says CallHere at once, so that its sender need not wait for a
+             ring to know that somebody lives there; who gives a try up says CallOver (core/setup.py).
+
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
              them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,
              Vector, Want) go from forwarder to forwarder.
@@ -309,6 +312,23 @@ class Anew(Message, frozen=True, tag=21):
     streams: Annotated[tuple[tuple[Name, Epoch], ...], MANY]
 
 
+# --- calls
+
+
+class CallHere(Message, frozen=True, tag=40):
+    """Your try of this call has arrived here: a sign of life that SIP's 100 Trying cannot be (ARI does not show it)."""
+
+    call: Shown
+    attempt: Number
+
+
+class CallOver(Message, frozen=True, tag=41):
+    """This try of ours is given up: do not let it ring, or let it stop."""
+
+    call: Shown
+    attempt: Number
+
+
 # --- between sites
 
 
@@ -349,6 +369,8 @@ AnyMessage = (
     | Pieces
     | Contents
     | Anew
+    | CallHere
+    | CallOver
 )
 KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(AnyMessage))
 

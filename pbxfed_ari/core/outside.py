@@ -68,7 +68,8 @@ def let_out(number: Extension, asking: Asking, view: View, lines: Lines) -> Rout
         )
     legs = (_line(trunk, number, number in trunk.emergency),)
     said = f"let out for {asking.peer} by trunk {trunk.key}"
-    return Route((Try(legs, said, ANSWERED_WITHIN),), CONGESTION, "", number)
+    once = Try(legs, said, ANSWERED_WITHIN, float(trunk.timer))
+    return Route((once,), CONGESTION, "", number)
 
 
 def _may(asking: Asking, view: View, lines: Lines) -> str:
@@ -98,7 +99,7 @@ def _tries(
             if node == view.me:
                 if not _full(trunk, lines):
                     legs = (_line(trunk, number, number in trunk.emergency),)
-                    tries.append(Try(legs, f"{said} here", ANSWERED_WITHIN))
+                    tries.append(Try(legs, f"{said} here", ANSWERED_WITHIN, float(trunk.timer)))
                 continue
             there, _ = reaching.passable([node], view, lines)
             found = reaching.leg(node, view, 0, line=trunk.key) if there else None

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
@@ -56,6 +57,18 @@ class View(Protocol):
 
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here."""
+        ...
+
+    def alive(self, node: NodeName) -> bool:
+        """Does a node count as living?"""
+        ...
+
+    def door(self, node: NodeName) -> Address | None:
+        """Where a node of our LAN takes our datagrams; None for all others."""
+        ...
+
+    def ahead(self, node: NodeName) -> float:
+        """By how many seconds a peer's clock is ahead of ours, as far as we know."""
         ...
 
     def trunks(self, node: NodeName) -> Sequence[str]:
@@ -144,6 +157,7 @@ class Try:
     legs: tuple[Leg | Outside, ...]
     reason: str
     ring_seconds: int = 0  # 0: as long as the node says
+    patience: float = 0.0  # seconds without a sign of life until the next way is tried; 0: as usual
     going_on: bool = False  # the next try follows even if this one was reached: a hunt
     lead: Lead | None = None
 

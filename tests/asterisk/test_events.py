@@ -13,6 +13,8 @@ from pbxfed_ari.core.events import (
     ContactAdded,
     ContactRemoved,
     Ended,
+    LegDialed,
+    LegLives,
     Returned,
 )
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
@@ -21,15 +23,15 @@ TAPES = Path(__file__).parent / "tapes"
 NOW = 1_795_000_000_000
 
 
-def play(name: str) -> tuple[list[FromAsterisk], Tolerated]:
-    """Everything that this tape means, and what was let go."""
+def play(name: str, *, legs: bool = False) -> tuple[list[FromAsterisk], Tolerated]:
+    """Everything that this tape means (without the legs of Dial, unless they are wanted), and what was let go."""
     tolerated = Tolerated()
     told = []
     for frame in json.loads((TAPES / f"{name}.json").read_text()):
         event = decode(json.dumps(frame), tolerated)
         if event is not None:
             meant = translate(event, app="pbxfed", wall_ms=NOW, fresh_id="fresh")
-            if meant is not None:
+            if meant is not None and (legs or not isinstance(meant, LegDialed | LegLives)):
                 told.append(meant)
     return told, tolerated
 
@@ -77,6 +79,14 @@ def test_three_tries_fail_and_each_comes_back() -> None:
         Returned(caller, "BUSY", 17),
         Ended(caller),
     ]
+
+
+def test_legs_are_told_as_they_begin_and_as_they_live() -> None:
+    """Each by its id and its channel's name."""
+    told, _ = play("local_call", legs=True)
+    begun = [event for event in told if isinstance(event, LegDialed)]
+    assert [event.name.rpartition("-")[0] for event in begun] == ["PJSIP/1002"]
+    assert LegLives(begun[0].channel, begun[0].leg) in told
 
 
 @pytest.mark.parametrize("tape", ["trunk_call_sip_arrives", "trunk_call_iax2_arrives"])

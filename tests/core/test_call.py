@@ -11,8 +11,10 @@ from pbxfed_ari.core.effects import (
     Leg,
     Note,
     Outside,
+    SendTo,
 )
 from pbxfed_ari.core.events import Answered, Arrived, CallEvent, ChannelsListed, Ended, Returned
+from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects.group import Group as GroupItem
 from pbxfed_ari.core.switchboard import Switchboard
@@ -116,7 +118,8 @@ def test_a_call_to_nowhere_ends_at_once() -> None:
 
 def test_a_peers_call_keeps_its_id() -> None:
     """One id through all nodes."""
-    story: Story = [(FROM_PEER, [hand_over((Leg(),), 1, "beef")])]
+    here = SendTo(("10.0.0.9", ord("b")), CallHere("beef", 1))
+    story: Story = [(FROM_PEER, [here, hand_over((Leg(),), 1, "beef")])]
     assert retell(Switchboard(), View(A), story) == story
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Leg
+from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
@@ -36,6 +37,7 @@ class View:
         self.places, self.cut, self.kinds = places, cut, trunks
         self.items = {(kind.space, i.key): i for i in items if (kind := kind_of(i.id))}
         self.sites, self.at = sites or {}, at
+        self.dead: Sequence[NodeName] = ()
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -48,6 +50,15 @@ class View:
 
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut
+
+    def alive(self, node: NodeName) -> bool:
+        return node not in self.dead
+
+    def door(self, node: NodeName) -> Address | None:
+        return ("10.0.0.9", ord(node[0])) if self.site(node) == self.site(A) else None
+
+    def ahead(self, node: NodeName) -> float:
+        return 0.0
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         return self.kinds

@@ -1,0 +1,111 @@
+"""The setting up of a call, as far as Dial cannot see it: is there life at the other end, and is the try still wanted?
+
+**The caller's side.** A try that shows no sign of life is abandoned after LIFE seconds (AFAR to another site, the trunk's timer
+to the outside), or at once when all its nodes are out of reach. Life is: the peer's CallHere, PROCEEDING over IAX2, ringing,
+early media, an answer. SIP's 100 Trying is none: ARI does not show it. A try that lives is abandoned only when all its nodes
+are declared down: no good call is cut. Only legs to peers and to the outside are abandoned; our own phones may take their time.
+
+**The receiver's side.** An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones
+ring for nobody. So the waybill says until when its sender waits. What comes later (GRACE: clocks are compared by whole
+seconds) is dropped before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he
+has given it up.
+"""
+
+from dataclasses import dataclass, field
+
+from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
+from pbxfed_ari.core.messages import CallHere, CallOver
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
+from pbxfed_ari.core.tries import Try, View
+from pbxfed_ari.core.waybill import Waybill
+
+LIFE = 2.0  # seconds
+AFAR = 4.0
+AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
+GRACE = 1_000  # ms
+HELD = 0.2  # seconds in which the sender of a late call may say that it is over
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Setup:
+    """One try on its way."""
+
+    attempt: Try
+    number: int  # of the try
+    deadline: float  # when it is abandoned without a sign of life
+    lives: bool = False
+    abandoned: bool = False
+    legs: dict[ChannelId, NodeName | None] = field(default_factory=dict)  # begun, and whither
+
+    def dialed(self, leg: ChannelId, name: str) -> None:
+        """Dial has begun a leg."""
+        self.legs[leg] = _peer_of(name)
+
+    def alive(self) -> None:
+        """Somebody is there."""
+        self.lives, self.deadline = True, NEVER
+
+    def tick(self, now: float, view: View, call: CallId) -> list[Effect]:
+        """Abandon it if that is due."""
+        if self.abandoned or not self._hopeless(now, view):
+            return []
+        doomed = [leg for leg, peer in self.legs.items() if peer is not None or self._out(leg)]
+        if not doomed:
+            self.deadline = now + AGAIN
+            return []
+        self.abandoned, self.deadline = True, NEVER
+        return [*(Abandon(leg) for leg in doomed), *self.over(view, call)]
+
+    def over(self, view: View, call: CallId) -> list[Effect]:
+        """Tell the peers that it is given up."""
+        peers = dict.fromkeys(leg.peer for leg in self.attempt.legs if isinstance(leg, Leg))
+        doors = [door for peer in peers if peer and (door := view.door(peer)) is not None]
+        return [SendTo(door, CallOver(call, self.number)) for door in doors]
+
+    def _hopeless(self, now: float, view: View) -> bool:
+        peers = [leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)]
+        if not peers or None in peers:
+            return now >= self.deadline
+        known = [peer for peer in peers if peer is not None]
+        if self.lives:
+            return not any(view.alive(peer) for peer in known)
+        return now >= self.deadline or not any(view.reachable(peer) for peer in known)
+
+    def _out(self, leg: ChannelId) -> bool:
+        """Is this a leg to the outside? Then all of the try's are."""
+        return all(isinstance(one, Outside) for one in self.attempt.legs)
+
+
+def begin(attempt: Try, number: int, now: float, view: View) -> Setup:
+    """A try is handed over."""
+    return Setup(attempt, number, now + patience(attempt, view))
+
+
+def patience(attempt: Try, view: View) -> float:
+    """Seconds that a try may show no sign of life."""
+    if attempt.patience:
+        return attempt.patience
+    peers = [leg.peer for leg in attempt.legs if isinstance(leg, Leg) and leg.peer is not None]
+    if not peers:
+        return NEVER
+    return AFAR if any(view.door(peer) is None for peer in peers) else LIFE
+
+
+def arrived(bill: Waybill, peer: NodeName, view: View) -> list[Effect]:
+    """Tell the sender that his try is here."""
+    door = view.door(peer)
+    return [] if door is None else [SendTo(door, CallHere(bill.call, bill.attempt))]
+
+
+def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:
+    """Is a peer's call "late", or "doubtful", or in time ("")?"""
+    if not bill.until_ms or not wall_ms:
+        return ""
+    passed = wall_ms + view.ahead(peer) * 1_000 - bill.until_ms
+    return "late" if passed > GRACE else "doubtful" if passed > GRACE * 0.2 - GRACE else ""
+
+
+def _peer_of(channel: str) -> NodeName | None:
+    """Whither a leg goes: `PJSIP/pf-b-0000002a` and `IAX2/pf-b-123` go to b."""
+    return node_of_trunk(channel.partition("/")[2].rpartition("-")[0])

@@ -1,0 +1,216 @@
+"""The setting up of calls, told on a virtual clock: signs of life, silence, deaths, late and given-up calls."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HandOver, HangUp, Leg, SendTo
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    CallEvent,
+    Ended,
+    LegDialed,
+    LegLives,
+    PeerGaveUp,
+    PeerHasCall,
+    Returned,
+)
+from pbxfed_ari.core.messages import CallHere, CallOver
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.core.setup import GRACE, HELD
+from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.waybill import Waybill, read
+from tests.core.test_route import A, B, C, View, make
+
+CHANNEL, LEG = ChannelId("17.1"), ChannelId("17.2")
+WALL = 1_800_000_000_000
+CALL = CallId("beef")
+DOOR_B = ("10.0.0.9", ord("b"))
+
+
+@dataclass
+class Story:
+    """A switchboard, a view, and the moments at which things happen. Notes are left out."""
+
+    view: View
+    board: Switchboard = field(default_factory=Switchboard)
+
+    def at(self, now: float, *events: CallEvent) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            effects += self.board.handle(event, now, self.view)
+        if not events:
+            effects = self.board.tick(now, self.view)
+        kinds = HandOver | HangUp | Abandon | SendTo | CallEnded
+        return [e for e in effects if isinstance(e, kinds)]
+
+
+def calling(*places: NodeName, trunks: tuple[str, ...] = ("sip", "iax2")) -> Story:
+    story = Story(View(*places, trunks=trunks))
+    arrived = Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL)
+    (handed,) = story.at(0.0, arrived)
+    assert isinstance(handed, HandOver)
+    assert read(handed.note) == Waybill(CALL, 1, "", WALL + 2_000)
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    return story
+
+
+def legs(effects: list[Effect]) -> list[tuple[Leg, ...]]:
+    return [e.legs for e in effects if isinstance(e, HandOver)]  # type: ignore[misc]
+
+
+def test_silence_is_abandoned_and_the_next_way_is_tried() -> None:
+    """The peer is told, in case that it wakes; Dial comes back with a way that failed."""
+    story = calling(B)
+    assert story.board.next_deadline() == 2.0
+    assert story.at(1.9) == []
+    assert story.at(2.0) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
+    assert story.at(2.1) == []
+    assert legs(story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(B, "iax2"),)]
+
+
+def test_a_phone_that_registered_elsewhere_meanwhile_is_called_there() -> None:
+    """Before the dead node's second trunk."""
+    story = calling(B)
+    story.at(2.0)
+    story.view.places = (C,)
+    assert legs(story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(C, "sip"),)]
+
+
+@pytest.mark.parametrize(
+    "life", [LegLives(CHANNEL, LEG), PeerHasCall(B, CALL, 1)], ids=["ringing", "the peer's word"]
+)
+def test_life_is_waited_for_as_long_as_it_rings(life: CallEvent) -> None:
+    """No good call is cut."""
+    story = calling(B)
+    assert story.at(1.0, life) == []
+    assert story.board.next_deadline() == float("inf")
+    assert story.at(25.0) == []
+    story.view.cut = (B,)  # out of reach from here is not dead
+    assert story.at(25.5) == []
+    story.view.dead = (B,)
+    assert story.at(26.0) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
+
+
+def test_without_life_out_of_reach_is_enough() -> None:
+    """At once."""
+    story = calling(B)
+    story.view.cut = (B,)
+    assert Abandon(LEG) in story.at(0.7)
+
+
+def test_the_word_of_an_earlier_try_is_no_life_of_this_one() -> None:
+    """And is answered: that try is over."""
+    story = calling(B)
+    story.at(2.0)
+    story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
+    assert story.at(2.2, PeerHasCall(B, CALL, 1)) == [SendTo(DOOR_B, CallOver(CALL, 1))]
+    assert story.board.next_deadline() < 5
+
+
+def test_a_leg_that_dial_has_not_begun_is_looked_for_again() -> None:
+    """A busy Asterisk is not a dead peer's fault."""
+    story = Story(View(B))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    assert story.at(2.0) == []
+    story.at(2.1, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    assert Abandon(LEG) in story.at(2.5)
+
+
+def test_our_own_phones_may_take_their_time() -> None:
+    """They ring together with a silent peer's, and are not cut with it."""
+    story = calling(A, B)
+    story.at(0.01, LegDialed(CHANNEL, ChannelId("17.3"), "PJSIP/1001-0000002b"))
+    assert Abandon(ChannelId("17.3")) not in story.at(2.0)
+    alone = Story(View(A))
+    alone.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    assert alone.board.next_deadline() == float("inf")
+
+
+def test_lines_to_the_outside_have_their_own_timer() -> None:
+    """Eight seconds, or as the trunk says."""
+    line = make("trunk", "city", site="main", endpoint="p", nodes=["a"], patterns=["_0."], timer=8)
+    story = Story(View(A, items=[line, make("extension", "1002")]))
+    story.at(0.0, Arrived(CHANNEL, "0301", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/p-0000002a"))
+    assert story.at(7.9) == []
+    assert story.at(8.0) == [Abandon(LEG)]
+
+
+def test_who_hangs_up_while_it_is_set_up_tells_the_peer() -> None:
+    """So that a waking node rings nobody."""
+    story = calling(B)
+    ended = story.at(1.0, Ended(CHANNEL))
+    assert SendTo(DOOR_B, CallOver(CALL, 1)) in ended
+    answered = calling(B)
+    answered.at(0.5, Answered(CHANNEL))
+    assert not [e for e in answered.at(9.0, Ended(CHANNEL)) if isinstance(e, SendTo)]
+
+
+# --- the receiver's side
+
+
+def arrives(late_ms: int = 0, number: str = "1001", attempt: int = 1) -> Arrived:
+    bill = str(Waybill("cafe", attempt, "", WALL + 2_000))
+    return Arrived(CHANNEL, number, "1002", "", B, bill, "x", wall_ms=WALL + late_ms)
+
+
+def test_a_call_is_acknowledged_and_rings() -> None:
+    """At once, in this order."""
+    found = Story(View(A)).at(0.0, arrives())
+    assert found[0] == SendTo(DOOR_B, CallHere("cafe", 1))
+    assert legs(found) == [(Leg(),)]
+
+
+def test_a_call_that_was_given_up_before_it_came_rings_nobody() -> None:
+    """Its Asterisk slept; its daemon did not. Another try of the same call rings."""
+    story = Story(View(A))
+    story.at(0.0, PeerGaveUp(B, CallId("cafe"), 1))
+    assert story.at(5.0, arrives(4_900)) == [HangUp(CHANNEL, 16)]
+    assert legs(story.at(6.0, arrives(0, attempt=2))) == [(Leg(),)]
+
+
+def test_a_call_that_is_given_up_stops_ringing() -> None:
+    """But not once somebody has answered."""
+    story = Story(View(A))
+    story.at(0.0, arrives())
+    assert story.at(1.0, PeerGaveUp(C, CallId("cafe"), 1)) == []
+    assert story.at(1.0, PeerGaveUp(B, CallId("cafe"), 2)) == []
+    assert story.at(1.0, PeerGaveUp(B, CallId("cafe"), 1)) == [HangUp(CHANNEL, 16)]
+    talking = Story(View(A))
+    talking.at(0.0, arrives(), Answered(CHANNEL))
+    assert talking.at(1.0, PeerGaveUp(B, CallId("cafe"), 1)) == []
+
+
+def test_a_call_that_comes_too_late_rings_nobody() -> None:
+    """The whole node slept, and nothing told it."""
+    found = Story(View(A)).at(0.0, arrives(2_000 + GRACE + 1))
+    assert HangUp(CHANNEL, 16) in found
+    assert legs(found) == []
+
+
+def test_a_call_that_may_be_too_late_waits_for_a_word() -> None:
+    """Clocks are compared by whole seconds only."""
+    story = Story(View(A))
+    assert story.at(0.0, arrives(1_900)) == [SendTo(DOOR_B, CallHere("cafe", 1))]
+    assert legs(story.at(HELD)) == [(Leg(),)]
+    gone = Story(View(A))
+    gone.at(0.0, arrives(1_900))
+    assert gone.at(0.1, PeerGaveUp(B, CallId("cafe"), 1)) == [HangUp(CHANNEL, 16)]
+    assert gone.at(HELD) == []
+
+
+@pytest.mark.parametrize("text", ["", "/", "a/b/c/D/e/f", "x y", "a/1/1/../..", "é/1/1"])
+def test_a_waybill_that_makes_no_sense_is_none(text: str) -> None:
+    """A call comes all the same."""
+    assert read(text) is None
+    story = Story(View(A))
+    arrived = Arrived(CHANNEL, "1001", "1002", "", B, text, "fresh", wall_ms=WALL)
+    assert legs(story.at(0.0, arrived)) == [(Leg(),)]
+
+
+def test_a_waybill_is_what_was_written() -> None:
+    """With and without its later parts."""
+    for bill in Waybill("beef"), Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
+        assert read(str(bill)) == bill

@@ -1,0 +1,268 @@
+"""Real calls by objects of every kind: groups, forwards, services, the outside and back, classes; media checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.lab import Lab
+from lab.phone import PhoneRefused
+from lab.places import CHECKOUT, Places
+from tests.lab.conftest import SECRET, Federation
+
+# c has a line to the outside, written by hand; what plays the outside is a phone that registers there
+PROVIDER = f"""
+[provider]
+type=auth
+auth_type=userpass
+username=provider
+password={SECRET}
+[provider]
+type=aor
+max_contacts=1
+remove_existing=yes
+[provider]
+type=endpoint
+context=pbxfed-did
+aors=provider
+auth=provider
+disallow=all
+allow=ulaw
+"""
+IVR = """
+[ivr]
+exten => welcome,1,Answer()
+ same => n,Echo()
+"""
+PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Lab]:
+    """Three nodes of their own: b has an IVR, c a line to the outside."""
+    extra = {"c/pjsip.conf": PROVIDER, "b/extensions.conf": IVR}
+    lab = Lab(Places(CHECKOUT / ".lab-objects"), extra=extra)
+    lab.down()
+    lab.up(3)
+    found = Federation(lab)
+    found.until(found.whole)
+    for number, node in PHONES.items():
+        found.phone(number, node)
+    lab.register("provider", "c", secret=SECRET)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def federation(ground: Lab) -> Iterator[Federation]:
+    found = Federation(ground)
+    yield found
+    plain: dict[str, Any] = {
+        "dnd": False,
+        "calling_class": "",
+        "call_limit": 0,
+        "ring_seconds": 0,
+        **{f"forward_{when}": "" for when in ("always", "busy", "no_answer", "unreachable")},
+    }
+    for number, node in PHONES.items():
+        put(found, "extension", number, **plain)
+        ground.manners(number)
+        ground.register(number, node)
+
+
+def put(federation: Federation, kind: str, key: str, node: str = "a", **fields: Any) -> None:
+    """Add or change an object; known to every node afterwards."""
+    collection = {"extension": "extensions", "class": "classes"}.get(kind, f"{kind}s")
+    status, body = federation.lab.http(node, "PUT", f"/{collection}/{key}", fields)
+    assert status in (200, 201), body
+    federation.until(federation.whole, what=f"{kind} {key} everywhere")
+
+
+def rang(federation: Federation, since: float) -> list[str]:
+    """Who has rung, in order."""
+    calls = [
+        (call["started"], number)
+        for number in PHONES
+        for call in federation.lab.calls_of(number, since)
+        if call["incoming"]
+    ]
+    return [number for _, number in sorted(calls)]
+
+
+def talk(federation: Federation, caller: str, called: str) -> str:
+    """Call, talk, hang up: who answered, having heard and been heard."""
+    found = federation.lab.call(caller, called, hold=0.6)
+    assert found.ok, found
+    return str(found.details["answered_by"])
+
+
+def test_a_group_rings_everywhere_and_who_answers_has_the_call(federation: Federation) -> None:
+    """The others stop."""
+    lab = federation.lab
+    put(federation, "group", "600", members=["1002", "1003", "1004"])
+    for number in "1002", "1004":
+        lab.manners(number, answer_after_ms=None)
+    lab.manners("1003", answer_after_ms=300)
+    since = time.time()
+    assert talk(federation, "1001", "600") == "1003"
+    assert sorted(rang(federation, since)) == ["1002", "1003", "1004"]
+    federation.until(
+        lambda: all(
+            c["state"] == "ended" for n in ("1002", "1004") for c in lab.calls_of(n, since)
+        ),
+        2,
+    )
+
+
+def test_a_hunt_across_nodes_goes_on_after_busy_and_no_answer(federation: Federation) -> None:
+    """In order, each once."""
+    lab = federation.lab
+    put(
+        federation,
+        "group",
+        "601",
+        members=["1004", "1002", "1003"],
+        strategy="hunt",
+        ring_seconds=2,
+    )
+    lab.manners("1004", refuse="486 Busy Here")
+    lab.manners("1002", answer_after_ms=None)
+    since = time.time()
+    assert talk(federation, "1001", "601") == "1003"
+    assert rang(federation, since) == ["1002", "1003"]  # 1004 refused before it rang
+
+
+def test_forwards_by_outcome(federation: Federation) -> None:
+    """Busy, no answer, unreachable, always; each to a phone on another node."""
+    lab = federation.lab
+    put(
+        federation,
+        "extension",
+        "1002",
+        forward_busy="1003",
+        forward_no_answer="1004",
+        forward_unreachable="1001",
+        ring_seconds=2,
+    )
+    lab.manners("1002", refuse="486 Busy Here")
+    assert talk(federation, "1001", "1002") == "1003"
+    lab.manners("1002", answer_after_ms=None)
+    assert talk(federation, "1001", "1002") == "1004"
+    lab.unregister("1002")
+    federation.until(lambda: federation.where("1002", "c") == [])
+    assert talk(federation, "1003", "1002") == "1001"
+    put(federation, "extension", "1002", forward_always="1004")
+    assert talk(federation, "1001", "1002") == "1004"
+
+
+def test_do_not_disturb_and_loops_end_with_a_clear_cause(federation: Federation) -> None:
+    """486 without a ring; 1002 → 1003 → 1002 ends."""
+    lab = federation.lab
+    put(federation, "extension", "1003", dnd=True)
+    before = int(lab.phone("1003")["invites"])
+    assert str(lab.call("1001", "1003").cause).startswith("486")
+    assert int(lab.phone("1003")["invites"]) == before
+    put(federation, "extension", "1003", dnd=False, forward_always="1002")
+    put(federation, "extension", "1002", forward_always="1003")
+    began = time.monotonic()
+    assert lab.call("1001", "1002").cause is not None
+    assert time.monotonic() - began < 2
+
+
+def test_a_service_is_reached_from_every_node(federation: Federation) -> None:
+    """The caller hears himself: the dialplan of b echoes."""
+    lab = federation.lab
+    put(federation, "service", "700", context="ivr", exten="welcome", nodes=["b"])
+    for caller in "1001", "1002":
+        dialled = lab.dial(caller, "700")
+        time.sleep(0.8)
+        group, hertz = lab._group_of(caller), int(lab.phone(caller)["hertz"])
+        heard = group.ask("call", phone=caller, call=dialled.id, tones=[hertz], last_seconds=5.0)
+        lab.hang_up(dialled)
+        assert heard["heard"][str(hertz)] > 0.2, caller
+    put(federation, "service", "701", context="nowhere", nodes=["b"])
+    with pytest.raises(PhoneRefused):
+        lab.dial("1001", "701")
+
+
+def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) -> None:
+    """Digits as the trunk wants them, the number that it shows; inbound by its time condition."""
+    lab = federation.lab
+    put(
+        federation,
+        "trunk",
+        "city",
+        site="main",
+        endpoint="provider",
+        nodes=["c"],
+        patterns=["_0X."],
+        strip=1,
+        prepend="+49",
+        caller_id="+4930999",
+        capacity=1,
+    )
+    since = time.time()
+    assert talk(federation, "1001", "030123") == "provider"
+    assert talk(federation, "1003", "030124") == "provider"
+    out = [c for c in lab.calls_of("provider", since) if c["incoming"]]
+    assert [c["dialed"] for c in out] == ["+4930123", "+4930124"]
+    assert {c["other"] for c in out} == {"+4930999"}
+
+    put(federation, "time", "office", override="open")
+    put(federation, "did", "+493055", destination="1002", time="office", otherwise="1001")
+    assert talk(federation, "provider", "+493055") == "1002"
+    put(federation, "time", "office", override="closed")
+    assert talk(federation, "provider", "+493055") == "1001"
+    assert str(lab.call("provider", "+493056").cause).startswith("404")
+    assert str(lab.call("provider", "030123").cause).startswith(
+        "404"
+    )  # nobody calls out through us
+
+
+def test_a_full_line_and_a_class_that_denies(federation: Federation) -> None:
+    """503 and 403 at once; the line is free again after the call."""
+    lab = federation.lab
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(federation, "trunk", "city", patterns=["_0X."], capacity=1, **fields)
+    first = lab.dial("1001", "030123")
+    assert str(lab.call("1002", "030124").cause).startswith("503")
+    lab.hang_up(first)
+    federation.until(lambda: federation.get("c", "/calls") == [], 5)
+    assert talk(federation, "1002", "030124") == "provider"
+    put(federation, "class", "inside", allow=["_1XXX"])
+    put(federation, "extension", "1002", calling_class="inside")
+    assert str(lab.call("1002", "030124").cause).startswith("403")
+    assert talk(federation, "1002", "1001") == "1001"
+    put(federation, "extension", "1003", calling_class="inside", forward_always="030125")
+    assert str(lab.call("1001", "1003").cause).startswith("403")
+
+
+def test_a_phone_with_as_many_calls_as_it_may_have_is_busy(federation: Federation) -> None:
+    """From another node too."""
+    lab = federation.lab
+    put(federation, "extension", "1002", call_limit=1)
+    first = lab.dial("1001", "1002")
+    assert str(lab.call("1003", "1002").cause).startswith("486")
+    lab.hang_up(first)
+    federation.until(lambda: federation.get("b", "/calls") == [], 5)
+    assert talk(federation, "1003", "1002") == "1002"
+
+
+def test_profiles_stand_in_every_asterisk(federation: Federation) -> None:
+    """As Asterisk itself tells."""
+    put(federation, "extension", "1004", profile="secure", codecs=["g722"], call_limit=4)
+    try:
+        for node in "abc":
+            shown = federation.lab.asterisk(node, "pjsip show endpoint 1004")
+            values = {
+                name.strip(): value.strip()
+                for name, _, value in (line.partition(":") for line in shown.splitlines())
+            }
+            assert values["media_encryption"] == "sdes"
+            assert values["allow"] == "(g722)"
+            assert values["device_state_busy_at"] == "4"
+    finally:
+        put(federation, "extension", "1004", profile="nat", codecs=[], call_limit=0)
