@@ -85,6 +85,7 @@ class Call:
     bill: Waybill | None = field(init=False)  # of a peer's call
     setup: Setup | None = None  # of the try that is on its way
     held_until: float = NEVER
+    silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
@@ -210,7 +211,7 @@ class Call:
         self.done.add((number, attempt.legs, attempt.lead))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         note = Note("call tried", told, log_only=True)
-        self.setup = setup.begin(attempt, len(self.tried), now, view)
+        self.setup = setup.begin(attempt, len(self.tried), now, view, self.silent)
         if attempt.lead is not None:
             place = attempt.lead
             return [Lead(self.arrival.channel, place.context, place.exten), note]
@@ -252,6 +253,8 @@ class Call:
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
         silent = self.setup is not None and self.setup.abandoned
+        if silent:
+            self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
         if event.status == NO_ANSWER:
             self.reached |= {_at(leg) for leg in last.legs}
         if silent or event.status == NO_ANSWER or not any(self._worth(t) for t in self.route.tries):

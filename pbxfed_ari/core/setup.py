@@ -21,6 +21,7 @@ from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
 AFAR = 4.0
+ONCE_MORE = 0.4  # by another trunk, to a node that has just been silent
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
 HELD = 0.2  # seconds in which the sender of a late call may say that it is over
@@ -77,9 +78,11 @@ class Setup:
         return all(isinstance(one, Outside) for one in self.attempt.legs)
 
 
-def begin(attempt: Try, number: int, now: float, view: View) -> Setup:
-    """A try is handed over."""
-    return Setup(attempt, number, now + patience(attempt, view))
+def begin(attempt: Try, number: int, now: float, view: View, silent: set[NodeName]) -> Setup:
+    """A try is handed over; `silent`: nodes that have shown no life to this call."""
+    waits = patience(attempt, view)
+    peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
+    return Setup(attempt, number, now + (ONCE_MORE if peers and peers <= silent else waits))
 
 
 def patience(attempt: Try, view: View) -> float:

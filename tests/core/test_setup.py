@@ -68,6 +68,7 @@ def test_silence_is_abandoned_and_the_next_way_is_tried() -> None:
     assert story.at(2.0) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
     assert story.at(2.1) == []
     assert legs(story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(B, "iax2"),)]
+    assert 2.4 < story.board.next_deadline() < 2.6  # it was silent already
 
 
 def test_a_phone_that_registered_elsewhere_meanwhile_is_called_there() -> None:
