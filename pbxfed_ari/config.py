@@ -233,7 +233,11 @@ class AsteriskSettings:
 class CallSettings:
     """Calls."""
 
-    control: str = _key(_one_of("handover"), "how legs are connected", "handover")
+    control: str = _key(
+        _one_of("handover", "bridge"),
+        "how legs are connected, unless the object called says",
+        "handover",
+    )
     trunks: tuple[str, ...] = _key(_trunks, "how peers shall call this node, best first", TRUNKS)
     ring_seconds: int = _key(_between(1, 600), "how long a phone rings", 30)
 

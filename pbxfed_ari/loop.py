@@ -105,7 +105,7 @@ class Loop:
                 return
             self.perform(self.federation.handle(event, now))
             if isinstance(event, Ticked):
-                self.perform(self.switchboard.tick(now, self.federation))
+                self.perform(self.switchboard.tick(now, self.federation, event.late))
         except Exception:
             self.failures += 1
             log.exception(

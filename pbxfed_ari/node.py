@@ -25,13 +25,20 @@ from pbxfed_ari.core.effects import (
     Broadcast,
     CallEnded,
     CloseSessionPast,
+    DialLeg,
     DropContact,
+    EndBridge,
     ForgetSession,
     Forward,
     HandOver,
     HangUp,
+    HangUpLeg,
+    Indicate,
+    Join,
     KeepKeys,
     Lead,
+    MakeBridge,
+    MakeLeg,
     Note,
     Persist,
     PersistAbsorbed,
@@ -130,7 +137,9 @@ class Node:
         self.mail = Post(seal, key, who=federation.gate.roster.who)
         self.store_trouble = ""  # why nothing is kept any more
         self.events = EventLog(federation.identity.epoch)
-        self.switchboard = Switchboard(ring_seconds=settings.calls.ring_seconds)
+        self.switchboard = Switchboard(
+            ring_seconds=settings.calls.ring_seconds, control=settings.calls.control
+        )
         self.link = MulticastLink(
             settings.node.address,
             settings.lan.group,
@@ -193,6 +202,13 @@ class Node:
                 DropContact: asterisk,
                 HandOver: asterisk,
                 Lead: asterisk,
+                MakeBridge: asterisk,
+                MakeLeg: asterisk,
+                DialLeg: asterisk,
+                Join: asterisk,
+                Indicate: asterisk,
+                HangUpLeg: asterisk,
+                EndBridge: asterisk,
                 Abandon: asterisk,
                 Tell: lambda told: self.post(told.event),
                 HangUp: asterisk,
@@ -563,6 +579,7 @@ class Node:
             return
         self.settings = fresh
         self.switchboard.ring_seconds = fresh.calls.ring_seconds
+        self.switchboard.control = fresh.calls.control
         logging.getLogger().setLevel(fresh.log.level.upper())
         self.post(describe(self._info()))
         log.info("reloaded %s", fresh.path)

@@ -17,6 +17,7 @@ import msgspec
 from pbxfed_ari.asterisk.models import (
     Application,
     AsteriskInfo,
+    Bridge,
     Channel,
     ConfigTuple,
     Endpoint,
@@ -48,6 +49,7 @@ class AriClient:
         self._session: aiohttp.ClientSession | None = None
         self.asterisk = Asterisk(self)
         self.applications = Applications(self)
+        self.bridges = Bridges(self)
         self.channels = Channels(self)
         self.endpoints = Endpoints(self)
 
@@ -230,6 +232,38 @@ class Channels:
         }
         await self._ari.request(f"channels.create {id}", "POST", "channels/create", query=query)
 
+    async def createWithVariables(
+        self, endpoint: str, *, id: str, originator: str, args: str, variables: dict[str, str]
+    ) -> None:
+        """Make a channel, in our application with these arguments and variables, and dial nobody yet."""
+        body = {
+            "endpoint": endpoint,
+            "app": self._ari.app,
+            "appArgs": args,
+            "channelId": id,
+            "originator": originator,
+            "variables": variables,
+        }
+        await self._ari.request(f"channels.create {id}", "POST", "channels/create", body=body)
+
+    async def dial(self, id: str, *, caller: str, seconds: int) -> None:
+        """Dial a channel that was made; in the name of `caller`, unless that is "". Seconds until it has rung out."""
+        query = {"timeout": str(seconds)} | ({"caller": caller} if caller else {})
+        path = f"channels/{_part(id)}/dial"
+        await self._ari.request(f"channels.dial {id}", "POST", path, query=query)
+
+    async def ring(self, id: str) -> None:
+        """Let it hear ringing."""
+        await self._ari.request(f"channels.ring {id}", "POST", f"channels/{_part(id)}/ring")
+
+    async def progress(self, id: str) -> None:
+        """Let it hear what comes before the answer (since 22.6)."""
+        await self._ari.request(f"channels.progress {id}", "POST", f"channels/{_part(id)}/progress")
+
+    async def answer(self, id: str) -> None:
+        """Answer it."""
+        await self._ari.request(f"channels.answer {id}", "POST", f"channels/{_part(id)}/answer")
+
     async def continueInDialplan(self, id: str, *, context: str, extension: str) -> None:
         """Let the channel go on at this place in the dialplan, priority 1."""
         query = {"context": context, "extension": extension, "priority": "1"}
@@ -277,6 +311,32 @@ class Channels:
         await self._ari.request(
             f"channels.setChannelVars {id}", "POST", path, body={"variables": variables}
         )
+
+
+class Bridges:
+    """`/bridges`: where channels meet."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    async def list(self) -> list[Bridge]:
+        """All bridges that exist."""
+        return await self._ari.ask(list[Bridge], "bridges.list", "GET", "bridges")
+
+    async def createWithId(self, id: str) -> None:
+        """Make a mixing bridge of this name; one that is there stays."""
+        query = {"type": "mixing", "name": id}
+        await self._ari.request(f"bridges.create {id}", "POST", f"bridges/{_part(id)}", query=query)
+
+    async def addChannel(self, id: str, channels: tuple[str, ...]) -> None:
+        """Put channels into it."""
+        path = f"bridges/{_part(id)}/addChannel"
+        query = {"channel": ",".join(channels)}
+        await self._ari.request(f"bridges.addChannel {id}", "POST", path, query=query)
+
+    async def destroy(self, id: str) -> None:
+        """End it; channels in it stay in our application."""
+        await self._ari.request(f"bridges.destroy {id}", "DELETE", f"bridges/{_part(id)}")
 
 
 class Endpoints:

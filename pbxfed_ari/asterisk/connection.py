@@ -24,11 +24,12 @@ import aiohttp
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.contacts import LOOK, Contacts
 from pbxfed_ari.asterisk.events import AriEvent, Tolerated, decode, translate, waiting
-from pbxfed_ari.asterisk.models import Channel
+from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import (
     Arrived,
     AsteriskDown,
     AsteriskUp,
+    BridgeSeen,
     ChannelsListed,
     ContactAdded,
     ContactRemoved,
@@ -36,7 +37,7 @@ from pbxfed_ari.core.events import (
     Event,
     Returned,
 )
-from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 SHORTEST_WAIT, LONGEST_WAIT = (
@@ -188,6 +189,7 @@ class Connection:
         try:
             started = await self._identify()
             await self._subscribe()
+            bridges = await self._ari.bridges.list()
             channels = await self._ari.channels.list()
             contacts = await self._contacts.listed()
             await self._sweep(channels)
@@ -198,7 +200,8 @@ class Connection:
         self.state = State.LIVE
         self._told_down = False
         self.reason = ""
-        self._post(ChannelsListed(frozenset(ChannelId(one.id) for one in channels)))
+        seen = frozenset(ChannelId(one.id) for one in channels)
+        self._post(ChannelsListed(seen, _ours(bridges, channels)))
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
@@ -356,6 +359,16 @@ def judge(text: str, version: Version | None) -> list[str]:
             "read-only ARI users that could write over REST-over-WebSocket (GHSA-wcvv-g26m-wx5c)"
         ]
     return []
+
+
+def _ours(bridges: list[Bridge], channels: list[Channel]) -> tuple[BridgeSeen, ...]:
+    """Our bridges, and whether all that are in one are connected."""
+    up = {one.id for one in channels if one.state == "Up"}
+    return tuple(
+        BridgeSeen(one.id, tuple(ChannelId(c) for c in one.channels), set(one.channels) <= up)
+        for one in bridges
+        if key_of_name(one.id)
+    )
 
 
 def _first(many: BaseExceptionGroup[_Lost], otherwise: _Lost) -> _Lost:

@@ -26,13 +26,13 @@ news is an event at every step and needs none of this.
 
 import asyncio
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.dialing import plain
 from pbxfed_ari.asterisk.events import phone_of
 from pbxfed_ari.core.effects import DropContact, Note
 from pbxfed_ari.core.events import ContactAdded, ContactRemoved, ContactsListed
@@ -44,10 +44,6 @@ BATCH = 25  # endpoints asked in one request: the answer's and the URL's length 
 PAUSE = 0.005  # seconds between two batches, which are the calls'
 NOTERS = 2  # registrations noted at once
 MARK = "authenticate_qualify"
-
-_PLAIN = re.compile(
-    r"[A-Za-z0-9@:;=._~%+\[\]!*?/-]+"
-)  # no comma, ampersand, parenthesis, caret, brace, space
 
 Key = tuple[Extension, str]
 
@@ -91,7 +87,7 @@ class Contacts:
     def devices(self, phone: Extension) -> list[str]:
         """The Contacts of a phone that has several here, if all of them may stand in a dial string."""
         uris = sorted(self._present.get(phone, set()))
-        return uris if len(uris) > 1 and all(_PLAIN.fullmatch(uri) for uri in uris) else []
+        return uris if len(uris) > 1 and all(map(plain, uris)) else []
 
     def saw(self, event: ContactAdded | ContactRemoved) -> None:
         """A registration has come or gone."""

@@ -1,8 +1,8 @@
 """ARI JSON → core events. Pure, so that a tape of a real Asterisk is a test.
 
 Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone`, `did`, `trunk,<endpoint>,<note>` or
-`next,<DIALSTATUS>,<HANGUPCAUSE>`; the number dialed is where it stands in the dialplan. Whatever else Asterisk tells us,
-today or in a later release, is counted and let go: an event can never make us raise.
+`next,<DIALSTATUS>,<HANGUPCAUSE>`; our own legs (legs.py) with `leg`; the number dialed is where it stands in the dialplan.
+Whatever else Asterisk tells us, today or in a later release, is counted and let go: an event can never make us raise.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +18,8 @@ from pbxfed_ari.core.events import (
     ContactRemoved,
     Ended,
     LegDialed,
+    LegEnded,
+    LegEntered,
     LegLives,
     Returned,
 )
@@ -27,6 +29,7 @@ from pbxfed_ari.core.names import (
     Extension,
     NodeName,
     extension,
+    key_of_name,
     node_name,
     node_of_trunk,
 )
@@ -69,7 +72,16 @@ class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
 
 AriEvent = StasisStart | ChannelDestroyed | Dial | ContactStatusChange
 FromAsterisk = (
-    Arrived | Returned | Answered | LegDialed | LegLives | Ended | ContactAdded | ContactRemoved
+    Arrived
+    | Returned
+    | Answered
+    | LegDialed
+    | LegLives
+    | LegEntered
+    | LegEnded
+    | Ended
+    | ContactAdded
+    | ContactRemoved
 )
 
 _decoder: msgspec.json.Decoder[AriEvent] = msgspec.json.Decoder(AriEvent)
@@ -106,14 +118,17 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             if event.application not in ("", app):
                 return None
             return entered(event.channel, event.args, wall_ms=wall_ms, fresh_id=fresh_id)
-        case ChannelDestroyed():
-            return Ended(ChannelId(event.channel.id))
+        case ChannelDestroyed(channel=channel, cause=cause):
+            gone = ChannelId(channel.id)
+            return LegEnded(gone, cause) if key_of_name(gone) else Ended(gone)
+        case Dial(caller=None):
+            return _own_leg(event)
         case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
-            return Answered(ChannelId(caller))
+            return Answered(ChannelId(caller), ChannelId(event.peer.id))
         case Dial(dialstatus="", caller=Channel(id=caller)):
             return LegDialed(ChannelId(caller), ChannelId(event.peer.id), event.peer.name)
         case Dial(caller=Channel(id=caller)) if event.dialstatus in _LIFE:
-            return LegLives(ChannelId(caller), ChannelId(event.peer.id))
+            return LegLives(ChannelId(caller), ChannelId(event.peer.id), event.dialstatus)
         case ContactStatusChange(contact_info=contact, timestamp=when):
             return _contact(contact, wall_ms if when is None else _milliseconds(when))
     return None
@@ -121,9 +136,11 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
 
 def entered(
     channel: Channel, args: list[str], *, wall_ms: int, fresh_id: str
-) -> Arrived | Returned | None:
+) -> Arrived | Returned | LegEntered | None:
     """A channel stands in our application with these arguments."""
     match args:
+        case ["leg"]:
+            return LegEntered(ChannelId(channel.id))
         case ["phone"]:
             return _arrived(channel, wall_ms, fresh_id)
         case ["did"]:
@@ -152,7 +169,8 @@ def waiting(
     if channel.dialplan.app_name != "Stasis":
         return None
     name, *args = channel.dialplan.app_data.split(",")
-    return entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
+    found = entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
+    return None if isinstance(found, LegEntered) else found  # it is looked at with its bridge
 
 
 def _arrived(
@@ -182,6 +200,16 @@ def _endpoint(name: str) -> str:
     """Whose channel this is: `PJSIP/1001-0000002a` is 1001's, whatever caller id it shows."""
     technology, _, rest = name.partition("/")
     return rest.rpartition("-")[0] if technology == "PJSIP" else ""
+
+
+def _own_leg(dial: Dial) -> Answered | LegLives | None:
+    """A leg that we dialed in nobody's name: its own id tells whose it is."""
+    leg = ChannelId(dial.peer.id)
+    if not key_of_name(leg):
+        return None
+    if dial.dialstatus == "ANSWER":
+        return Answered(ChannelId(""), leg)
+    return LegLives(ChannelId(""), leg, dial.dialstatus) if dial.dialstatus in _LIFE else None
 
 
 def _contact(contact: ContactInfo, wall_ms: int) -> ContactAdded | ContactRemoved | None:

@@ -35,6 +35,13 @@ class Channel(msgspec.Struct, frozen=True):
     dialplan: DialplanCEP = DialplanCEP()
 
 
+class Bridge(msgspec.Struct, frozen=True):
+    """Where channels meet."""
+
+    id: str
+    channels: list[str] = []
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """A phone or a trunk that a channel can be made to."""
 

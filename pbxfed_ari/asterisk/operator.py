@@ -22,16 +22,25 @@ from pathlib import Path
 from pbxfed_ari.asterisk import iax
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.dialing import dial_string
+from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
 from pbxfed_ari.core.effects import (
     Abandon,
+    DialLeg,
     DropContact,
+    EndBridge,
     HandOver,
     HangUp,
+    HangUpLeg,
+    Indicate,
+    Join,
     Lead,
     Leg,
+    MakeBridge,
+    MakeLeg,
     Note,
     Outside,
     PushExtension,
@@ -39,7 +48,7 @@ from pbxfed_ari.core.effects import (
     RemoveExtension,
     RemoveTrunk,
 )
-from pbxfed_ari.core.events import Ended
+from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import (
     TRUNK_PREFIX,
     ChannelId,
@@ -60,17 +69,9 @@ INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
-ForCalls = HandOver | Lead | HangUp
+ForCalls = HandOver | Lead | HangUp | ForLegs
 ForAsterisk = (
-    HandOver
-    | Lead
-    | HangUp
-    | Abandon
-    | PushExtension
-    | RemoveExtension
-    | PushTrunk
-    | RemoveTrunk
-    | DropContact
+    ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
 )
 SecretFor = Callable[[NodeName, bytes], str]
 
@@ -87,12 +88,13 @@ class Operator:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
-        post: Callable[[Ended], None],
+        post: Callable[[LegEnded | Ended], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._ari = ari
         self._contacts = contacts
+        self._legs = Legs(ari, post=post, note=note)
         self._own = own
         self._realm = realm
         self._secret_for = secret_for
@@ -147,7 +149,17 @@ class Operator:
         """Do this, soon. Never blocks; what comes of it is posted."""
         match effect:
             case HandOver() | Lead() | HangUp():
-                self._call(effect)
+                self._call(effect.channel, effect)
+            case (
+                MakeBridge()
+                | MakeLeg()
+                | DialLeg()
+                | Join()
+                | Indicate()
+                | HangUpLeg()
+                | EndBridge()
+            ):
+                self._call(effect.call, effect)
             case Abandon():
                 if self._group is not None:
                     self._group.create_task(
@@ -190,13 +202,13 @@ class Operator:
 
     # --- calls
 
-    def _call(self, effect: ForCalls) -> None:
-        waiting = self._calls.get(effect.channel)
+    def _call(self, channel: ChannelId, effect: ForCalls) -> None:
+        waiting = self._calls.get(channel)
         if waiting is not None:
             waiting.append(effect)
             return
-        self._calls[effect.channel] = deque((effect,))
-        self._start_call(effect.channel)
+        self._calls[channel] = deque((effect,))
+        self._start_call(channel)
 
     def _start_call(self, channel: ChannelId) -> None:
         if self._group is not None:
@@ -209,8 +221,10 @@ class Operator:
                 effect = waiting.popleft()
                 if isinstance(effect, HangUp):
                     await self._hang_up(channel, effect.cause)
-                else:
+                elif isinstance(effect, HandOver | Lead):
                     await self._hand_over(effect)
+                else:
+                    await self._legs.perform(effect)
         finally:
             del self._calls[channel]
 
@@ -480,16 +494,12 @@ def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str
 
 
 def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
-    if isinstance(leg, Outside):
-        if leg.technology == "iax2":
-            return f"IAX2/{leg.endpoint}/{leg.digits}"
-        return f"PJSIP/{leg.digits}@{leg.endpoint}"
-    number = dialable(leg.number) if leg.number else called
-    if leg.peer is None:
-        several = devices(number)
-        return "&".join(f"PJSIP/{number}/{uri}" for uri in several) or f"PJSIP/{number}"
-    peer = trunk_to(leg.peer)
-    return f"IAX2/{peer}/{number}" if leg.trunk == "iax2" else f"PJSIP/{number}@{peer}"
+    """What Dial is given for a leg: each device of a phone of ours by itself, if there are several."""
+    string = dial_string(leg, called)
+    if isinstance(leg, Leg) and leg.peer is None:
+        number = Extension(leg.number) if leg.number else called
+        return "&".join(f"{string}/{uri}" for uri in devices(number)) or string
+    return string
 
 
 def _refusal(declined: Declined) -> str:

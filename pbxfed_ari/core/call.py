@@ -18,7 +18,8 @@ is small, and a call that talks needs nothing of us. While it is set up it is wa
                                    busy, or it rang out: in a hunt the next try; else go onward (busy, no answer), or hang up
                          OVER      the caller gave up: hang up
     DIALING   answered   TALKING   nothing
-    any       ended      OVER      keep the record
+    any       ended      OVER      keep the record; in bridge mode end the legs
+    DIALING, TALKING  news of a leg    in bridge mode bridging.py's table; when all legs are gone it comes back as `returned`
     TALKING   returned   OVER      the callee has gone, the caller is ours again: hang up
 
 To go onward is to ask for the way of the number to which the one that found nobody forwards, and to hand over its first try.
@@ -29,17 +30,20 @@ from enum import Enum
 
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core import setup, waybill
+from pbxfed_ari.core.bridging import Bridged, adopt
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Lead, Leg, Note, Outside
 from pbxfed_ari.core.events import Answered as AnsweredEvent
 from pbxfed_ari.core.events import (
     Arrived,
-    ChannelEvent,
+    CallersEvent,
     Ended,
     LegDialed,
+    LegEnded,
+    LegEntered,
     LegLives,
     Returned,
 )
-from pbxfed_ari.core.names import CallId, Extension, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     BUSY,
@@ -81,10 +85,12 @@ class Call:
     arrival: Arrived
     began: float
     ring_seconds: int
+    control: str = "handover"  # as calls.control of the node says
     asking: Asking = field(init=False)
     bill: Waybill | None = field(init=False)  # of a peer's call
     setup: Setup | None = None  # of the try that is on its way
     held_until: float = NEVER
+    bridged: Bridged | None = None  # in bridge mode: the legs are ours
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
@@ -117,6 +123,11 @@ class Call:
         live = self.phase in (Phase.DIALING, Phase.TALKING)
         return self.tried[-1].legs if live and self.tried else ()
 
+    @property
+    def key(self) -> str:
+        """The call, as the names of its bridge and legs hold it: of two tries of a peer that met here each has its own."""
+        return f"{self.id}.{self.bill.attempt}" if self.bill else self.id
+
     def next_deadline(self) -> float:
         """When `tick` is due."""
         return min(self.held_until, self.setup.deadline if self.setup else NEVER)
@@ -136,42 +147,43 @@ class Call:
 
     def expects(self, attempt: int) -> bool:
         """Is this try of ours on its way, or did it connect?"""
-        current = self.setup is not None and self.setup.number == attempt
-        return current and not self.setup.abandoned if self.setup else False
+        setup = self.setup
+        return setup is not None and setup.number == attempt and not setup.abandoned
+
+    def adopt(self, leg: ChannelId, now: float) -> None:
+        """It was found talking, by a bridge of ours, after a restart."""
+        self.phase, self.answered = Phase.TALKING, now
+        self.bridged = adopt(self.id, self.arrival.channel, leg)
 
     def given_up(self) -> list[Effect]:
         """Its sender does not want it any more."""
         waits = self.phase in (Phase.HELD, Phase.DIALING)
         return self._give_up(NORMAL) if waits else []
 
-    def handle(self, event: ChannelEvent, now: float, view: View, lines: Lines) -> list[Effect]:
+    def handle(self, event: CallersEvent, now: float, view: View, lines: Lines) -> list[Effect]:
         """What the event means to this call."""
         match self.phase, event:
             case Phase.NEW, Arrived():
                 return self._arrive(now, view, lines)
             case Phase.DIALING, LegDialed(_, leg, name):
-                if self.setup is not None:
+                if self.setup is not None and self.bridged is None:
                     self.setup.dialed(leg, name)
                 return []
-            case Phase.DIALING, LegLives():
-                if self.setup is not None:
-                    self.setup.alive()
-                return []
+            case (
+                (Phase.DIALING | Phase.TALKING),
+                (LegEntered() | LegLives() | LegEnded() | AnsweredEvent()),
+            ):
+                return self._leg(event, now, view, lines)
             case Phase.DIALING, Returned():
                 return self._failed(event, now, view, lines)
-            case Phase.DIALING, AnsweredEvent():
-                self.phase, self.answered = Phase.TALKING, now
-                return []
             case Phase.TALKING, Returned():
                 return self._give_up(NORMAL)
             case _, Ended():
-                over = (
-                    self.setup.over(view, self.id)
-                    if self.phase is Phase.DIALING and self.setup
-                    else []
-                )
+                dialing = self.phase is Phase.DIALING and self.setup is not None
+                over = self.setup.over(view, self.id) if dialing and self.setup else []
                 self.phase = Phase.OVER
-                return [*over, self._record(now)]
+                legs = self.bridged.end() if self.bridged else []
+                return [*legs, *over, self._record(now)]
             case _:
                 return []
 
@@ -190,6 +202,29 @@ class Call:
             return told
         return [*told, *self._begin(now, view, lines)]
 
+    def _leg(
+        self,
+        event: LegEntered | LegLives | LegEnded | AnsweredEvent,
+        now: float,
+        view: View,
+        lines: Lines,
+    ) -> list[Effect]:
+        """News of a leg, Dial's or our own."""
+        if isinstance(event, LegLives) and self.setup is not None:
+            self.setup.alive()
+        if self.bridged is None:
+            if isinstance(event, AnsweredEvent) and self.phase is Phase.DIALING:
+                self.phase, self.answered = Phase.TALKING, now
+            return []
+        effects, outcome = self.bridged.handle(event)
+        if isinstance(outcome, AnsweredEvent):
+            self.phase, self.answered = Phase.TALKING, now
+        elif outcome is not None:
+            return [*effects, *self._failed(outcome, now, view, lines)]
+        elif any(isinstance(effect, HangUp) for effect in effects):
+            self.phase, self.cause = Phase.OVER, NORMAL
+        return effects
+
     def _begin(self, now: float, view: View, lines: Lines) -> list[Effect]:
         self.held_until = NEVER
         self.route = routes.route(self.asking, view, lines)
@@ -199,12 +234,12 @@ class Call:
         """The next try; without one the way onward after this outcome, which a route without tries says itself."""
         left = [attempt for attempt in self.route.tries if self._worth(attempt)]
         if left:
-            return self._try(left[0], now, view)
+            return self._try(left[0], now, view, lines)
         if not self.route.tries:
             outcome = OUTCOMES.get(self.route.cause, "")
         return self._onward(outcome, now, view, lines)
 
-    def _try(self, attempt: Try, now: float, view: View) -> list[Effect]:
+    def _try(self, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
         self.phase, self.tried_at = Phase.DIALING, now
         self.tried.append(attempt)
         number = self.route.number
@@ -222,7 +257,19 @@ class Call:
         )
         said = str(Waybill(self.id, len(self.tried), line, until if self.arrival.wall_ms else 0))
         seconds = attempt.ring_seconds or self.ring_seconds
-        return [HandOver(self.arrival.channel, number, attempt.legs, said, seconds), note]
+        channel = self.arrival.channel
+        if not self._bridges(lines):
+            left = self.bridged.end() if self.bridged else []
+            self.bridged = None
+            return [*left, HandOver(channel, number, attempt.legs, said, seconds), note]
+        self.bridged = Bridged(self.key, channel, seconds)
+        made = self.bridged.begin(attempt, len(self.tried), number, said, view)
+        self.setup.legs.update(self.bridged.peers())
+        return [*made, note]
+
+    def _bridges(self, lines: Lines) -> bool:
+        """Bridge mode, as the called object or the node wants it, while this node has time for it."""
+        return (self.route.control or self.control) == "bridge" and lines.may_bridge()
 
     def _onward(self, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
         way = self.route.after(outcome)
@@ -271,7 +318,8 @@ class Call:
         reason = self.route.reason or f"{len(self.tried)} tries failed"
         fields = (*self._names(), ("cause", cause), ("reason", reason))
         told = Note("call refused", fields, log_only=True)
-        return [HangUp(self.arrival.channel, cause), told]
+        legs = self.bridged.end() if self.bridged else []
+        return [HangUp(self.arrival.channel, cause), *legs, told]
 
     def _names(self) -> tuple[tuple[str, object], ...]:
         origin = (

@@ -215,6 +215,71 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeBridge:
+    """Make this call's bridge, unless it is there; the caller may stay in it unanswered for so many seconds."""
+
+    call: ChannelId  # the caller's channel, in all effects of bridge mode: they are performed in order for each
+    bridge: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeLeg:
+    """Make a channel to what `to` says; `uri`: to this one of a phone's Contacts."""
+
+    call: ChannelId
+    leg: ChannelId
+    number: str
+    to: Leg | Outside
+    uri: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialLeg:
+    """Ring it, for so many seconds; it shall see the caller's number, or `shown`."""
+
+    call: ChannelId
+    leg: ChannelId
+    seconds: int
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Put these channels into a bridge."""
+
+    call: ChannelId
+    bridge: str
+    channels: tuple[ChannelId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Indicate:
+    """Let the caller hear it ring, or early media; or answer: `ring`, `progress`, `answer`."""
+
+    call: ChannelId
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpLeg:
+    """End a leg that we made."""
+
+    call: ChannelId
+    leg: ChannelId
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndBridge:
+    """The bridge is of no more use."""
+
+    call: ChannelId
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
     """Hang up this leg of a Dial, so that it reads as a way that failed, not as nobody's answer."""
 
@@ -309,6 +374,13 @@ Effect = (
     | DropContact
     | HandOver
     | Lead
+    | MakeBridge
+    | MakeLeg
+    | DialLeg
+    | Join
+    | Indicate
+    | HangUpLeg
+    | EndBridge
     | Abandon
     | Tell
     | HangUp

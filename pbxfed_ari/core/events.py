@@ -242,9 +242,10 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The dialed side has answered."""
+    """The dialed side has answered, by this leg."""
 
     channel: ChannelId
+    leg: ChannelId = ChannelId("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +259,26 @@ class LegDialed:
 
 @dataclass(frozen=True, slots=True)
 class LegLives:
-    """A leg of this caller's Dial rings, or has early media, or its PBX has taken the call."""
+    """A leg of this caller rings, or has early media, or its PBX has taken the call: RINGING, PROGRESS, PROCEEDING."""
 
     channel: ChannelId
     leg: ChannelId
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegEntered:
+    """A leg that we made is there."""
+
+    leg: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """A leg that we made is no more; `cause` is Q.850."""
+
+    leg: ChannelId
+    cause: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,10 +307,20 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeSeen:
+    """A bridge of ours, and the channels in it; `talks`: they are connected."""
+
+    name: str
+    channels: tuple[ChannelId, ...]
+    talks: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelsListed:
-    """All channels that exist at this Asterisk, read anew."""
+    """All channels that exist at this Asterisk, and our bridges, read anew."""
 
     channels: frozenset[ChannelId]
+    bridges: tuple[BridgeSeen, ...] = ()
 
 
 Event = (
@@ -320,10 +347,12 @@ Event = (
     | Answered
     | LegDialed
     | LegLives
+    | LegEntered
+    | LegEnded
     | PeerHasCall
     | PeerGaveUp
     | Ended
     | ChannelsListed
 )
-ChannelEvent = Arrived | Returned | Answered | LegDialed | LegLives | Ended
-CallEvent = ChannelEvent | PeerHasCall | PeerGaveUp | ChannelsListed
+CallersEvent = Arrived | Returned | Answered | LegDialed | LegLives | LegEntered | LegEnded | Ended
+CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed

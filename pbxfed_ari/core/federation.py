@@ -238,6 +238,10 @@ class Federation:
         """Where a number stands registered, on nodes that live, newest first."""
         return self.directory.registrations(number, self.members.up)
 
+    def devices_here(self, number: str) -> list[str]:
+        """The Contacts of a number that stand registered at this node."""
+        return [place.uri for place in self.where(Extension(number)) if place.node == self.me]
+
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here: it answers us, and its Asterisk takes calls."""
         member = self.members.get(node)

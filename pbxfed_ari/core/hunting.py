@@ -50,14 +50,14 @@ def group(item: Group, asking: Asking, view: View, lines: Lines) -> Route:
         together = tuple(leg for _, found in ways for leg in found)
         names = ", ".join(member for member, _ in ways)
         once = Try(together, f"{said}: all together: {names}{why}", item.ring_seconds)
-        return Route((once,), ABSENT, "", number, onward)
+        return Route((once,), ABSENT, "", number, onward, item.control)
     tries = tuple(
         Try(
             tuple(legs), f"{said}, {item.strategy}: {member}{why}", item.ring_seconds, going_on=True
         )
         for member, legs in ways
     )
-    return Route(tries, ABSENT, "", number, onward)
+    return Route(tries, ABSENT, "", number, onward, item.control)
 
 
 def _ordered(item: Group, asking: Asking, lines: Lines) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ from pbxfed_ari.core.effects import Leg, Outside
 from pbxfed_ari.core.tries import View
 
 HOUR = 3_600.0
+A_SECOND = 20  # calls that come within one, above which no call more is bridged
+AT_ONCE = 200  # bridged calls
+LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
 
 
 class Usage:
@@ -16,6 +19,8 @@ class Usage:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}  # when a number was last rung from here
         self._outside: dict[str, deque[float]] = {}  # when it last paid for calls to the outside
+        self._arrivals: deque[float] = deque()  # of the last second
+        self._hurried = 0.0  # until when
         self._calls: Iterable[Call] = ()
         self._view: View | None = None
         self._now = 0.0
@@ -35,6 +40,22 @@ class Usage:
                 self._outside.setdefault(call.asking.payer, deque()).append(now)
             else:
                 self._last[leg.number or call.route.number] = now
+
+    def arrived(self, now: float) -> None:
+        """A call has come."""
+        self._arrivals.append(now)
+
+    def lag(self, now: float, late: float) -> None:
+        """Our own loop was late by so many seconds."""
+        if late > LATE:
+            self._hurried = now + CALM
+
+    def may_bridge(self) -> bool:
+        """Bridge mode costs half as much again as handover, and collapses where that does not (docs/decisions/0006)."""
+        while self._arrivals and self._arrivals[0] <= self._now - 1.0:
+            self._arrivals.popleft()
+        busy = len(self._arrivals) > A_SECOND or self._now < self._hurried
+        return not busy and sum(1 for c in self._calls if c.bridged) < AT_ONCE
 
     # --- counting
 

@@ -83,6 +83,21 @@ def node_of_trunk(name: str) -> NodeName | None:
     return NodeName(name.removeprefix(TRUNK_PREFIX)) if name.startswith(TRUNK_PREFIX) else None
 
 
+def bridge_of(key: str) -> str:
+    """The name of a call's bridge."""
+    return f"{TRUNK_PREFIX}{key}"
+
+
+def leg_of(key: str, attempt: int, index: int) -> ChannelId:
+    """The id of a leg that we make."""
+    return ChannelId(f"{TRUNK_PREFIX}{key}-{attempt}-{index}")
+
+
+def key_of_name(name: str) -> str:
+    """The call whose bridge or leg this is; "" if the name is not one of ours."""
+    return name.removeprefix(TRUNK_PREFIX).split("-")[0] if name.startswith(TRUNK_PREFIX) else ""
+
+
 def federation_tag(domain: str) -> str:
     """Six hexadecimal digits that tell a federation from others where they meet. No secret."""
     return blake2b(domain.encode(), digest_size=3, person=b"pbxfed tag").hexdigest()

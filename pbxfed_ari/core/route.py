@@ -106,7 +106,7 @@ def _phone(phone: Phone, asking: Asking, view: View, lines: Lines) -> Route:
         why = f"{number}: {phone.call_limit} calls are its limit"
         return Route((), BUSY, why, number, onward)
     found = reaching.ring(number, places, view, lines, phone.ring_seconds)
-    return replace(found, onward=onward)
+    return replace(found, onward=onward, control=phone.control)
 
 
 def _onward(phone: Phone) -> tuple[Onward, ...]:
@@ -153,11 +153,9 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
         return Route((), ABSENT, why, number)
     if isinstance(item, Phone) and reaching.full(item, here, view, lines):
         return Route((), BUSY, f"{number}: {item.call_limit} calls are its limit", number)
-    seconds = item.ring_seconds if isinstance(item, Phone) else 0
-    legs = (Leg(),)
-    return Route(
-        (Try(legs, f"{number} is registered here", seconds),), NO_ANSWER, f"from {peer}", number
-    )
+    seconds, control = (item.ring_seconds, item.control) if isinstance(item, Phone) else (0, "")
+    once = Try((Leg(),), f"{number} is registered here", seconds)
+    return Route((once,), NO_ANSWER, f"from {peer}", number, control=control)
 
 
 def _inbound(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:

@@ -6,20 +6,23 @@ It finds the call that an event concerns, and forgets it at its end.
 from collections.abc import Iterator
 
 from pbxfed_ari.core.call import Call, Phase
-from pbxfed_ari.core.effects import Effect, HandOver, HangUp, SendTo
+from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, SendTo
 from pbxfed_ari.core.events import (
     Arrived,
+    BridgeSeen,
+    CallersEvent,
     CallEvent,
-    ChannelEvent,
     ChannelsListed,
     Ended,
+    LegEnded,
+    LegEntered,
     PeerGaveUp,
     PeerHasCall,
     Returned,
 )
 from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.messages import CallOver
-from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName, key_of_name
 from pbxfed_ari.core.setup import NEVER
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import read
@@ -30,10 +33,12 @@ REMEMBERED = 10_000  # tries that peers have given up
 class Switchboard:
     """Every call's machine, and the way to it."""
 
-    def __init__(self, *, ring_seconds: int = 30) -> None:
-        self.ring_seconds = ring_seconds
+    def __init__(self, *, ring_seconds: int = 30, control: str = "handover") -> None:
+        """`control`: how legs are connected where the object called does not say; "handover" or "bridge"."""
+        self.ring_seconds, self.control = ring_seconds, control
         self.usage = Usage()
         self._calls: dict[ChannelId, Call] = {}
+        self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
 
     def __repr__(self) -> str:
@@ -49,8 +54,12 @@ class Switchboard:
         """When a Ticked is due."""
         return min((call.next_deadline() for call in self._calls.values()), default=NEVER)
 
-    def tick(self, now: float, view: View) -> list[Effect]:
-        """Time has passed, or the view has changed: which tries are hopeless, which calls need be held no longer?"""
+    def tick(self, now: float, view: View, late: float = 0.0) -> list[Effect]:
+        """Time has passed, or the view has changed: which tries are hopeless, which calls need be held no longer?
+
+        `late` is by how many seconds too late this comes: a busy node makes no more bridges.
+        """
+        self.usage.lag(now, late)
         effects: list[Effect] = []
         for call in list(self._calls.values()):
             if call.phase in (Phase.HELD, Phase.DIALING):
@@ -69,21 +78,44 @@ class Switchboard:
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
-            self._calls[event.channel] = Call(known, event, now, self.ring_seconds)
-        call = self._calls.get(event.channel)
+            if self._adopted(event.channel):
+                return []  # it talks already
+            self.usage.arrived(now)
+            self._keep(Call(known, event, now, self.ring_seconds, self.control))
+        call = self._call_of(event)
         if call is None:
             return self._stranger(event)
         if isinstance(event, Arrived) and self._was_given_up(call):
-            del self._calls[event.channel]
+            self._forget(call)
             return [HangUp(event.channel, NORMAL)]
         effects = self._moved(call, now, call.handle(event, now, view, self.lines(now, view)))
         if isinstance(event, Ended):
-            del self._calls[event.channel]
+            self._forget(call)
         return effects
+
+    def _call_of(self, event: CallersEvent) -> Call | None:
+        """The call that an event concerns: by the name of our own leg, or by the caller's channel."""
+        leg = "" if isinstance(event, Arrived | Returned | Ended) else event.leg
+        mine = self._by_key.get(key_of_name(leg)) if leg else None
+        channel = "" if isinstance(event, LegEntered | LegEnded) else event.channel
+        return self._calls.get(mine or ChannelId(channel))
+
+    def _keep(self, call: Call) -> None:
+        self._calls[call.arrival.channel] = call
+        self._by_key[call.key] = call.arrival.channel
+
+    def _forget(self, call: Call) -> None:
+        self._calls.pop(call.arrival.channel, None)
+        if self._by_key.get(call.key) == call.arrival.channel:
+            del self._by_key[call.key]
+
+    def _adopted(self, channel: ChannelId) -> bool:
+        call = self._calls.get(channel)
+        return call is not None and call.phase is Phase.TALKING and call.bridged is not None
 
     def _moved(self, call: Call, now: float, effects: list[Effect]) -> list[Effect]:
         """Count the tries that begin."""
-        if any(isinstance(effect, HandOver) for effect in effects):
+        if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
         return effects
 
@@ -124,15 +156,49 @@ class Switchboard:
         """What goes on here, for limits."""
         return self.usage.at(self._calls.values(), view, now)
 
-    def _stranger(self, event: ChannelEvent) -> list[Effect]:
+    def _stranger(self, event: CallersEvent) -> list[Effect]:
         """A call of before a restart: if it comes back from Dial its try has failed, and its tries are forgotten."""
-        return [HangUp(event.channel, event.cause or NORMAL)] if isinstance(event, Returned) else []
+        match event:
+            case Returned(channel, _, cause):
+                return [HangUp(channel, cause or NORMAL)]
+            case LegEntered(leg):
+                return [HangUp(leg, NORMAL)]  # its call has ended while it was made
+            case _:
+                return []
 
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
-        """Calls that ended while we could not see."""
+        """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
-        for channel in [channel for channel in self._calls if channel not in listed.channels]:
-            effects += self._calls.pop(channel).handle(
-                Ended(channel), now, view, self.lines(now, view)
-            )
-        return effects
+        lines = self.lines(now, view)
+        for call in list(self._calls.values()):
+            if call.arrival.channel not in listed.channels:
+                effects += call.handle(Ended(call.arrival.channel), now, view, lines)
+                self._forget(call)
+                continue
+            for leg in list(call.bridged.legs) if call.bridged else []:
+                if leg not in listed.channels:
+                    effects += call.handle(LegEnded(leg, NORMAL), now, view, lines)
+        ours = {call.bridged.bridge for call in self._calls.values() if call.bridged}
+        kept: set[ChannelId] = set()
+        for seen in listed.bridges:
+            if seen.name not in ours:
+                effects += self._found(seen, now)
+            kept |= set(seen.channels)
+        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.legs}
+        stray = {c for c in listed.channels if key_of_name(c)} - known - kept
+        return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
+
+    def _found(self, seen: BridgeSeen, now: float) -> list[Effect]:
+        """A bridge that an earlier life of ours has made: a conversation is kept, all else ends."""
+        legs = [channel for channel in seen.channels if key_of_name(channel)]
+        callers = [channel for channel in seen.channels if channel not in legs]
+        key = key_of_name(seen.name)
+        if seen.talks and len(legs) == len(callers) == 1:
+            arrival = Arrived(callers[0], "", "", "", fresh_id=key)
+            call = Call(CallId(key), arrival, now, self.ring_seconds, self.control)
+            call.adopt(legs[0], now)
+            self._keep(call)
+            return []
+        alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew
+        ends: list[Effect] = [HangUp(channel, NORMAL) for channel in [*legs, *alone]]
+        return [*ends, EndBridge(ChannelId(seen.name), seen.name)]

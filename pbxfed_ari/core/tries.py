@@ -55,6 +55,10 @@ class View(Protocol):
         """Where a number stands registered, on nodes that live, newest first."""
         ...
 
+    def devices_here(self, number: str) -> list[str]:
+        """The Contacts of a number that stand registered at this node."""
+        ...
+
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here."""
         ...
@@ -119,6 +123,10 @@ class Lines(Protocol):
         """Calls between this node and nodes of another site; of all other sites for ""."""
         ...
 
+    def may_bridge(self) -> bool:
+        """Has this node time to own a call's legs?"""
+        ...
+
 
 class _Idle:
     """Nothing goes on."""
@@ -137,6 +145,9 @@ class _Idle:
 
     def between(self, site: str) -> int:
         return 0
+
+    def may_bridge(self) -> bool:
+        return True
 
 
 IDLE: Lines = _Idle()
@@ -181,6 +192,9 @@ class Route:
     reason: str
     number: Extension
     onward: tuple[Onward, ...] = ()
+    control: str = (
+        ""  # how the object that is called wants its legs connected; "": as the node does
+    )
 
     def because(self, why: str) -> "Route":
         """The same, with a reason in front of all reasons."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pbxfed_ari.core.names import NODE
 
-_ID = re.compile(r"[0-9A-Za-z.=-]{1,64}")
+_ID = re.compile(r"[0-9A-Za-z.=]{1,64}")
 _LINE = re.compile(NODE)
 
 

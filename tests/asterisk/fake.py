@@ -22,6 +22,7 @@ class FakeAri:
         self.objects: dict[tuple[str, str], dict[str, str]] = {}
         self.hand_written: set[str] = set()
         self.channels: list[Json] = []
+        self.bridges: list[Json] = []
         self.contacts: dict[str, list[str]] = {}
         self.endpoint_ids: list[str] = []
         self.refuse: dict[str, int] = {}  # "METHOD path" → status
@@ -123,6 +124,8 @@ class FakeAri:
                     return web.json_response({"message": "does not exist"}, status=422)
                 self.endpoint_ids.append(source)
                 return web.json_response({"name": "pbxfed"})
+            case "GET", ["bridges"]:
+                return web.json_response(self.bridges)
             case "GET", ["channels"]:
                 return web.json_response(self.channels)
             case "GET", ["channels", _, "variables"]:

@@ -14,6 +14,8 @@ from pbxfed_ari.core.events import (
     ContactRemoved,
     Ended,
     LegDialed,
+    LegEnded,
+    LegEntered,
     LegLives,
     Returned,
 )
@@ -49,7 +51,10 @@ def test_a_phone_calls_a_phone() -> None:
     told, tolerated = play("local_call")
     arrived = told[0]
     assert isinstance(arrived, Arrived)
-    caller = arrived.channel
+    answered = told[1]
+    assert isinstance(answered, Answered)
+    caller, leg = arrived.channel, answered.leg
+    assert leg
     assert told == [
         Arrived(
             caller,
@@ -62,7 +67,7 @@ def test_a_phone_calls_a_phone() -> None:
             "1001",
             wall_ms=NOW,
         ),
-        Answered(caller),
+        Answered(caller, leg),
         Ended(caller),
     ]
     assert tolerated.malformed == 0
@@ -86,7 +91,22 @@ def test_legs_are_told_as_they_begin_and_as_they_live() -> None:
     told, _ = play("local_call", legs=True)
     begun = [event for event in told if isinstance(event, LegDialed)]
     assert [event.name.rpartition("-")[0] for event in begun] == ["PJSIP/1002"]
-    assert LegLives(begun[0].channel, begun[0].leg) in told
+    assert LegLives(begun[0].channel, begun[0].leg, "RINGING") in told
+
+
+def test_our_own_legs_are_told_by_their_names() -> None:
+    """Whoever they are dialed for."""
+    leg = {"id": "pf-f00-1-0", "name": "PJSIP/1002-00000001"}
+    stamp = {"application": "pbxfed", "timestamp": "2026-11-22T17:51:28.868+0000"}
+    assert one({"type": "StasisStart", "args": ["leg"], "channel": leg, **stamp}) == LegEntered(
+        ChannelId("pf-f00-1-0")
+    )
+    assert one({"type": "ChannelDestroyed", "cause": 17, "channel": leg, **stamp}) == LegEnded(
+        ChannelId("pf-f00-1-0"), 17
+    )
+    assert one({"type": "Dial", "dialstatus": "ANSWER", "peer": leg, **stamp}) == Answered(
+        ChannelId(""), ChannelId("pf-f00-1-0")
+    )
 
 
 @pytest.mark.parametrize("tape", ["trunk_call_sip_arrives", "trunk_call_iax2_arrives"])
@@ -98,7 +118,8 @@ def test_a_peers_call_says_who_calls_and_by_which_peer(tape: str) -> None:
     assert (arrived.peer, arrived.caller, arrived.caller_name) == ("a", "1001", "Name '1001' é")
     call, hop, attempt = arrived.note.split("/")
     assert (len(call), hop, attempt) == (12, "1", "0")
-    assert told[1:] == [Answered(arrived.channel), Ended(arrived.channel)]
+    assert [type(event) for event in told[1:]] == [Answered, Ended]
+    assert told[-1] == Ended(arrived.channel)
 
 
 def test_registrations_come_and_go() -> None:

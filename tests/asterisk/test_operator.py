@@ -24,7 +24,7 @@ from pbxfed_ari.core.effects import (
     RemoveExtension,
     RemoveTrunk,
 )
-from pbxfed_ari.core.events import Ended
+from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Refused
 
@@ -40,7 +40,7 @@ class Desk:
     """An operator at work, what it posted and what it noted."""
 
     operator: Operator
-    ended: list[Ended] = field(default_factory=list)
+    ended: list[LegEnded | Ended] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     async def idle(self) -> None:
@@ -56,7 +56,7 @@ async def at_work(
     fake: FakeAri, *, iax: Path | None = None, up: bool = True
 ) -> AsyncIterator[Desk]:
     """An operator of node a at this ARI."""
-    ended: list[Ended] = []
+    ended: list[LegEnded | Ended] = []
     notes: list[Note] = []
     async with AriClient(fake.url, "pbxfed", "right", deadline=0.1) as ari:
         contacts = Contacts(ari, post=lambda event: None, note=notes.append)
@@ -198,7 +198,7 @@ async def test_a_caller_who_has_gone_has_ended() -> None:
         desk.operator.perform(hand_over("1"))
         desk.operator.perform(HangUp(ChannelId("2"), 16))
         await desk.idle()
-        assert sorted(one.channel for one in desk.ended) == ["1", "2"]
+        assert sorted(one.channel for one in desk.ended if isinstance(one, Ended)) == ["1", "2"]
         assert desk.notes == []
 
 

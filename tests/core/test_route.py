@@ -38,6 +38,7 @@ class View:
         self.items = {(kind.space, i.key): i for i in items if (kind := kind_of(i.id))}
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
+        self.devices: list[str] = []
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -47,6 +48,9 @@ class View:
     def where(self, number: Extension) -> list[Registration]:
         known = isinstance(self.get("number", number), Phone)
         return [Registration(n, f"sip:{number}@{n}", 1) for n in self.places] if known else []
+
+    def devices_here(self, number: str) -> list[str]:
+        return self.devices
 
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut

@@ -50,6 +50,9 @@ class Busy:
     def between(self, site: str) -> int:
         return self.sites.get(site, 0)
 
+    def may_bridge(self) -> bool:
+        return True
+
 
 def legs(found: Route) -> list[Any]:
     return [attempt.legs for attempt in found.tries]

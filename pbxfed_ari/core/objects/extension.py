@@ -29,6 +29,11 @@ MIN_SECRET = 8  # characters; a SIP secret is guessed from outside, at the speed
 MIN_VARIETY = 5  # different characters in it
 CODECS = ("ulaw", "alaw", "g722", "opus", "g729", "gsm", "ilbc", "speex")
 PROFILES = ("nat", "lan", "secure", "webrtc")
+CONTROLS = ("", "handover", "bridge")
+CONTROL_HELP = (
+    "How calls to it are connected: handover (by Asterisk's Dial) or bridge (by the daemon); "
+    "empty: as calls.control of the node says."
+)
 PROFILE_HELP = (
     "How its phone connects: nat (behind a router or not), lan (media directly between phones), "
     "secure (TLS and SRTP only), webrtc (a browser, by secure WebSocket)."
@@ -84,6 +89,8 @@ class Phone(Item):
     call_limit: Annotated[
         int, Field(15, Whole(0, 100), "Calls at once; one more finds it busy. 0: no limit.")
     ] = 0
+
+    control: Annotated[str, Field(16, Choice(CONTROLS), CONTROL_HELP)] = ""
 
     @property
     def number(self) -> Extension:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from pbxfed_ari.core.objects.extension import CONTROL_HELP, CONTROLS
 from pbxfed_ari.core.objects.fields import DIALED, NUMBER, RING, Choice, Field, SetOf, Text
 from pbxfed_ari.core.objects.kind import Item, Kind
 
@@ -35,6 +36,7 @@ class Group(Item):
         int, Field(5, RING, "How long each try rings; 0: as calls.ring_seconds of the node says.")
     ] = 0
     overflow: Annotated[str, Field(6, DIALED, "Where a call goes that nobody took.")] = ""
+    control: Annotated[str, Field(7, Choice(CONTROLS), CONTROL_HELP)] = ""
 
 
 GROUP = Kind(

@@ -1,0 +1,120 @@
+"""Bridge mode at one Asterisk: legs and bridges that are ours, made, dialed, joined and ended as the core asks.
+
+What Asterisk declines, or does not answer, ends the leg for the core (LegEnded), and is hung up for Asterisk; so a call can
+fail, never hang. Ending what is gone already is no error.
+"""
+
+from collections.abc import Callable
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.dialing import dial_string, plain
+from pbxfed_ari.core.effects import (
+    DialLeg,
+    EndBridge,
+    HangUpLeg,
+    Indicate,
+    Join,
+    Leg,
+    MakeBridge,
+    MakeLeg,
+    Note,
+    Outside,
+)
+from pbxfed_ari.core.events import Ended, LegEnded
+from pbxfed_ari.core.names import ChannelId, Extension
+from pbxfed_ari.errors import AsteriskError, Declined, Refused
+
+FAILURE = 38  # Q.850: network out of order
+FOR_EVER = "0"
+ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | HangUpLeg | EndBridge
+
+
+class Legs:
+    """Performs the effects of bridge mode, one at a time for each call."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        *,
+        post: Callable[[LegEnded | Ended], None],
+        note: Callable[[Note], None],
+    ) -> None:
+        self._ari = ari
+        self._post = post
+        self._note = note
+
+    def __repr__(self) -> str:
+        return "Legs()"
+
+    async def perform(self, effect: ForLegs) -> None:
+        """Do this. Never raises what Asterisk says."""
+        try:
+            match effect:
+                case MakeBridge(call, bridge, seconds):
+                    await self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
+                    await self._ari.bridges.createWithId(bridge)
+                case MakeLeg():
+                    await self._make(effect)
+                case DialLeg(call, leg, seconds, shown):
+                    caller = "" if shown else call
+                    await self._ari.channels.dial(leg, caller=caller, seconds=seconds)
+                case Join(_, bridge, channels):
+                    await self._ari.bridges.addChannel(bridge, channels)
+                case Indicate():
+                    await self._indicate(effect)
+                case HangUpLeg(_, leg, cause):
+                    await self._ari.channels.hangup(leg, reason_code=cause)
+                case EndBridge(_, bridge):
+                    await self._ari.bridges.destroy(bridge)
+        except (AsteriskError, Refused) as error:
+            await self._failed(effect, error)
+
+    async def _make(self, effect: MakeLeg) -> None:
+        to = effect.to
+        string = dial_string(to, Extension(effect.number))
+        if effect.uri and plain(effect.uri):
+            string = f"{string}/{effect.uri}"
+        variables = {}
+        if isinstance(to, Outside) and to.caller_id:
+            variables["CONNECTEDLINE(num,i)"] = to.caller_id
+        if isinstance(to, Leg) and to.trunk == "iax2":
+            variables["IAXVAR(pbxfed_call)"] = effect.note
+        elif isinstance(to, Leg) and to.peer is not None:
+            variables["PJSIP_HEADER(add,X-PBXFED-Call)"] = effect.note
+            if to.codec:
+                variables["PJSIP_MEDIA_OFFER(audio)"] = f"!all,{to.codec}"
+        await self._ari.channels.createWithVariables(
+            string, id=effect.leg, originator=effect.call, args="leg", variables=variables
+        )
+
+    async def _indicate(self, effect: Indicate) -> None:
+        channels = self._ari.channels
+        if effect.what == "answer":
+            await channels.answer(effect.call)
+            await channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER)
+        elif effect.what == "ring":
+            await channels.ring(effect.call)
+        else:
+            await channels.progress(effect.call)
+
+    async def _failed(self, effect: ForLegs, error: Exception) -> None:
+        gone = isinstance(error, Declined) and error.status == 404
+        if not gone:
+            fields = (("call", effect.call), ("what", type(effect).__name__), ("error", str(error)))
+            self._note(Note("leg not handled", fields, "warning", log_only=True))
+        match effect:
+            case MakeLeg(_, leg) | DialLeg(_, leg):
+                await self._hang_up(leg)
+                self._post(LegEnded(leg, FAILURE))
+            case Join(call, _, channels):
+                leg = next((c for c in channels if c != call), call)
+                await self._hang_up(leg)
+                self._post(LegEnded(leg, FAILURE))
+            case MakeBridge(call) | Indicate(call, "answer") if gone:
+                self._post(Ended(call))
+
+    async def _hang_up(self, leg: ChannelId) -> None:
+        try:
+            await self._ari.channels.hangup(leg, reason_code=FAILURE)
+        except AsteriskError:
+            return  # it is not there, or TIMEOUT(absolute) of its caller ends both

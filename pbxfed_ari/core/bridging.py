@@ -1,0 +1,179 @@
+"""One try in bridge mode: we own legs and bridge, by names of our own (`pf-<call>-…`), so that a restarted daemon knows them.
+
+    MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
+    DIALED    rings      DIALED    let the caller hear it, once
+    DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
+    any       ended      GONE      when all are gone the try has failed: busy before no answer before anything else
+    UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
+
+A caller who hangs up takes all legs along. What Asterisk declines ends the leg: a try can fail, never hang.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pbxfed_ari.core.effects import (
+    DialLeg,
+    Effect,
+    EndBridge,
+    HangUp,
+    HangUpLeg,
+    Indicate,
+    Join,
+    Leg,
+    MakeBridge,
+    MakeLeg,
+    Outside,
+)
+from pbxfed_ari.core.events import (
+    Answered,
+    LegEnded,
+    LegEntered,
+    LegLives,
+    Returned,
+)
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName, bridge_of, leg_of
+from pbxfed_ari.core.tries import BUSY, NO_ANSWER, NORMAL, Try, View
+
+ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHERE
+PATIENCE = 60  # seconds that Asterisk lets a caller wait beside what it rings
+_RINGS = frozenset({"RINGING", "PROCEEDING"})
+
+
+class Step(Enum):
+    """How far a leg is."""
+
+    MADE = "made"
+    DIALED = "dialed"
+    UP = "up"
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class Part:
+    """One leg."""
+
+    to: Leg | Outside
+    step: Step = Step.MADE
+    cause: int = 0
+
+
+@dataclass(slots=True)
+class Bridged:
+    """A try whose legs are ours, and the conversation that may come of it."""
+
+    key: str  # the call, as its names hold it
+    caller: ChannelId
+    seconds: int  # that it rings
+    legs: dict[ChannelId, Part] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)  # what the caller was let hear
+
+    @property
+    def bridge(self) -> str:
+        """Its name."""
+        return bridge_of(self.key)
+
+    @property
+    def up(self) -> ChannelId | None:
+        """The leg that answered."""
+        return next((leg for leg, part in self.legs.items() if part.step is Step.UP), None)
+
+    def peers(self) -> dict[ChannelId, NodeName | None]:
+        """Whither each leg goes."""
+        return {leg: p.to.peer if isinstance(p.to, Leg) else None for leg, p in self.legs.items()}
+
+    def begin(self, attempt: Try, number: int, called: str, note: str, view: View) -> list[Effect]:
+        """Make the legs; the bridge, too, if this is the first try."""
+        effects: list[Effect] = [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE)]
+        for to, uri in self._targets(attempt, called, view):
+            leg = leg_of(self.key, number, len(self.legs))
+            self.legs[leg] = Part(to)
+            effects.append(MakeLeg(self.caller, leg, called, to, uri, note))
+        return effects
+
+    def handle(
+        self, event: LegEntered | LegLives | LegEnded | Answered
+    ) -> tuple[list[Effect], Returned | Answered | None]:
+        """What is to be done, and what has come of the try if it is decided."""
+        leg = event.leg
+        part = self.legs.get(leg)
+        if part is None or part.step is Step.GONE:
+            return [], None
+        match event:
+            case LegEntered() if part.step is Step.MADE:
+                part.step = Step.DIALED
+                joined = (
+                    [Join(self.caller, self.bridge, (self.caller, leg))] if self._alone() else []
+                )
+                return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
+            case LegLives(how=how) if part.step is Step.DIALED:
+                return self._hear("ring" if how in _RINGS else "progress"), None
+            case Answered() if self.up is None:
+                return self._answer(leg, part), event
+            case LegEnded(cause=cause):
+                return self._ended(part, cause)
+        return [], None
+
+    def end(self, cause: int = NORMAL) -> list[Effect]:
+        """The caller has gone, or nobody wants it any more: nothing of it stays."""
+        left = [leg for leg, part in self.legs.items() if part.step is not Step.GONE]
+        for leg in left:
+            self.legs[leg].step = Step.GONE
+        return [
+            *(HangUpLeg(self.caller, leg, cause) for leg in left),
+            EndBridge(self.caller, self.bridge),
+        ]
+
+    def _targets(self, attempt: Try, called: str, view: View) -> list[tuple[Leg | Outside, str]]:
+        """What to make a leg to: each device of a phone of ours by itself, if there are several."""
+        found: list[tuple[Leg | Outside, str]] = []
+        for to in attempt.legs:
+            devices: list[str] = []
+            if isinstance(to, Leg) and to.peer is None:
+                devices = view.devices_here(to.number or called)
+            found += [(to, uri) for uri in devices] if len(devices) > 1 else [(to, "")]
+        return found
+
+    def _alone(self) -> bool:
+        return len(self.legs) == 1
+
+    def _hear(self, what: str) -> list[Effect]:
+        if what in self.heard or (what == "progress" and not self._alone()):
+            return []
+        self.heard.add(what)
+        return [Indicate(self.caller, what)]
+
+    def _answer(self, leg: ChannelId, part: Part) -> list[Effect]:
+        part.step = Step.UP
+        losers = [o for o, p in self.legs.items() if p.step not in (Step.UP, Step.GONE)]
+        for loser in losers:
+            self.legs[loser].step = Step.GONE
+        return [
+            Indicate(self.caller, "answer"),
+            *([] if self._alone() else [Join(self.caller, self.bridge, (self.caller, leg))]),
+            *(HangUpLeg(self.caller, loser, ELSEWHERE) for loser in losers),
+        ]
+
+    def _ended(self, part: Part, cause: int) -> tuple[list[Effect], Returned | None]:
+        talked, part.step, part.cause = part.step is Step.UP, Step.GONE, cause
+        if talked:
+            ended: list[Effect] = [HangUp(self.caller, cause or NORMAL), *self.end()]
+            return ended, None
+        if any(p.step is not Step.GONE for p in self.legs.values()):
+            return [], None
+        causes = [p.cause for p in self.legs.values()]
+        if BUSY in causes:
+            return [], Returned(self.caller, "BUSY", BUSY)
+        if NO_ANSWER in causes:
+            return [], Returned(self.caller, "NOANSWER", NO_ANSWER)
+        return [], Returned(self.caller, "CHANUNAVAIL", cause)
+
+
+def adopt(key: CallId, caller: ChannelId, leg: ChannelId) -> Bridged:
+    """A conversation that was found going on."""
+    return Bridged(key, caller, 0, {leg: Part(Leg(), Step.UP)})
+
+
+def _shown(to: Leg | Outside) -> str:
+    """The number that the called side shall see, if it is not the caller's own."""
+    return to.caller_id if isinstance(to, Outside) else ""

@@ -1,0 +1,266 @@
+"""Bridge mode, told on a virtual clock: legs of our own, early media, the first answer, failures, restarts, admission."""
+
+from typing import Any
+
+import pytest
+
+from pbxfed_ari.core.effects import (
+    Abandon,
+    DialLeg,
+    Effect,
+    EndBridge,
+    HandOver,
+    HangUp,
+    HangUpLeg,
+    Indicate,
+    Join,
+    Leg,
+    MakeBridge,
+    MakeLeg,
+    SendTo,
+)
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    BridgeSeen,
+    CallEvent,
+    ChannelsListed,
+    Ended,
+    LegEnded,
+    LegEntered,
+    LegLives,
+)
+from pbxfed_ari.core.lines import A_SECOND, CALM, LATE
+from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.switchboard import Switchboard
+from tests.core.test_route import A, B, View, make
+
+CALLER, ONE, TWO = ChannelId("17.1"), ChannelId("pf-f00-1-0"), ChannelId("pf-f00-1-1")
+BRIDGE = "pf-f00"
+
+
+class Board:
+    """A switchboard in bridge mode, and what it asks for, without notes and records."""
+
+    def __init__(self, *places: NodeName, control: str = "bridge", **more: Any) -> None:
+        self.view = View(*places, trunks=("sip",), **more)
+        self.board = Switchboard(control=control)
+
+    def at(self, now: float, *events: CallEvent) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            effects += self.board.handle(event, now, self.view)
+        if not events:
+            effects = self.board.tick(now, self.view)
+        return [e for e in effects if type(e).__name__ not in ("Note", "CallEnded")]
+
+
+def arrived(number: str = "1001", channel: ChannelId = CALLER, fresh: str = "f00") -> Arrived:
+    return Arrived(channel, number, "1002", "", fresh_id=fresh)
+
+
+def ringing(*places: NodeName, **more: Any) -> Board:
+    """A call whose legs ring."""
+    board = Board(*places, **more)
+    made = board.at(0.0, arrived())
+    assert made[0] == MakeBridge(CALLER, BRIDGE, 90)
+    for i in range(len([e for e in made if isinstance(e, MakeLeg)])):
+        leg = ChannelId(f"pf-f00-1-{i}")
+        board.at(0.01, LegEntered(leg), LegLives(CALLER, leg, "RINGING"))
+    return board
+
+
+def test_one_leg_is_made_joined_and_dialed() -> None:
+    """Joined before it is dialed: early media is heard."""
+    board = Board(A)
+    assert board.at(0.0, arrived()) == [
+        MakeBridge(CALLER, BRIDGE, 90),
+        MakeLeg(CALLER, ONE, "1001", Leg(), "", "f00/1/1"),
+    ]
+    assert board.at(0.01, LegEntered(ONE)) == [
+        Join(CALLER, BRIDGE, (CALLER, ONE)),
+        DialLeg(CALLER, ONE, 30),
+    ]
+    assert board.at(0.02, LegLives(CALLER, ONE, "RINGING")) == [Indicate(CALLER, "ring")]
+    assert board.at(0.03, LegLives(CALLER, ONE, "RINGING")) == []
+    assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
+    assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+
+
+def test_the_first_answer_wins_and_the_others_stop() -> None:
+    """As answered elsewhere; a second answer comes too late."""
+    board = ringing(A, B)
+    assert board.at(2.0, Answered(CALLER, TWO)) == [
+        Indicate(CALLER, "answer"),
+        Join(CALLER, BRIDGE, (CALLER, TWO)),
+        HangUpLeg(CALLER, ONE, 26),
+    ]
+    assert board.at(2.0, Answered(CALLER, ONE)) == []
+    assert board.at(2.1, LegEnded(ONE, 26)) == []
+
+
+def test_each_device_of_a_phone_here_has_a_leg() -> None:
+    """By its own Contact."""
+    board = Board(A)
+    board.view.devices = ["sip:1001@x", "sip:1001@y"]
+    made = [e.uri for e in board.at(0.0, arrived()) if isinstance(e, MakeLeg)]
+    assert made == ["sip:1001@x", "sip:1001@y"]
+
+
+@pytest.mark.parametrize("caller_first", [True, False])
+def test_when_one_hangs_up_the_other_does_too(caller_first: bool) -> None:
+    """And the bridge goes."""
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    if caller_first:
+        assert board.at(9.0, Ended(CALLER)) == [
+            HangUpLeg(CALLER, ONE, 16),
+            EndBridge(CALLER, BRIDGE),
+        ]
+        assert board.at(9.1, LegEnded(ONE, 16)) == []
+    else:
+        assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+        board.at(9.1, Ended(CALLER))
+    assert len(board.board) == 0
+
+
+def test_who_gives_up_takes_all_legs_along() -> None:
+    """None rings on."""
+    board = ringing(A, B)
+    assert board.at(3.0, Ended(CALLER)) == [
+        HangUpLeg(CALLER, ONE, 16),
+        HangUpLeg(CALLER, TWO, 16),
+        EndBridge(CALLER, BRIDGE),
+        SendTo(("10.0.0.9", ord("b")), board_over()),
+    ]
+
+
+def board_over() -> Any:
+    from pbxfed_ari.core.messages import CallOver
+
+    return CallOver("f00", 1)
+
+
+@pytest.mark.parametrize(
+    ("causes", "number", "cause"), [((17, 20), "1002", 0), ((19, 20), "1003", 0), ((20, 3), "", 3)]
+)
+def test_when_all_legs_are_gone_the_outcome_decides(
+    causes: tuple[int, int], number: str, cause: int
+) -> None:
+    """Busy before no answer before all else, as with Dial."""
+    phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
+    board = ringing(A, B, items=[phone])
+    assert board.at(29.5, LegEnded(ONE, causes[0])) == []
+    effects = board.at(29.6, LegEnded(TWO, causes[1]))
+    assert [e.number for e in effects if isinstance(e, MakeLeg)][:1] == [number] * bool(number)
+    assert [e.cause for e in effects if isinstance(e, HangUp)] == [cause] * bool(cause)
+
+
+def test_silence_is_abandoned_here_too() -> None:
+    """By the leg's own name."""
+    board = Board(B)
+    board.at(0.0, arrived())
+    board.at(0.01, LegEntered(ONE))
+    assert Abandon(ONE) in board.at(2.0)
+    assert HangUp(CALLER, 3) in board.at(2.1, LegEnded(ONE, 3))
+
+
+def test_what_asterisk_declines_fails_the_try() -> None:
+    """It never hangs."""
+    board = Board(A)
+    board.at(0.0, arrived())
+    assert HangUp(CALLER, 38) in board.at(0.1, LegEnded(ONE, 38))
+
+
+def test_a_leg_that_comes_when_its_call_is_over_is_ended() -> None:
+    """It was being made when the caller hung up."""
+    board = Board(A)
+    board.at(0.0, arrived())
+    board.at(0.1, Ended(CALLER))
+    assert board.at(0.2, LegEntered(ONE)) == [HangUp(ONE, 16)]
+
+
+# --- which mode
+
+
+def test_the_object_says_how_it_is_connected() -> None:
+    """Before the node."""
+    bridge, hand = (
+        make("extension", "1001", control="bridge"),
+        make("extension", "1002", control="handover"),
+    )
+    for control in "bridge", "handover":
+        board = Board(A, control=control, items=[bridge, hand])
+        one = board.at(0.0, arrived("1001"))
+        two = board.at(0.0, arrived("1002", ChannelId("18.1"), "f01"))
+        assert [type(e) for e in (one[0], two[0])] == [MakeBridge, HandOver]
+
+
+def test_under_load_calls_are_handed_over() -> None:
+    """None is refused because the daemon is busy."""
+    board = Board(A)
+    kinds = [
+        type(board.at(0.0, arrived("1001", ChannelId(f"{i}.1"), f"f{i}"))[0])
+        for i in range(A_SECOND + 5)
+    ]
+    assert kinds == [MakeBridge] * A_SECOND + [HandOver] * 5
+    assert isinstance(board.at(1.5, arrived("1001", ChannelId("x"), "f99"))[0], MakeBridge)
+    board.board.tick(2.6, board.view, LATE * 2)
+    assert isinstance(board.at(3.0, arrived("1001", ChannelId("y"), "f98"))[0], HandOver)
+    assert isinstance(board.at(2.7 + CALM, arrived("1001", ChannelId("z"), "f97"))[0], MakeBridge)
+
+
+# --- after a restart
+
+
+def seen(*channels: str, talks: bool = True, name: str = BRIDGE) -> BridgeSeen:
+    return BridgeSeen(name, tuple(map(ChannelId, channels)), talks)
+
+
+def found(*bridges: BridgeSeen, more: tuple[str, ...] = ()) -> ChannelsListed:
+    channels = {c for bridge in bridges for c in bridge.channels} | set(map(ChannelId, more))
+    return ChannelsListed(frozenset(channels), bridges)
+
+
+def test_a_conversation_is_adopted_and_ends_as_one() -> None:
+    """What is told of its caller as if it had arrived is ignored."""
+    board = Board(A)
+    assert board.at(0.0, found(seen(CALLER, ONE))) == []
+    assert board.at(0.1, arrived()) == []
+    assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+    board.at(9.1, Ended(CALLER))
+    assert len(board.board) == 0
+
+
+def test_orphans_end_and_who_waits_is_served_anew() -> None:
+    """A leg alone, a caller alone, a bridge that is empty, a leg in no bridge; a caller beside a leg that only rang."""
+    board = Board(A)
+    effects = board.at(
+        0.0,
+        found(
+            seen(ONE, name="pf-f01"),
+            seen("18.1", name="pf-f02"),
+            seen(name="pf-f03"),
+            seen(CALLER, "pf-f04-1-0", talks=False, name="pf-f04"),
+            more=("pf-f05-1-0", "99.1"),
+        ),
+    )
+    assert effects == [
+        HangUp(ONE, 16),
+        EndBridge(ChannelId("pf-f01"), "pf-f01"),
+        HangUp(ChannelId("18.1"), 16),
+        EndBridge(ChannelId("pf-f02"), "pf-f02"),
+        EndBridge(ChannelId("pf-f03"), "pf-f03"),
+        HangUp(ChannelId("pf-f04-1-0"), 16),
+        EndBridge(ChannelId("pf-f04"), "pf-f04"),
+        HangUp(ChannelId("pf-f05-1-0"), 16),
+    ]
+    assert isinstance(board.at(0.1, arrived())[0], MakeBridge)
+
+
+def test_a_leg_that_ended_unseen_ends_the_call() -> None:
+    """The websocket was away for a moment."""
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    effects = board.at(5.0, found(seen(CALLER), more=()))
+    assert HangUp(CALLER, 16) in effects

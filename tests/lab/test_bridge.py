@@ -1,0 +1,160 @@
+"""Bridge mode with real Asterisks: the same calls as by handover, media checked; a daemon that dies and comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.lab import Dialled
+from lab.phone import PhoneRefused
+from tests.lab.conftest import Federation
+
+PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b"}
+
+
+@pytest.fixture
+def bridged(federation: Federation) -> Iterator[Federation]:
+    """All nodes own the legs of their calls."""
+    for number, node in PHONES.items():
+        federation.phone(number, node)
+    for node in "abc":
+        federation.lab.configure(node, "calls", "control", "bridge")
+    time.sleep(0.3)
+    yield federation
+    for node in "abc":
+        federation.lab.configure(node, "calls", "control", "handover")
+    for number in PHONES:
+        federation.lab.manners(number)
+
+
+def bridges(federation: Federation, node: str) -> list[str]:
+    """The bridges of ours at a node's Asterisk."""
+    text = federation.lab.asterisk(node, "bridge show all")
+    return [line.split()[0] for line in text.splitlines() if line.startswith("pf-")]
+
+
+def channels(federation: Federation, node: str) -> int:
+    text = federation.lab.asterisk(node, "core show channels count")
+    return int(text.split()[0])
+
+
+def nothing_left(federation: Federation) -> None:
+    """No channel, no bridge, no call."""
+    for node in "abc":
+        federation.until(
+            lambda node=node: channels(federation, node) == 0, 5, what=f"{node} is idle"
+        )
+        federation.until(lambda node=node: bridges(federation, node) == [], 5)
+        assert federation.get(node, "/calls") == []
+
+
+def both_hear(federation: Federation, dialled: Dialled) -> bool:
+    return all(federation.lab.listen(dialled, last_seconds=1.0)[0].values())
+
+
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_a_call_is_bridged_and_leaves_nothing(bridged: Federation, called: str) -> None:
+    """The display is right; our bridge stands while they talk."""
+    lab = bridged.lab
+    dialled = lab.dial("1001", called)
+    assert bridges(bridged, "a")
+    time.sleep(0.6)
+    result = lab.finish(dialled)
+    assert result.ok, result
+    assert result.caller_id == {"name": "Phone 1001", "number": "1001"}
+    assert result.invites == 1
+    nothing_left(bridged)
+
+
+def test_by_iax2(bridged: Federation) -> None:
+    """The other trunk."""
+    for node in "ac":
+        bridged.lab.configure(node, "calls", "trunks", ["iax2", "sip"])
+    try:
+        bridged.until(
+            lambda: bridged.get("a", "/route/1003")["tries"][0]["legs"][0]["trunk"] == "iax2"
+        )
+        result = bridged.lab.call("1001", "1003", hold=0.6)
+    finally:
+        for node in "ac":
+            bridged.lab.configure(node, "calls", "trunks", ["sip", "iax2"])
+    assert result.ok, result
+    assert result.trunk == "iax2"
+    nothing_left(bridged)
+
+
+def test_causes_cross_the_bridge(bridged: Federation) -> None:
+    """Busy, nowhere, and a caller who gives up."""
+    lab = bridged.lab
+    lab.manners("1003", refuse="486 Busy Here")
+    assert str(lab.call("1001", "1003").cause).startswith("486")
+    lab.manners("1003", refuse="603 Decline")
+    assert lab.call("1001", "1003").cause is not None
+    assert str(lab.call("1001", "7777").cause).startswith("404")
+    lab.manners("1003", answer_after_ms=None)
+    since = time.time()
+    with pytest.raises(PhoneRefused):
+        lab.dial("1001", "1003", timeout=1.5)
+    bridged.until(lambda: all(call["state"] == "ended" for call in lab.calls_of("1003", since)), 3)
+    nothing_left(bridged)
+
+
+def test_devices_here_and_there_ring_together(bridged: Federation) -> None:
+    """The first answer wins, the others stop."""
+    lab = bridged.lab
+    bridged.add("1031")
+    lab.http("a", "PATCH", "/extensions/1031", {"devices": 3})
+    bridged.until(bridged.whole)
+    for phone, node in ("1031", "a"), ("1031/2", "a"), ("1031/3", "c"):
+        lab.register(phone, node, home=node)
+    bridged.until(lambda: sorted(bridged.where("1031", "a")) == ["a", "a", "c"])
+    for phone, after in ("1031", None), ("1031/2", None), ("1031/3", 400):
+        lab.manners(phone, answer_after_ms=after)
+    since = time.time()
+    result = lab.call("1001", "1031", hold=0.6)
+    assert result.ok, result
+    assert result.details["answered_by"] == "1031/3"
+    for phone in "1031", "1031/2":
+        (call,) = lab.calls_of(phone, since)
+        assert call["state"] == "ended"
+    for phone in "1031", "1031/2", "1031/3":
+        lab.unregister(phone)
+    nothing_left(bridged)
+
+
+def test_a_daemon_that_dies_and_returns_loses_no_conversation_and_leaves_nothing(
+    bridged: Federation,
+) -> None:
+    """Two talk, two more ring: who talks goes on, who rings is served anew; hung up, all is gone."""
+    lab = bridged.lab
+    talking = [lab.dial("1001", "1003"), lab.dial("1004", "1002")]
+    time.sleep(0.5)
+    lab.kill("a", "daemon")
+    time.sleep(1)
+    assert all(both_hear(bridged, dialled) for dialled in talking)
+    began = time.monotonic()
+    lab.start("a", "daemon")
+    bridged.until(bridged.whole)
+    print(f"live again after {time.monotonic() - began:.1f} s")
+    time.sleep(0.5)
+    assert all(both_hear(bridged, dialled) for dialled in talking)
+    assert len(bridged.get("a", "/calls")) == 2
+    for dialled in talking:
+        lab.hang_up(dialled)
+    nothing_left(bridged)
+
+
+def test_the_other_side_hangs_up_while_the_daemon_is_away(bridged: Federation) -> None:
+    """Nobody was there to end the other leg: the returned daemon does."""
+    lab = bridged.lab
+    lab.dial("1001", "1002")
+    time.sleep(0.3)
+    lab.kill("a", "daemon")
+    group = lab._group_of("1002")
+    (call,) = [c for c in lab.calls_of("1002", time.time() - 5) if c["state"] == "answered"]
+    group.ask("hang_up", phone="1002", call=call["call"])
+    lab.start("a", "daemon")
+    bridged.until(bridged.whole)
+    nothing_left(bridged)
