@@ -3,37 +3,22 @@
 A call is handed over to Asterisk's own Dial, which connects the legs; it comes back only if a try has failed. So the machine
 is small, and a call that talks needs nothing of us. While it is set up it is watched (setup.py).
 
-    state     event      next      what is done
-    ───────────────────────────────────────────────────────────────────────────────────────
-    NEW       arrived    DIALING   hand over the first try; without one go onward, or hang up with the route's cause
-                         HELD      a peer's call that may have been given up: ask its sender
-                         OVER      a peer's call that was given up: hang up, no phone rings
-    HELD      ticked     DIALING   nothing was said against it: as if it had arrived now
-    DIALING   ticked     DIALING   no sign of life in time: abandon the legs; they come back as a way that failed
-    HELD, DIALING  given up  OVER  its sender has given it up: hang up
-    DIALING   returned   DIALING   the way failed: hand over the next try; when the list is used up ask the directory once
-                                   more, and if it knows nothing new go onward (unreachable), or hang up
-                                   the phone was not there, or did not want to (480 before its time is up): ask the
-                                   directory at once; only a node that was not tried is worth another try
-                                   busy, or it rang out: in a hunt the next try; else go onward (busy, no answer), or hang up
-                         OVER      the caller gave up: hang up
-    DIALING   answered   TALKING   nothing
-    any       ended      OVER      keep the record; in bridge mode end the legs
-    DIALING, TALKING  news of a leg    in bridge mode bridging.py's table; when all legs are gone it comes back as `returned`
-    TALKING   returned   OVER      the callee has gone, the caller is ours again: hang up
+What each event does in each state is TABLE, at the end; docs/call.md draws it.
 
 To go onward is to ask for the way of the number to which the one that found nobody forwards, and to hand over its first try.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NamedTuple
 
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core import setup, waybill
 from pbxfed_ari.core.bridging import Bridged, adopt
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Lead, Leg, Note, Outside
-from pbxfed_ari.core.events import Answered as AnsweredEvent
 from pbxfed_ari.core.events import (
+    Answered,
     Arrived,
     CallersEvent,
     Ended,
@@ -41,7 +26,9 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    PeerGaveUp,
     Returned,
+    Ticked,
 )
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
@@ -65,6 +52,7 @@ FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 NOWHERE = Route((), NORMAL, "", Extension(""))
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
+Input = CallersEvent | PeerGaveUp | Ticked
 
 
 class Phase(Enum):
@@ -132,14 +120,6 @@ class Call:
         """When `tick` is due."""
         return min(self.held_until, self.setup.deadline if self.setup else NEVER)
 
-    def tick(self, now: float, view: View, lines: Lines) -> list[Effect]:
-        """Time has passed."""
-        if self.phase is Phase.HELD and now >= self.held_until:
-            return self._begin(now, view, lines)
-        if self.phase is Phase.DIALING and self.setup is not None:
-            return self.setup.tick(now, view, self.id)
-        return []
-
     def heard(self, attempt: int) -> None:
         """A peer has got this try of ours."""
         if self.setup is not None and self.setup.number == attempt and self.phase is Phase.DIALING:
@@ -155,39 +135,14 @@ class Call:
         self.phase, self.answered = Phase.TALKING, now
         self.bridged = adopt(self.id, self.arrival.channel, leg)
 
-    def given_up(self) -> list[Effect]:
-        """Its sender does not want it any more."""
-        waits = self.phase in (Phase.HELD, Phase.DIALING)
-        return self._give_up(NORMAL) if waits else []
+    def handle(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """What the event means to this call: the row of TABLE for it, or nothing."""
+        row = _ROWS.get((self.phase, type(event)))
+        return row.then(self, event, now, view, lines) if row is not None else []
 
-    def handle(self, event: CallersEvent, now: float, view: View, lines: Lines) -> list[Effect]:
-        """What the event means to this call."""
-        match self.phase, event:
-            case Phase.NEW, Arrived():
-                return self._arrive(now, view, lines)
-            case Phase.DIALING, LegDialed(_, leg, name):
-                if self.setup is not None and self.bridged is None:
-                    self.setup.dialed(leg, name)
-                return []
-            case (
-                (Phase.DIALING | Phase.TALKING),
-                (LegEntered() | LegLives() | LegEnded() | AnsweredEvent()),
-            ):
-                return self._leg(event, now, view, lines)
-            case Phase.DIALING, Returned():
-                return self._failed(event, now, view, lines)
-            case Phase.TALKING, Returned():
-                return self._give_up(NORMAL)
-            case _, Ended():
-                dialing = self.phase is Phase.DIALING and self.setup is not None
-                over = self.setup.over(view, self.id) if dialing and self.setup else []
-                self.phase = Phase.OVER
-                legs = self.bridged.end() if self.bridged else []
-                return [*legs, *over, self._record(now)]
-            case _:
-                return []
+    # --- the table's actions
 
-    def _arrive(self, now: float, view: View, lines: Lines) -> list[Effect]:
+    def _arrived(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """A peer's call is acknowledged, and looked at: is it still wanted?"""
         arrival = self.arrival
         if self.bill is None or arrival.peer is None:
@@ -202,28 +157,75 @@ class Call:
             return told
         return [*told, *self._begin(now, view, lines)]
 
-    def _leg(
-        self,
-        event: LegEntered | LegLives | LegEnded | AnsweredEvent,
-        now: float,
-        view: View,
-        lines: Lines,
-    ) -> list[Effect]:
-        """News of a leg, Dial's or our own."""
+    def _held_long_enough(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        return self._begin(now, view, lines) if now >= self.held_until else []
+
+    def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        return self.setup.tick(now, view, self.id) if self.setup is not None else []
+
+    def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        self.route = replace(self.route, reason="its sender has given it up")
+        return self._give_up(NORMAL)
+
+    def _leg_dialed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        assert isinstance(event, LegDialed)
+        if self.setup is not None and self.bridged is None:
+            self.setup.dialed(event.leg, event.name)
+        return []
+
+    def _leg_news(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """Of Dial's legs, or our own."""
+        assert isinstance(event, LegEntered | LegLives | LegEnded | Answered)
         if isinstance(event, LegLives) and self.setup is not None:
             self.setup.alive()
         if self.bridged is None:
-            if isinstance(event, AnsweredEvent) and self.phase is Phase.DIALING:
+            if isinstance(event, Answered) and self.phase is Phase.DIALING:
                 self.phase, self.answered = Phase.TALKING, now
             return []
         effects, outcome = self.bridged.handle(event)
-        if isinstance(outcome, AnsweredEvent):
+        if isinstance(outcome, Answered):
             self.phase, self.answered = Phase.TALKING, now
         elif outcome is not None:
-            return [*effects, *self._failed(outcome, now, view, lines)]
+            return [*effects, *self._way_failed(outcome, now, view, lines)]
         elif any(isinstance(effect, HangUp) for effect in effects):
             self.phase, self.cause = Phase.OVER, NORMAL
         return effects
+
+    def _way_failed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        assert isinstance(event, Returned)
+        self.cause = event.cause or self.cause
+        if event.status in FINAL:
+            return self._give_up(event.cause or NOBODY)
+        last = self.tried[-1]
+        seconds = last.ring_seconds or self.ring_seconds
+        rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
+        outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
+        self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
+        if last.going_on:
+            return self._next(now, view, lines, outcome)
+        if outcome != UNREACHABLE:
+            return self._onward(outcome, now, view, lines)
+        silent = self.setup is not None and self.setup.abandoned
+        if silent:
+            self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
+        if event.status == NO_ANSWER:
+            self.reached |= {_at(leg) for leg in last.legs}
+        if silent or event.status == NO_ANSWER or not any(map(self._worth, self.route.tries)):
+            self._ask_again(view, lines)
+        return self._next(now, view, lines, outcome)
+
+    def _callee_gone(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        return self._give_up(NORMAL)
+
+    def _ended(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The caller's channel is no more: nothing of the call stays."""
+        dialing = self.phase is Phase.DIALING and self.setup is not None
+        over = self.setup.over(view, self.id) if dialing and self.setup else []
+        self.phase = Phase.OVER
+        legs = self.bridged.end() if self.bridged else []
+        return [*legs, *over, self._record(now)]
+
+    # --- tries
 
     def _begin(self, now: float, view: View, lines: Lines) -> list[Effect]:
         self.held_until = NEVER
@@ -286,28 +288,6 @@ class Call:
         spoken = {_at(leg) for leg in attempt.legs} <= self.reached
         return new and not (attempt.legs and spoken)
 
-    def _failed(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
-        self.cause = event.cause or self.cause
-        if event.status in FINAL:
-            return self._give_up(event.cause or NOBODY)
-        last = self.tried[-1]
-        seconds = last.ring_seconds or self.ring_seconds
-        rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
-        outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
-        self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
-        if last.going_on:
-            return self._next(now, view, lines, outcome)
-        if outcome != UNREACHABLE:
-            return self._onward(outcome, now, view, lines)
-        silent = self.setup is not None and self.setup.abandoned
-        if silent:
-            self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
-        if event.status == NO_ANSWER:
-            self.reached |= {_at(leg) for leg in last.legs}
-        if silent or event.status == NO_ANSWER or not any(self._worth(t) for t in self.route.tries):
-            self._ask_again(view, lines)
-        return self._next(now, view, lines, outcome)
-
     def _ask_again(self, view: View, lines: Lines) -> None:
         """What the directory says now; if that is nothing, what it said before stands."""
         found = routes.route(self.asking, view, lines)
@@ -345,3 +325,99 @@ class Call:
 
 def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
     return (leg.peer, leg.number) if isinstance(leg, Leg) else (None, f"line {leg.line}")
+
+
+class Row(NamedTuple):
+    """What an event does in these states: the action, the states that may follow, and both in words."""
+
+    states: tuple[Phase, ...]
+    event: type[Input]
+    then: Callable[[Call, Input, float, View, Lines], list[Effect]]
+    to: tuple[Phase, ...]
+    what: str
+
+
+NEW, HELD_BACK, DIALING, TALKING, OVER = Phase
+SETTING_UP = (HELD_BACK, DIALING)
+TABLE = (
+    Row(
+        (NEW,),
+        Arrived,
+        Call._arrived,
+        (DIALING, HELD_BACK, OVER),
+        "ask for its way and hand over the first try; hold a peer's call that may be given up; hang up if there is no way",
+    ),
+    Row(
+        (HELD_BACK,),
+        Ticked,
+        Call._held_long_enough,
+        (HELD_BACK, DIALING, OVER),
+        "nothing was said against it: as if it had arrived now",
+    ),
+    Row(
+        (DIALING,),
+        Ticked,
+        Call._look_for_life,
+        (DIALING,),
+        "no sign of life in time: abandon its legs, which come back as a way that failed",
+    ),
+    Row(SETTING_UP, PeerGaveUp, Call._not_wanted, (OVER,), "its sender has given it up: hang up"),
+    Row((DIALING,), LegDialed, Call._leg_dialed, (DIALING,), "note the leg"),
+    Row((DIALING,), LegEntered, Call._leg_news, (DIALING,), "bridge mode: dial the leg"),
+    Row(
+        (DIALING,),
+        LegLives,
+        Call._leg_news,
+        (DIALING,),
+        "it lives; bridge mode: let the caller hear it",
+    ),
+    Row(
+        (DIALING,),
+        Answered,
+        Call._leg_news,
+        (DIALING, TALKING),
+        "they talk; bridge mode: answer the caller, join both, stop the other legs",
+    ),
+    Row(
+        (DIALING,),
+        LegEnded,
+        Call._leg_news,
+        (DIALING, OVER),
+        "bridge mode: when all legs are gone the way has failed",
+    ),
+    Row(
+        (DIALING,),
+        Returned,
+        Call._way_failed,
+        (DIALING, OVER),
+        "the way failed: hand over the next try, ask the directory again, or go onward by what came of it; "
+        "hang up when nothing is left, or when the caller gave up",
+    ),
+    Row(
+        (TALKING,), LegEntered, Call._leg_news, (TALKING,), "bridge mode: a leg that came too late"
+    ),
+    Row((TALKING,), LegLives, Call._leg_news, (TALKING,), "nothing"),
+    Row((TALKING,), Answered, Call._leg_news, (TALKING,), "nothing: somebody else was first"),
+    Row(
+        (TALKING,),
+        LegEnded,
+        Call._leg_news,
+        (TALKING, OVER),
+        "bridge mode: the callee has gone, hang up the caller and end the bridge",
+    ),
+    Row(
+        (TALKING,),
+        Returned,
+        Call._callee_gone,
+        (OVER,),
+        "the callee has gone, the caller is ours again: hang up",
+    ),
+    Row(
+        tuple(Phase),
+        Ended,
+        Call._ended,
+        (OVER,),
+        "keep the record; bridge mode: end all legs and the bridge",
+    ),
+)
+_ROWS = {(state, row.event): row for row in TABLE for state in row.states}

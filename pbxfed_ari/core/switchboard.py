@@ -19,6 +19,7 @@ from pbxfed_ari.core.events import (
     PeerGaveUp,
     PeerHasCall,
     Returned,
+    Ticked,
 )
 from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.messages import CallOver
@@ -63,7 +64,9 @@ class Switchboard:
         effects: list[Effect] = []
         for call in list(self._calls.values()):
             if call.phase in (Phase.HELD, Phase.DIALING):
-                effects += self._moved(call, now, call.tick(now, view, self.lines(now, view)))
+                effects += self._moved(
+                    call, now, call.handle(Ticked(), now, view, self.lines(now, view))
+                )
         return effects
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
@@ -74,7 +77,7 @@ class Switchboard:
             case PeerHasCall():
                 return self._peer_has(event, view)
             case PeerGaveUp():
-                return self._peer_gave_up(event)
+                return self._peer_gave_up(event, now, view)
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
@@ -132,7 +135,7 @@ class Switchboard:
         door = view.door(event.peer)
         return [SendTo(door, CallOver(event.call, event.attempt))] if door else []
 
-    def _peer_gave_up(self, event: PeerGaveUp) -> list[Effect]:
+    def _peer_gave_up(self, event: PeerGaveUp, now: float, view: View) -> list[Effect]:
         """Whether its call is here already, or still on its way."""
         self._given_up[event.peer, event.call, event.attempt] = None
         while len(self._given_up) > REMEMBERED:
@@ -143,7 +146,7 @@ class Switchboard:
             if call.arrival.peer == event.peer
             and call.bill is not None
             and (call.bill.call, call.bill.attempt) == (event.call, event.attempt)
-            for effect in call.given_up()
+            for effect in call.handle(event, now, view, self.lines(now, view))
         ]
 
     def _was_given_up(self, call: Call) -> bool:

@@ -42,12 +42,9 @@ def channels(federation: Federation, node: str) -> int:
 
 def nothing_left(federation: Federation) -> None:
     """No channel, no bridge, no call."""
-    for node in "abc":
-        federation.until(
-            lambda node=node: channels(federation, node) == 0, 5, what=f"{node} is idle"
-        )
-        federation.until(lambda node=node: bridges(federation, node) == [], 5)
-        assert federation.get(node, "/calls") == []
+    federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 5)
+    federation.until(lambda: all(bridges(federation, n) == [] for n in "abc"), 5)
+    federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)
 
 
 def both_hear(federation: Federation, dialled: Dialled) -> bool:

@@ -1,0 +1,89 @@
+"""The table of a call: complete, drawn as it is, and true of what calls do."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pbxfed_ari.core import call as module
+from pbxfed_ari.core.call import TABLE, Call, Phase
+from pbxfed_ari.core.effects import HandOver, HangUp, MakeBridge
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    Ended,
+    LegDialed,
+    LegEnded,
+    LegEntered,
+    LegLives,
+    PeerGaveUp,
+    Returned,
+    Ticked,
+)
+from pbxfed_ari.core.names import CallId, ChannelId
+from pbxfed_ari.core.tries import IDLE
+from tests import callmap
+from tests.core.test_route import A, B, C, View, make
+
+CHANNEL, LEG = ChannelId("1"), ChannelId("pf-f-1-0")
+EVENTS: list[Any] = [
+    Ticked(),
+    PeerGaveUp(B, CallId("f"), 1),
+    LegDialed(CHANNEL, LEG, "PJSIP/pf-b-1"),
+    LegEntered(LEG),
+    LegLives(CHANNEL, LEG, "RINGING"),
+    Answered(CHANNEL, LEG),
+    LegEnded(LEG, 17),
+    LegEnded(LEG, 20),
+    Returned(CHANNEL, "BUSY", 17),
+    Returned(CHANNEL, "NOANSWER", 19),
+    Returned(CHANNEL, "CHANUNAVAIL", 3),
+    Returned(CHANNEL, "CANCEL", 0),
+    Ended(CHANNEL),
+]
+
+
+def test_the_drawing_is_of_this_table() -> None:
+    """`python -m tests.callmap` draws it anew."""
+    assert callmap.PAGE.read_text() == callmap.page()
+
+
+def test_each_event_has_one_meaning_in_a_state() -> None:
+    """And every row says it in words."""
+    keys = [(state, row.event) for row in TABLE for state in row.states]
+    assert len(keys) == len(set(keys)) == len(module._ROWS)
+    assert all(row.what for row in TABLE)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(EVENTS), st.floats(0.01, 20)), max_size=12),
+    st.sampled_from(["handover", "bridge"]),
+    st.booleans(),
+    st.sampled_from([(A,), (B,), (A, B, C), ()]),
+)
+def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
+    story: list[tuple[Any, float]], control: str, from_peer: bool, places: Any
+) -> None:
+    """Never two hang-ups, never a try after the end, nothing after OVER but its record."""
+    phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
+    view = View(*places, items=[phone])
+    peer, note = (B, "f/1/1//99") if from_peer else (None, "")
+    arrived = Arrived(CHANNEL, "1001", "1009", "", peer, note, "f")
+    call = Call(CallId("f"), arrived, 0.0, 30, control)
+    now, hung, ended = 0.0, 0, False
+    for event, later in [(arrived, 0.0), *story]:
+        now, before = now + later, call.phase
+        effects = call.handle(event, now, view, IDLE)
+        row = module._ROWS.get((before, type(event)))
+        if row is None:
+            assert (effects, call.phase) == ([], before)
+        else:
+            assert call.phase in row.to, (before, event)
+        assert not (
+            before is Phase.OVER and any(isinstance(e, HandOver | MakeBridge) for e in effects)
+        )
+        hung += sum(isinstance(e, HangUp) for e in effects)
+        ended = ended or isinstance(event, Ended)
+    assert hung <= 1
+    if ended or hung:
+        assert call.phase is Phase.OVER
