@@ -77,6 +77,7 @@ def test_what_is_exported_can_be_imported(shell: Shell, ext: Ext) -> None:
         before = shell.json(kind, "list")
         for form in "csv", "json":
             text = shell(kind, "export", "--format", form)
+            assert shell(kind, "import", "-", "--format", form, given=text) == "1 unchanged"
             shell(kind, "rm", key)
             assert shell(kind, "import", "-", "--format", form, given=text + "\n") == "1 added"
             assert [{**row, "id": ""} for row in shell.json(kind, "list")] == [
