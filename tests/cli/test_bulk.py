@@ -53,11 +53,12 @@ def test_a_dry_run_shows_the_difference_field_by_field(shell: Shell, ext: Ext) -
 def test_one_bad_line_changes_nothing_and_is_named(shell: Shell) -> None:
     """Line and column."""
     for line, words in (
-        (f"1003,{SECRET},Third,99,", "line 4, column devices: extension 1003: devices = 99"),
-        (f"1003,{SECRET},Third,some,", "line 4, column devices: 'some' must be a whole number"),
-        ("1003,1234,Third,1,", "line 4, column secret: extension 1003: the secret is too weak"),
+        (f"1003,{SECRET},Third,99,", "column devices: extension 1003: devices = 99"),
+        (f"1003,{SECRET},Third,some,", "must be a whole number, 1 to 10"),
+        ("1003,1234,Third,1,", "column secret: extension 1003: the secret is too weak"),
     ):
         said = shell.refused("ext", "import", "-", "--format", "csv", given=CSV + line + "\n")
+        assert said.startswith("pbxfed: line 4, column ")
         assert words in said
     assert shell.json("ext", "list") == []
 

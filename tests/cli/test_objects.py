@@ -174,11 +174,11 @@ def test_show_has_a_line_for_each_field(shell: Shell, ext: Callable[..., None]) 
 
 
 def test_list_shows_what_somebody_has_set_and_follows_the_pages(
-    shell: Shell, ext: Callable[..., None]
+    shell: Shell, ext: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Columns in which all have the default are left out."""
     assert shell("ext", "list") == "extension  name  registered"
-    shell.daemon.most = 2
+    monkeypatch.setattr("pbxfed_ari.cli.objects.PAGE", "2")
     ext(*(f"10{i:02}" for i in range(7)))
     shell("ext", "set", "1003", "--name", "Third", "--dnd")
     assert len(shell.json("ext", "list")) == 7
