@@ -139,6 +139,8 @@ def _word(name: str, kind: Type, refers: tuple[str, ...] = ()) -> str:
     if isinstance(kind, ListOf):
         if isinstance(kind.of, Choice):
             return f"{name.removesuffix('s').upper()},…"
+        if isinstance(kind.of, Word) and "digits" not in kind.of.rule:
+            return f"{name.upper()},…"
         return f"{_word(name.removesuffix('s'), kind.of, refers)},…"
     if isinstance(kind, Choice):
         return f"[{'|'.join(word or '-' for word in kind.words)}]"
