@@ -5,11 +5,11 @@ Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the daemon cannot b
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -81,11 +81,12 @@ class Daemon:
         if body is not None:
             own["Content-Type"] = body.kind
         try:
-            # who is refused for the size of what he sends may have the answer before it is sent
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method, path, body.content if body else None, own)
-            response = connection.getresponse()
-            text = response.read().decode()
+            with closing(connection):
+                # who is refused for the size of what he sends may have the answer before all is sent
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(method, path, body.content if body else None, own)
+                response = connection.getresponse()
+                text = response.read().decode()
         except (OSError, HTTPException, ValueError) as error:
             self._away(error)
         etag = response.getheader("ETag", "")
@@ -112,12 +113,13 @@ class Daemon:
 
         connection, headers = self._connection(BULK_SECONDS)
         try:
-            connection.request("GET", path, headers={**headers, "Accept": accept})
-            response = connection.getresponse()
-            if response.status >= 400:
-                done(Answer(response.status, self._read(response.read().decode())))
-            while block := response.read(BLOCK):
-                yield block
+            with closing(connection):
+                connection.request("GET", path, headers={**headers, "Accept": accept})
+                response = connection.getresponse()
+                if response.status >= 400:
+                    done(Answer(response.status, self._read(response.read().decode())))
+                while block := response.read(BLOCK):
+                    yield block
         except (OSError, HTTPException, ValueError) as error:
             self._away(error)
 
@@ -127,13 +129,14 @@ class Daemon:
 
         connection, headers = self._connection(STREAM_SECONDS)
         try:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            if response.status >= 400:
-                done(Answer(response.status, self._read(response.read().decode())))
-            for line in response:
-                if line.startswith(b"data: "):
-                    yield json.loads(line.removeprefix(b"data: "))
+            with closing(connection):
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                if response.status >= 400:
+                    done(Answer(response.status, self._read(response.read().decode())))
+                for line in response:
+                    if line.startswith(b"data: "):
+                        yield json.loads(line.removeprefix(b"data: "))
         except (OSError, HTTPException, ValueError) as error:
             self._away(error)
         fail("the daemon has ended the stream; it stops, or this reader was too slow", UNREACHABLE)

@@ -48,6 +48,7 @@ class Contract:
     """The daemon: its federation, and what was asked of it."""
 
     token: str = ""
+    strange: bool = False  # another program has the port
     asked: list[Request] = field(default_factory=list)
     news: list[Event] = field(default_factory=list)  # happens before the next answer
     meddling: int = 0  # so often somebody else is faster than an edit with If-Match
@@ -67,6 +68,8 @@ class Contract:
         self.asked.append(request)
         while self.news:
             self.node.handle(self.news.pop(0))
+        if self.strange:
+            return 200, "<html>", {}
         given = request.headers.get("authorization", "")
         if self.token and given != f"Bearer {self.token}":
             return problem(401, "this API needs `Authorization: Bearer TOKEN`")

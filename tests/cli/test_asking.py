@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 
 import click
-import pytest
 
 from pbxfed_ari.cli import SECTIONS, groups, main
 from pbxfed_ari.core.events import AsteriskUp, ContactAdded
@@ -80,9 +79,9 @@ def test_a_daemon_that_is_away_is_3(shell: Shell) -> None:
         assert "cannot be reached at http://127.0.0.1:9" in said
 
 
-def test_another_program_on_the_port_is_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_program_on_the_port_is_3(shell: Shell) -> None:
     """It does not speak JSON."""
-    monkeypatch.setattr(type(shell.daemon), "answer", lambda *_: (200, "<html>", {}))
+    shell.daemon.strange = True
     assert "is not pbxfed" in shell.refused("ext", "list", code=3)
 
 
