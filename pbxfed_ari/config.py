@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
 from pbxfed_ari.errors import ConfigError, Refused
-from pbxfed_ari.links.wan import Access
+
+if TYPE_CHECKING:  # it brings asyncio, and every command reads the configuration
+    from pbxfed_ari.links.wan import Access
 
 DEFAULT_PATH = Path("/etc/pbxfed/pbxfed.toml")
 KEY_HEX = 64  # digits of the federation's key
@@ -345,11 +347,13 @@ class Settings:
             else _private(self.path, "http.token_file", path, "write a long random word into it")
         )
 
-    def wan_access(self) -> Access:
+    def wan_access(self) -> "Access":
         """How to get to the other sites, secrets read. A rendezvous may stand in its own list: it is left out.
 
         Raises: ConfigError.
         """
+        from pbxfed_ari.links.wan import Access
+
         wan = self.wan
         own = f"{self.node.address}:{wan.listen.rpartition(':')[2]}" if wan.listen else ""
         return Access(

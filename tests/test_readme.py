@@ -4,7 +4,10 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import click
+
 from pbxfed_ari import cli, config
+from pbxfed_ari.cli import objects
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text()
 
@@ -28,10 +31,18 @@ def test_every_key_is_in_the_table_with_its_default() -> None:
 
 def test_every_command_is_named() -> None:
     """And none that does not exist."""
-    assert isinstance(cli.main.commands, dict)
+    commands = cli.main.list_commands(click.Context(cli.main))
     named = set(re.findall(r"`pbxfed (\w+)", README))
     listed = {"check", "version", "members"}  # named beside another in one row
-    assert set(cli.main.commands) == named | listed
+    assert set(commands) == named | listed
+
+
+def test_what_can_be_done_with_objects_is_named() -> None:
+    """Each of it, once for all kinds."""
+    row = next(line for line in README.splitlines() if line.startswith("| `pbxfed ext add`"))
+    for group in objects.commands().values():
+        assert isinstance(group, click.Group)
+        assert {f"`{verb}`" for verb in group.commands} <= {*re.findall("`[a-z]+`", row), "`add`"}
 
 
 def test_the_two_commands_are_there() -> None:

@@ -146,7 +146,7 @@ class Editor:
         for name, value in values.items():
             if name in kind.sets:
                 gone += self._entries(object_id, kind.fields[name].group, value, wanted)
-            else:
+            elif not _stands(kind, item, name, value):
                 group = kind.fields[name].group
                 wanted[object_id, group] = kind.fields[name].type.pack(value)
         records = [*self._records(wanted), *self._deaths(gone)]
@@ -236,6 +236,13 @@ def _changes(
         else:
             found[name] = (_plain(before), _plain(after))
     return found
+
+
+def _stands(kind: Kind, item: Item | None, name: str, value: object) -> bool:
+    """Is the field so already, be it by default? Then nothing need be written."""
+    if item is None:
+        return name not in kind.needed and value == kind.defaults[name]
+    return bool(value == getattr(item, name))
 
 
 def _plain(value: object) -> object:

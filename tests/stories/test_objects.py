@@ -3,6 +3,7 @@
 from typing import Any
 
 from pbxfed_ari.core.events import Edited
+from pbxfed_ari.core.objects import KINDS
 from tests.stories.world import Node, World
 
 SECRET = "correct-horse-9"
@@ -56,6 +57,28 @@ def test_an_object_of_each_kind_is_added_changed_and_removed_everywhere() -> Non
     there.run(0.5)
     assert all(n.shown(kind, key) is None for n in there.running() for kind, key, _, _ in made)
     assert there.agree()
+
+
+def test_what_is_set_to_what_it_is_changes_nothing() -> None:
+    """Be it by default: a table that was exported and comes back writes nothing; what is needed is always written."""
+    there = world("1001")
+    a = there["a"]
+    a.put("group", "600", members=["1001"])
+    a.put("trunk", "line", site="berlin", endpoint="x", nodes=[])
+    assert a.shown("trunk", "line") is not None
+    version = a.federation.directory.streams.held(a.federation.ledger.own)
+    for kind, key in (("extension", "1001"), ("group", "600"), ("trunk", "line")):
+        shown = a.shown(kind, key)
+        assert shown is not None
+        known = {n: v for n, v in shown.items() if n in KINDS[kind].fields}
+        reply = a.load(Edited(1, kind, key, known, 1, bytes(8)))
+        assert reply.body["unchanged"] == 1, kind
+    assert a.federation.directory.streams.held(a.federation.ledger.own) == version
+    a.put("group", "600", name="Sales")
+    a.put("group", "600", name="")
+    shown = there["a"].shown("group", "600")
+    assert shown is not None
+    assert shown["name"] == ""
 
 
 def test_two_operators_who_add_a_member_each_both_get_their_wish() -> None:

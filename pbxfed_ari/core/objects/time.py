@@ -30,14 +30,18 @@ class TimeCondition(Item):
 
     zone: Annotated[
         str,
-        Field(2, Word(_ZONE, "an IANA time zone, as Europe/Berlin", empty=False), "The time zone."),
+        Field(
+            2,
+            Word(_ZONE, "an IANA time zone, as Europe/Berlin", empty=False),
+            "The time zone, as Europe/Berlin.",
+        ),
     ] = "UTC"
     hours: Annotated[
         tuple[str, ...],
         Field(
             3,
             ListOf(Word(_HOURS, "like `mon-fri 08:00-18:00`", empty=False), 50),
-            "When it is open; empty: always.",
+            "When it is open, as mon-fri 08:00-18:00; empty: always.",
         ),
     ] = ()
     holidays: Annotated[
@@ -45,7 +49,7 @@ class TimeCondition(Item):
         Field(
             4,
             ListOf(Word(_DATE, "like 12-25 or 2026-12-24", empty=False), 400),
-            "Days on which it is closed.",
+            "Days on which it is closed, as 12-25 or 2026-12-24.",
         ),
     ] = ()
     override: Annotated[

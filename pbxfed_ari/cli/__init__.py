@@ -1,0 +1,116 @@
+"""pbxfed …: the operator's command. `run` is the daemon; every other command speaks to it over HTTP.
+
+`daemon` is the way there, `tables` what is printed; `reading` and `routing` ask, `belonging` says who is a member, `objects`
+edits: one group of commands for each kind of object, their `options` of its fields, and `bulk` for many at once. A command's
+module is imported when it is called for: the shell waits for none of the others.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from pbxfed_ari import __version__
+from pbxfed_ari.cli.daemon import REFUSED, fail, settings
+from pbxfed_ari.cli.tables import as_json, show
+from pbxfed_ari.errors import ConfigError
+
+SECTIONS = {
+    "The daemon": {"run": "", "check": "", "version": ""},
+    "Questions": {
+        **dict.fromkeys(("status", "members", "ring", "where"), "reading"),
+        **dict.fromkeys(("route", "explain"), "routing"),
+        **dict.fromkeys(("calls", "events"), "reading"),
+    },
+    "Who belongs": dict.fromkeys(("invite", "join", "expel", "keys"), "belonging"),
+}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+WIDTH = 100  # of help, where the terminal is as wide
+OBJECTS = "Configuration, edited on any node for all of them"
+_MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
+
+
+class Commands(click.Group):
+    """All commands, by section; those of other modules are imported when they are asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Their names."""
+        return [*_MODULES, *groups()]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """One of them."""
+        if module := _MODULES.get(name):
+            found: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+            return found
+        if name in _MODULES:
+            return super().get_command(context, name)
+        from pbxfed_ari.cli.objects import commands
+
+        return commands().get(name)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Section by section."""
+        for title, names in {**SECTIONS, OBJECTS: sorted(groups())}.items():
+            found = [(name, self.get_command(context, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(n, c.get_short_help_str(WIDTH)) for n, c in found if c])
+
+
+def groups() -> list[str]:
+    """The groups of commands, one for each kind of object."""
+    from pbxfed_ari.core.objects import KINDS
+
+    return [kind.command for kind in KINDS.values()]
+
+
+@click.group(cls=Commands, context_settings=SETTINGS)
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Configuration file.  [$PBXFED_CONFIG, /etc/pbxfed/pbxfed.toml]",
+)
+@click.pass_context
+def main(context: click.Context, path: Path | None) -> None:
+    """Federates this Asterisk with others: any phone on any node."""
+    context.obj = path
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="Configuration file.")
+@click.pass_obj
+def run(given: Path | None, path: Path | None) -> None:
+    """Run the daemon, until SIGTERM or ctrl-C."""
+    loaded = settings(path or given)
+    from pbxfed_ari import node  # the daemon's imports are not every command's
+
+    try:
+        node.run(loaded)
+    except ConfigError as error:
+        fail(str(error), REFUSED)
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="Configuration file.")
+@click.pass_obj
+def check(given: Path | None, path: Path | None) -> None:
+    """Check the configuration and the files that it names; start nothing."""
+    loaded = settings(path or given)
+    from pbxfed_ari.keys import open_keyring
+
+    try:
+        loaded.check_machine()
+        open_keyring(loaded.node.state, loaded.federation_key(), write=False)
+        loaded.wan_access()
+        loaded.ari_password()
+        loaded.http_token()
+    except ConfigError as error:
+        fail(str(error), REFUSED)
+    click.echo(f"{loaded.path}: good; node {loaded.node.name} of {loaded.federation.domain}")
+
+
+@main.command()
+@as_json
+def version(as_json: bool) -> None:
+    """Print the release."""
+    show({"version": __version__}, as_json, f"pbxfed {__version__}")

@@ -1,0 +1,158 @@
+"""Questions: the node at a glance, members, ring, registrations, calls, events. None of them changes anything."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pbxfed_ari.cli.daemon import Daemon, at
+from pbxfed_ari.cli.tables import as_json, show, table
+
+MOST_EVENTS = 1_000  # a daemon keeps no more
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def status(path: Path | None, as_json: bool) -> None:
+    """Show the node at a glance: health, Asterisk, members, counts."""
+    body = Daemon(path).get("/status")
+    assert isinstance(body, dict)
+    health = body["health"] if body["health"] == "ok" else "; ".join(body["health"])
+    asterisk = body["asterisk"]
+    text = [
+        f"node        {body['node']}, pbxfed {body['version']}, domain {body['domain']}",
+        f"health      {health}",
+        f"asterisk    {asterisk['state']}{' ' + str(asterisk['version']) if asterisk.get('version') else ''}",
+        *[f"warning     {warning}" for warning in asterisk.get("warnings", []) + body["warnings"]],
+        f"extensions  {body['extensions']}, {body['registered']} registered",
+        f"calls       {body['calls']}",
+        *[
+            f"contested   {number}: claimed twice, the older claim stands; see `pbxfed ext list`"
+            for number in body["contested"]
+        ],
+        *[f"site        {_site(site, body['wan'])}" for site in body["sites"]],
+        "",
+        table(
+            body["members"],
+            (
+                "node",
+                "state",
+                "takes_calls",
+                "address",
+                "site",
+                "weight",
+                "heard_by",
+                "multicast_loss",
+                "silent_seconds",
+            ),
+        ),
+    ]
+    show(body, as_json, "\n".join(text))
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def members(path: Path | None, as_json: bool) -> None:
+    """List every node as seen from here."""
+    body = Daemon(path).get("/members")
+    show(
+        body,
+        as_json,
+        table(
+            body,
+            (
+                "node",
+                "state",
+                "takes_calls",
+                "address",
+                "site",
+                "weight",
+                "trunks",
+                "heard_by",
+                "told_by",
+                "multicast_loss",
+                "silent_seconds",
+            ),
+        ),
+    )
+
+
+@click.command()
+@click.argument("key", required=False)
+@as_json
+@click.pass_obj
+def ring(path: Path | None, key: str | None, as_json: bool) -> None:
+    """Show the ring, or who owns KEY."""
+    body = Daemon(path).get(at("ring") if key is None else at("ring", key))
+    assert isinstance(body, dict)
+    if key is None:
+        text = f"fingerprint {body['fingerprint']}\n" + table(
+            body["members"], ("node", "weight", "share")
+        )
+    else:
+        text = f"{key}: {body['owner']}, then {', '.join(body['preference'][1:]) or 'nobody'}"
+    show(body, as_json, text)
+
+
+@click.command()
+@click.argument("ext")
+@as_json
+@click.pass_obj
+def where(path: Path | None, ext: str, as_json: bool) -> None:
+    """Show where EXT is registered."""
+    body = Daemon(path).get(at("where", ext))
+    assert isinstance(body, dict)
+    nowhere = f"{ext} is registered nowhere; its home by the ring is {body['home']}"
+    text = (
+        table(body["registrations"], ("node", "uri", "since")) if body["registrations"] else nowhere
+    )
+    show(body, as_json, text)
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def calls(path: Path | None, as_json: bool) -> None:
+    """List calls that came in here and are not over."""
+    body = Daemon(path).get("/calls")
+    show(body, as_json, table(body, ("call", "state", "from", "to", "came_by", "seconds")))
+
+
+@click.command()
+@click.option("--follow", is_flag=True, help="Go on with what happens, until ctrl-C.")
+@click.option("--since", type=int, default=0, help="Only what came after the event of this id.")
+@as_json
+@click.pass_obj
+def events(path: Path | None, follow: bool, since: int, as_json: bool) -> None:
+    """Show what the federation decided: the last thousand events of this boot."""
+    daemon = Daemon(path)
+    if not follow:
+        found = daemon.get(f"/events?since={since}&limit={MOST_EVENTS}")
+        assert isinstance(found, list)
+        show(found, as_json, "\n".join(map(_event, found)))
+        return
+    try:
+        for event in daemon.stream(f"/events?since={since}"):
+            click.echo(json.dumps(event) if as_json else _event(event))
+    except KeyboardInterrupt:
+        return
+
+
+def _event(event: dict[str, Any]) -> str:
+    fields = " ".join(f"{name}={value}" for name, value in event["fields"].items())
+    return (
+        f"{event['id']}  {event['time']}  {event['level']:7}  {event['event']}  {fields}".rstrip()
+    )
+
+
+def _site(site: dict[str, object], link: dict[str, object] | None) -> str:
+    by = f"forwarder {site['forwarder'] or 'none'}"
+    if not site.get("self"):
+        return f"{site['site']}: {by}, heard {site['silent_seconds']} s ago"
+    if link is None:
+        return f"{site['site']} (this one): {by}; wan.link is not set here"
+    up = "up" if link["up"] else f"down: {link['reason']}"
+    return f"{site['site']} (this one): {by}; {link['link']} link {up}"

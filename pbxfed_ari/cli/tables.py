@@ -1,0 +1,45 @@
+"""What is printed: JSON for scripts, aligned columns for people."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+import click
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def show(value: object, as_json: bool, text: str) -> None:
+    """The value as JSON, or the text that says the same."""
+    click.echo(json.dumps(value, indent=2) if as_json else text)
+
+
+def table(rows: object, columns: tuple[str, ...]) -> str:
+    """Rows of objects as aligned columns."""
+    assert isinstance(rows, list)
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    head = [column.replace("_", " ") for column in columns]
+    return aligned([head, *cells])
+
+
+def record(fields: Mapping[str, object]) -> str:
+    """One object, a line for each field."""
+    return aligned([[name.replace("_", " "), cell(value)] for name, value in fields.items()])
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """Lines of as many cells each, one below the other."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def cell(value: object) -> str:
+    """A value as people read it."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    return "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()

@@ -1,0 +1,174 @@
+"""Questions, and the way to the daemon: exit codes, tokens, and what an explained route says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+
+from pbxfed_ari.cli import SECTIONS, groups, main
+from pbxfed_ari.core.events import AsteriskUp, ContactAdded
+from pbxfed_ari.core.names import Extension
+from tests.cli.conftest import Shell
+
+Ext = Callable[..., None]
+SLOW = ("asyncio", "aiohttp", "ssl", "http.client", "msgspec", "cryptography", "pbxfed_ari.node")
+
+
+def imported(*argv: str) -> set[str]:
+    """The modules that a command has imported when it is done."""
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(chr(10).join(sys.modules), file=sys.stderr))\n"
+        "from pbxfed_ari.cli import main\n"
+        f"main({list(argv)!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    return set(done.stderr.split())
+
+
+def test_a_command_imports_what_it_needs() -> None:
+    """The shell waits for it; the daemon's imports are not every command's."""
+    assert imported("version").isdisjoint(SLOW)
+    assert imported("status", "--help").isdisjoint(SLOW)
+    for argv in ["ext", "add", "--help"], ["--help"], ["--config", "/nowhere", "ext", "list"]:
+        assert imported(*argv).isdisjoint({"asyncio", "aiohttp", "cryptography"}), argv
+
+
+def test_python_runs_it_too() -> None:
+    """As a module."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pbxfed_ari.cli", "version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("pbxfed ")
+
+
+def test_every_command_stands_in_a_section_of_the_help(shell: Shell) -> None:
+    """With a text that is not cut off."""
+    text = shell("--help")
+    context = click.Context(main)
+    assert sorted(main.list_commands(context)) == sorted({*groups(), *sum_of_sections()})
+    for name in main.list_commands(context):
+        assert f"\n  {name} " in text, name
+    assert "..." not in text.partition("\n\n")[2]
+
+
+def sum_of_sections() -> list[str]:
+    return [name for section in SECTIONS.values() for name in section]
+
+
+def test_a_command_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
+    """2."""
+    assert "No such command 'nothing'" in shell.refused("nothing", code=2)
+
+
+def test_a_daemon_that_is_away_is_3(shell: Shell) -> None:
+    """And so is another program on its port."""
+    text = shell.config.read_text()
+    shell.config.write_text(text.rpartition(":")[0] + ':9"\n')
+    for argv in ["ext", "list"], ["ext", "export"], ["ext", "rm", "1001"], ["events", "--follow"]:
+        said = shell.refused(*argv, code=3)
+        assert "cannot be reached at http://127.0.0.1:9" in said
+
+
+def test_another_program_on_the_port_is_3(shell: Shell) -> None:
+    """It does not speak JSON."""
+    shell.daemon.strange = True
+    assert "is not pbxfed" in shell.refused("ext", "list", code=3)
+
+
+def test_the_token_is_sent_and_a_wrong_one_is_told(shell: Shell) -> None:
+    """From http.token_file, as the daemon's own."""
+    shell.daemon.token = "open-sesame"
+    assert "needs `Authorization: Bearer TOKEN`" in shell.refused("ext", "list")
+    file = shell.config.with_name("token")
+    file.write_text("open-sesame\n")
+    file.chmod(0o600)
+    shell.config.write_text(f'{shell.config.read_text()}token_file = "{file}"\n')
+    assert shell.json("ext", "list") == []
+
+
+def test_a_wrong_configuration_is_refused(shell: Shell) -> None:
+    """Before anybody is asked."""
+    shell.config.write_text("[nodes]\n")
+    assert "unknown section [nodes]" in shell.refused("ext", "list")
+    assert shell.daemon.asked == []
+
+
+def test_a_route_is_explained_try_by_try(shell: Shell, ext: Ext) -> None:
+    """Whom it rings, why, and how it would end."""
+    ext("1001", "1002")
+    registered(shell, "1002")
+    assert shell("explain", "1002", "--from", "1001").splitlines() == [
+        "1001 calls 1002",
+        "  1. rings the phones at node a (here)",
+        "     because 1002 is registered on a (here)",
+        "  else it ends with cause 20 (no phone is registered; SIP 480)",
+    ]
+    assert shell("route", "1002") == "try 1: 1002 is registered on a (here)"
+    assert shell.json("explain", "1002", "--from", "1001")["from"] == "1001"
+
+
+def test_what_follows_on_each_outcome_is_explained(shell: Shell, ext: Ext) -> None:
+    """Further in; somebody rings in the end, so it is no failure."""
+    ext("1001", "1002", "1003")
+    registered(shell, "1002")
+    shell("ext", "set", "1001", "--dnd", "--forward-busy", "1002", "--forward-no-answer", "1003")
+    shell("ext", "set", "1002", "--forward-busy", "1001")
+    assert shell("explain", "1001").splitlines() == [
+        "somebody calls 1001",
+        "  if busy: on to 1002, because 1001 forwards to 1002 when busy",
+        "    1. rings the phones at node a (here)",
+        "       because 1002 is registered on a (here)",
+        "    if busy: on to 1001, because 1002 forwards to 1001 when busy",
+        "      ends with cause 25 (forwards go round; SIP 483), because forwards go round: 1001 → 1002 → 1001",
+        "    else it ends with cause 20 (no phone is registered; SIP 480)",
+        "  rings nothing itself, because 1001: do not disturb",
+    ]
+    assert shell("route", "1001").splitlines() == [
+        "no way: 1001: do not disturb (cause 17)",
+        "then, if busy: 1001 forwards to 1002 when busy",
+    ]
+
+
+def test_the_dialplan_and_the_outside_are_explained(shell: Shell, ext: Ext) -> None:
+    """Services, PSTN trunks, inbound numbers."""
+    ext("1001")
+    shell("service", "add", "700", "--context", "ivr", "--exten", "s")
+    shell("site", "add", "main")
+    where = ("--site", "main", "--endpoint", "provider", "--nodes", "a")
+    shell("trunk", "add", "line", *where, "--patterns", "_0.")
+    shell("did", "add", "4930123", "--destination", "700")
+    assert "  1. goes into the dialplan here: extension s of context ivr" in shell("explain", "700")
+    assert "rings 030555 by the PSTN trunk line of node a (here)" in shell(
+        "explain", "030555", "--from", "1001"
+    )
+    said = shell("explain", "4930123", "--inbound")
+    assert said.startswith("somebody outside calls 4930123\n")
+    assert "4930123 goes to 700" in said
+
+
+def test_no_way_is_explained_and_1(shell: Shell, ext: Ext) -> None:
+    """Nobody has the number, or no phone is there."""
+    ext("1001")
+    done = shell.run("explain", "1009")
+    assert done.exit_code == 1
+    first, second = done.stdout.splitlines()
+    assert first == "somebody calls 1009"
+    assert second.startswith("  ends with cause 1 (nobody has this number; SIP 404), because ")
+    done = shell.run("explain", "1001", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["cause"]) == (1, 20)
+
+
+def registered(shell: Shell, number: str) -> None:
+    """A phone of this number is registered here, and the Asterisk takes calls."""
+    phone = ContactAdded(Extension(number), f"sip:{number}@10.0.0.9", 1_800_000_001_000)
+    shell.daemon.news += [AsteriskUp("22.10.1", False), phone]
