@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pbxfed_ari.core.messages import BookSet
+from pbxfed_ari.core.messages import UNREADABLE, BookSet
 
 BookKey = tuple[bytes, int]  # object id, field group
 LIFE = 0  # the group that a delete writes, in objects of every kind
@@ -55,7 +55,7 @@ def lives(stamps: dict[int, int], life: bytes | None) -> bool:
         return True
     try:
         known = dict(_decode_seen(life))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return True
     return any(stamp > known.get(group, 0) for group, stamp in stamps.items() if group != LIFE)
 

@@ -160,7 +160,7 @@ class Desk:
                 f"the token ended at {utc(invitation.expires * 1_000)}: "
                 "make another with `pbxfed invite`"
             )
-        if len(ask.public) != len(self._key.public):
+        if not self._key.agrees(ask.public):
             return "the node's public key is none"
         return ""
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pbxfed_ari.core.messages import WIRE_VERSION
+from pbxfed_ari.core.messages import UNREADABLE, WIRE_VERSION
 from pbxfed_ari.errors import BadSeal, BadSignature, Malformed, Refused
 from pbxfed_ari.wire.codec import MAX_PAYLOAD
 from pbxfed_ari.wire.identity import SIGNATURE, NodeKey
@@ -98,7 +98,7 @@ def read(text: str) -> Token:
         if not text.isascii() or _checksum(body) != checksum:
             raise Refused(damaged)
         token = msgspec.msgpack.decode(body, type=Token)
-    except (Error, ValueError, msgspec.MsgspecError):
+    except (Error, ValueError, *UNREADABLE):
         raise Refused(damaged) from None
     if token.version != WIRE_VERSION:
         raise Refused(
@@ -146,7 +146,7 @@ def open_(kind: int, frame: bytes, secret: bytes, message: type[_Message]) -> _M
         found = msgspec.msgpack.decode(payload[SIGNATURE:], type=message)
     except InvalidTag:
         raise BadSeal("the token's secret does not fit") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Malformed(str(error)) from None
     text = _signed(kind, invitation, payload[SIGNATURE:])
     if not NodeKey.verify(found.signing, payload[:SIGNATURE], text):

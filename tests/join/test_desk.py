@@ -111,6 +111,16 @@ def test_a_token_ends(rig: Rig) -> None:
     assert rig.admits == []
 
 
+def test_a_key_that_nothing_can_be_sealed_for_is_refused(rig: Rig) -> None:
+    """A point of small order: 32 bytes like any other, and every later rotation would fail on it."""
+    given = rig.invite()
+    question = Ask("b", "10.0.0.2", B.signing, bytes(32))
+    frame = token.seal(ASK, given.invitation, given.secret, question, B, bytes(12))
+    rig.desk.receive(frame, FROM, NOW)
+    assert rig.answer(given).error == "the node's public key is none"
+    assert rig.admits == []
+
+
 def test_what_the_federation_refuses_is_told_and_may_be_mended(rig: Rig) -> None:
     """Another name and another key, with the same token: nobody has used it."""
     given = rig.invite()
