@@ -64,6 +64,7 @@ from pbxfed_ari.core.keys import KEY
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.join.desk import Desk
@@ -218,7 +219,8 @@ class Node:
         stack.callback(store.close)
         store.belongs_to(name)
         directory = store.load()
-        epoch, lineage = directory.streams.next_epoch(name, int(time.time()))
+        leap = secrets.randbelow(LEAP)
+        epoch, lineage = directory.streams.next_epoch(name, int(time.time()), leap)
         identity = Identity(
             name,
             epoch,

@@ -270,6 +270,34 @@ def test_an_old_copy_that_was_booted_alone_keeps_its_edits_and_repeats_no_versio
     assert names == {"1001": "first", "1002": "known to peers", "1003": "made alone"}
 
 
+def test_an_old_copy_on_a_board_without_a_clock_repeats_no_version() -> None:
+    """Nothing but chance tells its boots apart: not the clock, which stands at 1970, nor the disk, nor peers."""
+    world = World()
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world.run(1)
+    old = copy(world.stores["a"])
+    world.kill("a")
+    world.run(4)
+    world.skews["a"] = -int(world.clock() * 1_000)
+    world.boot("a")
+    world.run(2)
+    world["a"].register("1001", URI)
+    world.run(1)
+    world.kill("a")
+    world.stores["a"] = old
+    world.network.cut(["10.0.0.1"], ["10.0.0.2", "10.0.0.3"])
+    world.boot("a")
+    world.run(2)
+    assert world["a"].edit("1002", name="made alone", secret=SECRET).status == 201
+    world.run(2)
+    world.network.heal()
+    world.run(2)
+    if world["a"].stopped:  # it chose the lower one: peers know a later epoch
+        world.boot("a")
+    assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
+    assert sorted(p.number for p in world["c"].federation.directory.phones()) == ["1001", "1002"]
+
+
 def test_a_piece_passed_on_from_a_split_stream_leaves_no_hole() -> None:
     """B had a's newest edit of 1001; a lost it. D gets a's stream from b before a's past has been pulled: 1001 is whole."""
     world = World(names="abc")
