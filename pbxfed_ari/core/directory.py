@@ -128,6 +128,7 @@ class Directory:
         self.graves = Graves()
         self.moment = 1  # counts the times that something was taken in
         self.wall = 0  # seconds since 1970, as last told; 0: unknown
+        self.salvaged: set[Key] = set()  # what of the book a store kept ASIDE
         self._density = 1.0  # how much more fits a frame than the costs of its records say
         self._limbo: dict[BookKey, tuple[Edit, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
@@ -452,14 +453,31 @@ class Directory:
             gone += [Gone(stream, (key,), self.streams.floor(stream)) for stream in streams]
         return records, gone
 
-    def unindexed(self, origin: NodeName) -> list[BookSet]:
-        """What an origin has written in the book and no stream of its own names: it would not travel."""
-        indexes = [s for i in self.streams.ids() if i[0] == origin and (s := self.streams.get(i))]
+    def salvage(self, records: Iterable[BookSet]) -> None:
+        """Take in what a damaged store could read still: whole edits, of which nobody knows any more where they stood."""
+        for record in records:
+            self._enter(record, record.writer)
+            self.salvaged.add(key_of(record))
+
+    def unindexed(self, me: NodeName) -> list[BookSet]:
+        """What stands in the book and no stream names, or none of ours although we wrote it: it would not travel."""
+        every, own = set[Key](), set[Key]()
+        for stream in self.streams.ids():
+            keys = self.streams.get(stream) or ()
+            every.update(keys)
+            own.update(keys if stream[0] == me else ())
         return [
-            BookSet(object_id, group, entry.stamp, "", entry.value, entry.over)
+            BookSet(
+                object_id,
+                group,
+                entry.stamp,
+                "" if entry.writer == me else entry.writer,
+                entry.value,
+                entry.over,
+            )
             for object_id in self.book.objects()
             for group, entry in sorted(self.book.entries(object_id).items())
-            if entry.writer == origin and not any((object_id, group) in s for s in indexes)
+            if (object_id, group) not in (own if entry.writer == me else every)
         ]
 
     def left_over(self, stream: StreamId) -> list[BookSet]:

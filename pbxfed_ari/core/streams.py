@@ -33,6 +33,7 @@ Ancestry = tuple[tuple[int, int], ...]  # (epoch, through version), newest first
 LEAP = (
     1 << 14
 )  # by up to so much an epoch is above the last, if no clock tells it apart from others above that
+ASIDE: StreamId = (NodeName(""), 0)  # where a store keeps what belongs to no stream any more
 MAX_LINEAGE = 32  # boots remembered; a replica away for longer pulls that origin's stream anew
 
 

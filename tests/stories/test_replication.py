@@ -123,6 +123,42 @@ def test_a_damaged_file_is_repaired_by_peers_and_nothing_wrong_is_passed_on(tmp_
     assert len(world["b"].federation.directory.phones()) == 30
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update records set record = zeroblob(9) where version = 2",
+        "update streams set held = held + 1024",
+    ],
+)
+def test_edits_in_a_damaged_store_are_served_alone_and_reach_the_others(damage: str) -> None:
+    """One row is damaged: what can be read still stands, and what nobody else has is not lost."""
+    world = World()
+    for i in range(5):
+        world["b"].edit(f"{2000 + i}", name="of b", secret=SECRET)
+    world.run(2)
+    alone = world["a"].address[0]
+    world.network.cut([alone], ["10.0.0.2", "10.0.0.3"])
+    world.run(4)
+    world["a"].register("1001", URI)
+    for i in range(5):
+        world["a"].edit(f"{3000 + i}", name="of a", secret=SECRET)
+    world.kill("a")
+    world.stores["a"]._db.execute(damage)
+    world.run(4)
+    world.boot("a")
+    world.run(3)
+    assert len(world["a"].federation.directory.phones()) >= 9
+    before = {p.number for p in world["a"].federation.directory.phones()}
+    world.kill("a")
+    world.boot("a")
+    world.run(3)
+    assert {p.number for p in world["a"].federation.directory.phones()} == before
+    world.network.heal()
+    assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
+    assert {p.number for p in world["c"].federation.directory.phones()} >= before
+    assert "2004" in {p.number for p in world["a"].federation.directory.phones()}
+
+
 # --- the dead
 
 
