@@ -329,10 +329,13 @@ class Directory:
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0
         waiting: list[tuple[int, Record]] = []
-        size, pieces, base = 0, list[Piece](), above
+        size, pieces, base, before = 0, list[Piece](), above, above
         for version, key in found.above(above):
             if version > end:
                 break
+            if version == before:
+                continue  # a broken origin has said two things of one number: one of them can travel
+            before = version
             record = self._record(stream[0], key)
             if record is None:
                 floor = 0  # lost here, not collected: somebody else has it
