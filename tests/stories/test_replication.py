@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pbxfed_ari.core import marks
 from pbxfed_ari.core.book import Entry
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.graves import EXPIRY, SETTLE
+from pbxfed_ari.core.messages import Vector
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import Node, World
@@ -361,6 +363,18 @@ def test_a_piece_passed_on_from_a_split_stream_leaves_no_hole() -> None:
 def _single(node: Node) -> bool:
     streams = node.federation.directory.streams
     return not any(streams.left_over(origin) for origin in {s[0] for s in streams.ids()})
+
+
+def test_two_comparisons_that_come_as_copies_at_once_are_both_answered() -> None:
+    """In a site without multicast; each is answered in the same tick."""
+    world = World(names="abc", unicast_only="abc", seeds=["10.0.0.1"], settle=6)
+    a = world["a"]
+    before = a.post.sent["Contents"]
+    for name in "bc":
+        vector = Vector("", 7, 0, marks.LAST, marks.vectors(a.federation.directory.streams)[0][2])
+        a.receive(world[name].post.frame(vector), world[name].address)
+    world.run(0.1)
+    assert a.post.sent["Contents"] - before >= 2
 
 
 # --- bytes
