@@ -61,6 +61,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.members import PRESETS
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.shelf import NodeInfo
@@ -237,6 +238,7 @@ class Node:
             keys=keys,
             signer=key,
             directory=directory,
+            timing=PRESETS[settings.lan.timing],
             multicast=settings.lan.multicast,
             calendar=local_time,
         )
@@ -452,6 +454,7 @@ class Node:
             wan=settings.wan.link,
             connect=settings.wan.connect,
             seeds=tuple(f"{host}:{port}" for host, port in doors),
+            timing=settings.lan.timing,
         )
 
     def _make_key(self, effect: AskRotation) -> None:

@@ -70,6 +70,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     wan: str = "none"
     connect: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()  # members' addresses, host:port
+    timing: str = "lan"
 
 
 _Message = TypeVar("_Message", Ask, Answer)
