@@ -80,11 +80,12 @@ def test_a_token_that_is_late_or_altered_is_refused_and_logged(four: Federation)
     token = invite(four)
     done = run(four, "d", "join", token[:-3] + ("AAA" if token[-3:] != "AAA" else "BBB"))
     assert (done.returncode, "the token is damaged" in done.stderr) == (1, True)
-    secret = urlsafe_b64decode(token + "=" * (-len(token) % 4)).index(b"\xc4\x10") + 2
-    done = run(four, "d", "join", altered(token, secret))
-    assert done.returncode == 1
+    said = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    for at in said.index(b"\xc4\x10") + 2, len(said) - 5:  # in its secret; in when it ends
+        done = run(four, "d", "join", altered(token, at))
+        assert done.returncode == 1
     assert "no answer from 10.77.0.11:8781" in done.stderr
-    assert logged(four, "a", "the token's secret does not fit")
+    assert logged(four, "a", "the token does not fit")
     assert not (four.lab.node("d").folder / "state" / "keys").exists()
 
 
