@@ -454,7 +454,7 @@ class Directory:
             if self.book.entries(key[0]):
                 records.append(BookSet(*key, entry.stamp, entry.writer, entry.value, entry.over))
             gone += [Gone(stream, (key,), self.streams.floor(stream)) for stream in streams]
-        return records, gone
+        return self._with_deaths(records, NodeName("")), gone
 
     def salvage(self, records: Iterable[BookSet]) -> None:
         """Take in what a damaged store could read still: whole edits, of which nobody knows any more where they stood."""
@@ -469,19 +469,13 @@ class Directory:
             keys = self.streams.get(stream) or ()
             every.update(keys)
             own.update(keys if stream[0] == me else ())
-        return [
-            BookSet(
-                object_id,
-                group,
-                entry.stamp,
-                "" if entry.writer == me else entry.writer,
-                entry.value,
-                entry.over,
-            )
+        found = (
+            self._record(me, (object_id, group))
             for object_id in self.book.objects()
             for group, entry in sorted(self.book.entries(object_id).items())
             if (object_id, group) not in (own if entry.writer == me else every)
-        ]
+        )
+        return self._with_deaths([record for record in found if isinstance(record, BookSet)], me)
 
     def left_over(self, stream: StreamId) -> list[BookSet]:
         """What a stream of an earlier epoch names in the book and the present one does not."""
@@ -493,9 +487,17 @@ class Directory:
             record = self._record(origin, key)
             if isinstance(record, BookSet) and (present is None or key not in present):
                 found.append(record)
-        return found
+        return self._with_deaths(found, origin)
 
     # --- helpers
+
+    def _with_deaths(self, records: Sequence[BookSet], origin: NodeName) -> list[BookSet]:
+        """What an origin is to publish anew, and before it the deletes of what is dead: who has collected both is told both."""
+        dead = dict.fromkeys((r.object, LIFE) for r in records if not self.book.lives(r.object))
+        deletes = [
+            delete for key in dead if isinstance(delete := self._record(origin, key), BookSet)
+        ]
+        return [*deletes, *(r for r in records if (r.object, r.group) not in dead)]
 
     def _holders(self, kind: Kind) -> Iterator[tuple[str, bytes]]:
         """Keys and objects, in the order of the keys."""

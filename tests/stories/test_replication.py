@@ -233,6 +233,34 @@ def test_who_was_away_longer_than_the_dead_were_remembered_brings_none_of_them_b
         assert node.where("1002") == []
 
 
+@pytest.mark.parametrize("damage", ["lost", "epoch = 1"])
+def test_what_one_node_has_collected_another_does_not_bring_back(damage: str) -> None:
+    """A publishes anew what b gives back to it, or what its damaged store could read: the death of it, too."""
+    world = World()
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world["a"].edit("1002", name="here", secret=SECRET)
+    world.run(3)
+    world["c"].remove("1001")
+    world.run(3)
+    world.kill("a")
+    world.kill("b")
+    world.run(LATER)
+    assert len(world["c"].federation.directory.graves) == 0
+    if damage == "lost":
+        world.restore("a", None)
+    else:
+        world.stores["a"]._db.execute(f"update streams set {damage} where origin = 'a'")
+    world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
+    world.boot("b")
+    world.boot("a")
+    world.run(6)
+    world.network.heal()
+    assert world.run(10, lambda: same(world))
+    assert [p.number for p in world["c"].federation.directory.phones()] == ["1002"]
+    world.run(LATER)
+    assert [len(n.federation.directory.graves) for n in world.running()] == [0] * 3
+
+
 def test_an_edit_that_the_collected_delete_had_not_seen_brings_the_whole_extension_back() -> None:
     """Its other groups are nowhere else any more: who made the edit publishes them all."""
     world = World(names="abcd")
