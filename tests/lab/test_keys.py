@@ -7,6 +7,7 @@ import subprocess
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -130,13 +131,18 @@ def test_a_rotation_under_load_loses_nothing(four: Federation) -> None:
     old = {json.dumps(four.get(n, "/keys")[0]["key"]) for n in "abcd"}
     assert len(old) == 1
     four.add("1001")
-    sent = 150
-    for i in range(sent):
-        status, _ = lab.http("abcd"[i % 4], "PATCH", "/extensions/1001", {"name": f"Name {i}"})
-        assert status == 200
-        if i == 40:
-            assert run(four, "c", "keys", "rotate").returncode == 0
-        time.sleep(0.01)
+    sent, rate = 250, 50
+    with ThreadPoolExecutor() as beside:
+        began = time.monotonic()
+        for i in range(sent):
+            if i == 40:
+                rotated = beside.submit(run, four, "c", "keys", "rotate")
+            status, _ = lab.http("abcd"[i % 4], "PATCH", "/extensions/1001", {"name": f"Name {i}"})
+            assert status == 200
+            time.sleep(max(0.0, began + (i + 1) / rate - time.monotonic()))
+        took = time.monotonic() - began
+        assert rotated.result().returncode == 0
+    assert sent / took > 0.8 * rate, f"{sent / took:.0f} changes a second: the load was too light"
     four.until(four.whole)
     new = {json.dumps(four.get(n, "/keys")[0]["key"]) for n in "abcd"}
     assert len(new) == 1
