@@ -188,6 +188,11 @@ class LanSettings:
     )
     peers: tuple[str, ...] = _key(_hosts, "host or host:port of nodes to say hello to", ())
     srv: str = _key(_srv, "name whose SRV records list such nodes", "")
+    timing: str = _key(
+        _one_of("lan", "wan"),
+        "how patient nodes are with one another; the same on all of a site",
+        "lan",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

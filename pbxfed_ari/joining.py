@@ -103,6 +103,8 @@ def _check_answer(
     if settings is not None:
         _agree(path, "lan.group", settings.lan.group, answer.group)
         _agree(path, "lan.port", settings.lan.port, answer.port)
+        if settings.node.site == answer.site:
+            _agree(path, "lan.timing", settings.lan.timing, answer.timing)
 
 
 def _agree(path: Path, key: str, ours: object, theirs: object) -> None:
@@ -126,6 +128,8 @@ def _write(path: Path, me: NodeName, address: str, site: str, state: Path, answe
         sections["lan"] = {"group": answer.group, "port": answer.port}
     if not answer.multicast:
         sections["lan"] |= {"multicast": False, "peers": list(answer.seeds)}
+    if answer.timing != lan.timing:
+        sections["lan"]["timing"] = answer.timing
     if answer.wan != "none":
         sections["wan"] = {"link": answer.wan, "connect": list(answer.connect)}
     tables = [

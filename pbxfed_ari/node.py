@@ -68,9 +68,11 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
 from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.members import PRESETS
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.join.desk import Desk
@@ -234,7 +236,8 @@ class Node:
         stack.callback(store.close)
         store.belongs_to(name)
         directory = store.load()
-        epoch, lineage = directory.streams.next_epoch(name, int(time.time()))
+        leap = secrets.randbelow(LEAP)
+        epoch, lineage = directory.streams.next_epoch(name, int(time.time()), leap)
         identity = Identity(
             name,
             epoch,
@@ -251,6 +254,7 @@ class Node:
             keys=keys,
             signer=key,
             directory=directory,
+            timing=PRESETS[settings.lan.timing],
             multicast=settings.lan.multicast,
             calendar=local_time,
         )
@@ -466,6 +470,7 @@ class Node:
             wan=settings.wan.link,
             connect=settings.wan.connect,
             seeds=tuple(f"{host}:{port}" for host, port in doors),
+            timing=settings.lan.timing,
         )
 
     def _make_key(self, effect: AskRotation) -> None:

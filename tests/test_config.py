@@ -57,6 +57,7 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
         ("[lan]\npeers = ['b:0']", "lan.peers = ['b:0']: must be a list of hosts, as"),
         ("[lan]\npeers = ['fd00::1']", "lan.peers = ['fd00::1']: must be a list of hosts, as"),
         ("[lan]\npeers = ['-b.x']", "lan.peers = ['-b.x']: must be a list of hosts, as"),
+        ("[lan]\ntiming = 'slow'", "lan.timing = 'slow': must be one of lan, wan"),
         ("[lan]\nsrv = 'example.com'", "lan.srv = 'example.com': must be a name with SRV records"),
         ("[calls]\ntrunks = ['sip', 'sip']", "calls.trunks = ['sip', 'sip']: must be a list"),
         ("[calls]\nring_second = 3", "unknown key calls.ring_second: did you mean ring_seconds?"),

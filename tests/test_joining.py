@@ -30,6 +30,7 @@ ANSWER = Answer(
     site="north",
     wan="zenoh",
     connect=("192.0.2.1:7447",),
+    timing="wan",
 )
 
 
@@ -55,6 +56,7 @@ def test_a_machine_without_configuration_gets_one_that_the_daemon_reads(path: Pa
     settings = config.load(path)
     assert (settings.node.name, settings.node.site) == ("c", "north")
     assert (settings.lan.group, settings.lan.port) == ("239.255.77.99", 8781)
+    assert settings.lan.timing == "wan"
     assert (settings.wan.link, settings.wan.connect) == ("zenoh", ("192.0.2.1:7447",))
     keys, born = open_keyring(settings.node.state, settings.federation_key())
     assert [key.material for key in keys] == [NEXT, KEY]

@@ -6,7 +6,8 @@ of a node removes nothing from it. A deleted group stays as a stamp without a va
 a deleted object by its group LIFE, until all have heard of it (core/graves.py).
 
     LIFE     written by a delete: the stamps of all groups that the delete had seen. An edit that it had not seen, whatever the
-             clocks say, is newer than what stands there, and the object lives: losing one is worse than keeping one.
+             clocks say, is newer than what stands there, and the object lives: losing one is worse than keeping one. Of two
+             deletes that met, the newest of what either had seen stands there.
 
 The book keeps values as bytes: what a newer release wrote is kept and passed on by an older one that cannot read it.
 What the bytes mean is said in `objects/`, one file a kind.
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pbxfed_ari.core.messages import BookSet
+from pbxfed_ari.core.messages import UNREADABLE, BookSet
 
 BookKey = tuple[bytes, int]  # object id, field group
 LIFE = 0  # the group that a delete writes, in objects of every kind
@@ -49,14 +50,19 @@ def seen(stamps: dict[int, int]) -> bytes:
     return _pack(sorted((group, stamp) for group, stamp in stamps.items() if group != LIFE))
 
 
+def had_seen(life: bytes | None) -> dict[int, int]:
+    """What deletes had seen, as `seen` wrote it; nothing, if that cannot be read."""
+    try:
+        return dict(_decode_seen(life)) if life is not None else {}
+    except UNREADABLE:
+        return {}
+
+
 def lives(stamps: dict[int, int], life: bytes | None) -> bool:
-    """Has anything been written that the last delete had not seen?"""
+    """Has anything been written that no delete had seen?"""
     if life is None:
         return True
-    try:
-        known = dict(_decode_seen(life))
-    except msgspec.MsgspecError:
-        return True
+    known = had_seen(life)
     return any(stamp > known.get(group, 0) for group, stamp in stamps.items() if group != LIFE)
 
 
@@ -117,16 +123,32 @@ class Book:
     def merge(self, record: BookSet, writer: str) -> bool:
         """Take an edit in. True if it is news, False if it is old or already here.
 
-        One edit with two values (damage, somewhere) is decided alike everywhere, too: the larger bytes.
+        One edit with two values (damage, somewhere) is decided alike everywhere, too: the larger bytes. Of two deletes both had
+        seen what they had seen: neither brings back what the other has removed.
         """
         groups = self._objects.setdefault(record.object, {})
         held = groups.get(record.group)
+        if held is not None and record.group == LIFE:
+            return self._merge_deletes(held, record, writer)
         if held is not None and _rank(held.stamp, held.writer, held.value) >= _rank(
             record.stamp, writer, record.value
         ):
             return False
         groups[record.group] = Entry(record.stamp, writer, record.value, record.over)
         return True
+
+    def _merge_deletes(self, held: Entry, record: BookSet, writer: str) -> bool:
+        known, more = had_seen(held.value), had_seen(record.value)
+        together = seen(
+            {g: max(known.get(g, 0), more.get(g, 0)) for g in known.keys() | more.keys()}
+        )
+        some, other = (
+            Entry(held.stamp, held.writer, together),
+            Entry(record.stamp, writer, together),
+        )
+        newest = max(some, other, key=lambda e: (e.stamp, e.writer))
+        self._objects[record.object][LIFE] = newest
+        return (newest.stamp, newest.writer, newest.value) != (held.stamp, held.writer, held.value)
 
 
 def _rank(stamp: int, writer: str, value: bytes | None) -> tuple[int, str, bytes]:

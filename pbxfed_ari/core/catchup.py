@@ -159,7 +159,7 @@ class CatchUp:
         if now >= self._compare_at:
             effects += self._compare(now)
         for said, (due, vector, source) in list(self._alone.items()):
-            if due <= now:
+            if due <= now and said in self._alone:  # answering one may have come to the next
                 del self._alone[said]
                 effects += self._answer(NodeName(said[0]), vector, source, now)
         effects += self._ask(now)

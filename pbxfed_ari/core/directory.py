@@ -128,6 +128,7 @@ class Directory:
         self.graves = Graves()
         self.moment = 1  # counts the times that something was taken in
         self.wall = 0  # seconds since 1970, as last told; 0: unknown
+        self.salvaged: set[Key] = set()  # what of the book a store kept ASIDE
         self._density = 1.0  # how much more fits a frame than the costs of its records say
         self._limbo: dict[BookKey, tuple[Edit, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
@@ -328,10 +329,13 @@ class Directory:
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0
         waiting: list[tuple[int, Record]] = []
-        size, pieces, base = 0, list[Piece](), above
+        size, pieces, base, before = 0, list[Piece](), above, above
         for version, key in found.above(above):
             if version > end:
                 break
+            if version == before:
+                continue  # a broken origin has said two things of one number: one of them can travel
+            before = version
             record = self._record(stream[0], key)
             if record is None:
                 floor = 0  # lost here, not collected: somebody else has it
@@ -450,17 +454,28 @@ class Directory:
             if self.book.entries(key[0]):
                 records.append(BookSet(*key, entry.stamp, entry.writer, entry.value, entry.over))
             gone += [Gone(stream, (key,), self.streams.floor(stream)) for stream in streams]
-        return records, gone
+        return self._with_deaths(records, NodeName("")), gone
 
-    def unindexed(self, origin: NodeName) -> list[BookSet]:
-        """What an origin has written in the book and no stream of its own names: it would not travel."""
-        indexes = [s for i in self.streams.ids() if i[0] == origin and (s := self.streams.get(i))]
-        return [
-            BookSet(object_id, group, entry.stamp, "", entry.value, entry.over)
+    def salvage(self, records: Iterable[BookSet]) -> None:
+        """Take in what a damaged store could read still: whole edits, of which nobody knows any more where they stood."""
+        for record in records:
+            self._enter(record, record.writer)
+            self.salvaged.add(key_of(record))
+
+    def unindexed(self, me: NodeName) -> list[BookSet]:
+        """What stands in the book and no stream names, or none of ours although we wrote it: it would not travel."""
+        every, own = set[Key](), set[Key]()
+        for stream in self.streams.ids():
+            keys = self.streams.get(stream) or ()
+            every.update(keys)
+            own.update(keys if stream[0] == me else ())
+        found = (
+            self._record(me, (object_id, group))
             for object_id in self.book.objects()
             for group, entry in sorted(self.book.entries(object_id).items())
-            if entry.writer == origin and not any((object_id, group) in s for s in indexes)
-        ]
+            if (object_id, group) not in (own if entry.writer == me else every)
+        )
+        return self._with_deaths([record for record in found if isinstance(record, BookSet)], me)
 
     def left_over(self, stream: StreamId) -> list[BookSet]:
         """What a stream of an earlier epoch names in the book and the present one does not."""
@@ -472,9 +487,17 @@ class Directory:
             record = self._record(origin, key)
             if isinstance(record, BookSet) and (present is None or key not in present):
                 found.append(record)
-        return found
+        return self._with_deaths(found, origin)
 
     # --- helpers
+
+    def _with_deaths(self, records: Sequence[BookSet], origin: NodeName) -> list[BookSet]:
+        """What an origin is to publish anew, and before it the deletes of what is dead: who has collected both is told both."""
+        dead = dict.fromkeys((r.object, LIFE) for r in records if not self.book.lives(r.object))
+        deletes = [
+            delete for key in dead if isinstance(delete := self._record(origin, key), BookSet)
+        ]
+        return [*deletes, *(r for r in records if (r.object, r.group) not in dead)]
 
     def _holders(self, kind: Kind) -> Iterator[tuple[str, bytes]]:
         """Keys and objects, in the order of the keys."""
@@ -501,7 +524,9 @@ class Directory:
         for entry in self._entries.get(object_id, {}).values():
             sets.setdefault(entry.group, []).append(entry)
         ordered = {
-            group: tuple(e.value for e in sorted(found, key=lambda e: (e.place, e.value)))
+            group: tuple(
+                dict.fromkeys(e.value for e in sorted(found, key=lambda e: (e.place, e.value)))
+            )
             for group, found in sets.items()
         }
         claimed = self.book.stamp(object_id, CLAIM)

@@ -5,7 +5,7 @@ once are planned one after the other, as if those before stood already, and refu
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pbxfed_ari.core.book import LIFE, seen
@@ -169,16 +169,19 @@ class Editor:
         self, owner: bytes, group: int, values: tuple[str, ...], wanted: Groups
     ) -> list[bytes]:
         """Puts the entries of a set that shall stand into `wanted`; which ones go."""
-        held = {
-            entry.value: (i, entry.place)
-            for i, entry in self._directory.entries(owner).items()
-            if entry.group == group
-        }
-        order = places(values, {value: place for value, (_, place) in held.items()})
-        for value, place in order.items():
-            entry = Entry(owner, group, value, place)
-            wanted[entry_id(owner, group, value), PLACE] = pack_entry(entry)
-        return [i for value, (i, _) in held.items() if value not in order]
+        held: dict[str, dict[bytes, Entry]] = {}
+        for i, entry in self._directory.entries(owner).items():
+            if entry.group == group:
+                held.setdefault(entry.value, {})[i] = entry
+        stand = {value: min(e.place for e in found.values()) for value, found in held.items()}
+        for value, place in places(values, stand).items():
+            if stand.get(value) == place:
+                continue
+            mine = Entry(owner, group, value, place, self._me)
+            fresh = {entry_id(owner, group, value, self._me): mine}
+            for i, entry in held.get(value, fresh).items():
+                wanted[i, PLACE] = pack_entry(replace(entry, place=place))
+        return [i for value, found in held.items() if value not in values for i in found]
 
     def _records(self, wanted: Groups) -> list[BookSet]:
         """The groups that change; one stamp for all that were edited together."""

@@ -455,7 +455,7 @@ class Federation:
             *self._greet(self._hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
-        effects += self.ledger.publish(self.directory.unindexed(self.me))
+        effects += self.ledger.rescue()
         effects += self.ledger.publish(self.gate.roster.admit_self(self.me), durable=True)
         early, self._early = self._early, []
         for event in early:

@@ -45,6 +45,10 @@ class Signer(Protocol):
         """Is this that key's signature of the data?"""
         ...
 
+    def agrees(self, public: bytes) -> bool:
+        """Can a secret come of this and our own key? Of some bytes, right in number, none can."""
+        ...
+
     def wrap(self, public: bytes, secret: bytes, context: bytes) -> bytes:
         """Seal a secret for one node. One context must never go with two secrets."""
         ...

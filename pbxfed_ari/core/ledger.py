@@ -26,7 +26,7 @@ from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import BookSet, Delta, Lineage, Piece, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.sites import Sites
-from pbxfed_ari.core.streams import MAX_LINEAGE, Ancestry, StreamId
+from pbxfed_ari.core.streams import ASIDE, MAX_LINEAGE, Ancestry, StreamId
 
 
 class Ledger:
@@ -131,6 +131,12 @@ class Ledger:
             known - {self.me} - self.directory.hidden, self.directory.moment, now
         )
         return _persist(self.directory.collect(bound))
+
+    def rescue(self) -> list[Effect]:
+        """What no stream names (the store was damaged, and others may not have it) is published anew."""
+        effects = self.publish(self.directory.unindexed(self.me))
+        aside, self.directory.salvaged = self.directory.salvaged, set()
+        return [*effects, *([PersistGone(*ASIDE, tuple(aside), 0)] if aside else [])]
 
     def absorb(self) -> list[Effect]:
         """What our earlier epochs wrote and this one does not continue is published anew, then ended everywhere."""

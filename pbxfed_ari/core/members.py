@@ -67,6 +67,7 @@ LAN = Timing()  # down everywhere 2.1 s after the last heartbeat, up to 128 node
 WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round trip is no silence
     period=2.0, ask=0.6, ask_others=1.2, suspicion=2.0, introduction=4.0, lag=0.5, doubt=20.0
 )
+PRESETS = {"lan": LAN, "wan": WAN}
 INDIRECT = 3  # nodes asked to ask
 OVERDUE = 0.7  # periods that a heartbeat by turns may be late
 WILD = 1_000  # incarnations above ours that nobody can have heard of
@@ -371,7 +372,8 @@ class Members:
             return self._enter(peer, State.DOWN, now, by="its site's silence")
         match peer.state:
             case State.NEW if now - peer.since < self.timing.introduction:
-                return [self._question(peer, State.NEW, now, now + self.timing.ask)]
+                self._due(peer, now + self.timing.ask)  # the same question: its answer may be far
+                return [SendTo(peer.address, Probe(peer.nonce))]
             case State.NEW:
                 return self._enter(peer, State.DOWN, now, by="no answer")
             case State.ALIVE if now < peer.heard + self._patience():

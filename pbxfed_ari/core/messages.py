@@ -47,6 +47,8 @@ from pbxfed_ari.core.stamp import LAST
 WIRE_VERSION = 1
 PORT = 8781  # UDP, multicast and unicast alike
 NUMBERS = 128  # of heartbeats: one byte
+# what decoding may raise, of bytes that somebody else wrote
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 # What a member may say, however broken it is: the decoder refuses the rest, so that no machine need think of it.
@@ -60,6 +62,7 @@ Wire = Annotated[int, Meta(ge=1, le=15)]  # half a byte of each frame
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 MaybePort = Annotated[int, Meta(ge=0, le=65_535)]  # 0: none
 Number = Annotated[int, Meta(ge=0, lt=1 << 53)]  # counts up, so that there is always a next one
+Group = Annotated[int, Meta(ge=0, lt=1 << 8)]  # of fields: a byte in the store
 Epoch = Annotated[int, Meta(ge=0, lt=1 << 33)]  # seconds since 1970, until 2242; a clock too
 Stamp = Annotated[int, Meta(ge=0, le=LAST)]
 Word = Annotated[int, Meta(ge=0)]  # 64 bits
@@ -225,7 +228,7 @@ class BookSet(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """
 
     object: bytes
-    group: Number
+    group: Group
     stamp: Stamp
     writer: MaybeName  # breaks the tie of two equal stamps; "" is the origin of the stream
     value: bytes | None  # None: deleted

@@ -14,11 +14,14 @@ deflated (RFC 1951); digests and object ids are not, nothing would come of it. F
 extension with its digest and a short name 40.
 """
 
+import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
+from pbxfed_ari.core.names import NODE
+from pbxfed_ari.core.stamp import COUNTER_BITS, LAST
 
 Numbered = tuple[tuple[int, Record], ...]
 PLAIN, DEFLATED = 0, 1  # forms
@@ -30,7 +33,8 @@ GAP, RANDOM = 0x40, 0x80
 USUAL = 1  # in place of a group: a contact in six bytes
 SAME_OBJECT, SAME_WRITER, NOTHING_REPLACED = 1, 2, 4
 ID = 9  # bytes of an object's id, nearly always
-_COUNTER = 16  # bits of a stamp
+NUMBERS, GROUPS = 1 << 53, 1 << 8  # as in core/messages.py
+_WRITER = re.compile(rf"(?:{NODE})?")
 
 
 def pack(records: Sequence[tuple[int, Record]], base: int) -> bytes:
@@ -129,9 +133,9 @@ class _Packer:
             self._stamp(record.over, record.stamp)
 
     def _stamp(self, stamp: int, before: int) -> None:
-        passed = (stamp >> _COUNTER) - (before >> _COUNTER)
+        passed = (stamp >> COUNTER_BITS) - (before >> COUNTER_BITS)
         self._fields += _number(passed << 1 if passed >= 0 else -passed << 1 | 1)
-        self._fields += _number(stamp & (1 << _COUNTER) - 1)
+        self._fields += _number(stamp & (1 << COUNTER_BITS) - 1)
 
     def _text(self, text: bytes) -> None:
         self._fields += _number(len(text))
@@ -160,6 +164,8 @@ class _Unpacker:
         while self._at < len(self._data):
             head = self._bytes(1)[0]
             self._number += 1 + (self._int() if head & GAP else 0)
+            if self._number >= NUMBERS:
+                raise ValueError("a number out of range")
             found.append((self._number, self._record(head)))
         if self._random_at != len(self._random):
             raise ValueError("bytes that belong to no record")
@@ -179,6 +185,8 @@ class _Unpacker:
         object_id, stamp, writer, over = last.object, last.stamp, last.writer, last.over
         if group == MORE_GROUPS:
             group = self._int()
+            if group >= GROUPS:
+                raise ValueError("a group out of range")
         if kind == BOOK:
             differs = self._bytes(1)[0]
             if not differs & SAME_OBJECT:
@@ -187,6 +195,8 @@ class _Unpacker:
             stamp = self._stamp(stamp)
             if not differs & SAME_WRITER:
                 writer = self._text().decode()
+                if not _WRITER.fullmatch(writer):
+                    raise ValueError("a writer that no node can be")
             over = 0 if differs & NOTHING_REPLACED else self._stamp(stamp)
         size = self._int()
         value = None
@@ -198,10 +208,10 @@ class _Unpacker:
     def _stamp(self, before: int) -> int:
         passed = self._int()
         passed = -(passed >> 1) if passed & 1 else passed >> 1
-        stamp = (before >> _COUNTER) + passed
-        if not 0 <= stamp < 1 << 48:
+        stamp = (before >> COUNTER_BITS) + passed
+        if not 0 <= stamp <= LAST >> COUNTER_BITS:
             raise ValueError("a stamp out of range")
-        return stamp << _COUNTER | self._int() & (1 << _COUNTER) - 1
+        return stamp << COUNTER_BITS | self._int() & (1 << COUNTER_BITS) - 1
 
     def _int(self) -> int:
         value = shift = 0

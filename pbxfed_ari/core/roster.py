@@ -19,7 +19,7 @@ import msgspec
 
 from pbxfed_ari.core.book import Book
 from pbxfed_ari.core.keys import GroupKey, Keyring, Signer, key_id
-from pbxfed_ari.core.messages import BookSet, Name
+from pbxfed_ari.core.messages import UNREADABLE, BookSet, Name
 from pbxfed_ari.core.names import NodeName, node_name
 from pbxfed_ari.errors import Refused
 
@@ -190,7 +190,7 @@ class Roster:
         object_id = MEMBER + name.encode()
         admission = self._signed(object_id, ADMITTED, Admission)
         expulsion = self._signed(object_id, EXPELLED, Expulsion)
-        if isinstance(admission, Admission):
+        if isinstance(admission, Admission) and self._signer.agrees(admission.public):
             self._admitted[name] = (self._book.stamp(object_id, ADMITTED)[0], admission)
         if isinstance(expulsion, Expulsion):
             stamp = self._book.stamp(object_id, EXPELLED)[0]
@@ -295,7 +295,7 @@ class Roster:
             return None
         try:
             found: _Signed = msgspec.msgpack.decode(value, type=kind)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return None
         text = _text(object_id, group, self._book.stamp(object_id, group)[0], found)
         return found if self._signer.verify(found.by_key, found.signature, text) else None

@@ -21,7 +21,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pbxfed_ari.core.messages import Host, MaybePort, Name, Shown
+from pbxfed_ari.core.messages import UNREADABLE, Epoch, Host, MaybePort, Name, Number, Shown
 from pbxfed_ari.core.names import Extension, is_extension
 from pbxfed_ari.core.stamp import LAST, stamp_of
 
@@ -63,7 +63,7 @@ class Contact:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(NodeInfo).decode
-_decode_absorbed = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
+_decode_absorbed = msgspec.msgpack.Decoder(tuple[tuple[Epoch, Number], ...]).decode
 
 
 def contact_key(extension: Extension, uri: str) -> str:
@@ -121,7 +121,7 @@ def decode_info(value: bytes) -> NodeInfo | None:
     """A node's description, or None if a newer release wrote something that we cannot read."""
     try:
         return _decode_info(value)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 
@@ -134,7 +134,7 @@ def decode_absorbed(value: bytes) -> tuple[tuple[int, int], ...]:
     """Epochs, each with the version through which it was absorbed; none if it cannot be read."""
     try:
         return _decode_absorbed(value)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return ()
 
 

@@ -24,11 +24,16 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from pbxfed_ari.core.book import BookKey
+from pbxfed_ari.core.clocks import NO_CLOCK
 from pbxfed_ari.core.names import NodeName
 
 Key = str | BookKey  # a shelf key, or an object and field group of the book
 StreamId = tuple[NodeName, int]  # origin and epoch
 Ancestry = tuple[tuple[int, int], ...]  # (epoch, through version), newest first
+LEAP = (
+    1 << 14
+)  # by up to so much an epoch is above the last, if no clock tells it apart from others above that
+ASIDE: StreamId = (NodeName(""), 0)  # where a store keeps what belongs to no stream any more
 MAX_LINEAGE = 32  # boots remembered; a replica away for longer pulls that origin's stream anew
 
 
@@ -131,10 +136,17 @@ class Streams:
         """The newest epoch of an origin, 0 if it was never heard."""
         return self._current.get(origin, 0)
 
-    def next_epoch(self, origin: NodeName, wall_seconds: int) -> tuple[int, Ancestry]:
-        """The epoch of a new boot, and what it continues: above all that was kept, and with the clock."""
+    def next_epoch(
+        self, origin: NodeName, wall_seconds: int, leap: int = 0
+    ) -> tuple[int, Ancestry]:
+        """The epoch of a new boot, and what it continues: above all that was kept, and with the clock.
+
+        `leap`: a random number below LEAP. A clock that stands still, and a disk that is an old copy, would lead two boots to
+        one epoch, and to two meanings of its numbers.
+        """
         last = self.current_epoch(origin)
-        epoch = max(wall_seconds, last + 1)
+        told = wall_seconds > last and wall_seconds >= NO_CLOCK
+        epoch = wall_seconds if told else max(wall_seconds, last + 1) + leap
         held = self.held((origin, last))
         earlier = self._lineage.get((origin, last), ())
         return epoch, ((last, held), *earlier)[:MAX_LINEAGE] if held else earlier

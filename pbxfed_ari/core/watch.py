@@ -15,12 +15,13 @@ from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import WIRE_VERSION, BookSet, Hello, Record, domain_mark
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.stamp import utc, wall_ms_of
+from pbxfed_ari.core.streams import LEAP
 
 LASTING = 60.0  # seconds that an oddity stands after it was last seen
 FRAMES = 3  # of another wire version from one address: less is noise
 MOST = 64  # addresses, and names, that are kept: strangers can make up many
 DAY = 86_400.0
-BOOTS = 1_000  # epochs above a known one that need no clock: a boot takes one
+BOOTS = 1_000  # of a known node need no clock: half a year of epochs
 SET_CLOCK = "set the clock (`timedatectl set-ntp true`)"
 
 
@@ -96,7 +97,7 @@ class Watch:
         `claimed` is what its own clock says; that counts only while we have no other to compare with.
         """
         latest = self.clocks.latest(self._alive(), now, claimed)
-        if latest is None or epoch <= max(latest + DAY, known + BOOTS if known else 0):
+        if latest is None or epoch <= max(latest + DAY, known + BOOTS * LEAP if known else 0):
             return False
         if name in self._epochs or len(self._epochs) < MOST:
             self._epochs[name] = (epoch, now)

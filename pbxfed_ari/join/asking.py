@@ -33,7 +33,7 @@ def ask(given: Token, name: NodeName, address: str, key: NodeKey) -> Answer:
             ) from None
         for _ in range(TRIES):
             nonce = secrets.token_bytes(token.NONCE)
-            frame = token.seal(ASK, given.invitation, given.secret, question, key, nonce)
+            frame = token.seal(ASK, given.invitation, given.key, question, key, nonce)
             for door in doors:
                 _send(sock, frame, door)
             answer = _listen(sock, given)
@@ -80,7 +80,7 @@ def _listen(
             frame = sock.recv(65_536)
             if token.invitation_of(frame) != given.invitation:
                 continue
-            answer = token.open_(ANSWER, frame, given.secret, Answer)
+            answer = token.open_(ANSWER, frame, given.key, Answer)
         except (OSError, WireError):
             continue
         if token.fingerprint(answer.signing) == given.fingerprint:

@@ -38,7 +38,7 @@ class Invitation(msgspec.Struct):
     """One invitation."""
 
     id: str  # hexadecimal, as all bytes here
-    secret: str
+    secret: str  # the token's key
     expires: int  # seconds since 1970
     key: str = ""  # the signing key that it belongs to
     name: str = ""  # the node that came of it
@@ -94,7 +94,7 @@ class Desk:
             token.fingerprint(self._key.signing),
             wall_ms // 1_000 + ttl,
         )
-        invitation = Invitation(made.invitation.hex(), made.secret.hex(), made.expires)
+        invitation = Invitation(made.invitation.hex(), made.key.hex(), made.expires)
         self._open[invitation.id] = invitation
         self._keep()
         fields = (("invitation", invitation.id), ("until", utc(made.expires * 1_000)))
@@ -160,7 +160,7 @@ class Desk:
                 f"the token ended at {utc(invitation.expires * 1_000)}: "
                 "make another with `pbxfed invite`"
             )
-        if len(ask.public) != len(self._key.public):
+        if not self._key.agrees(ask.public):
             return "the node's public key is none"
         return ""
 

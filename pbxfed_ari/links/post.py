@@ -110,9 +110,8 @@ class Post:
     def _introduction(self, opened: Opened) -> Hello:
         signature, text = opened.payload[:SIGNATURE], opened.payload[SIGNATURE:]
         hello = codec.decode_hello(text)
-        if len(hello.public) != PUBLIC or not self._signer.verify(
-            hello.signing, signature, opened.salt + text
-        ):
+        signed = self._signer.verify(hello.signing, signature, opened.salt + text)
+        if not signed or not self._signer.agrees(hello.public):
             raise BadSignature(f"an introduction as {hello.name!r}")
         return hello
 

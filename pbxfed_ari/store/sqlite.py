@@ -4,15 +4,17 @@ WAL mode. Configuration is on the disk (fsync) before its editor gets an answer;
 moments in a power cut: peers give them back. One row a key of a stream, replaced by a newer one, so the file does not grow
 with edits; what is collected leaves it.
 
-Each row carries a checksum. A damaged row is left out, and its stream held only as far as it is whole, so that peers repair
-it. A file whose structure is damaged is put aside and what can be read of it kept: nothing of it counts as held, and peers
-give the rest. The dead carry the second at which they came, for the day when nobody waits for an answer any more.
+Each row carries a checksum. A damaged record is left out, and its stream held only as far as it is whole, so that peers repair
+it; a stream of which it is not known how far it is held counts as held through nothing, and so do all in a file whose structure
+is damaged, which is put aside. Edits that can be read are kept all the same, but without numbers: this node knows them, alone
+too, and publishes what no stream names anew (`Directory.salvage`). The dead carry the second at which they came, for the day
+when nobody waits for an answer any more.
 """
 
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
@@ -25,10 +27,16 @@ from pbxfed_ari.core.effects import Persist, PersistAbsorbed, PersistGone, Persi
 from pbxfed_ari.core.graves import Grave
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.streams import Ancestry, Key, StreamId
+from pbxfed_ari.core.streams import ASIDE, Key, StreamId
 from pbxfed_ari.errors import ConfigError
 
 SCHEMA = 1
+# What checksums cover. In a damaged row anything may be of any type.
+_STREAM = (
+    "cast(origin as text), cast(epoch as integer), cast(base as integer), cast(held as integer), cast(floor as integer), "
+    "cast(lineage as blob)"
+)
+_RECORD = "cast(version as integer), cast(key as blob), cast(record as blob)"
 log = logging.getLogger(__name__)
 _encode = msgspec.msgpack.encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
@@ -38,7 +46,8 @@ Kept = PersistLineage | PersistGone | PersistAbsorbed | Persist
 _TABLES = """
 create table if not exists streams (
     id integer primary key, origin text not null, epoch integer not null, base integer not null default 0,
-    held integer not null, floor integer not null default 0, lineage blob, unique (origin, epoch));
+    held integer not null, floor integer not null default 0, lineage blob, checksum integer not null default 0,
+    unique (origin, epoch));
 create table if not exists records (
     stream integer not null, key blob not null, version integer not null, since integer not null,
     record blob not null, checksum integer not null, primary key (stream, key)) without rowid;
@@ -128,6 +137,7 @@ class Store:
                 "update streams set held = max(held, ?), floor = max(floor, ?) where id = ?",
                 (effect.to, effect.floor, stream),
             )
+            self._vouch("id", stream)
         if effect.durable:
             self._db.execute("pragma synchronous=normal")
 
@@ -161,6 +171,7 @@ class Store:
                 "update streams set held = ?, lineage = ? where id = ?",
                 (held, _encode(effect.earlier), heir),
             )
+            self._vouch("origin", effect.origin)
         self._ids.clear()
 
     def persist_gone(self, effect: PersistGone) -> None:
@@ -174,6 +185,7 @@ class Store:
             self._db.execute(
                 "update streams set floor = max(floor, ?) where id = ?", (effect.floor, stream)
             )
+            self._vouch("id", stream)
 
     def persist_absorbed(self, effect: PersistAbsorbed) -> None:
         """Forget what a stream holds through a version; it stands in a later one."""
@@ -183,6 +195,7 @@ class Store:
                 (effect.origin, effect.epoch),
             ).fetchall():
                 self._shorten(stream, effect.through, held)
+            self._vouch("origin", effect.origin)
         self._ids.clear()
 
     def load(self) -> Directory:
@@ -203,6 +216,10 @@ class Store:
             Path(self.path).touch(mode=0o600)
             Path(self.path).chmod(0o600)  # it holds digests; the log beside it takes the same mode
         db = sqlite3.connect(self.path, isolation_level=None)
+        db.text_factory = lambda text: text.decode(
+            errors="replace"
+        )  # damaged ones have no checksum
+        db.create_function("checksum_of", 6, _checksum_of, deterministic=True)
         db.execute("pragma journal_mode=wal")
         db.execute("pragma synchronous=normal")
         db.executescript(_TABLES)
@@ -211,44 +228,54 @@ class Store:
     def _load(self) -> Directory:
         directory = Directory()
         dead: dict[Grave, int] = {}
+        loose: list[BookSet] = []
         streams = self._db.execute(
-            "select id, origin, epoch, base, held, floor, lineage from streams order by origin, epoch desc"
+            f"select id, {_STREAM}, checksum from streams order by origin, epoch desc"
         ).fetchall()
-        for number, origin, epoch, base, held, floor, lineage in streams:
-            stream = (NodeName(origin), epoch)
-            earlier: Ancestry | None = (
-                _lineage_decoder.decode(lineage) if lineage is not None else None
-            )
-            if earlier is not None:
-                directory.adopt(*stream, earlier)
-            records, whole = self._records(number, stream[0], dead)
-            directory.streams.open(stream, base)
-            directory.apply(stream, records, max(base, min(held, whole)), floor)
-            if whole < held:
-                self._db.execute(
-                    "update streams set held = ? where id = ?", (max(base, whole), number)
-                )
+        with self._transaction():
+            for number, origin, epoch, base, held, floor, lineage, checksum in streams:
+                stream = (NodeName(origin), epoch)
+                records, whole = self._records(number, stream[0], dead)
+                if stream == ASIDE:
+                    loose += _edits(stream[0], records)
+                    continue
+                if checksum != _checksum_of(origin, epoch, base, held, floor, lineage):
+                    log.warning("store: how far stream %s %d is held is damaged", origin, epoch)
+                    loose += _edits(stream[0], records)
+                    self._delete(number)
+                    continue
+                if lineage is not None:
+                    directory.adopt(*stream, _lineage_decoder.decode(lineage))
+                directory.streams.open(stream, base)
+                through = max(base, min(held, whole))
+                directory.apply(stream, records, through, floor)
+                if through < held:
+                    loose += _edits(stream[0], (r for r in records if r[0] > through))
+                    self._cut_off(number, through)
+            self._put_aside(loose)
+        self._ids.clear()
+        directory.salvage(loose)
         directory.graves.date(dead)
         return directory
 
     def _salvage(self, reason: str) -> None:
         """The file's structure is damaged: keep what can be read in a new one, as held through nothing."""
-        rows: list[tuple[str, int, int, bytes]] = []
+        edits: list[BookSet] = []
         facts: list[tuple[str, str]] = []
         lineages: list[tuple[str, int, bytes]] = []
         with suppress(sqlite3.DatabaseError):
             facts += self._db.execute("select name, value from facts")
         with suppress(sqlite3.DatabaseError):
-            lineages += self._db.execute(
-                "select origin, epoch, lineage from streams where lineage is not null"
-            )
+            for *row, checksum in self._db.execute(f"select {_STREAM}, checksum from streams"):
+                if row[-1] is not None and checksum == _checksum_of(*row):
+                    lineages.append((row[0], row[1], row[-1]))
         with suppress(sqlite3.DatabaseError):
-            for origin, epoch, version, key, data, checksum in self._db.execute(
-                "select origin, epoch, version, key, record, checksum from records "
+            for origin, version, key, data, checksum in self._db.execute(
+                f"select cast(origin as text), {_RECORD}, records.checksum from records "
                 "join streams on streams.id = stream"
             ):
                 if checksum == _checksum(origin, version, key, data):
-                    rows.append((origin, epoch, version, data))
+                    edits += _edits(origin, [(version, _decoder.decode(data))])
         self._db.close()
         aside = f"{self.path}.damaged-{int(self._clock())}"
         Path(self.path).rename(aside)
@@ -260,20 +287,41 @@ class Store:
         for name, value in facts:
             self.remember(name, value)
         log.error(
-            "store: %s is damaged (%s): put aside as %s; %d records could be read, peers are asked for the rest",
+            "store: %s is damaged (%s): put aside as %s; %d edits could be read, peers are asked for the rest",
             self.path,
             reason,
             aside,
-            len(rows),
+            len(edits),
         )
         with self._transaction():
             for origin, epoch, lineage in lineages:
                 number = self._id((NodeName(origin), epoch))
                 self._db.execute("update streams set lineage = ? where id = ?", (lineage, number))
-            for origin, epoch, version, data in rows:
-                number = self._id((NodeName(origin), epoch))
-                row = _row(number, origin, version, 0, _decoder.decode(data))
-                self._db.execute("insert or replace into records values (?, ?, ?, ?, ?, ?)", row)
+                self._vouch("id", number)
+            self._put_aside(edits)
+
+    def _put_aside(self, edits: list[BookSet]) -> None:
+        """Of each field group the newest, in the place of what stood aside before."""
+        if not edits:
+            return
+        number = self._id(ASIDE)
+        edits.sort(key=lambda edit: (edit.stamp, edit.writer))
+        self._db.executemany(
+            "insert or replace into records values (?, ?, ?, ?, ?, ?)",
+            [_row(number, ASIDE[0], 0, 0, edit) for edit in edits],
+        )
+
+    def _cut_off(self, stream: int, through: int) -> None:
+        """A stream is held no further than this."""
+        self._db.execute("delete from records where stream = ? and version > ?", (stream, through))
+        self._db.execute("update streams set held = ? where id = ?", (through, stream))
+        self._vouch("id", stream)
+
+    def _vouch(self, column: str, value: str | int) -> None:
+        """What is said of these streams is right as it stands."""
+        self._db.execute(
+            f"update streams set checksum = checksum_of({_STREAM}) where {column} = ?", (value,)
+        )
 
     def _transaction(self) -> sqlite3.Connection:
         self._db.execute("begin")
@@ -290,6 +338,7 @@ class Store:
                     "select id from streams where origin = ? and epoch = ?", stream
                 ).fetchone()[0]
             )
+            self._vouch("id", number)
             self._ids[stream] = number
         return number
 
@@ -299,8 +348,8 @@ class Store:
         """The stream's records in order, and through where none is damaged. Notes when the dead came."""
         found: list[tuple[int, Record]] = []
         damaged: list[tuple[int, bytes]] = []
-        for key, version, since, data, checksum in self._db.execute(
-            "select key, version, since, record, checksum from records where stream = ? order by version",
+        for version, key, data, since, checksum in self._db.execute(
+            f"select {_RECORD}, cast(since as integer), checksum from records where stream = ? order by version",
             (number,),
         ):
             if checksum != _checksum(origin, version, key, data):
@@ -310,8 +359,9 @@ class Store:
             found.append((version, record))
             if since:
                 dead[_grave(origin, record)] = since
-        for version, key in damaged:
-            log.warning("store: record %d of %s is damaged: asking peers for it", version, origin)
+        if damaged:
+            log.warning("store: %d records of %s are damaged: asking peers", len(damaged), origin)
+        for _, key in damaged:
             self._db.execute("delete from records where stream = ? and key = ?", (number, key))
         return found, min((version for version, _ in damaged), default=1 << 62) - 1
 
@@ -367,6 +417,21 @@ def _grave(origin: NodeName, record: Record) -> Grave:
     if not isinstance(record, BookSet):
         return (origin, record.key)
     return record.object if record.group == LIFE else (record.object, record.group)
+
+
+def _edits(origin: NodeName, records: Iterable[tuple[int, Record]]) -> list[BookSet]:
+    """The edits among an origin's records, each with its writer."""
+    return [
+        msgspec.structs.replace(record, writer=record.writer or origin)
+        for _, record in records
+        if isinstance(record, BookSet)
+    ]
+
+
+def _checksum_of(
+    origin: str, epoch: int, base: int, held: int, floor: int, lineage: bytes | None
+) -> int:
+    return crc32(repr((origin, epoch, base, held, floor, lineage)).encode())
 
 
 def _checksum(origin: str, version: int, key: bytes, data: bytes) -> int:

@@ -11,7 +11,19 @@ from typing import Any, Union, cast, get_args
 import msgspec
 
 from pbxfed_ari.core import packing
-from pbxfed_ari.core.messages import KINDS, AnyMessage, Delta, Hello, Message, Piece, Pieces, Record
+from pbxfed_ari.core.messages import (
+    KINDS,
+    AnyMessage,
+    Delta,
+    Epoch,
+    Hello,
+    Message,
+    Name,
+    Number,
+    Piece,
+    Pieces,
+    Record,
+)
 from pbxfed_ari.errors import Malformed, TooBig, UnknownKind
 
 MAX_PAYLOAD = (
@@ -27,23 +39,26 @@ MORE, LAST = 1, 2  # flags of a piece among others
 
 
 class _Delta(Message, frozen=True, tag=11):
-    first: int
+    first: Number
     records: bytes
 
 
 class _Piece(Message, frozen=True, tag=13):
-    origin: str
-    epoch: int
-    base: int
-    to: int
+    origin: Name
+    epoch: Epoch
+    base: Number
+    to: Number
     records: bytes
     more: bool = False
     last: bool = True
-    floor: int = 0
+    floor: Number = 0
+
+
+_Head = tuple[Name, Epoch, Number, Number, Number, int]  # origin, epoch, base, to, floor, flags
 
 
 class _Pieces(Message, frozen=True, tag=22):
-    pieces: tuple[tuple[str, int, int, int, int, int], ...]  # origin, epoch, base, to, floor, flags
+    pieces: tuple[_Head, ...]
     counts: tuple[int, ...]
     records: bytes  # of all of them, numbered through
 
@@ -134,7 +149,7 @@ def _unpacked(message: object) -> AnyMessage:
 
 
 def _apart(
-    heads: tuple[tuple[str, int, int, int, int, int], ...],
+    heads: tuple[_Head, ...],
     counts: tuple[int, ...],
     numbered: packing.Numbered,
 ) -> Pieces:
@@ -143,6 +158,8 @@ def _apart(
     pieces: list[Piece] = []
     at = done = 0
     for (origin, epoch, base, to, floor, flags), count in zip(heads, counts, strict=True):
+        if to < base:
+            raise ValueError("a piece that ends before it begins")
         records = tuple((v - at + base, r) for v, r in numbered[done : done + count])
         more, last = bool(flags & MORE), bool(flags & LAST)
         pieces.append(Piece(origin, epoch, base, to, records, more, last, floor))

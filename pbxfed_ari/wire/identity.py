@@ -54,6 +54,14 @@ class NodeKey:
             return False
         return True
 
+    def agrees(self, public: bytes) -> bool:
+        """Can a secret come of this and our own key? Of points of small order none can (RFC 7748 §6.1)."""
+        try:
+            self._shared(public)
+        except ValueError:
+            return False
+        return True
+
     def wrap(self, public: bytes, secret: bytes, context: bytes) -> bytes:
         """Seal a secret for one node; 16 bytes longer. One context must never go with two secrets.
 

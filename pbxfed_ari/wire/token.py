@@ -4,9 +4,9 @@
     ask      1 byte 0x14 | invitation 8 | nonce 12 | ciphertext | tag 16
     answer   1 byte 0x15 | invitation 8 | nonce 12 | ciphertext | tag 16
 
-Both frames are sealed with ChaCha20-Poly1305 (RFC 8439) under keys that come of the token's secret by HKDF-SHA256 (RFC 5869),
-one for each direction. Inside stands a signature of 64 bytes, then the message: the asker proves that it has the node key that
-it names, the answerer that it is who made the token.
+Both frames are sealed with ChaCha20-Poly1305 (RFC 8439) under keys that come of the whole token, its secret among it, by
+HKDF-SHA256 (RFC 5869), one for each direction: a token in which anything was altered opens nothing. Inside stands a signature
+of 64 bytes, then the message: the asker proves that it has the node key that it names, the answerer that it made the token.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pbxfed_ari.core.messages import WIRE_VERSION
+from pbxfed_ari.core.messages import UNREADABLE, WIRE_VERSION
 from pbxfed_ari.errors import BadSeal, BadSignature, Malformed, Refused
 from pbxfed_ari.wire.codec import MAX_PAYLOAD
 from pbxfed_ari.wire.identity import SIGNATURE, NodeKey
 
 ASK, ANSWER = WIRE_VERSION << 4 | 4, WIRE_VERSION << 4 | 5
-INVITATION, NONCE, SECRET, CHECKSUM, FINGERPRINT = 8, 12, 16, 4, 16  # bytes
+INVITATION, NONCE, SECRET, KEY, CHECKSUM, FINGERPRINT = 8, 12, 16, 32, 4, 16  # bytes
 
 
 class Token(msgspec.Struct, frozen=True, array_like=True):
@@ -42,6 +42,12 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
 
     def __repr__(self) -> str:
         return f"Token({self.domain}, {self.invitation.hex()})"  # never its secret
+
+    @property
+    def key(self) -> bytes:
+        """What comes of all that it says."""
+        data = msgspec.msgpack.encode(self)
+        return blake2b(data, digest_size=KEY, person=b"pbxfed token key").digest()
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +76,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     wan: str = "none"
     connect: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()  # members' addresses, host:port
+    timing: str = "lan"
 
 
 _Message = TypeVar("_Message", Ask, Answer)
@@ -98,7 +105,7 @@ def read(text: str) -> Token:
         if not text.isascii() or _checksum(body) != checksum:
             raise Refused(damaged)
         token = msgspec.msgpack.decode(body, type=Token)
-    except (Error, ValueError, msgspec.MsgspecError):
+    except (Error, ValueError, *UNREADABLE):
         raise Refused(damaged) from None
     if token.version != WIRE_VERSION:
         raise Refused(
@@ -111,7 +118,7 @@ def read(text: str) -> Token:
 def seal(
     kind: int, invitation: bytes, secret: bytes, message: Ask | Answer, key: NodeKey, nonce: bytes
 ) -> bytes:
-    """The frame of a message, signed by its sender's node key; `nonce` of 12 random bytes."""
+    """The frame of a message, signed by its sender's node key; `secret` is the token's key, `nonce` 12 random bytes."""
     text = msgspec.msgpack.encode(message)
     header = bytes((kind,)) + invitation + nonce
     payload = key.sign(_signed(kind, invitation, text)) + text
@@ -145,8 +152,8 @@ def open_(kind: int, frame: bytes, secret: bytes, message: type[_Message]) -> _M
         payload = _cipher(kind, invitation, secret).decrypt(nonce, frame[body:], header)
         found = msgspec.msgpack.decode(payload[SIGNATURE:], type=message)
     except InvalidTag:
-        raise BadSeal("the token's secret does not fit") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadSeal("the token does not fit") from None
+    except UNREADABLE as error:
         raise Malformed(str(error)) from None
     text = _signed(kind, invitation, payload[SIGNATURE:])
     if not NodeKey.verify(found.signing, payload[:SIGNATURE], text):

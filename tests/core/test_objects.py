@@ -180,8 +180,8 @@ def test_whatever_a_peer_wrote_is_read_or_not(groups: dict[int, bytes]) -> None:
 
 def test_an_entry_stands_only_where_it_belongs() -> None:
     """Its id is a hash of what it says."""
-    entry = Entry(b"g12345678", 4, "1001", GAP)
-    where = entry_id(entry.owner, entry.group, entry.value)
+    entry = Entry(b"g12345678", 4, "1001", GAP, "a")
+    where = entry_id(entry.owner, entry.group, entry.value, entry.adder)
     assert read_entry(where, {1: pack_entry(entry)}) == entry
     assert read_entry(b"e" + bytes(8), {1: pack_entry(entry)}) is None
 
@@ -194,7 +194,9 @@ def test_as_few_entries_as_possible_move() -> None:
     assert places(("x", "a", "b"), held) == {"x": GAP // 2, **held}
     assert places(("a", "b", "x"), held) == {**held, "x": 3 * GAP}
     assert places(("b",), held) == {"b": 2 * GAP}
-    assert places(("b", "a"), held) == {"b": GAP, "a": 2 * GAP}
+    assert places(("b", "a"), held) == {"b": 2 * GAP, "a": 3 * GAP}
+    three = {"a": GAP, "b": 2 * GAP, "c": 3 * GAP}
+    assert places(("b", "c", "a"), three) == {"b": 2 * GAP, "c": 3 * GAP, "a": 4 * GAP}
     assert places(("a", "x", "b"), {"a": 1, "b": 2}) == {"a": GAP, "x": 2 * GAP, "b": 3 * GAP}
 
 

@@ -10,9 +10,9 @@ from pbxfed_ari.core import packing
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.shelf import Contact, contact_key, encode
-from pbxfed_ari.core.stamp import stamp_of
+from pbxfed_ari.core.stamp import LAST, stamp_of
 
-stamps = st.integers(0, (1 << 64) - 1)
+stamps = st.integers(0, LAST)
 
 
 def contact(number: int, port: int) -> str:
@@ -53,6 +53,22 @@ def test_garbage_is_refused_or_records(data: bytes) -> None:
         packing.unpack(data, 0)
     except ValueError:
         return
+
+
+@pytest.mark.parametrize(
+    ("version", "record"),
+    [
+        (1, BookSet(b"x1", 1 << 8, 5, "", b"")),
+        (1, BookSet(b"x1", 1, LAST + 1, "", b"")),
+        (1, BookSet(b"x1", 1, 5, "", b"", LAST + 1)),
+        (1, BookSet(b"x1", 1, 5, "No Node", b"")),
+        (1 << 53, ShelfDrop("n")),
+    ],
+)
+def test_what_no_member_can_mean_is_refused(version: int, record: Record) -> None:
+    """A stamp that nothing can follow, a group that no store has, a writer that nobody is, a number without a next one."""
+    with pytest.raises(ValueError, match=r"out of range|no node"):
+        packing.unpack(packing.pack([(version, record)], 0), 0)
 
 
 def test_what_inflates_without_end_is_refused() -> None:

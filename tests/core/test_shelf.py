@@ -8,11 +8,14 @@ from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.shelf import (
     SINCE,
     Contact,
+    NodeInfo,
     contact_key,
     contact_of_key,
+    decode_absorbed,
     decode_contact,
     decode_info,
     encode,
+    encode_absorbed,
 )
 
 
@@ -42,6 +45,9 @@ def test_every_key_names_the_registration_that_made_it(number: str, uri: str) ->
     assert contact_of_key(contact_key(Extension(number), uri)) == (number, uri)
 
 
+DESCRIBED = encode(NodeInfo("10.0.0.7", "main", 100, ("sip",), bytes(32)))
+
+
 @given(st.integers(SINCE, SINCE + (1 << 56) - 1))
 def test_a_registration_is_seven_bytes_and_comes_back(stamp: int) -> None:
     """A stamp is most of what a delta carries."""
@@ -61,6 +67,11 @@ def test_other_keys_are_no_contacts_and_unreadable_values_are_nothing() -> None:
     assert decode_contact(bytes(9)) is None
     assert decode_contact(encode(Contact(SINCE + 5, sure=False))) == Contact(SINCE + 5, sure=False)
     assert decode_info(b"\x93\x01\x02\x03") is None
+    assert decode_info(DESCRIBED.replace(b"10.0.0.7", b"10.0.0\xff7")) is None
+    assert (
+        decode_info(bytes((DESCRIBED[0] + 1,)) + DESCRIBED[1:] + b"\x91" * 2_000 + b"\xc0") is None
+    )
+    assert decode_absorbed(encode_absorbed([(1, 1 << 60)])) == ()
 
 
 @pytest.mark.parametrize(

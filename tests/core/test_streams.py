@@ -149,3 +149,13 @@ def test_a_lineage_that_comes_after_the_first_piece_of_its_epoch_voids_nothing_o
     directory.adopt(B, 2, ())
     assert directory.shelf_value(B, "k") == b"1"
     assert directory.shelf_value(B, "l") is None
+
+
+def test_of_two_keys_with_one_number_one_travels() -> None:
+    """A broken origin says two things of one number: the rest of its stream is passed on all the same."""
+    directory = Directory()
+    for key in "pqr":
+        directory.write((A, 1), [put(key)])
+    directory.streams.note((A, 1), 2, "s")
+    (piece,) = directory.pieces((A, 1), 0, 9)
+    assert piece.records == ((1, put("p")), (2, put("q")), (3, put("r")))

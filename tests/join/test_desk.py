@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Address, Admit
@@ -44,7 +45,7 @@ class Rig:
 
     def ask(self, given: Token, key: NodeKey = B, name: str = "b", *, at: int = NOW) -> None:
         question = Ask(name, "10.0.0.2", key.signing, key.public)
-        frame = token.seal(ASK, given.invitation, given.secret, question, key, bytes(12))
+        frame = token.seal(ASK, given.invitation, given.key, question, key, bytes(12))
         self.desk.receive(frame, FROM, at)
 
     def decide(self, error: str = "") -> None:
@@ -55,7 +56,7 @@ class Rig:
         frame, to = self.sent.pop()
         assert to == FROM
         assert len(frame) <= 1_400
-        return token.open_(ANSWER, frame, given.secret, Answer)
+        return token.open_(ANSWER, frame, given.key, Answer)
 
 
 @pytest.fixture
@@ -111,6 +112,16 @@ def test_a_token_ends(rig: Rig) -> None:
     assert rig.admits == []
 
 
+def test_a_key_that_nothing_can_be_sealed_for_is_refused(rig: Rig) -> None:
+    """A point of small order: 32 bytes like any other, and every later rotation would fail on it."""
+    given = rig.invite()
+    question = Ask("b", "10.0.0.2", B.signing, bytes(32))
+    frame = token.seal(ASK, given.invitation, given.key, question, B, bytes(12))
+    rig.desk.receive(frame, FROM, NOW)
+    assert rig.answer(given).error == "the node's public key is none"
+    assert rig.admits == []
+
+
 def test_what_the_federation_refuses_is_told_and_may_be_mended(rig: Rig) -> None:
     """Another name and another key, with the same token: nobody has used it."""
     given = rig.invite()
@@ -129,7 +140,7 @@ def test_frames_of_who_has_no_token_of_ours_get_nothing(rig: Rig) -> None:
     given = rig.invite()
     rig.notes.clear()
     other = Token(1, "x", (), bytes(8), bytes(16), b"", 0)
-    altered = Token(1, "x", (), given.invitation, bytes(16), b"", 0)
+    altered = replace(given, secret=bytes(16))
     for _ in range(100):
         rig.ask(other)
         rig.ask(altered)
@@ -138,6 +149,22 @@ def test_frames_of_who_has_no_token_of_ours_get_nothing(rig: Rig) -> None:
     assert (rig.admits, rig.sent) == ([], [])
     assert len(rig.notes) == 1
     assert rig.desk.refused == 301
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"domain": "pbx.exampla"}, {"addresses": ()}, {"fingerprint": b"f"}, {"expires": 1 << 32}],
+)
+def test_a_token_in_which_anything_was_altered_is_refused_and_logged(
+    rig: Rig, change: dict[str, object]
+) -> None:
+    """Not only its secret: else who meddled with the rest would have used it up for somebody."""
+    given = rig.invite()
+    rig.ask(replace(given, **change))
+    assert (rig.admits, rig.sent, rig.desk.refused) == ([], [], 1)
+    assert dict(rig.notes[-1].fields)["why"] == "the token does not fit"
+    rig.ask(given)
+    assert len(rig.admits) == 1
 
 
 def test_the_file_is_private_and_a_damaged_one_is_named(rig: Rig) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -80,11 +81,12 @@ def test_a_token_that_is_late_or_altered_is_refused_and_logged(four: Federation)
     token = invite(four)
     done = run(four, "d", "join", token[:-3] + ("AAA" if token[-3:] != "AAA" else "BBB"))
     assert (done.returncode, "the token is damaged" in done.stderr) == (1, True)
-    secret = urlsafe_b64decode(token + "=" * (-len(token) % 4)).index(b"\xc4\x10") + 2
-    done = run(four, "d", "join", altered(token, secret))
-    assert done.returncode == 1
+    said = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    for at in said.index(b"\xc4\x10") + 2, len(said) - 5:  # in its secret; in when it ends
+        done = run(four, "d", "join", altered(token, at))
+        assert done.returncode == 1
     assert "no answer from 10.77.0.11:8781" in done.stderr
-    assert logged(four, "a", "the token's secret does not fit")
+    assert logged(four, "a", "the token does not fit")
     assert not (four.lab.node("d").folder / "state" / "keys").exists()
 
 
@@ -129,13 +131,18 @@ def test_a_rotation_under_load_loses_nothing(four: Federation) -> None:
     old = {json.dumps(four.get(n, "/keys")[0]["key"]) for n in "abcd"}
     assert len(old) == 1
     four.add("1001")
-    sent = 150
-    for i in range(sent):
-        status, _ = lab.http("abcd"[i % 4], "PATCH", "/extensions/1001", {"name": f"Name {i}"})
-        assert status == 200
-        if i == 40:
-            assert run(four, "c", "keys", "rotate").returncode == 0
-        time.sleep(0.01)
+    sent, rate = 250, 50
+    with ThreadPoolExecutor() as beside:
+        began = time.monotonic()
+        for i in range(sent):
+            if i == 40:
+                rotated = beside.submit(run, four, "c", "keys", "rotate")
+            status, _ = lab.http("abcd"[i % 4], "PATCH", "/extensions/1001", {"name": f"Name {i}"})
+            assert status == 200
+            time.sleep(max(0.0, began + (i + 1) / rate - time.monotonic()))
+        took = time.monotonic() - began
+        assert rotated.result().returncode == 0
+    assert sent / took > 0.8 * rate, f"{sent / took:.0f} changes a second: the load was too light"
     four.until(four.whole)
     new = {json.dumps(four.get(n, "/keys")[0]["key"]) for n in "abcd"}
     assert len(new) == 1

@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.effects import Persist, PersistLineage
+from pbxfed_ari.core.effects import Persist, PersistGone, PersistLineage
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.streams import ASIDE
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.store.sqlite import Store
 
 A = NodeName("a")
+EDIT = BookSet(b"x1", 3, 5, "", b"\xa1y")
 
 
 def persist(
@@ -50,13 +52,67 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path) -> 
 
 
 def test_a_damaged_record_begins_its_stream_anew(tmp_path: Path) -> None:
-    """The checksum tells; peers give back what is missing."""
+    """The checksum tells; peers give back what is missing. Edits that are whole stand meanwhile, though without numbers."""
     store = Store(tmp_path / "state.db")
-    persist(store, Directory(), [ShelfPut("n", b"1"), ShelfPut("k", b"2")])
+    persist(store, Directory(), [ShelfPut("n", b"1"), ShelfPut("k", b"2"), EDIT])
     store.close()
     with sqlite3.connect(tmp_path / "state.db") as db:
         db.execute("update records set record = x'00' where version = 1")
-    assert Store(tmp_path / "state.db").load().streams.vector() == []
+    for _ in range(2):
+        found = Store(tmp_path / "state.db").load()
+        assert found.streams.vector() == []
+        assert found.shelf_value(A, "k") is None
+        assert found.unindexed(A) == [EDIT]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "held = held + 64",
+        "base = 1",
+        "epoch = 65",
+        "floor = 3",
+        "lineage = x'80'",
+        "origin = x'ff'",
+    ],
+)
+def test_a_damaged_stream_is_held_through_nothing(tmp_path: Path, damage: str) -> None:
+    """Else peers would believe in numbers that nobody gave. Of an origin that cannot be read nothing is known at all."""
+    store = Store(tmp_path / "state.db")
+    store.persist_lineage(PersistLineage(A, 1, ()))
+    persist(store, Directory(), [ShelfPut("n", b"1"), EDIT])
+    store.close()
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.execute(f"update streams set {damage}")
+    for _ in range(2):
+        found = Store(tmp_path / "state.db").load()
+        assert (found.streams.vector(), found.streams.lineage((A, 1))) == ([], None)
+        assert found.unindexed(A) == ([] if "origin" in damage else [EDIT])
+
+
+def test_edits_in_a_file_whose_structure_is_damaged_are_known_still(tmp_path: Path) -> None:
+    """The file is put aside; each edit that its checksum vouches for is in the new one, until it was published anew."""
+    path = tmp_path / "state.db"
+    store = Store(path, lambda: 7)
+    store.persist_lineage(PersistLineage(A, 1, ()))
+    persist(store, Directory(), [ShelfPut("n", b"1"), EDIT])
+    store._db.execute("pragma wal_checkpoint(truncate)")
+    page = "select rootpage from sqlite_master where name like 'sqlite_autoindex_streams%'"
+    at = (store._db.execute(page).fetchone()[0] - 1) * 4_096
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[at + 3 : at + 5] = bytes(2)  # the index has no cells, it says
+    path.write_bytes(data)
+    for _ in range(2):
+        store = Store(path, lambda: 7)
+        found = store.load()
+        assert found.streams.vector() == []
+        assert found.unindexed(A) == [EDIT]
+        store.close()
+    assert (tmp_path / "state.db.damaged-7").exists()
+    store = Store(path)
+    store.persist_gone(PersistGone(*ASIDE, tuple(found.salvaged), 0))
+    assert store.load().unindexed(A) == []
 
 
 def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -379,6 +379,22 @@ def test_an_edit_that_the_delete_had_not_seen_wins() -> None:
         assert phone.name == "new"
 
 
+def test_what_both_sides_of_a_cut_removed_stays_removed() -> None:
+    """Though one of them had not seen the other's last edit: that one's own delete had."""
+    world = World(names="abcd")
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world.run(1)
+    world.network.cut(["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"])
+    world["a"].edit("1001", name="new")
+    world["a"].remove("1001")
+    world.run(0.5)
+    world["d"].remove("1001")
+    world.run(0.5)
+    world.network.heal()
+    assert world.run(5, world.agree)
+    assert [node.phone("1001") for node in world.running()] == [None] * 4
+
+
 def test_a_removed_extension_is_gone_everywhere_for_one_small_record() -> None:
     """And its number is free for another."""
     world = World()

@@ -1,6 +1,7 @@
 """Stories of keys: rotations that lose nothing, expulsions that hold, members that were away, names that are taken."""
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import RemoveTrunk
 from pbxfed_ari.core.events import Introduced
@@ -221,6 +222,25 @@ def test_who_may_be_expelled() -> None:
     assert world["a"].rotate("c").status == 409
     world.run(4)
     assert world["a"].up() == ["b"]
+
+
+def test_a_member_that_writes_nonsense_into_the_roster_stops_no_rotation() -> None:
+    """A key that nothing can be sealed for, a text that is none: such a record admits nobody."""
+    world = World()
+    b = world["b"].federation
+    useless = b.gate.roster.admit(NodeName("x"), key_of("x").signing, bytes(32), b.me, 77)
+    assert useless.value is not None
+    broken = replace(useless, object=b"my", value=useless.value.replace(b"\xa1b", b"\xa1\xff"))
+    deep = replace(
+        useless, object=b"mz", value=b"\x96" + useless.value[1:] + b"\x91" * 1_100 + b"\xc0"
+    )
+    for record in useless, broken, deep:
+        world["b"].perform(b.ledger.publish([record]))
+        world.run(1)
+    assert world["a"].rotate().status == 200
+    world.run(3)
+    assert len(seals_with(world)) == 1
+    assert list(world["c"].federation.gate.roster) == ["a", "b", "c"]
 
 
 def test_a_name_belongs_to_its_key() -> None:

@@ -70,7 +70,7 @@ def damage(seed: int, size: int) -> None:
     if seed % 4 == 0:
         world.restore(victim, None)
     else:
-        flip_records(world, victim, rng)
+        (flip_stream if seed % 4 == 1 else flip_records)(world, victim, rng)
     try:
         world.boot(victim)
     except ConfigError:  # it says which file, and to move it away
@@ -92,6 +92,16 @@ def flip_records(world: World, name: str, rng: Random) -> None:
             "update records set record = ? where stream = ? and key = ?",
             (bytes(flipped), stream, key),
         )
+
+
+def flip_stream(world: World, name: str, rng: Random) -> None:
+    """One bit in what is said of a stream."""
+    database = world.stores[name]._db
+    number = rng.choice(database.execute("select id from streams").fetchall())[0]
+    column = rng.choice(("epoch", "base", "held", "floor"))
+    database.execute(
+        f"update streams set {column} = {column} + ? where id = ?", (1 << rng.randrange(24), number)
+    )
 
 
 @row(7, "the power of all fails at once")

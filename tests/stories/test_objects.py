@@ -2,8 +2,18 @@
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pbxfed_ari.core.directory import Directory
+from pbxfed_ari.core.editing import Editor
 from pbxfed_ari.core.events import Edited
+from pbxfed_ari.core.messages import BookSet
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.objects.group import Group
+from pbxfed_ari.core.objects.kind import CLAIM
+from pbxfed_ari.core.stamp import HybridClock
 from tests.stories.world import Node, World
 
 SECRET = "correct-horse-9"
@@ -108,6 +118,75 @@ def test_adding_wins_over_removing() -> None:
     there.network.heal()
     assert there.run(5, there.agree)
     assert all(members(n) == ["1001", "1002"] for n in there.running())
+
+
+def test_adding_wins_over_removing_whatever_the_clocks_say() -> None:
+    """Added and removed on one side, added on the other, whose clock is behind."""
+    there = world("1001", "1002")
+    there["a"].put("group", "600", members=["1001"])
+    there.run(0.2)
+    there.network.cut(LEFT, RIGHT)
+    there["d"].skew_ms = -5_000
+    there["a"].put("group", "600", members=["1001", "1002"])
+    there["a"].put("group", "600", members=["1001"])
+    there["d"].put("group", "600", members=["1001", "1002"])
+    there.run(4)
+    there.network.heal()
+    assert there.run(5, there.agree)
+    assert all(members(n) == ["1001", "1002"] for n in there.running())
+    there["b"].put("group", "600", members=["1002"])
+    there["b"].put("group", "600", members=["1002", "1001"])
+    there.run(0.5)
+    assert all(members(n) == ["1002", "1001"] for n in there.running())
+
+
+acts = st.tuples(
+    st.integers(0, 1), st.sampled_from(["add", "remove", "meet"]), st.sampled_from(["1001", "1002"])
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(acts, max_size=12))
+def test_a_member_is_in_if_some_add_was_seen_by_no_remove(
+    history: list[tuple[int, str, str]],
+) -> None:
+    """Held against the textbook: tags, one for each add; a remove takes those that it sees (Shapiro et al. 2011)."""
+    nodes, owner = [NodeName("a"), NodeName("b")], b"g12345678"
+    directories, clocks = [Directory(), Directory()], [HybridClock(), HybridClock()]
+    start: list[Any] = [BookSet(owner, CLAIM, 1, "", KINDS["group"].key.pack("600"))]
+    for directory in directories:
+        directory.write((NodeName("z"), 1), start)
+    adds: list[set[tuple[str, int]]] = [set(), set()]  # that a node has heard of
+    removed: list[set[tuple[str, int]]] = [set(), set()]
+
+    def inside(at: int) -> list[str]:
+        item = directories[at].get("number", "600")
+        assert isinstance(item, Group)
+        return list(item.members)
+
+    for number, (at, what, member) in enumerate([*history, (0, "meet", "")]):
+        if what == "meet":
+            for origin in 0, 1:
+                stream, other = (nodes[origin], 1), directories[1 - origin]
+                for piece in directories[origin].pieces(stream, other.streams.held(stream), 100):
+                    other.apply(stream, piece.records, piece.to)
+            for heard in adds, removed:
+                heard[:] = [heard[0] | heard[1] for _ in nodes]
+        else:
+            wall = 1_800_000_000_000 - at * 5_000 + number
+            editor = Editor(nodes[at], directories[at], clocks[at], realm="r", wall_ms=wall)
+            others = [m for m in inside(at) if m != member]
+            fresh = what == "add" and member not in inside(at)
+            wanted = others if what == "remove" else [*inside(at), *([member] if fresh else [])]
+            edit = editor.plan(Edited(1, "group", "600", {"members": wanted}, wall, bytes(8)))
+            directories[at].write((nodes[at], 1), edit.records)
+            if fresh:
+                adds[at].add((member, number))
+            elif what == "remove":
+                removed[at] |= {one for one in adds[at] if one[0] == member}
+        for i in 0, 1:
+            assert set(inside(i)) == {one for one, _ in adds[i] - removed[i]}
+    assert directories[0].fingerprint() == directories[1].fingerprint()
 
 
 def test_a_member_comes_back_and_one_change_of_order_is_one_record() -> None:

@@ -7,7 +7,7 @@ from statistics import median
 import pytest
 
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.members import PRESETS, WAN, State
 from pbxfed_ari.core.messages import Leave
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.store.sqlite import Store
@@ -310,3 +310,31 @@ def test_a_cut_is_no_loss_of_multicast() -> None:
     world.network.heal()
     world.run(10)
     assert sum(node.post.sent["Copy"] + node.post.sent["Copies"] for node in world.running()) == 0
+
+
+@pytest.mark.parametrize("preset", ["lan", "wan"])
+def test_nodes_that_are_far_apart_find_one_another(preset: str) -> None:
+    """A third of a second there and back, longer than a question's time in a LAN: its answer counts all the same."""
+    names = many(6)
+    world = World(3, [], settle=0, timing=PRESETS[preset], seeds=["10.0.0.1"], unicast_only=names)
+    world.network.delay = 0.15
+    for name in names:
+        world.boot(name)
+    assert world.run(30, lambda: everyone(world))
+
+
+def test_the_timing_for_long_ways_doubts_nobody_there() -> None:
+    """With three frames in a hundred lost; and a death is known within ten seconds."""
+    names = many(6)
+    world = World(3, [], settle=0, timing=WAN, seeds=["10.0.0.1"], unicast_only=names, loss=0.03)
+    world.network.delay = 0.15
+    for name in names:
+        world.boot(name)
+    world.run(40)
+    for node in world.running():
+        node.effects.clear()
+    world.run(300)
+    told = [e for n in world.running() for e in n.effects if isinstance(e, Note)]
+    assert [note for note in told if note.what in ("member suspect", "member down")] == []
+    avoided, down = death(world, "n003")
+    assert avoided < down < 10

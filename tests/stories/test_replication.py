@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pbxfed_ari.core import marks
 from pbxfed_ari.core.book import Entry
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.graves import EXPIRY, SETTLE
+from pbxfed_ari.core.messages import Vector
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import Node, World
@@ -123,6 +125,42 @@ def test_a_damaged_file_is_repaired_by_peers_and_nothing_wrong_is_passed_on(tmp_
     assert len(world["b"].federation.directory.phones()) == 30
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update records set record = zeroblob(9) where version = 2",
+        "update streams set held = held + 1024",
+    ],
+)
+def test_edits_in_a_damaged_store_are_served_alone_and_reach_the_others(damage: str) -> None:
+    """One row is damaged: what can be read still stands, and what nobody else has is not lost."""
+    world = World()
+    for i in range(5):
+        world["b"].edit(f"{2000 + i}", name="of b", secret=SECRET)
+    world.run(2)
+    alone = world["a"].address[0]
+    world.network.cut([alone], ["10.0.0.2", "10.0.0.3"])
+    world.run(4)
+    world["a"].register("1001", URI)
+    for i in range(5):
+        world["a"].edit(f"{3000 + i}", name="of a", secret=SECRET)
+    world.kill("a")
+    world.stores["a"]._db.execute(damage)
+    world.run(4)
+    world.boot("a")
+    world.run(3)
+    assert len(world["a"].federation.directory.phones()) >= 9
+    before = {p.number for p in world["a"].federation.directory.phones()}
+    world.kill("a")
+    world.boot("a")
+    world.run(3)
+    assert {p.number for p in world["a"].federation.directory.phones()} == before
+    world.network.heal()
+    assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
+    assert {p.number for p in world["c"].federation.directory.phones()} >= before
+    assert "2004" in {p.number for p in world["a"].federation.directory.phones()}
+
+
 # --- the dead
 
 
@@ -193,6 +231,34 @@ def test_who_was_away_longer_than_the_dead_were_remembered_brings_none_of_them_b
         found = [p.number for p in node.federation.directory.phones()]
         assert found == ["1001", *(f"{2010 + i}" for i in range(10))]
         assert node.where("1002") == []
+
+
+@pytest.mark.parametrize("damage", ["lost", "epoch = 1"])
+def test_what_one_node_has_collected_another_does_not_bring_back(damage: str) -> None:
+    """A publishes anew what b gives back to it, or what its damaged store could read: the death of it, too."""
+    world = World()
+    world["a"].edit("1001", name="old", secret=SECRET)
+    world["a"].edit("1002", name="here", secret=SECRET)
+    world.run(3)
+    world["c"].remove("1001")
+    world.run(3)
+    world.kill("a")
+    world.kill("b")
+    world.run(LATER)
+    assert len(world["c"].federation.directory.graves) == 0
+    if damage == "lost":
+        world.restore("a", None)
+    else:
+        world.stores["a"]._db.execute(f"update streams set {damage} where origin = 'a'")
+    world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
+    world.boot("b")
+    world.boot("a")
+    world.run(6)
+    world.network.heal()
+    assert world.run(10, lambda: same(world))
+    assert [p.number for p in world["c"].federation.directory.phones()] == ["1002"]
+    world.run(LATER)
+    assert [len(n.federation.directory.graves) for n in world.running()] == [0] * 3
 
 
 def test_an_edit_that_the_collected_delete_had_not_seen_brings_the_whole_extension_back() -> None:
@@ -270,6 +336,34 @@ def test_an_old_copy_that_was_booted_alone_keeps_its_edits_and_repeats_no_versio
     assert names == {"1001": "first", "1002": "known to peers", "1003": "made alone"}
 
 
+def test_an_old_copy_on_a_board_without_a_clock_repeats_no_version() -> None:
+    """Nothing but chance tells its boots apart: not the clock, which stands at 1970, nor the disk, nor peers."""
+    world = World()
+    world["a"].edit("1001", name="first", secret=SECRET)
+    world.run(1)
+    old = copy(world.stores["a"])
+    world.kill("a")
+    world.run(4)
+    world.skews["a"] = -int(world.clock() * 1_000)
+    world.boot("a")
+    world.run(2)
+    world["a"].register("1001", URI)
+    world.run(1)
+    world.kill("a")
+    world.stores["a"] = old
+    world.network.cut(["10.0.0.1"], ["10.0.0.2", "10.0.0.3"])
+    world.boot("a")
+    world.run(2)
+    assert world["a"].edit("1002", name="made alone", secret=SECRET).status == 201
+    world.run(2)
+    world.network.heal()
+    world.run(2)
+    if world["a"].stopped:  # it chose the lower one: peers know a later epoch
+        world.boot("a")
+    assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
+    assert sorted(p.number for p in world["c"].federation.directory.phones()) == ["1001", "1002"]
+
+
 def test_a_piece_passed_on_from_a_split_stream_leaves_no_hole() -> None:
     """B had a's newest edit of 1001; a lost it. D gets a's stream from b before a's past has been pulled: 1001 is whole."""
     world = World(names="abc")
@@ -297,6 +391,18 @@ def test_a_piece_passed_on_from_a_split_stream_leaves_no_hole() -> None:
 def _single(node: Node) -> bool:
     streams = node.federation.directory.streams
     return not any(streams.left_over(origin) for origin in {s[0] for s in streams.ids()})
+
+
+def test_two_comparisons_that_come_as_copies_at_once_are_both_answered() -> None:
+    """In a site without multicast; each is answered in the same tick."""
+    world = World(names="abc", unicast_only="abc", seeds=["10.0.0.1"], settle=6)
+    a = world["a"]
+    before = a.post.sent["Contents"]
+    for name in "bc":
+        vector = Vector("", 7, 0, marks.LAST, marks.vectors(a.federation.directory.streams)[0][2])
+        a.receive(world[name].post.frame(vector), world[name].address)
+    world.run(0.1)
+    assert a.post.sent["Contents"] - before >= 2
 
 
 # --- bytes

@@ -60,6 +60,7 @@ from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.store.sqlite import Store
@@ -118,7 +119,8 @@ class Node:
         self.refreshed: dict[tuple[Extension, str], int] = {}  # when a phone last registered here
         self.inbox: list[Event] = []
         directory = store.load()
-        epoch, lineage = directory.streams.next_epoch(NodeName(name), self.wall_ms() // 1000)
+        seconds, leap = self.wall_ms() // 1000, Random(f"{world.seed} {name} {world.now}")
+        epoch, lineage = directory.streams.next_epoch(NodeName(name), seconds, leap.randrange(LEAP))
         rng = Random(f"{world.seed} {name} {epoch}")
         salt = blake2b(f"{world.seed} {name} {epoch} {address}".encode(), digest_size=16).digest()
         self.key = StoryKey.of(name, seed)

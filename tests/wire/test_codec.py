@@ -141,3 +141,26 @@ def test_only_a_hello_introduces() -> None:
     """Anything else in an introducing frame is refused."""
     with pytest.raises(Malformed):
         codec.decode_hello(codec.encode(m.Probe(5)))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        m.Piece("no/name", 7, 0, 1, ()),
+        m.Piece("a", 1 << 33, 0, 1, ()),
+        m.Piece("a", 7, 0, 1 << 53, ()),
+        m.Piece("a", 7, 0, 1, (), floor=-1),
+    ],
+)
+def test_a_stretch_that_no_stream_can_have_is_malformed(piece: m.Piece) -> None:
+    """Alone and among others: what is packed is checked as all else is."""
+    fine = m.Piece("b", 7, 0, 1, ())
+    for message in (piece, m.Pieces((fine, piece))):
+        with pytest.raises(Malformed):
+            codec.decode(codec.encode(message))
+
+
+def test_pieces_that_end_before_they_begin_are_malformed() -> None:
+    """Their records would have the numbers of others."""
+    with pytest.raises(Malformed):
+        codec.decode(codec.encode(m.Pieces((m.Piece("a", 7, 9, 3, ()), m.Piece("b", 7, 0, 1, ())))))

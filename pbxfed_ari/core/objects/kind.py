@@ -31,7 +31,7 @@ PLACE = 1  # the field group of an entry: whose it is, what it is, where it stan
 GAP = 1_000  # between the places of two neighbours, so that a third fits in
 
 _pack = msgspec.msgpack.encode
-_decode_entry = msgspec.msgpack.Decoder(tuple[bytes, int, str, int]).decode
+_decode_entry = msgspec.msgpack.Decoder(tuple[bytes, int, str, int, str]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ class Entry:
     group: int
     value: str
     place: int
+    adder: str  # the node where it was added: who adds it elsewhere makes an entry of his own
 
 
 class Kind:
@@ -204,15 +205,18 @@ def item_needs(item: type[Item], name: str) -> bool:
     return any(f.name == name and f.default is MISSING for f in fields(item))
 
 
-def entry_id(owner: bytes, group: int, value: str) -> bytes:
-    """The object that an entry of a set is: the same on every node."""
-    data = owner + bytes((group,)) + value.encode()
+def entry_id(owner: bytes, group: int, value: str, adder: str) -> bytes:
+    """The object that an entry of a set is.
+
+    A removal takes away the entries that it has seen, whatever the clocks say: one that was added elsewhere has another id.
+    """
+    data = owner + bytes((group,)) + f"{value} {adder}".encode()
     return ENTRY + blake2b(data, digest_size=8, person=b"pbxfed entry").digest()
 
 
 def pack_entry(entry: Entry) -> bytes:
     """What stands in its field group PLACE."""
-    return _pack((entry.owner, entry.group, entry.value, entry.place))
+    return _pack((entry.owner, entry.group, entry.value, entry.place, entry.adder))
 
 
 def read_entry(object_id: bytes, groups: Mapping[int, bytes]) -> Entry | None:
@@ -220,26 +224,39 @@ def read_entry(object_id: bytes, groups: Mapping[int, bytes]) -> Entry | None:
     try:
         found = Entry(*_decode_entry(groups[PLACE]))
         owner, group = found.owner, found.group
-        right = 0 < group < 256 and entry_id(owner, group, found.value) == object_id
+        named = entry_id(owner, group, found.value, found.adder) if 0 < group < 256 else b""
     except (KeyError, ValueError, msgspec.MsgspecError):
         return None
-    return found if right else None
+    return found if named == object_id else None
 
 
 def places(wanted: tuple[str, ...], held: Mapping[str, int]) -> dict[str, int]:
-    """Where each entry shall stand. Who stands in order already stays; as few as possible move."""
-    order = [held[value] for value in wanted if value in held]
-    if order != sorted(order) or len(set(order)) < len(order):
-        return {value: (i + 1) * GAP for i, value in enumerate(wanted)}
+    """Where each entry shall stand. As few as possible move: who moves is touched, and a removal had not seen that."""
+    staying = _rising([value for value in wanted if value in held], held)
     found: dict[str, int] = {}
     last = 0
     for i, value in enumerate(wanted):
-        if value in held:
+        if value in staying:
             found[value] = last = held[value]
             continue
-        later = [held[v] for v in wanted[i:] if v in held]
-        place = (last + later[0]) // 2 if later else last + GAP
-        if later and not last < place < later[0]:
-            return {value: (i + 1) * GAP for i, value in enumerate(wanted)}
+        later = next((held[v] for v in wanted[i:] if v in staying), None)
+        place = last + GAP if later is None else (last + later) // 2
+        if later is not None and not last < place < later:
+            return {value: (i + 1) * GAP for i, value in enumerate(wanted)}  # no room: all anew
         found[value] = last = place
+    return found
+
+
+def _rising(values: list[str], held: Mapping[str, int]) -> set[str]:
+    """The most of these values whose places rise already (longest increasing subsequence; lists are short)."""
+    best: list[tuple[int, int]] = []  # of each: how many up to it, and which is before it
+    for i, value in enumerate(values):
+        before = [(best[j][0], j) for j in range(i) if held[values[j]] < held[value]]
+        length, j = max(before, default=(0, -1))
+        best.append((length + 1, j))
+    at = max(range(len(values)), key=lambda i: best[i][0], default=-1)
+    found: set[str] = set()
+    while at >= 0:
+        found.add(values[at])
+        at = best[at][1]
     return found
