@@ -146,7 +146,7 @@ class Editor:
         for name, value in values.items():
             if name in kind.sets:
                 gone += self._entries(object_id, kind.fields[name].group, value, wanted)
-            else:
+            elif item is None or getattr(item, name) != value:
                 group = kind.fields[name].group
                 wanted[object_id, group] = kind.fields[name].type.pack(value)
         records = [*self._records(wanted), *self._deaths(gone)]

@@ -18,6 +18,7 @@ from pbxfed_ari.core.objects.fields import (
     Digest,
     Field,
     Flag,
+    Json,
     ListOf,
     Text,
     Whole,
@@ -29,6 +30,10 @@ MIN_SECRET = 8  # characters; a SIP secret is guessed from outside, at the speed
 MIN_VARIETY = 5  # different characters in it
 CODECS = ("ulaw", "alaw", "g722", "opus", "g729", "gsm", "ilbc", "speex")
 PROFILES = ("nat", "lan", "secure", "webrtc")
+SECRET_HELP = (
+    "The phone's SIP password: printable ASCII without spaces, 8 characters at least. "
+    "Only its digest is kept; it is never shown."
+)
 PROFILE_HELP = (
     "How its phone connects: nat (behind a router or not), lan (media directly between phones), "
     "secure (TLS and SRTP only), webrtc (a browser, by secure WebSocket)."
@@ -103,6 +108,11 @@ class _Extensions(Kind):
             raise Refused(f"extension {key}: a secret is needed", field="secret")
         return kept
 
+    def schemas(self) -> dict[str, Json]:
+        """The secret can be given, although it is not kept."""
+        said = {"type": "string", "minLength": MIN_SECRET, "description": SECRET_HELP}
+        return {"secret": {**said, "writeOnly": True}, **super().schemas()}
+
     def known(self) -> list[str]:
         """The secret can be given, although it is not kept."""
         return ["secret", *super().known()]
@@ -117,6 +127,7 @@ EXTENSION = _Extensions(
     command="ext",
     space="number",
     help="Extensions: a number, its name, and the secret that lets its phone register anywhere.",
+    example={"extension": "1001", "name": "Reception", "secret": "correct-horse-9", "devices": 2},
 )
 
 
