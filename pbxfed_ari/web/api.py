@@ -232,6 +232,7 @@ class Api:
     def _operations(self) -> list[Operation]:
         key = in_path("key", "Any text, as the number of an extension.", {"type": "string"}, "1001")
         ext = in_path("ext", "A number.", KINDS["extension"].key.schema(), "1001")
+        dialed = in_path("ext", "What is dialed.", schemas.TEXT, "1001")
         caller = in_query("from", "The extension that calls.", schemas.TEXT)
         ref, listed = schemas.ref, schemas.listed
         health = answer(ref("health"), "Calls can be served.")
@@ -280,7 +281,7 @@ class Api:
                 "calls",
                 "How a call would go from here, and why; none is made",
                 ref("route"),
-                parameters=(ext, caller),
+                parameters=(dialed, caller),
             ),
             _read(
                 "/calls",

@@ -39,7 +39,9 @@ class EventStream:
             parameters=(
                 in_query("since", "Only events after this id.", number),
                 in_query("limit", "A list of so many events at most, the newest.", number),
-                in_header("Last-Event-ID", "As `since`; browsers send it when they come back."),
+                in_header(
+                    "Last-Event-ID", "As `since`; browsers send it when they come back.", number
+                ),
             ),
             answers={
                 200: Answer(

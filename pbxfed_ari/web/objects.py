@@ -219,7 +219,9 @@ class Collection:
             str(known[kind.key_name]),
         )
         which = in_query("id", "Of several that claim one key: the one with this id.", schemas.HEX)
-        match = in_header("If-Match", "Only if the object still has this ETag; else 412.")
+        match = in_header(
+            "If-Match", "Only if the object still has this ETag; else 412.", schemas.TAGS
+        )
         edit_errors = (404, 409, 412, 413, 415, 422, 503, 507)
         content = {JSON: schemas.media(schemas.ref(f"{kind.name}_fields"), schemas.given(kind))}
         found = answer(shown, f"The {noun}.", example=known, headers=("ETag",))
@@ -265,7 +267,11 @@ class Collection:
                 parameters=(
                     key,
                     which,
-                    in_header("If-None-Match", "Answer 304 if the object still has this ETag."),
+                    in_header(
+                        "If-None-Match",
+                        "Answer 304 if the object still has this ETag.",
+                        schemas.TAGS,
+                    ),
                 ),
                 answers={
                     200: found,
@@ -286,7 +292,7 @@ class Collection:
                     key,
                     which,
                     match,
-                    in_header("If-None-Match", "`*`: only add it; 409 if it is there."),
+                    in_header("If-None-Match", "Only add it; 409 if it is there.", schemas.STAR),
                 ),
                 body=body("The fields to set.", content),
                 answers={

@@ -80,9 +80,9 @@ def in_query(name: str, text: str, schema: Json) -> Json:
     return {"name": name, "in": "query", "description": text, "schema": schema}
 
 
-def in_header(name: str, text: str) -> Json:
+def in_header(name: str, text: str, schema: Json) -> Json:
     """A Parameter Object for a header."""
-    return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+    return {"name": name, "in": "header", "description": text, "schema": schema}
 
 
 def body(text: str, content: Mapping[str, Json], *, required: bool = True) -> Json:

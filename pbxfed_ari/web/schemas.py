@@ -15,6 +15,11 @@ TEXTS: Json = {"type": "array", "items": TEXT}
 HEX: Json = {"type": "string", "pattern": "^(?:[0-9a-f]{2})*$"}
 TIME: Json = {"type": "string", "format": "date-time"}
 FREE: Json = {"type": "object"}
+STAR: Json = {"type": "string", "const": "*"}
+TAGS: Json = {  # RFC 9110 §8.8.3, §13.1
+    "type": "string",
+    "pattern": r'^(?:\*|(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*)$',
+}
 EXAMPLE_ID = "12f0a4b3c2d1e0f955"
 
 
@@ -85,7 +90,7 @@ def objects() -> dict[str, Json]:
                 "remove": {"type": "boolean", "description": "Remove it; no fields then."},
                 **fields,
             },
-            required=["kind", kind.key_name],
+            required=[kind.key_name],
         )
     return found
 
@@ -224,7 +229,7 @@ OTHERS: dict[str, Json] = {
             "state": {"type": "string", "enum": ["seals", "opens", "retired"]},
         }
     ),
-    "rotated": record({"key": HEX, "expelled": TEXT}),
+    "rotated": record({"key": HEX, "expelled": MAYBE}),
     "invitation": record({"token": TEXT, "until": TIME}),
     "removed": {"type": "object", "required": ["removed"], "properties": {"removed": YES_NO}},
     "imported": record(
@@ -255,7 +260,7 @@ OTHERS: dict[str, Json] = {
         "required": ["objects"],
         "additionalProperties": False,
         "properties": {
-            "objects": listed({"oneOf": [ref(f"{name}_import") for name in KINDS]}),
+            "objects": listed({"anyOf": [ref(f"{name}_import") for name in KINDS]}),
         },
     },
     "export": record({"objects": listed(FREE)}),

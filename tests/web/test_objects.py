@@ -136,6 +136,8 @@ async def test_an_edit_by_a_stale_tag_is_refused(client: Client) -> None:
         ("PATCH", "/extensions/1001", b'{"colour": "red"}', 422, "unknown field 'colour'; known are"),
         ("PATCH", "/extensions/1001", b'{"devices": 99}', 422, "must be a whole number, 1 to 10"),
         ("PUT", "/extensions/1001", b'{"secret": "1234"}', 422, "the secret is too weak"),
+        ("PUT", "/extensions/1003", b'{"ha1": ""}', 422, "ha1 must be 32 hexadecimal digits"),
+        ("PATCH", "/extensions/1001", b'{"secret": "correct-horse-8", "ha1": "00"}', 422, "not both"),
         ("PUT", "/extensions/1003", b"{}", 422, "a secret is needed"),
         ("PUT", "/extensions/10-01", b"{}", 422, "extension '10-01'"),
         ("PUT", "/groups/1001", b"{}", 409, "1001 is an extension already"),

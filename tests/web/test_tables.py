@@ -57,7 +57,7 @@ def items(draw: st.DrawFn) -> tuple[Kind, Any]:
 
 
 @given(items())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_as_it_was(one: tuple[Kind, Any]) -> None:
     """CSV and JSON, every kind, whatever its fields hold."""
     kind, item = one

@@ -101,8 +101,12 @@ class _Extensions(Kind):
         self, key: str, given: Mapping[str, Any], *, realm: str, new: bool
     ) -> dict[str, Any]:
         """A secret becomes its digest."""
+        if given.get("ha1") == "":
+            raise Refused(f"extension {key}: ha1 must be 32 hexadecimal digits", field="ha1")
+        if "secret" in given and "ha1" in given:
+            raise Refused(f"extension {key}: either a secret or its ha1, not both", field="ha1")
         kept = {name: value for name, value in given.items() if name != "secret"}
-        if "secret" in given and "ha1" not in given:
+        if "secret" in given:
             kept["ha1"] = ha1(key, realm, _checked(key, given["secret"]))
         elif new and "ha1" not in given:
             raise Refused(f"extension {key}: a secret is needed", field="secret")
