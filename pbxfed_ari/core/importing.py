@@ -19,6 +19,7 @@ from pbxfed_ari.errors import Refused
 PLANNED = 200  # edits planned in one go
 PUBLISHED = 50  # edits published in one go; each costs a few times what planning it did
 COUNTED = ("added", "changed", "removed", "unchanged")
+BUSY = "another import is going on here; repeat this one in a moment"
 PAUSE = 0.004  # seconds between two slices, for whatever else is to be done
 Publish = Callable[[Sequence[BookSet]], list[Effect]]
 
@@ -39,8 +40,7 @@ class Imports:
     def begin(self, event: Imported, editor: Editor, now: float) -> list[Effect]:
         """Start an import, and do its first slice. One that is small enough is done at once."""
         if self._slices is not None:
-            error = "another import is going on here; repeat this one in a moment"
-            return [Reply(event.ticket, 503, error=error)]
+            return [Reply(event.ticket, 503, error=BUSY)]
         slices = _slices(event, editor, self._publish)
         if len(event.edits) <= PUBLISHED:
             return [effect for effects in slices for effect in effects]

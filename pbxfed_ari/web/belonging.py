@@ -87,7 +87,7 @@ class Belonging:
                     required=False,
                 ),
                 answers={201: answer(ref("invitation"), "The token; it is shown once.")},
-                errors=(413, 415, 422, 503),
+                errors=(408, 413, 415, 422, 503),
             ),
             Operation(
                 method="DELETE",

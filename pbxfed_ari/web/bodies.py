@@ -99,10 +99,15 @@ def position(data: bytes, at: int) -> str:
 
 
 def array(items: Iterable[object], *, before: bytes = b"[", after: bytes = b"]") -> Iterator[bytes]:
-    """A JSON array, bit by bit."""
+    """A JSON array, bit by bit; None stands for nothing but the work that it took."""
     yield before
-    for i, item in enumerate(items):
-        yield b"," * bool(i) + msgspec.json.encode(item)
+    comma = b""
+    for item in items:
+        if item is None:
+            yield b""
+        else:
+            yield comma + msgspec.json.encode(item)
+            comma = b","
     yield after
 
 

@@ -6,7 +6,7 @@ An ETag stands for what can be edited of an object; where its phones are registe
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -155,26 +155,27 @@ class Collection:
             if item is not None and kind_of(item.id) is self.kind:
                 yield item
 
-    def _paged(self, page: "_Page") -> Iterator[Json]:
+    def _paged(self, page: "_Page") -> Iterator[Json | None]:
+        """The objects of a page; None for what was looked at in vain."""
         keys = self._node.federation.directory.keys(self.kind)
         left = page.limit
         for key in keys[bisect_right(keys, page.after) :]:
-            claims = self._claims(key)
-            if page.find and not any(_holds(item, page.find) for item, _ in claims):
+            claims = self._node.federation.directory.claims(key, self.kind.space)
+            if not any(kind_of(i.id) is self.kind and _holds(i, page.find) for i in claims):
+                yield None  # or it was removed while this page was made
                 continue
-            if not claims:
-                continue  # removed while this page was made
             if not left:
                 page.more = True
                 return
             left, page.last = left - 1, key
-            yield from (shown for _, shown in claims)
+            yield from (shown for _, shown in self._claims(key, claims))
 
-    def _claims(self, key: str) -> list[tuple[Item, Json]]:
+    def _claims(self, key: str, claims: Sequence[Item] | None = None) -> list[tuple[Item, Json]]:
         """All of this kind that claim a key: first the one that holds it, then those that stand disabled."""
         federation = self._node.federation
+        claims = federation.directory.claims(key, self.kind.space) if claims is None else claims
         found: list[tuple[Item, Json]] = []
-        for i, item in enumerate(federation.directory.claims(key, self.kind.space)):
+        for i, item in enumerate(claims):
             if kind_of(item.id) is self.kind:
                 shown = self.kind.shown(item)
                 if self.kind is KINDS["extension"]:
@@ -222,7 +223,7 @@ class Collection:
         match = in_header(
             "If-Match", "Only if the object still has this ETag; else 412.", schemas.TAGS
         )
-        edit_errors = (404, 409, 412, 413, 415, 422, 503, 507)
+        edit_errors = (404, 408, 409, 412, 413, 415, 422, 503, 507)
         content = {JSON: schemas.media(schemas.ref(f"{kind.name}_fields"), schemas.given(kind))}
         found = answer(shown, f"The {noun}.", example=known, headers=("ETag",))
         return [
@@ -338,7 +339,7 @@ class _Page:
 
 
 def _holds(item: Item, text: str) -> bool:
-    return text in item.key.lower() or text in item.called.lower()
+    return not text or text in item.key.lower() or text in item.called.lower()
 
 
 def _limit(text: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from pbxfed_ari.core.events import Edited, Imported
+from pbxfed_ari.core.importing import BUSY
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.objects.kind import Kind
@@ -30,10 +31,20 @@ class Transfer:
 
     def __init__(self, node: Node, asking: Asking, collections: list[Collection]) -> None:
         self._node, self._asking = node, asking
+        self._busy = False  # one import is read at a time: each may be large
         self._collections = {collection.kind.name: collection for collection in collections}
 
     async def post(self, request: web.Request) -> web.Response:
         """Many edits, all of them or none."""
+        if self._busy:
+            raise Refused(BUSY, status=503)
+        self._busy = True
+        try:
+            return await self._import(request)
+        finally:
+            self._busy = False
+
+    async def _import(self, request: web.Request) -> web.Response:
         kind, dry_run = _kind(request), _flag(request, "dry_run")
         data = await read_body(request, MAX_IMPORT, JSON, CSV)
         if request.content_type == CSV:

@@ -37,7 +37,7 @@ def vectors(federation: Federation) -> set[str]:
         ),
         (
             ["ext", "add", "1050", "--secret", "good-secret-1", "--devices", "99"],
-            "devices = 99: must be 1 to 10",
+            "devices = 99: must be a whole number, 1 to 10",
         ),
         (
             ["ext", "add", "1050", "--secret", "good-secret-1", "--name", 'x"y'],

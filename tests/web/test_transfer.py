@@ -1,5 +1,7 @@
 """Import and export: what goes out comes back and changes nothing; all or nothing; who may see digests."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -172,6 +174,23 @@ async def test_an_import_is_bounded(client: Client, monkeypatch: pytest.MonkeyPa
     """413."""
     monkeypatch.setattr(transfer, "MAX_IMPORT", 1024)
     await refused(await client.post("/import", data=b"[" * 2000, headers=JSON), 413, "1 kB")
+
+
+async def test_one_import_is_read_at_a_time(client: Client) -> None:
+    """The second is told to wait, before it is read; then it may come."""
+    go = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'{"objects": '
+        await go.wait()
+        yield b"[]}"
+
+    first = asyncio.ensure_future(client.post("/import", data=slow(), headers=JSON))
+    await asyncio.sleep(0.05)
+    await refused(await client.post("/import", json={"objects": []}), 503, "another import")
+    go.set()
+    assert (await first).status == 200
+    assert (await client.post("/import", json={"objects": []})).status == 200
 
 
 async def test_queries_of_an_export_are_checked(client: Client) -> None:
