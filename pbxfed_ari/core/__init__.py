@@ -15,10 +15,11 @@ Reading order:
     how it is got   marks (vectors in few bytes), reading (a stream once more), catchup, bundle (what travels together), sites
                     (from LAN to LAN), ledger (our own stream and everybody else's)
     who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken)
-    what it means   ring (who is responsible when nobody says), editing, claims, registering, pushing
+    what it means   ring (who is responsible when nobody says), editing, importing (many edits), claims, registering, pushing
     federation      all of these together
-    calls           tries (what a route is made of), route (where a call should go; between, reaching, hunting, outside: its cases),
-                    explaining, waybill, setup (is there life?), call (one call), lines (what limits count), switchboard (all calls)
+    calls           tries (what a route is made of), route (where a call should go; between, reaching, hunting,
+                    outside: its cases), explaining, waybill, setup (is there life?), call (one call),
+                    lines (what limits count), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

@@ -23,12 +23,13 @@ from pbxfed_ari.core.reach import Way
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import Asking
-from pbxfed_ari.web import asking, explained, schemas
+from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.objects import Collection
 from pbxfed_ari.web.openapi import document
@@ -104,10 +105,10 @@ class Api:
 
     def __init__(self, node: Node, tokens: Tokens) -> None:
         self._node = node
-        self._asking = asking.Asking(node)
+        self._inbox = Inbox(node)
         self._events = EventStream(node.events)
         self.measures = Metrics(node)
-        self._collections = [Collection(node, self._asking, kind) for kind in KINDS.values()]
+        self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
         self.operations = self._operations()
         self._document = json.dumps(document(self.operations)).encode()
         self.app = web.Application(middlewares=[guard(tokens)], client_max_size=MAX_BODY)
@@ -119,7 +120,7 @@ class Api:
 
     def reply(self, reply: Reply) -> None:
         """The answer to an edit has come."""
-        self._asking.reply(reply)
+        self._inbox.reply(reply)
 
     # --- reading
 
@@ -234,6 +235,7 @@ class Api:
         ext = in_path("ext", "A number.", KINDS["extension"].key.schema(), "1001")
         dialed = in_path("ext", "What is dialed.", schemas.TEXT, "1001")
         caller = in_query("from", "The extension that calls.", schemas.TEXT)
+        inbound = in_query("inbound", "It comes from the outside, by a PSTN line.", schemas.TEXT)
         ref, listed = schemas.ref, schemas.listed
         health = answer(ref("health"), "Calls can be served.")
         sick = answer(ref("health"), "Calls cannot be served, for these reasons.")
@@ -281,7 +283,7 @@ class Api:
                 "calls",
                 "How a call would go from here, and why; none is made",
                 ref("route"),
-                parameters=(dialed, caller),
+                parameters=(dialed, caller, inbound),
             ),
             _read(
                 "/calls",
@@ -291,8 +293,8 @@ class Api:
                 listed(ref("call")),
             ),
             *(o for collection in self._collections for o in collection.operations()),
-            *Transfer(self._node, self._asking, self._collections).operations(),
-            *Belonging(self._node, self._asking).operations(),
+            *Transfer(self._node, self._inbox, self._collections).operations(),
+            *Belonging(self._node, self._inbox).operations(),
         ]
 
     # --- helpers

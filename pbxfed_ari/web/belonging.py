@@ -15,8 +15,8 @@ from pbxfed_ari.core.stamp import utc, wall_ms_of
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role
-from pbxfed_ari.web.asking import Asking
 from pbxfed_ari.web.bodies import read_object
+from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.operation import JSON, Operation, answer, body, in_path
 from pbxfed_ari.web.problem import problem
 
@@ -40,8 +40,8 @@ class Node(Protocol):
 class Belonging:
     """The routes about who belongs."""
 
-    def __init__(self, node: Node, asking: Asking) -> None:
-        self._node, self._asking = node, asking
+    def __init__(self, node: Node, inbox: Inbox) -> None:
+        self._node, self._inbox = node, inbox
 
     def operations(self) -> list[Operation]:
         """The routes."""
@@ -146,5 +146,5 @@ class Belonging:
 
     async def _rotate(self, expel: str = "") -> web.Response:
         material, wall_ms = os.urandom(KEY), self._node.wall_ms()
-        reply = await self._asking.ask(lambda ticket: Rotate(ticket, material, wall_ms, expel))
+        reply = await self._inbox.ask(lambda ticket: Rotate(ticket, material, wall_ms, expel))
         return web.json_response(reply.body, status=reply.status)

@@ -22,8 +22,8 @@ from pbxfed_ari.core.objects.kind import Item, Kind
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role
-from pbxfed_ari.web.asking import Asking
 from pbxfed_ari.web.bodies import array, read_object, respond, stream
+from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.operation import (
     CSV,
     JSON,
@@ -55,8 +55,8 @@ class Node(Protocol):
 class Collection:
     """The objects of one kind."""
 
-    def __init__(self, node: Node, asking: Asking, kind: Kind) -> None:
-        self._node, self._asking, self.kind = node, asking, kind
+    def __init__(self, node: Node, inbox: Inbox, kind: Kind) -> None:
+        self._node, self._inbox, self.kind = node, inbox, kind
 
     # --- reading
 
@@ -123,7 +123,7 @@ class Collection:
         key, one = self._key(request), _object_id(request)
         match = self._match(request, key, one)
         fresh = os.urandom(8)
-        reply = await self._asking.ask(
+        reply = await self._inbox.ask(
             lambda ticket: Edited(
                 ticket,
                 self.kind.name,

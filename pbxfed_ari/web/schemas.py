@@ -132,8 +132,10 @@ def _closed(properties: Mapping[str, Json], required: list[str] | None = None) -
 
 # --- everything else
 
-_LEG = record({"node": TEXT, "trunk": MAYBE})
-_TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}))
+_LEG = record({"node": TEXT, "trunk": MAYBE}, maybe={"number": TEXT, "line": TEXT, "digits": TEXT})
+_LEAD = record({"context": TEXT, "exten": TEXT})
+_TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
+_AFTER: Json = {"allOf": [record({"when": TEXT, "to": TEXT, "why": TEXT}), ref("tries")]}
 _MEMBER = record(
     {
         "node": TEXT,
@@ -206,9 +208,19 @@ OTHERS: dict[str, Json] = {
             "home": TEXT,
         }
     ),
-    "route": record(
-        {"extension": TEXT, "from": TEXT, "tries": _TRIES, "cause": COUNT, "reason": TEXT}
-    ),
+    "tries": {
+        **record(
+            {
+                "number": TEXT,
+                "tries": _TRIES,
+                "cause": COUNT,
+                "reason": TEXT,
+                "then": listed(_AFTER),
+            }
+        ),
+        "description": "The tries in order; where the call goes after which outcome; the cause (Q.850) if it ends.",
+    },
+    "route": {"allOf": [record({"extension": TEXT, "from": TEXT}), ref("tries")]},
     "call": record(
         {
             "call": TEXT,

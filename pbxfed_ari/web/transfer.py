@@ -14,8 +14,8 @@ from pbxfed_ari.core.objects.kind import Kind
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role
-from pbxfed_ari.web.asking import Asking
 from pbxfed_ari.web.bodies import array, read_body, respond, stream
+from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.objects import Collection, Node
 from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, body, in_query
 from pbxfed_ari.web.problem import ROLE
@@ -29,8 +29,8 @@ _FRESH = 8  # bytes of an object's id that are random
 class Transfer:
     """The two routes."""
 
-    def __init__(self, node: Node, asking: Asking, collections: list[Collection]) -> None:
-        self._node, self._asking = node, asking
+    def __init__(self, node: Node, inbox: Inbox, collections: list[Collection]) -> None:
+        self._node, self._inbox = node, inbox
         self._busy = False  # one import is read at a time: each may be large
         self._collections = {collection.kind.name: collection for collection in collections}
 
@@ -55,7 +55,7 @@ class Transfer:
         else:
             rows = await asyncio.to_thread(read_json, data, kind.name if kind else "")
         edits = await asyncio.to_thread(_edits, rows, self._node.wall_ms())
-        reply = await self._asking.ask(
+        reply = await self._inbox.ask(
             lambda ticket: Imported(ticket, edits, self._node.wall_ms(), dry_run), IMPORT_SECONDS
         )
         counts, objects = dict(reply.body), reply.body["objects"]

@@ -14,6 +14,7 @@ from pbxfed_ari.web.access import Role, Tokens
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.eventlog import EventLog
 from tests.stories.world import World
+from tests.web.test_metrics import NUMBERS
 
 Client = TestClient[web.Request, web.Application]
 SECRET = "correct-horse-9"
@@ -52,14 +53,23 @@ class Served:
     def reasons(self) -> list[str]:
         return []
 
+    def troubles(self) -> dict[str, str]:
+        return {}
+
+    def warnings(self) -> list[str]:
+        return []
+
+    def store_bytes(self) -> int:
+        return 4096
+
     def asterisk(self) -> dict[str, object]:
-        return {"state": "live"}
+        return {"state": "live", "version": "22.10.1", "objects_to_push": 0}
 
     def wan_link(self) -> dict[str, object] | None:
         return None
 
     def counters(self) -> dict[str, object]:
-        return {"frames_sent": 1, "frames_dropped": {}, "messages_sent": {}}
+        return {**NUMBERS, "frames_dropped": {}, "messages_sent": {}, "messages_received": {}}
 
     def wall_ms(self) -> int:
         return self.node.wall_ms()

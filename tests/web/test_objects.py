@@ -9,7 +9,7 @@ from yarl import URL
 
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.kind import Kind
-from pbxfed_ari.web import asking, bodies
+from pbxfed_ari.web import bodies, inbox
 from pbxfed_ari.web.access import Role
 from tests.web.served import SECRET, Client, Served
 
@@ -268,8 +268,7 @@ async def test_a_node_that_cannot_keep_or_answer_says_so(
     served.store_trouble = "the disk is full"
     await refused(await client.delete("/extensions/1001"), 507, "the disk is full")
     served.store_trouble, served.deaf = "", True
-    monkeypatch.setattr(asking, "EDIT_SECONDS", 0.01)
-    monkeypatch.setattr(asking.Asking.ask, "__defaults__", (0.01,))
+    monkeypatch.setattr(inbox.Inbox.ask, "__defaults__", (0.01,))
     await refused(await client.delete("/extensions/1001"), 503, "did not answer in time")
 
 

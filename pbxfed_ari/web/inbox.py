@@ -12,7 +12,7 @@ from pbxfed_ari.errors import Refused
 EDIT_SECONDS = 5.0  # an edit is answered by then, or something is badly wrong
 
 
-class Inbox(Protocol):
+class Node(Protocol):
     """What this needs of the node."""
 
     store_trouble: str  # why nothing is kept on the disk any more, or ""
@@ -22,11 +22,11 @@ class Inbox(Protocol):
         ...
 
 
-class Asking:
+class Inbox:
     """Who waits for what."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._tickets = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
 
@@ -41,12 +41,12 @@ class Asking:
 
         Raises: Refused, as the machines say; 507 if nothing can be kept, 503 if no reply came in time.
         """
-        if self._inbox.store_trouble:
-            raise Refused(f"no edit is taken: {self._inbox.store_trouble}", status=507)
+        if self._node.store_trouble:
+            raise Refused(f"no edit is taken: {self._node.store_trouble}", status=507)
         ticket = next(self._tickets)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
-        self._inbox.post(make(ticket))
+        self._node.post(make(ticket))
         try:
             reply = await asyncio.wait_for(future, seconds)
         except TimeoutError:
