@@ -8,7 +8,6 @@ socket, which lies in the state folder and needs no namespace.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,11 @@ class Node:
     def hosts(self) -> Path:
         """What the root sees as /etc/hosts: without it each media session waits for a name lookup that must fail."""
         return self.folder / "hosts"
+
+    @property
+    def tokens(self) -> Path:
+        """Where the tokens of the daemon's API stand, if a test has put some there."""
+        return self.folder / "http.tokens"
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -366,7 +371,7 @@ maxfiles = 65536
         )
         answer: object = "nothing"
         while time.monotonic() - begun < DAEMON_STARTS_WITHIN:
-            with contextlib.suppress(OSError, http.client.HTTPException):
+            with contextlib.suppress(OSError, HTTPException):
                 status, answer = self.http("GET", "/health")
                 if status == 200:
                     return time.monotonic() - begun
@@ -421,19 +426,36 @@ maxfiles = 65536
         patience: float = 10.0,
     ) -> tuple[int, Any]:
         """Ask the daemon over HTTP on its namespace's loopback; return status and decoded answer."""
+        text = None if body is None else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"} if body is not None else {}
+        status, headers, data = self.request(method, path, text, kind, port=port, patience=patience)
+        answer = data.decode(errors="replace")
+        if "json" in headers.get("Content-Type", ""):
+            return status, json.loads(answer) if answer else None
+        return status, answer
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        port: int = DAEMON_PORT,
+        patience: float = 10.0,
+    ) -> tuple[int, HTTPMessage, bytes]:
+        """The same, raw: status, headers and body. With a file of tokens the last one is sent, unless another is given."""
+        tokens = self.tokens.read_text().split() if self.tokens.exists() else []
+        token = {"Authorization": f"Bearer {tokens[-1]}"} if tokens else {}
         with contextlib.closing(socket_in(self.host.namespace)) as link:
             link.settimeout(patience)
             link.connect(("127.0.0.1", port))
-            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection = HTTPConnection("127.0.0.1", port)
             connection.sock = link
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            text = None if body is None else json.dumps(body)
-            connection.request(method, path, body=text, headers={**headers, "Connection": "close"})
+            sent = {**token, **(headers or {}), "Connection": "close"}
+            connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
-            answer = response.read().decode(errors="replace")
-            if "json" in (response.getheader("Content-Type") or ""):
-                return response.status, json.loads(answer) if answer else None
-            return response.status, answer
+            return response.status, response.headers, response.read()
 
     def tail(self, log: str, lines: int = 20) -> str:
         """The last lines of one of this node's logs: full, console, pbxfed.log."""

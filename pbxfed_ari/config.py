@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
 from pbxfed_ari.errors import ConfigError, Refused
+from pbxfed_ari.web.access import Role, Tokens, read_tokens
 
 if TYPE_CHECKING:  # it brings asyncio, and every command reads the configuration
     from pbxfed_ari.links.wan import Access
@@ -254,7 +255,11 @@ class HttpSettings:
     """The HTTP API."""
 
     listen: str = _key(_listen, "address:port; beyond loopback a token is needed", "127.0.0.1:8780")
-    token_file: Path | None = _key(_text, "file with the bearer token that clients must send", None)
+    token_file: Path | None = _key(
+        _text,
+        "file with the bearer tokens that clients must send: TOKEN, or ROLE TOKEN with read, operate or admin",
+        None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,16 +346,29 @@ class Settings:
         )
 
     def http_token(self) -> str | None:
-        """The token in http.token_file, if one is set.
+        """The token in http.token_file with the most power, if one is set: what our own commands send.
 
         Raises: ConfigError.
         """
+        return max(self._http_tokens(), key=lambda one: one[0], default=(None, None))[1]
+
+    def http_access(self) -> Tokens:
+        """Who may do what over HTTP.
+
+        Raises: ConfigError.
+        """
+        return Tokens(self._http_tokens())
+
+    def _http_tokens(self) -> list[tuple[Role, str]]:
         path = self.http.token_file
-        return (
-            None
-            if path is None
-            else _private(self.path, "http.token_file", path, "write a long random word into it")
-        )
+        if path is None:
+            return []
+        remedy = "write a long random word into it"
+        text = _private(self.path, "http.token_file", path, remedy, lines=True)
+        try:
+            return read_tokens(text)
+        except ValueError as error:
+            raise ConfigError(f"{self.path}: http.token_file = {path}: {error}; {remedy}") from None
 
     def wan_access(self) -> "Access":
         """How to get to the other sites, secrets read. A rendezvous may stand in its own list: it is left out.

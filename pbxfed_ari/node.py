@@ -177,7 +177,7 @@ class Node:
             post=self.post,
             note=self._note,
         )
-        self.api = Api(self, settings.http_token())
+        self.api = Api(self, settings.http_access())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         asterisk = self.room.perform
         self.loop = Loop(

@@ -6,6 +6,7 @@ import pytest
 
 from pbxfed_ari import config
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.web.access import Role
 
 GOOD = """
 [node]
@@ -160,3 +161,28 @@ def test_secrets_for_nats_are_read_from_private_files(path: Path) -> None:
     path.with_name("password").chmod(0o644)
     with pytest.raises(ConfigError, match=r"wan\.password_file = .*: others may read it"):
         config.load(path).wan_access()
+
+
+def test_tokens_are_read_with_their_roles(path: Path) -> None:
+    """Our own commands send the strongest; a wrong line is named, never what stands in it."""
+    tokens = path.with_name("tokens")
+    tokens.touch(mode=0o600)
+    path.write_text(path.read_text() + f"[http]\ntoken_file = '{tokens}'\n")
+    tokens.write_text("# ours\nread eyes\nhands-and-all\noperate hands\n")
+    settings = config.load(path)
+    assert settings.http_token() == "hands-and-all"
+    assert settings.http_access().role("Bearer eyes") is Role.READ
+    tokens.write_text("read eyes\n")
+    assert settings.http_token() == "eyes"
+    tokens.write_text("eyes\nchief sesame\n")
+    with pytest.raises(
+        ConfigError, match=r"http\.token_file = .*: line 2: must be TOKEN"
+    ) as caught:
+        settings.http_access()
+    assert "sesame" not in str(caught.value)
+    tokens.chmod(0o644)
+    with pytest.raises(ConfigError, match="others may read it"):
+        settings.http_access()
+    path.write_text(path.read_text().partition("[http]")[0])
+    assert config.load(path).http_token() is None
+    assert config.load(path).http_access().role("") is Role.ADMIN

@@ -15,7 +15,7 @@ Reading order:
     how it is got   marks (vectors in few bytes), reading (a stream once more), catchup, bundle (what travels together), sites
                     (from LAN to LAN), ledger (our own stream and everybody else's)
     who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken)
-    what it means   ring (who is responsible when nobody says), editing, claims, registering, pushing
+    what it means   ring (who is responsible when nobody says), editing, importing (many edits), claims, registering, pushing
     federation      all of these together
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,
                     outside), explaining, waybill (what travels along), setup (is there life?), bridging (legs of our own),

@@ -136,6 +136,7 @@ class Directory:
         self._infos: dict[NodeName, NodeInfo] = {}
         self._keys: dict[bytes, str] = {}  # what each object claims
         self._claims: dict[str, dict[str, tuple[bytes, ...]]] = {}  # space → key → its objects
+        self._ordered: dict[bytes, list[str]] = {}  # keys, as last asked for, by their kind's byte
         self._contested: dict[tuple[str, str], None] = {}  # claimed by several
         self._counts: Counter[bytes] = Counter()  # objects of each kind
         self._entries: dict[bytes, dict[bytes, Entry]] = {}  # of sets, by their owner
@@ -184,10 +185,14 @@ class Directory:
         """All objects of a kind that hold their key, by key."""
         return [self._item(object_id) for _, object_id in self._holders(kind)]
 
-    def keys(self, kind: Kind) -> list[str]:
+    def keys(self, kind: Kind) -> Sequence[str]:
         """The keys that objects of a kind claim, in order."""
-        claims = self._claims.get(kind.space, {})
-        return sorted(k for k, o in claims.items() if any(i[:1] == kind.byte for i in o))
+        found = self._ordered.get(kind.byte)
+        if found is None:
+            claims, byte = self._claims.get(kind.space, {}), kind.byte[0]
+            found = sorted(k for k, o in claims.items() if o[0][0] == byte or _any(o, byte))
+            self._ordered[kind.byte] = found
+        return found
 
     def count(self, kind: Kind) -> int:
         """How many objects of a kind there are."""
@@ -674,11 +679,13 @@ class Directory:
         self._read.pop(object_id, None)
         before = self._keys.pop(object_id, None)
         after = self._look(kind, object_id)
-        if before is not None:
-            self._claim(kind, before, object_id, held=False)
         if after is not None:
             self._keys[object_id] = after.key
-            self._claim(kind, after.key, object_id, held=True)
+        if before != (after.key if after else None):
+            if before is not None:
+                self._claim(kind, before, object_id, held=False)
+            if after is not None:
+                self._claim(kind, after.key, object_id, held=True)
         keys = {key for key in (before, after.key if after else None) if key is not None}
         return [ObjectChanged(kind.space, key) for key in sorted(keys)]
 
@@ -688,6 +695,7 @@ class Directory:
         others = tuple(o for o in claims.pop(key, ()) if o != object_id)
         objects = (*others, object_id) if held else others
         self._counts[kind.byte] += 1 if held else -1
+        self._ordered.pop(kind.byte, None)
         if objects:
             claims[key] = objects
         if len(objects) > 1:
@@ -739,6 +747,11 @@ class Directory:
             return None
         writer = "" if entry.writer == origin else entry.writer
         return BookSet(*key, entry.stamp, writer, entry.value, entry.over)
+
+
+def _any(objects: tuple[bytes, ...], byte: int) -> bool:
+    """Is one of these objects of the kind with this byte?"""
+    return any(object_id[0] == byte for object_id in objects)
 
 
 def _age(item: Item) -> tuple[tuple[int, str], bytes]:

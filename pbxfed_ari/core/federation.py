@@ -69,6 +69,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.gate import QUIET, Gate
+from pbxfed_ari.core.importing import Imports
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.ledger import Ledger
 from pbxfed_ari.core.members import LAN, Members, State, Timing
@@ -170,6 +171,7 @@ class Federation:
         self.ledger = Ledger(
             self.me, self.directory, self.members, self.sites, rng=rng, conclude=self._conclude
         )
+        self.imports = Imports(lambda records: self.ledger.publish(records, durable=True))
         self.watch = Watch(self.me, identity.realm, self.members)
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
         self.directory.hidden = self._outside()
@@ -265,6 +267,7 @@ class Federation:
             self.sites.next_deadline(),
             self.doors.next_deadline() if self.joined else float("inf"),
             self.gate.next_deadline(),
+            self.imports.next_deadline(),
         )
 
     # --- living
@@ -338,9 +341,9 @@ class Federation:
                 self.directory.wall = wall_ms // 1000
                 return self._tick(now, late)
             case Edited():
-                return self._edited(event, (event,), now)
+                return self._edited(event, now)
             case Imported():
-                return self._edited(event, event.edits, now)
+                return self._imported(event, now)
             case Rotate():
                 return self._rotate(event, now)
             case Admit():
@@ -364,7 +367,7 @@ class Federation:
         effects = self.members.tick(now, late) if self.joined else []
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
-        effects += self.ledger.catchup.tick(now)
+        effects += [*self.ledger.catchup.tick(now), *self.imports.tick(now)]
         if self.joined:
             effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.gate.next_deadline():
@@ -783,47 +786,40 @@ class Federation:
 
     # --- edits
 
-    def _edited(
-        self, event: Edited | Imported, edits: tuple[Edited, ...], now: float
-    ) -> list[Effect]:
-        """Publish edits: on the disk before anybody hears of them, and the editor last."""
-        self._read_clock(event.wall_ms, now)
-        off = self.watch.clock_off(now)
+    def _edited(self, event: Edited, now: float) -> list[Effect]:
+        """Publish an edit: on the disk before anybody hears of it, and the editor last."""
+        off = self._clock_off(event.wall_ms, now)
         if off:
-            what = f"{event.kind} {event.key}: " if isinstance(event, Edited) else ""
-            return [Reply(event.ticket, 503, error=what + off)]
-        editor = editing.Editor(
-            self.me,
-            self.directory,
-            self._clock,
-            realm=self.identity.realm,
-            wall_ms=event.wall_ms,
-        )
-        done: list[editing.Edit] = []
-        for one in edits:
-            try:
-                done.append(editor.plan(one))
-            except Refused as refused:
-                return [Reply(event.ticket, refused.status, error=_located(one.where, refused))]
+            return [Reply(event.ticket, 503, error=f"{event.kind} {event.key}: {off}")]
+        editor = self._editor(event.wall_ms)
         try:
-            editor.complete(done)
+            edit = editor.plan(event)
+            editor.complete([edit])
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
-        if isinstance(event, Imported) and event.dry_run:
-            return [Reply(event.ticket, 200, _summary(done))]
-        effects = self.ledger.publish([r for e in done for r in e.records], durable=True)
-        if isinstance(event, Imported):
-            body = _summary(done)
-            counts = tuple((w, body[w]) for w in ("added", "changed", "removed"))
-            told = [Note("objects imported", counts)] if effects else []
-            return [*effects, *told, Reply(event.ticket, 200, body)]
-        edit = done[0]
+        effects = self.ledger.publish(edit.records, durable=True)
         item = self.directory.by_id(edit.object_id)
         shown = edit.kind.shown(item) if item else {}
         if edit.what == "removed":
             shown = {edit.kind.key_name: edit.key, "removed": True}
         told = [Note(f"{edit.kind.name} {edit.what}", ((edit.kind.name, edit.key),))]
         return [*effects, *(told if effects else []), Reply(event.ticket, edit.status, shown)]
+
+    def _imported(self, event: Imported, now: float) -> list[Effect]:
+        """Begin an import."""
+        off = self._clock_off(event.wall_ms, now)
+        if off:
+            return [Reply(event.ticket, 503, error=off)]
+        return self.imports.begin(event, self._editor(event.wall_ms), now)
+
+    def _clock_off(self, wall_ms: int, now: float) -> str:
+        """Why nothing may be edited with this clock, or an empty text."""
+        self._read_clock(wall_ms, now)
+        return self.watch.clock_off(now)
+
+    def _editor(self, wall_ms: int) -> editing.Editor:
+        realm = self.identity.realm
+        return editing.Editor(self.me, self.directory, self._clock, realm=realm, wall_ms=wall_ms)
 
     # --- belonging
 
@@ -941,22 +937,6 @@ class Federation:
 def describe(info: NodeInfo) -> NodeChanged:
     """The event that puts a node's own description on its shelf."""
     return NodeChanged(shelf.encode(info))
-
-
-def _summary(done: Sequence[editing.Edit]) -> dict[str, object]:
-    """What many edits came to."""
-    counts = {
-        w: sum(e.what == w for e in done) for w in ("added", "changed", "removed", "unchanged")
-    }
-    return {**counts, "objects": [edit.shown() for edit in done if edit.what != "unchanged"]}
-
-
-def _located(where: str, refused: Refused) -> str:
-    """An error, and where in what was imported it stands."""
-    if not where:
-        return str(refused)
-    column = f", column {refused.field}" if refused.field else ""
-    return f"{where}{column}: {refused}"
 
 
 def _taken(name: NodeName, address: str) -> str:

@@ -1,39 +1,50 @@
 """The routes. Each answers from the view that the machines keep; none of them holds state of its own."""
 
-import asyncio
-import itertools
-import os
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.call import Call
 from pbxfed_ari.core.effects import Reply
-from pbxfed_ari.core.events import Edited, Event
+from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
-from pbxfed_ari.core.names import Extension, extension
-from pbxfed_ari.core.objects import KINDS, kind_of
+from pbxfed_ari.core.names import extension
+from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.reach import Way
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import Asking
-from pbxfed_ari.errors import Refused
-from pbxfed_ari.web import explained
+from pbxfed_ari.web import explained, schemas
+from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
+from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.metrics import TYPE, Metrics
+from pbxfed_ari.web.objects import Collection
+from pbxfed_ari.web.openapi import document
+from pbxfed_ari.web.operation import (
+    JSON,
+    PLAIN,
+    Answer,
+    Operation,
+    answer,
+    in_path,
+    in_query,
+    routes,
+)
 from pbxfed_ari.web.problem import guard, problem
-
-EDIT_SECONDS = 5.0  # an edit is answered by then, or something is badly wrong
-MAX_BODY = 64 * 1024
-Json = dict[str, object]
+from pbxfed_ari.web.transfer import Transfer
 
 
 class Node(Protocol):
@@ -92,35 +103,16 @@ class Node(Protocol):
 class Api:
     """The HTTP face of one node."""
 
-    def __init__(self, node: Node, token: str | None) -> None:
+    def __init__(self, node: Node, tokens: Tokens) -> None:
         self._node = node
-        self._tickets = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._inbox = Inbox(node)
         self._events = EventStream(node.events)
         self.measures = Metrics(node)
-        self.app = web.Application(middlewares=[guard(token)], client_max_size=MAX_BODY)
-        self.app.add_routes(
-            [
-                web.get("/health", self.health),
-                web.get("/version", self.version),
-                web.get("/status", self.status),
-                web.get("/members", self.members),
-                web.get("/ring", self.ring),
-                web.get("/ring/{key}", self.ring_key),
-                web.get("/where/{ext}", self.where),
-                web.get("/route/{ext}", self.route),
-                web.get("/calls", self.calls),
-                web.get("/events", self._events.get),
-                web.get("/metrics", self.metrics),
-                web.get("/extensions", self.extensions),
-                web.get("/extensions/{ext}", self.extension),
-                web.put("/extensions/{ext}", self.put_extension),
-                web.patch("/extensions/{ext}", self.patch_extension),
-                web.delete("/extensions/{ext}", self.delete_extension),
-                *Belonging(node, self._ask).routes(),
-            ]
-        )
-
+        self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
+        self.operations = self._operations()
+        self._document = json.dumps(document(self.operations)).encode()
+        self.app = web.Application(middlewares=[guard(tokens)], client_max_size=MAX_BODY)
+        self.app.add_routes(routes(self.operations))
         self.app.on_shutdown.append(self._shutdown)
 
     async def _shutdown(self, app: web.Application) -> None:
@@ -128,9 +120,7 @@ class Api:
 
     def reply(self, reply: Reply) -> None:
         """The answer to an edit has come."""
-        future = self._waiting.pop(reply.ticket, None)
-        if future is not None and not future.done():
-            future.set_result(reply)
+        self._inbox.reply(reply)
 
     # --- reading
 
@@ -234,99 +224,80 @@ class Api:
         """Prometheus' text format."""
         return web.Response(body=self.measures.render(), headers={"Content-Type": TYPE})
 
-    async def extensions(self, request: web.Request) -> web.Response:
-        """All extensions, by number; one whose number is held by an older claim follows its holder."""
-        directory = self._node.federation.directory
-        numbers = directory.keys(KINDS["extension"])
-        return web.json_response([shown for n in numbers for shown in self._claims(Extension(n))])
+    async def openapi(self, request: web.Request) -> web.Response:
+        """What this application serves."""
+        return web.Response(body=self._document, content_type=JSON)
 
-    async def extension(self, request: web.Request) -> web.Response:
-        """One extension."""
-        number = extension(request.match_info["ext"])
-        claims = self._claims(number)
-        wanted = _object_id(request).hex() or (claims[0]["id"] if claims else "")
-        for shown in claims:
-            if shown["id"] == wanted:
-                return web.json_response(shown)
-        return problem(404, f"extension {number}: not known in the federation")
+    # --- what the document says
 
-    # --- editing
-
-    async def put_extension(self, request: web.Request) -> web.Response:
-        """Add an extension, or set all that is given; `If-None-Match: *` refuses one that exists."""
-        fields = await _fields(request)
-        create = request.headers.get("If-None-Match") == "*"
-        return await self._edit(request.match_info["ext"], fields, create=create)
-
-    async def patch_extension(self, request: web.Request) -> web.Response:
-        """Change an extension that exists; with `?id=` that one of several that claim the number."""
-        fields, one = await _fields(request), _object_id(request)
-        return await self._edit(request.match_info["ext"], fields, update=True, object_id=one)
-
-    async def delete_extension(self, request: web.Request) -> web.Response:
-        """Remove an extension, everywhere; with `?id=` only that one of several that claim the number."""
-        return await self._edit(request.match_info["ext"], None, object_id=_object_id(request))
-
-    async def _edit(
-        self,
-        key: str,
-        fields: Json | None,
-        *,
-        create: bool = False,
-        update: bool = False,
-        object_id: bytes = b"",
-    ) -> web.Response:
-        return await self._ask(
-            lambda ticket: Edited(
-                ticket,
-                "extension",
-                extension(key),
-                fields,
-                self._node.wall_ms(),
-                os.urandom(8),
-                create,
-                update,
-                object_id,
-            )
-        )
-
-    async def _ask(self, make: Callable[[int], Event]) -> web.Response:
-        """Put an event into the inbox, and wait for its reply."""
-        if self._node.store_trouble:
-            return problem(507, f"no edit is taken: {self._node.store_trouble}")
-        ticket = next(self._tickets)
-        event = make(ticket)
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[ticket] = future
-        self._node.post(event)
-        try:
-            reply = await asyncio.wait_for(future, EDIT_SECONDS)
-        except TimeoutError:
-            return problem(
-                503,
-                "the node did not answer in time; look whether the edit stands before repeating it",
-            )
-        finally:
-            self._waiting.pop(ticket, None)
-        if reply.error:
-            return problem(reply.status, reply.error)
-        return web.json_response(reply.body, status=reply.status)
+    def _operations(self) -> list[Operation]:
+        key = in_path("key", "Any text, as the number of an extension.", {"type": "string"}, "1001")
+        ext = in_path("ext", "A number.", KINDS["extension"].key.schema(), "1001")
+        dialed = in_path("ext", "What is dialed.", schemas.TEXT, "1001")
+        caller = in_query("from", "The extension that calls.", schemas.TEXT)
+        inbound = in_query("inbound", "It comes from the outside, by a PSTN line.", schemas.TEXT)
+        ref, listed = schemas.ref, schemas.listed
+        health = answer(ref("health"), "Calls can be served.")
+        sick = answer(ref("health"), "Calls cannot be served, for these reasons.")
+        return [
+            _read("/health", self.health, "node", "Can this node serve calls?", health, sick),
+            _read("/version", self.version, "node", "The release", ref("version")),
+            _read("/status", self.status, "node", "The node at a glance", ref("status")),
+            _read(
+                "/metrics",
+                self.metrics,
+                "node",
+                "Counters, for Prometheus",
+                Answer(text="Prometheus' text format.", content={PLAIN: schemas.TEXT}),
+            ),
+            _read("/openapi.json", self.openapi, "node", "This document", schemas.FREE),
+            self._events.operation(),
+            _read(
+                "/members",
+                self.members,
+                "federation",
+                "Every node, as seen from here",
+                listed(ref("member")),
+            ),
+            _read("/ring", self.ring, "federation", "Who takes part, with what share", ref("ring")),
+            _read(
+                "/ring/{key}",
+                self.ring_key,
+                "federation",
+                "Who is responsible for a key, and who would be next",
+                ref("preference"),
+                parameters=(key,),
+            ),
+            _read(
+                "/where/{ext}",
+                self.where,
+                "calls",
+                "Where the phones of an extension are registered",
+                ref("where"),
+                parameters=(ext,),
+                errors=(404, 422),
+            ),
+            _read(
+                "/route/{ext}",
+                self.route,
+                "calls",
+                "How a call would go from here, and why; none is made",
+                ref("route"),
+                parameters=(dialed, caller, inbound),
+            ),
+            _read(
+                "/calls",
+                self.calls,
+                "calls",
+                "Calls that came in here and are not over",
+                listed(ref("call")),
+            ),
+            *(o for collection in self._collections for o in collection.operations()),
+            *Transfer(self._node, self._inbox, self._collections).operations(),
+            *Belonging(self._node, self._inbox).operations(),
+        ]
 
     # --- helpers
-
-    def _claims(self, number: Extension) -> list[Json]:
-        """All that claim a number: first the one that holds it, where its phones are; then those that stand disabled."""
-        federation = self._node.federation
-        where = [place.node for place in federation.where(number)]
-        return [
-            {
-                **kind.shown(item),
-                "registered": [] if i else where,
-                "state": "contested" if i else "active",
-            }
-            for i, item in enumerate(federation.directory.claims(number))
-            if (kind := kind_of(item.id)) is KINDS["extension"]
-        ]
 
     def _clock(self) -> Json:
         federation = self._node.federation
@@ -394,26 +365,29 @@ def _way(way: Way) -> Json:
     return {"heard_by": way.heard_by, "told_by": way.told_by, "multicast_loss": loss}
 
 
-async def _fields(request: web.Request) -> Json:
-    if request.content_type != "application/json":
-        raise Refused(
-            f"Content-Type {request.content_type!r}: must be application/json", status=415
-        )
-    try:
-        body = await request.json()
-    except (ValueError, RecursionError, LookupError) as error:
-        raise Refused(f"the body is not JSON: {error}", status=400) from None
-    if not isinstance(body, dict):
-        raise Refused("the body must be a JSON object", status=400)
-    return body
-
-
-def _object_id(request: web.Request) -> bytes:
-    text = request.query.get("id", "")
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Refused(f"id = {text!r}: must be hexadecimal", status=400) from None
+def _read(
+    path: str,
+    handler: Handler,
+    tag: str,
+    summary: str,
+    good: Json | Answer,
+    sick: Answer | None = None,
+    *,
+    parameters: tuple[Json, ...] = (),
+    errors: tuple[int, ...] = (),
+) -> Operation:
+    """A GET; `sick` is what it says with 503."""
+    found = good if isinstance(good, Answer) else answer(good, f"{summary}.")
+    return Operation(
+        method="GET",
+        path=path,
+        handler=handler,
+        tag=tag,
+        summary=summary,
+        parameters=parameters,
+        answers={200: found, **({503: sick} if sick else {})},
+        errors=errors,
+    )
 
 
 def _call(call: Call, now: float, me: str) -> Json:

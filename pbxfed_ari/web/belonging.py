@@ -1,21 +1,26 @@
 """Keys and membership over HTTP: invite, rotate, expel, and what stands. No secret but the token, once, to who asked for it."""
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from aiohttp import web
 
-from pbxfed_ari.core.events import Event, Rotate
+from pbxfed_ari.core.events import Rotate
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.keys import KEY
 from pbxfed_ari.core.names import node_name
+from pbxfed_ari.core.objects import fields
+from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.stamp import utc, wall_ms_of
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.web import schemas
+from pbxfed_ari.web.access import Role
+from pbxfed_ari.web.bodies import read_object
+from pbxfed_ari.web.inbox import Inbox
+from pbxfed_ari.web.operation import JSON, Operation, answer, body, in_path
 from pbxfed_ari.web.problem import problem
 
 TTL, LONGEST = 3_600, 30 * 86_400  # seconds
-Ask = Callable[[Callable[[int], Event]], Awaitable[web.Response]]
 
 
 class Node(Protocol):
@@ -35,17 +40,67 @@ class Node(Protocol):
 class Belonging:
     """The routes about who belongs."""
 
-    def __init__(self, node: Node, ask: Ask) -> None:
-        """`ask` puts an event with a ticket into the inbox, and waits for its reply."""
-        self._node, self._ask = node, ask
+    def __init__(self, node: Node, inbox: Inbox) -> None:
+        self._node, self._inbox = node, inbox
 
-    def routes(self) -> list[web.RouteDef]:
-        """What to add to the application."""
+    def operations(self) -> list[Operation]:
+        """The routes."""
+        ref = schemas.ref
+        node = in_path("node", "The name of a node.", fields.LABEL.schema(), "c")
+        ttl: Json = {"type": "integer", "minimum": 1, "maximum": LONGEST, "default": TTL}
+        wanted: Json = {
+            "type": "object",
+            "properties": {"ttl": {**ttl, "description": "For how many seconds it is good."}},
+            "additionalProperties": False,
+        }
+        rotated = answer(ref("rotated"), "The id of the new key.")
         return [
-            web.get("/keys", self.keys),
-            web.post("/keys/rotate", self.rotate),
-            web.post("/invitations", self.invite),
-            web.delete("/members/{node}", self.expel),
+            Operation(
+                method="GET",
+                path="/keys",
+                handler=self.keys,
+                tag="belonging",
+                summary="The group's keys that this node holds, by their ids",
+                answers={200: answer(schemas.listed(ref("key")), "The keys, newest first.")},
+            ),
+            Operation(
+                method="POST",
+                path="/keys/rotate",
+                handler=self.rotate,
+                tag="belonging",
+                summary="Make a new group key",
+                text="All members have it a moment later; no frame is lost.",
+                role=Role.ADMIN,
+                answers={200: rotated},
+                errors=(409, 422, 503, 507),
+            ),
+            Operation(
+                method="POST",
+                path="/invitations",
+                handler=self.invite,
+                tag="belonging",
+                summary="Make a token that lets one new machine in, once",
+                role=Role.ADMIN,
+                body=body(
+                    "How long it is good; an hour, unless said otherwise.",
+                    {JSON: schemas.media(wanted, {"ttl": 600})},
+                    required=False,
+                ),
+                answers={201: answer(ref("invitation"), "The token; it is shown once.")},
+                errors=(408, 413, 415, 422, 503),
+            ),
+            Operation(
+                method="DELETE",
+                path="/members/{node}",
+                handler=self.expel,
+                tag="belonging",
+                summary="Put a node out, for good",
+                text="Two seconds later the others have a key that it does not get.",
+                role=Role.ADMIN,
+                parameters=(node,),
+                answers={200: rotated},
+                errors=(404, 409, 422, 503, 507),
+            ),
         ]
 
     async def keys(self, request: web.Request) -> web.Response:
@@ -68,22 +123,19 @@ class Belonging:
 
     async def rotate(self, request: web.Request) -> web.Response:
         """Make a new group key; all members have it a moment later."""
-        return await self._ask(lambda ticket: self._rotate(ticket))
+        return await self._rotate()
 
     async def expel(self, request: web.Request) -> web.Response:
         """Put a node out, for good."""
         name = node_name(request.match_info["node"])
-        return await self._ask(lambda ticket: self._rotate(ticket, name))
+        return await self._rotate(name)
 
     async def invite(self, request: web.Request) -> web.Response:
         """A token for one new node, good once and for `ttl` seconds."""
-        ttl: object = TTL
-        if request.can_read_body:
-            try:
-                body = await request.json()
-            except ValueError as error:
-                raise Refused(f"the body is not JSON: {error}", status=400) from None
-            ttl = body.get("ttl", TTL) if isinstance(body, dict) else None
+        given = await read_object(request) if request.can_read_body else {}
+        ttl = given.pop("ttl", TTL)
+        if given:
+            raise Refused(f"unknown field {next(iter(given))!r}; known is ttl")
         if not isinstance(ttl, int) or isinstance(ttl, bool) or not 1 <= ttl <= LONGEST:
             raise Refused(f"ttl = {ttl!r}: must be 1 to {LONGEST} seconds")
         federation = self._node.federation
@@ -92,5 +144,7 @@ class Belonging:
         until = utc(self._node.wall_ms() + ttl * 1_000)
         return web.json_response({"token": self._node.invite(ttl), "until": until}, status=201)
 
-    def _rotate(self, ticket: int, expel: str = "") -> Rotate:
-        return Rotate(ticket, os.urandom(KEY), self._node.wall_ms(), expel)
+    async def _rotate(self, expel: str = "") -> web.Response:
+        material, wall_ms = os.urandom(KEY), self._node.wall_ms()
+        reply = await self._inbox.ask(lambda ticket: Rotate(ticket, material, wall_ms, expel))
+        return web.json_response(reply.body, status=reply.status)

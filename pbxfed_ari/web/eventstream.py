@@ -5,14 +5,16 @@ import json
 
 from aiohttp import web
 
+from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.stamp import utc
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.web import schemas
 from pbxfed_ari.web.eventlog import Entry, EventLog
+from pbxfed_ari.web.operation import JSON, STREAM, Answer, Operation, in_header, in_query
 
 HEARTBEAT = 15.0  # seconds of silence until a comment keeps the stream open
 STALLED = 30.0  # seconds in which a reader must take what was sent to it
 READERS = 32  # streams at once
-Json = dict[str, object]
 
 
 class EventStream:
@@ -21,6 +23,34 @@ class EventStream:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._readers = 0
+
+    def operation(self) -> Operation:
+        """What the document says."""
+        number: Json = {"type": "integer", "minimum": 0}
+        event = schemas.ref("event")
+        return Operation(
+            method="GET",
+            path="/events",
+            handler=self.get,
+            tag="federation",
+            summary="What the federation decided: members, edits, moved registrations, conflicts",
+            text="A stream of server-sent events, each with its id, that is resumed by `Last-Event-ID`; with `limit` or "
+            "`Accept: application/json` a list. The last thousand events of this start of the daemon are kept.",
+            parameters=(
+                in_query("since", "Only events after this id.", number),
+                in_query("limit", "A list of so many events at most, the newest.", number),
+                in_header(
+                    "Last-Event-ID", "As `since`; browsers send it when they come back.", number
+                ),
+            ),
+            answers={
+                200: Answer(
+                    text="The events.",
+                    content={JSON: schemas.listed(event), STREAM: {"type": "string"}},
+                )
+            },
+            errors=(503,),
+        )
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """A list with `?limit=` or `Accept: application/json`, else a stream; both begin after `?since=` or Last-Event-ID."""

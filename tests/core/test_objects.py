@@ -195,6 +195,7 @@ def test_as_few_entries_as_possible_move() -> None:
     assert places(("a", "b", "x"), held) == {**held, "x": 3 * GAP}
     assert places(("b",), held) == {"b": 2 * GAP}
     assert places(("b", "a"), held) == {"b": 2 * GAP, "a": 3 * GAP}
+    assert places(("a", "b", "c"), {"a": GAP, "b": GAP}) == {"a": GAP, "b": GAP, "c": 2 * GAP}
     three = {"a": GAP, "b": 2 * GAP, "c": 3 * GAP}
     assert places(("b", "c", "a"), three) == {"b": 2 * GAP, "c": 3 * GAP, "a": 4 * GAP}
     assert places(("a", "x", "b"), {"a": 1, "b": 2}) == {"a": GAP, "x": 2 * GAP, "b": 3 * GAP}

@@ -60,7 +60,8 @@ class Net:
         until(self.whole, EVER, f"whole after {what}", every=0.2)
         for node in self.names:
             found = {
-                e["extension"]: e["name"] for e in self.daemons.http(node, "GET", "/extensions")[1]
+                e["extension"]: e["name"]
+                for e in self.daemons.http(node, "GET", "/extensions?limit=1000")[1]
             }
             missing = {n: name for n, name in self.stands.items() if found.get(n) != name}
             assert not missing, f"{node} after {what}: {missing}"

@@ -1,5 +1,6 @@
 """Objects of every kind, edited on several nodes: added, changed, removed, at once, across cuts, many at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.editing import Editor
-from pbxfed_ari.core.events import Edited
+from pbxfed_ari.core.effects import Effect, Reply
+from pbxfed_ari.core.events import Edited, Imported
 from pbxfed_ari.core.messages import BookSet
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects import KINDS
@@ -145,7 +147,7 @@ acts = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(acts, max_size=12))
 def test_a_member_is_in_if_some_add_was_seen_by_no_remove(
     history: list[tuple[int, str, str]],
@@ -297,3 +299,44 @@ def test_a_thousand_extensions_at_once() -> None:
     assert there["a"].load(*many).body["added"] == 1_000
     assert there.run(5, there.agree)
     assert all(len(n.federation.directory.phones()) == 1_000 for n in there.running())
+
+
+def thousand(last: str = SECRET) -> tuple[Edited, ...]:
+    many = [line(str(20_000 + i), secret=SECRET) for i in range(999)]
+    many.append(line("30000", secret=last))
+    return tuple(replace(e, fresh_id=i.to_bytes(8, "big")) for i, e in enumerate(many))
+
+
+def replies(effects: list[Effect]) -> list[int]:
+    return [e.status for e in effects if isinstance(e, Reply)]
+
+
+def test_a_large_import_keeps_nobody_waiting() -> None:
+    """It goes on in slices; edits in between are answered at once, and stand; a second import waits for its turn."""
+    there = world("1001")
+    node = there["a"]
+    assert replies(node.handle(Imported(7, thousand(), node.wall_ms()))) == []
+    assert replies(node.handle(Imported(8, thousand(), node.wall_ms()))) == [503]
+    there.run(0.05)
+    assert node.put("extension", "20999", create=True, secret=SECRET).status == 201
+    assert node.put("extension", "1001", name="Meanwhile").status == 200
+    assert there.run(5, lambda: replies(node.effects)[-1:] == [200] and there.agree())
+    assert all(len(n.federation.directory.phones()) == 1_002 for n in there.running())
+
+
+def test_a_large_import_whose_last_line_is_bad_changes_nothing() -> None:
+    """Nothing was published before all was planned; what refers to nobody is told with its line."""
+    there = world("1001")
+    before = there["a"].vector()
+    refused = there["a"].load(*thousand(last="weak"))
+    assert refused.error.startswith(
+        "line 2, column secret: extension 30000: the secret is too weak"
+    )
+    nobody = replace(line("600", 5, members=["1009"]), kind="group")
+    assert (
+        there["a"]
+        .load(nobody)
+        .error.startswith("line 7, column members: group 600: members = '1009'")
+    )
+    there.run(1)
+    assert {n.vector() for n in there.running()} == {before}

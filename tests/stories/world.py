@@ -273,8 +273,11 @@ class Node:
         return self._edit(Edited(1, kind, key, None, self.wall_ms(), self._id(kind + key)))
 
     def load(self, *edits: Edited, dry_run: bool = False) -> Reply:
-        """Many edits at once."""
-        return self._edit(Imported(1, edits, self.wall_ms(), dry_run))
+        """Many edits at once; it takes as long as it takes."""
+        seen = len(self.effects)
+        self.handle(Imported(1, edits, self.wall_ms(), dry_run))
+        self.world.run(30, lambda: any(isinstance(e, Reply) for e in self.effects[seen:]))
+        return next(e for e in self.effects[seen:] if isinstance(e, Reply))
 
     def shown(self, kind: str, key: str) -> dict[str, object] | None:
         """An object as an operator sees it."""

@@ -12,6 +12,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.stamp import utc
 from pbxfed_ari.web import eventstream
+from pbxfed_ari.web.access import Role, Tokens
 from pbxfed_ari.web.eventlog import PER_EPOCH, EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.problem import guard
@@ -28,7 +29,7 @@ def log() -> EventLog:
 
 @pytest.fixture
 async def client(log: EventLog, aiohttp_client: AiohttpClient) -> Client:
-    app = web.Application(middlewares=[guard("token")])
+    app = web.Application(middlewares=[guard(Tokens([(Role.ADMIN, "token")]))])
     app.router.add_get("/events", EventStream(log).get)
     return await aiohttp_client(app, headers={"Authorization": "Bearer token"})
 

@@ -53,4 +53,5 @@ CLASS = Kind(
     key_name="class",
     collection="classes",
     help="Calling classes: who may dial what, and how much of it (against toll fraud).",
+    example={"class": "office", "deny": ["_0900."], "pstn_calls": 2},
 )

@@ -42,4 +42,5 @@ DID = Kind(
     key=Word(r"\+?[0-9]{1,31}", "digits, with + in front or not", empty=False),
     key_name="did",
     help="Inbound numbers (DIDs): where a call from the outside goes, and when.",
+    example={"did": "+493012345", "destination": "600", "time": "office", "otherwise": "*97"},
 )

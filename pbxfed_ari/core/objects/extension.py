@@ -18,6 +18,7 @@ from pbxfed_ari.core.objects.fields import (
     Digest,
     Field,
     Flag,
+    Json,
     ListOf,
     Text,
     Whole,
@@ -33,6 +34,10 @@ CONTROLS = ("", "handover", "bridge")
 CONTROL_HELP = (
     "How calls to it are connected: handover (by Asterisk's Dial) or bridge (by the daemon); "
     "empty: as calls.control of the node says."
+)
+SECRET_HELP = (
+    "The phone's SIP password: printable ASCII without spaces, 8 characters at least. "
+    "Only its digest is kept; it is never shown."
 )
 PROFILE_HELP = (
     "How its phone connects: nat (behind a router or not), lan (media directly between phones), "
@@ -103,12 +108,21 @@ class _Extensions(Kind):
         self, key: str, given: Mapping[str, Any], *, realm: str, new: bool
     ) -> dict[str, Any]:
         """A secret becomes its digest."""
+        if given.get("ha1") == "":
+            raise Refused(f"extension {key}: ha1 must be 32 hexadecimal digits", field="ha1")
+        if "secret" in given and "ha1" in given:
+            raise Refused(f"extension {key}: either a secret or its ha1, not both", field="ha1")
         kept = {name: value for name, value in given.items() if name != "secret"}
-        if "secret" in given and "ha1" not in given:
+        if "secret" in given:
             kept["ha1"] = ha1(key, realm, _checked(key, given["secret"]))
         elif new and "ha1" not in given:
             raise Refused(f"extension {key}: a secret is needed", field="secret")
         return kept
+
+    def schemas(self) -> dict[str, Json]:
+        """The secret can be given, although it is not kept."""
+        said = {"type": "string", "minLength": MIN_SECRET, "description": SECRET_HELP}
+        return {"secret": {**said, "writeOnly": True}, **super().schemas()}
 
     def known(self) -> list[str]:
         """The secret can be given, although it is not kept."""
@@ -124,6 +138,7 @@ EXTENSION = _Extensions(
     command="ext",
     space="number",
     help="Extensions: a number, its name, and the secret that lets its phone register anywhere.",
+    example={"extension": "1001", "name": "Reception", "secret": "correct-horse-9", "devices": 2},
 )
 
 

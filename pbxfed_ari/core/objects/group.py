@@ -47,4 +47,5 @@ GROUP = Kind(
     key_name="number",
     space="number",
     help="Ring groups: one number for several extensions, on whatever nodes their phones are.",
+    example={"number": "600", "name": "Sales", "strategy": "hunt", "members": ["1001", "1002"]},
 )

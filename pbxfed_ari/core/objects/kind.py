@@ -22,7 +22,7 @@ import msgspec
 
 from pbxfed_ari.core.book import LIFE
 from pbxfed_ari.core.names import ObjectId
-from pbxfed_ari.core.objects.fields import Field, SetOf, Type
+from pbxfed_ari.core.objects.fields import Field, Json, SetOf, Type
 from pbxfed_ari.errors import Refused
 
 CLAIM = 1  # the field group of the key, in objects of every kind
@@ -76,13 +76,17 @@ class Kind:
         key: Type,
         key_name: str,
         help: str,
+        example: Mapping[str, object],
         command: str = "",
         collection: str = "",
         space: str = "",
     ) -> None:
-        """`key_name` says what the key is; `command` and `collection`: in CLI and HTTP; the keys of a `space` differ."""
+        """`key_name` says what the key is; `command` and `collection`: in CLI and HTTP; the keys of a `space` differ.
+
+        `example` is one for the documents: the key and a few fields, all that are needed among them.
+        """
         self.name, self.byte, self.item = name, byte, item
-        self.key, self.key_name, self.help = key, key_name, help
+        self.key, self.key_name, self.help, self.example = key, key_name, help, dict(example)
         self.command, self.space = command or name, space or name
         self.collection = collection or f"{name}s"
         hints = get_type_hints(item, include_extras=True)
@@ -195,6 +199,17 @@ class Kind:
                 raise Refused(f"{self.name} {key}: {name}{said} {error}", field=name) from None
         return found
 
+    def schemas(self) -> dict[str, Json]:
+        """JSON schema of each field that may be given, with its help and default."""
+        found: dict[str, Json] = {}
+        for name, field in self.fields.items():
+            default = self.defaults[name]
+            plain = list(default) if isinstance(default, tuple) else default
+            known = {} if field.hidden or name in self.needed else {"default": plain}
+            hidden = {"writeOnly": True} if field.hidden else {}
+            found[name] = {**field.type.schema(), "description": field.help, **known, **hidden}
+        return found
+
     def known(self) -> list[str]:
         """The fields that an operator may give."""
         return [name for name, field in self.fields.items() if not field.hidden]
@@ -251,7 +266,8 @@ def _rising(values: list[str], held: Mapping[str, int]) -> set[str]:
     """The most of these values whose places rise already (longest increasing subsequence; lists are short)."""
     best: list[tuple[int, int]] = []  # of each: how many up to it, and which is before it
     for i, value in enumerate(values):
-        before = [(best[j][0], j) for j in range(i) if held[values[j]] < held[value]]
+        place = (held[value], value)  # of two at one place the smaller is first, as they are read
+        before = [(best[j][0], j) for j in range(i) if (held[values[j]], values[j]) < place]
         length, j = max(before, default=(0, -1))
         best.append((length + 1, j))
     at = max(range(len(values)), key=lambda i: best[i][0], default=-1)

@@ -48,4 +48,5 @@ SERVICE = Kind(
     key_name="number",
     space="number",
     help="Services: a number that leads into your own dialplan (IVR, paging, fax) on the nodes that have it.",
+    example={"number": "*97", "name": "Voicemail", "context": "voicemail", "nodes": ["a", "b"]},
 )

@@ -49,4 +49,5 @@ SITE = Kind(
     key=LABEL,
     key_name="site",
     help="Sites: short numbers of a place, and how much its line to the others carries.",
+    example={"site": "berlin", "name": "Berlin", "prefix": "71", "calls": 30},
 )

@@ -96,4 +96,5 @@ TIME = Kind(
     key=Word(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", "1 to 32 of a-z, 0-9 and -", empty=False),
     key_name="time",
     help="Time conditions: opening hours and holidays, for inbound numbers.",
+    example={"time": "office", "zone": "Europe/Berlin", "hours": ["mon-fri 08:00-18:00"]},
 )

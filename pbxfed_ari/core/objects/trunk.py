@@ -86,4 +86,13 @@ TRUNK = Kind(
     key=LABEL,
     key_name="trunk",
     help="PSTN trunks: ways to the outside, by the numbers that they can call and what they cost.",
+    example={
+        "trunk": "berlin-1",
+        "site": "berlin",
+        "endpoint": "carrier",
+        "nodes": ["a", "b"],
+        "patterns": ["_0."],
+        "strip": 1,
+        "emergency": ["112", "110"],
+    },
 )

@@ -1,0 +1,81 @@
+"""An API whose federation is real: two nodes of a story, one of them served."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from pbxfed_ari.core.effects import Reply
+from pbxfed_ari.core.events import Event
+from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.web.access import Role, Tokens
+from pbxfed_ari.web.api import Api
+from pbxfed_ari.web.eventlog import EventLog
+from tests.stories.world import World
+from tests.web.test_metrics import NUMBERS
+
+Client = TestClient[web.Request, web.Application]
+SECRET = "correct-horse-9"
+MOST = 60.0  # seconds of the story in which everything is answered
+
+
+class Served:
+    """Node a of a story. Satisfies `web.api.Node`."""
+
+    def __init__(self, tokens: Sequence[tuple[Role, str]] = ()) -> None:
+        self.world = World(names="ab", sealed=False)
+        self.world.run(1)
+        self.node = self.world["a"]
+        self.federation: Federation = self.node.federation
+        self.switchboard = Switchboard(ring_seconds=30)
+        self.events = EventLog(1)
+        self.store_trouble = ""
+        self.deaf = False  # then nothing is answered
+        self.api = Api(self, Tokens(tokens))
+
+    def post(self, event: Event) -> None:
+        """It is handled in the loop's next turn, as in the daemon."""
+        if not self.deaf:
+            asyncio.get_running_loop().call_soon(self._handle, event)
+
+    def _handle(self, event: Event) -> None:
+        seen = len(self.node.effects)
+        self.node.handle(event)
+        self.world.run(MOST, lambda: bool(self._replies(seen)))
+        for reply in self._replies(seen):
+            self.api.reply(reply)
+
+    def _replies(self, seen: int) -> list[Reply]:
+        return [e for e in self.node.effects[seen:] if isinstance(e, Reply)]
+
+    def reasons(self) -> list[str]:
+        return []
+
+    def troubles(self) -> dict[str, str]:
+        return {}
+
+    def warnings(self) -> list[str]:
+        return []
+
+    def store_bytes(self) -> int:
+        return 4096
+
+    def asterisk(self) -> dict[str, object]:
+        return {"state": "live", "version": "22.10.1", "objects_to_push": 0}
+
+    def wan_link(self) -> dict[str, object] | None:
+        return None
+
+    def counters(self) -> dict[str, object]:
+        return {**NUMBERS, "frames_dropped": {}, "messages_sent": {}, "messages_received": {}}
+
+    def wall_ms(self) -> int:
+        return self.node.wall_ms()
+
+    def now(self) -> float:
+        return self.node.now()
+
+    def invite(self, ttl: int) -> str:
+        return f"token for {ttl} s"
