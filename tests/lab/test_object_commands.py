@@ -1,7 +1,4 @@
-"""Every command of every kind of object, typed on one node and seen on another; bulk, pages, refusals and explained routes.
-
-What it needs of HTTP beyond extensions is in `tests/cli/contract.py`: it passes when the daemon serves all of that.
-"""
+"""Every command of every kind of object, typed on one node and seen on another; bulk, pages, refusals and explained routes."""
 
 from __future__ import annotations
 
