@@ -6,6 +6,7 @@ from typing import IO, Any
 
 import click
 
+from pbxfed_ari.cli import foreign
 from pbxfed_ari.cli.daemon import BULK_SECONDS, JSON, REFUSED, Body, Daemon, at, done, fail
 from pbxfed_ari.cli.tables import show
 from pbxfed_ari.core.objects.kind import Kind
@@ -21,12 +22,32 @@ def importing(kind: Kind, many: str) -> click.Command:
 
     @click.pass_obj
     def import_(
-        path: Path | None, /, file: IO[bytes], form: str | None, dry_run: bool, as_json: bool
+        path: Path | None,
+        /,
+        file: IO[bytes],
+        form: str | None,
+        dry_run: bool,
+        as_json: bool,
+        source: str | None = None,
+        renumber: bool = False,
+        site: str = "",
     ) -> None:
         name = getattr(file, "name", STDIN)
-        form = form or _format_of(name)
+        if (renumber or site) and source is None:
+            raise click.UsageError("--renumber and --site need --from")
+        if source is not None and form is not None:
+            raise click.UsageError("--format and --from exclude one another")
         content = file.read()
         query = {"dry_run": "true" if dry_run else None}
+        if source is not None:
+            _from_elsewhere(
+                Daemon(path),
+                foreign.read(source, content, name, Daemon(path), renumber=renumber, site=site),
+                dry_run=dry_run,
+                as_json=as_json,
+            )
+            return
+        form = form or _format_of(name)
         if form == "csv":
             where = at("import", kind=kind.name, **query)
             body = sent(Daemon(path), where, Body(content, f"{CSV}; charset=utf-8"))
@@ -52,9 +73,47 @@ def importing(kind: Kind, many: str) -> click.Command:
             click.Option(
                 ["--dry-run"], is_flag=True, help="Show what would change; change nothing."
             ),
+            *(_foreign_options() if kind.name == "extension" else []),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for scripts."),
         ],
     )
+
+
+def _foreign_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--from", "source"],
+            type=click.Choice(foreign.SOURCES),
+            help="FILE is another PBX's: an Asterisk's pjsip.conf, or FreePBX's Bulk Handler export of extensions. "
+            "What cannot be carried over is told.",
+        ),
+        click.Option(
+            ["--renumber"],
+            is_flag=True,
+            help="Numbers that are taken get new ones: one prefix for all if there is a free one.",
+        ),
+        click.Option(
+            ["--site"],
+            default="",
+            metavar="NAME",
+            help="The site that they belong to; made if need be. Its phones go on dialing the old, short numbers.",
+        ),
+    ]
+
+
+def _from_elsewhere(
+    daemon: Daemon, found: foreign.Foreign, *, dry_run: bool, as_json: bool
+) -> None:
+    """What another PBX had; secrets that had to be made are printed, this once, if they count."""
+    where = at("import", dry_run="true" if dry_run else None)
+    body = sent(daemon, where, {"objects": found.objects})
+    made = {} if dry_run else found.made
+    lines = [*found.report, *(_differences(body) if dry_run else [])]
+    lines += [f"{number}: secret {secret} (not shown again)" for number, secret in made.items()]
+    if dry_run and found.made:
+        lines.append(f"{len(found.made)} secrets would be made: {', '.join(found.made)}")
+    shown = {**body, "report": found.report, "secrets": made}
+    show(shown, as_json, "\n".join([*lines, _summary(body, dry_run=dry_run)]))
 
 
 def exporting(kind: Kind, many: str) -> click.Command:
