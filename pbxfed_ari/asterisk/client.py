@@ -169,6 +169,13 @@ class Asterisk:
         )
         return found.value
 
+    async def setGlobalVar(self, variable: str, value: str) -> None:
+        """Set a global variable; it lasts as long as this Asterisk."""
+        query = {"variable": variable, "value": value}
+        await self._ari.request(
+            f"asterisk.setGlobalVar {variable}", "POST", "asterisk/variable", query=query
+        )
+
     async def reloadModule(self, module: str) -> None:
         """Let a module read its configuration again."""
         path = f"asterisk/modules/{_part(module)}"

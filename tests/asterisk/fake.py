@@ -7,6 +7,8 @@ from types import TracebackType
 from aiohttp import WSMsgType, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 
+from pbxfed_ari.asterisk.pjsip.objects import MARK
+
 Json = dict[str, object]
 
 
@@ -24,6 +26,7 @@ class FakeAri:
         self.channels: list[Json] = []
         self.contacts: dict[str, list[str]] = {}
         self.endpoint_ids: list[str] = []
+        self.globals: dict[str, str] = {}
         self.refuse: dict[str, int] = {}  # "METHOD path" → status
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
@@ -115,6 +118,10 @@ class FakeAri:
                 )
             case "GET", ["asterisk", "ping"]:
                 return web.json_response({"ping": "pong"})
+            case "GET", ["asterisk", "variable"]:
+                return web.json_response({"value": self.globals.get(request.query["variable"], "")})
+            case "POST", ["asterisk", "variable"]:
+                self.globals[request.query["variable"]] = request.query["value"]
             case "GET", ["applications", name]:
                 return web.json_response({"name": name, "endpoint_ids": self.endpoint_ids})
             case "POST", ["applications", _, "subscription"]:
@@ -149,6 +156,13 @@ class FakeAri:
     def _contacts(self, question: str) -> str:
         phone = question.removeprefix("PJSIP_DIAL_CONTACTS(").removesuffix(")")
         return "&".join(f"PJSIP/{phone}/{uri}" for uri in self.contacts.get(phone, []))
+
+    def marks(self) -> dict[str, str]:
+        """What the tables would tell."""
+        ends = (
+            (name, fields) for (kind, name), fields in self.objects.items() if kind == "endpoint"
+        )
+        return {name: fields[MARK] for name, fields in ends if MARK in fields}
 
     def _object(self, method: str, kind: str, name: str, body: object) -> web.Response:
         if name in self.hand_written:
