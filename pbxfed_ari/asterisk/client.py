@@ -297,6 +297,14 @@ class Endpoints:
         path = f"endpoints/{_part(tech)}"
         return await self._ari.ask(list[Endpoint], f"endpoints.listByTech {tech}", "GET", path)
 
+    async def get(self, tech: str, resource: str, *, deadline: float) -> Endpoint:
+        """One endpoint."""
+        path = f"endpoints/{_part(tech)}/{_part(resource)}"
+        content = await self._ari.request(
+            f"endpoints.get {resource}", "GET", path, deadline=deadline
+        )
+        return msgspec.json.decode(content, type=Endpoint)
+
 
 def reason(error: BaseException) -> str:
     """What went wrong with a connection, as a person would say it."""

@@ -85,6 +85,7 @@ class Connection:
         post: Callable[[Event], None],
         prepare: Callable[[], Awaitable[None]],
         tidy: Callable[[], Awaitable[None]],
+        look: Callable[[], Awaitable[None]],
         up: Callable[[Version], None],
         down: Callable[[], None],
         rng: random.Random | None = None,
@@ -96,6 +97,7 @@ class Connection:
             prepare  # leaves at least one PJSIP endpoint: without any, subscribing is 422
         )
         self._tidy = tidy
+        self._look = look
         self._up = up
         self._down = down
         self._rng = rng or random.Random()
@@ -319,6 +321,7 @@ class Connection:
                 await asyncio.sleep(PING_EVERY)
             try:
                 await self._ari.asterisk.ping(deadline=PING_DEADLINE)
+                await self._look()
                 missed = 0
                 if self.iax_expected:
                     await self._subscribe_iax()

@@ -6,9 +6,11 @@ channel that is gone becomes Ended; a call that cannot be handed over is hung up
 **Objects.** What should exist is kept here as `wanted`; workers make Asterisk agree, eight at a time: trunks and whoever is
 being dialled first, then phones that are registered here, then the others. Each set of objects carries a mark that is a hash
 of its fields (`pjsip/objects.py`), and at each connect the tables tell what is there already (`tables.py`): only differences
-are pushed. An Asterisk that has restarted finds what it is asked for in its tables, but raises no news of an endpoint before
-it was pushed anew: one PUT of the endpoint wakes it. An endpoint without our mark is the administrator's own and is left
-alone. Unreachable means: again, when Asterisk is back. Declined means: said once, and again only when something has changed.
+are pushed. An Asterisk that has restarted, or reloaded res_pjsip, finds what it is asked for in its tables, but raises no news
+of an endpoint before it was pushed anew: one PUT of the endpoint wakes it. CANARY, an endpoint with a contact that nobody
+calls, is online as long as nothing has put them all to sleep. An endpoint without our mark is the administrator's own and is
+left alone. Unreachable means: again, when Asterisk is back. Declined means: said once, and again only when something has
+changed.
 
 **Left over.** An extension removed while Asterisk was down is still there when it returns. Once `settled()` says that
 `wanted` is complete, marked endpoints that nobody wants are removed, now and after each reconnect.
@@ -18,6 +20,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pbxfed_ari.asterisk import iax
@@ -52,9 +55,14 @@ from pbxfed_ari.errors import AsteriskError, ConfigError, Declined, Refused, Unr
 PUSHERS = 8  # object sets at once; leaves half of the HTTP pool to calls
 DROPS = 4  # contacts ended at once
 AGAIN = 1.0  # seconds before an unanswered push is tried again
+LATER = 60.0  # seconds before one that Asterisk could not store is tried again
 GATHER = 0.05  # seconds in which changes of IAX2 peers become one reload
 DIAL = "pbxfed-dial"
-AWAKE = "PBXFED_AWAKE"  # a global variable: it lasts as long as this Asterisk
+AWAKE = (
+    "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
+)
+CANARY = "pf--canary"  # no node's name begins with a hyphen
+LOOK = 1.0  # seconds to answer how the canary is
 
 INVALID_NUMBER = 28  # Q.850
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
@@ -157,13 +165,42 @@ class Operator:
                 self._drops.put_nowait(effect)
 
     async def find(self, marks: Mapping[str, str]) -> None:
-        """Asterisk holds these; it may have been told of them all, or have restarted since.
+        """Asterisk holds these; whether it is awake, it tells itself.
 
         Raises: Unreachable, Declined.
         """
-        self._awake = await self._ari.asterisk.getGlobalVar(AWAKE) == "1"
         self._pushed = dict(marks)
-        self._asleep = set() if self._awake else set(marks)
+        told_all = await self._ari.asterisk.getGlobalVar(AWAKE) == "1"
+        if told_all and await self._canary_lives():
+            self._awake, self._asleep = True, set()
+        else:
+            await self._wake()
+
+    async def look(self) -> None:
+        """Has a reload put everything to sleep? Then wake it, in the order that is right now.
+
+        Raises: Unreachable, Declined.
+        """
+        if not await self._canary_lives():
+            await self._wake()
+            self.up()
+
+    async def _canary_lives(self) -> bool:
+        try:
+            return (await self._ari.endpoints.get("PJSIP", CANARY, deadline=LOOK)).state == "online"
+        except Declined as declined:
+            if declined.status == 404:
+                return False
+            raise
+
+    async def _wake(self) -> None:
+        """The canary first: should it sleep before the others are awake, all begins again."""
+        self._awake, self._asleep = False, set(self._pushed)
+        await self._ari.asterisk.setGlobalVar(AWAKE, "")
+        aor = (("contact", "sip:127.0.0.1:9"),)
+        endpoint = (("aors", CANARY), ("allow", "ulaw"))  # without a codec it cannot be read again
+        await self._ari.asterisk.updateObject("aor", CANARY, aor)
+        await self._ari.asterisk.updateObject("endpoint", CANARY, endpoint)
 
     def up(self) -> None:
         """Asterisk is there, and `find` has told what it holds: make it agree again, in the order that is right now."""
@@ -338,12 +375,27 @@ class Operator:
                 await asyncio.sleep(AGAIN)
                 self._enqueue(name)
             except Declined as declined:
-                self._alone.add(name)
-                self._tell(_refusal(declined), declined, object=name)
+                await self._declined(name, declined)
             finally:
                 self._busy.discard(name)
             if not self.pending and not self._awake:
                 await self._all_awake()
+
+    async def _declined(self, name: str, declined: Declined) -> None:
+        """403 says that it is written by hand, or that the tables cannot be written; the endpoint tells which."""
+        self._alone.add(name)
+        by_hand = False
+        if declined.status == 403:
+            with suppress(AsteriskError):
+                by_hand = await self._mark_at(name) == ""
+            if not by_hand:
+                asyncio.get_running_loop().call_later(LATER, self._once_more, name)
+        what = "left alone: written by hand" if by_hand else "object not pushed"
+        self._tell(what, declined, object=name)
+
+    def _once_more(self, name: str) -> None:
+        self._alone.discard(name)
+        self._enqueue(name)
 
     async def _agree(self, name: str) -> None:
         """Make Asterisk's objects of this name what is wanted."""
@@ -463,7 +515,3 @@ def _dial(leg: Leg, number: Extension) -> str:
     assert leg.peer is not None
     peer = trunk_to(leg.peer)
     return f"IAX2/{peer}/{number}" if leg.trunk == "iax2" else f"PJSIP/{number}@{peer}"
-
-
-def _refusal(declined: Declined) -> str:
-    return "left alone: written by hand" if declined.status == 403 else "object not pushed"

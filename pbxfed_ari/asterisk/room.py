@@ -54,6 +54,7 @@ class AsteriskRoom:
             post=post,
             prepare=self._prepare,
             tidy=lambda: take_away(self.ari, FIRST),
+            look=self.operator.look,
             up=self._up,
             down=self.operator.down,
         )

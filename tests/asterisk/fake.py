@@ -22,11 +22,13 @@ class FakeAri:
         self.asked: list[str] = []
         self.bodies: list[tuple[str, object]] = []
         self.objects: dict[tuple[str, str], dict[str, str]] = {}
+        self.helpers: dict[tuple[str, str], dict[str, str]] = {}  # objects named pf--…
         self.hand_written: set[str] = set()
         self.channels: list[Json] = []
         self.contacts: dict[str, list[str]] = {}
         self.endpoint_ids: list[str] = []
         self.globals: dict[str, str] = {}
+        self.awake: set[str] = set()  # endpoints pushed since the last restart or reload
         self.refuse: dict[str, int] = {}  # "METHOD path" → status
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
@@ -149,6 +151,11 @@ class FakeAri:
                         for name in dict.fromkeys([*names, *self.hand_written, *self.contacts])
                     ]
                 )
+            case "GET", ["endpoints", tech, name]:
+                if ("endpoint", name) not in self.objects | self.helpers:
+                    return web.json_response({"message": "Endpoint not found"}, status=404)
+                state = "online" if name in self.awake else "offline"
+                return web.json_response({"technology": tech, "resource": name, "state": state})
             case method, ["asterisk", "config", "dynamic", _, kind, name]:
                 return self._object(method, kind, name, body)
         return web.Response(status=204)
@@ -171,15 +178,18 @@ class FakeAri:
                 if method == "GET"
                 else web.json_response({"message": "Could not change"}, status=403)
             )
+        objects = self.helpers if name.startswith("pf--") else self.objects
         if method == "PUT":
             assert isinstance(body, dict)
             fields = {pair["attribute"]: pair["value"] for pair in body["fields"]}
-            self.objects.setdefault((kind, name), {}).update(fields)
-        found = self.objects.get((kind, name))
+            objects.setdefault((kind, name), {}).update(fields)
+            if kind == "endpoint":
+                self.awake.add(name)
+        found = objects.get((kind, name))
         if found is None:
             return web.json_response({"message": "not found"}, status=404)
         if method == "DELETE":
-            del self.objects[kind, name]
+            del objects[kind, name]
             return web.Response(status=204)
         return web.json_response(
             [{"attribute": key, "value": value} for key, value in found.items()]

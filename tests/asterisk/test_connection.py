@@ -59,6 +59,9 @@ class Inbox:
     async def tidy(self) -> None:
         self.tidied += 1
 
+    async def look(self) -> None:
+        pass
+
     def post(self, event: Event) -> None:
         self.events.append(event)
 
@@ -95,6 +98,7 @@ async def connected(
             post=inbox.post,
             prepare=inbox.prepare,
             tidy=inbox.tidy,
+            look=inbox.look,
             up=inbox.up,
             down=inbox.down,
         )
@@ -194,6 +198,7 @@ async def test_nobody_there_says_where_we_looked() -> None:
             post=inbox.post,
             prepare=inbox.prepare,
             tidy=inbox.tidy,
+            look=inbox.look,
             up=inbox.up,
             down=inbox.down,
         )

@@ -11,7 +11,7 @@ import pytest
 from pbxfed_ari.asterisk import operator as operator_module
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.operator import Operator, variables
+from pbxfed_ari.asterisk.operator import CANARY, Operator, variables
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     HandOver,
@@ -83,6 +83,7 @@ async def at_work(
             if up:
                 await desk.reconnect()
                 fake.asked.clear()
+                fake.bodies.clear()
             try:
                 yield desk
             finally:
@@ -240,24 +241,29 @@ async def test_what_is_there_already_is_not_pushed_again() -> None:
             assert len(fake.objects) == 3
 
 
-async def test_a_restarted_asterisk_is_woken_endpoint_by_endpoint() -> None:
+@pytest.mark.parametrize("event", ["restart", "reload"])
+async def test_a_sleeping_asterisk_is_woken_endpoint_by_endpoint(event: str) -> None:
     """It has all in its tables, but raises no news of an endpoint before that was pushed; once awake, it stays so."""
     async with FakeAri() as fake, at_work(fake) as desk:
         for number in "1001", "1002":
             desk.operator.perform(phone(number))
         await desk.idle()
-        fake.globals.clear()
-        desk.operator.perform(phone("1002", "Bob"))
-        await desk.idle()
+        await desk.operator.look()
         fake.asked.clear()
         fake.bodies.clear()
+        fake.awake.clear()
         for _ in range(2):
-            await desk.reconnect()
+            if event == "restart":
+                fake.globals = {} if fake.awake == set() else fake.globals
+                await desk.reconnect()
+            else:
+                await desk.operator.look()
             await desk.idle()
-            await fake.until("POST asterisk/variable")
-        puts = sorted(line for line, _ in fake.bodies if line.startswith(PUT))
-        assert puts == [f"{PUT}endpoint/1001", f"{PUT}endpoint/1002"]
-        assert all(MARK in str(body) and "callerid" not in str(body) for _, body in fake.bodies)
+            await fake.until("POST asterisk/variable", 2)
+        puts = [line for line, _ in fake.bodies if line.startswith(f"{PUT}endpoint/")]
+        assert puts[0] == f"{PUT}endpoint/{CANARY}"
+        assert sorted(puts[1:]) == [f"{PUT}endpoint/1001", f"{PUT}endpoint/1002"]
+        assert "callerid" not in str(fake.bodies)
 
 
 async def test_whoever_is_dialled_comes_first_then_who_is_registered() -> None:
@@ -269,7 +275,7 @@ async def test_whoever_is_dialled_comes_first_then_who_is_registered() -> None:
         desk.operator.perform(hand_over("1", number="1100"))
         await desk.reconnect()
         await desk.idle()
-        order = [line[-4:] for line in fake.asked if line.startswith(f"{PUT}endpoint/")]
+        order = [line[-4:] for line in fake.asked if line.startswith(f"{PUT}endpoint/1")]
         assert len(order) == 100
         assert order.index("1100") < 17  # eight were being pushed when it was dialled
         assert order.index("1099") < 17
@@ -300,6 +306,18 @@ async def test_a_hand_written_phone_is_left_alone_and_said_once() -> None:
         assert not any(line.startswith("DELETE") for line in fake.asked)
 
 
+async def test_what_asterisk_cannot_store_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is full, say: 403 too, but nobody has written that phone by hand."""
+    monkeypatch.setattr(operator_module, "LATER", 0.02)
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse[f"{PUT}aor/1001"] = 403
+        desk.operator.perform(phone("1001"))
+        await fake.until(f"{PUT}aor/1001", 2)
+        fake.refuse.clear()
+        await fake.until(f"{PUT}endpoint/1001")
+        assert {note.what for note in desk.notes} == {"object not pushed"}
+
+
 async def test_an_unanswered_push_is_tried_again() -> None:
     """Asterisk was busy for a moment."""
     async with FakeAri() as fake, at_work(fake) as desk:
@@ -321,7 +339,7 @@ async def test_a_removed_phone_goes_endpoint_first() -> None:
         desk.operator.perform(RemoveExtension(Extension("1001")))
         await desk.idle()
         base = "asterisk/config/dynamic/res_pjsip"
-        assert fake.asked == [
+        assert [line for line in fake.asked if base in line] == [
             f"GET {base}/endpoint/1001",
             f"DELETE {base}/endpoint/1001",
             f"DELETE {base}/aor/1001",

@@ -172,3 +172,17 @@ def registers(federation: Federation, number: str, node: str) -> bool:
 
 def held(federation: Federation, node: str) -> set[str]:
     return set(Tables(federation.lab.node(node).folder / "lib" / "pbxfed.sqlite3").marks())
+
+
+def test_a_reload_does_not_end_the_news_of_registrations(four: Federation) -> None:
+    """`core reload` lets Asterisk forget which phones it tells of: they are woken, who is registered first."""
+    lab = four.lab
+    silent = str(FIRST + 3)
+    lab.remember_extension(silent, SECRET)
+    lab.asterisk("c", "core reload")
+    four.until(lambda: not four.whole("abcd"), 10, what="the reload was noticed")
+    four.until(lambda: four.whole("abcd"), 60)
+    four.phone(silent, "c", known="abcd")
+    assert four.where("1001", "c") == ["a"]
+    lab.unregister(silent)
+    four.until(lambda: four.where(silent, "d") == [], 2)
