@@ -26,6 +26,7 @@ class FakeAri:
         self.hand_written: set[str] = set()
         self.channels: list[Json] = []
         self.contacts: dict[str, list[str]] = {}
+        self.online: set[str] | None = None  # endpoints; None: those with contacts
         self.endpoint_ids: list[str] = []
         self.globals: dict[str, str] = {}
         self.awake: set[str] = set()  # endpoints pushed since the last restart or reload
@@ -141,12 +142,13 @@ class FakeAri:
                 return web.json_response({"value": self._contacts(request.query["variable"])})
             case "GET", ["endpoints", tech]:
                 names = [name for kind, name in self.objects if kind == "endpoint"]
+                online = self.contacts.keys() if self.online is None else self.online
                 return web.json_response(
                     [
                         {
                             "technology": tech,
                             "resource": name,
-                            "state": "online" if name in self.contacts else "offline",
+                            "state": "online" if name in online else "offline",
                         }
                         for name in dict.fromkeys([*names, *self.hand_written, *self.contacts])
                     ]
