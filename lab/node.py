@@ -104,7 +104,6 @@ NOLOAD = (
     "res_config_ldap",
     "res_config_odbc",
     "res_config_pgsql",
-    "res_config_sqlite3",
     "res_curl",
     "res_fax",
     "res_fax_spandsp",
@@ -229,6 +228,9 @@ maxfiles = 65536
             "[logfiles]\nfull => notice,warning,error,verbose(3)\n",
             "extensions.conf": "[general]\nstatic=yes\n" + self._include("extensions.conf"),
             "sorcery.conf": self._include("sorcery.conf"),
+            "extconfig.conf": self._include("extconfig.conf"),
+            "res_config_sqlite3.conf": self._include("res_config_sqlite3.conf")
+            + f"[pbxfed](+)\ndbfile => {here}/lib/pbxfed.sqlite3\n",
             "pjsip.conf": self._include("pjsip.conf")
             + f"[transport-udp]\ntype=transport\nprotocol=udp\nbind={address}:5060\n"
             f"[transport-tcp]\ntype=transport\nprotocol=tcp\nbind={address}:5060\n",
@@ -274,6 +276,7 @@ maxfiles = 65536
                 "user": "pbxfed",
                 "password_file": str(self.folder / "ari.password"),
                 "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
+                "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},

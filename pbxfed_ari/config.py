@@ -233,6 +233,11 @@ class AsteriskSettings:
         "file of IAX2 peers that the daemon owns",
         Path("/etc/asterisk/pbxfed-iax-peers.conf"),
     )
+    objects: Path = _key(
+        _text,
+        "file of phones and trunks that Asterisk reads",
+        Path("/var/lib/asterisk/pbxfed/objects.sqlite3"),
+    )
     sip_port: int = _key(_between(1, 65_535), "where Asterisk takes SIP from peers", 5060)
     iax_port: int = _key(_between(1, 65_535), "where Asterisk takes IAX2 from peers", 4569)
 
@@ -303,6 +308,12 @@ class Settings:
             raise ConfigError(
                 f"{self.path}: asterisk.iax_peers = {peers}: must be a file in a folder that exists; "
                 'or leave "iax2" out of calls.trunks'
+            )
+        objects = self.asterisk.objects
+        if objects.is_dir() or not objects.parent.is_dir():
+            raise ConfigError(
+                f"{self.path}: asterisk.objects = {objects}: must be a file in a folder that exists, "
+                "the one that res_config_sqlite3.conf names"
             )
         if self.node.state.exists() and not self.node.state.is_dir():
             raise ConfigError(f"{self.path}: node.state = {self.node.state}: must be a folder")

@@ -174,6 +174,8 @@ class Node:
             realm=settings.federation.domain,
             secret_for=self.key.secret_with,
             iax_file=settings.asterisk.iax_peers,
+            objects=settings.asterisk.objects,
+            expected=lambda: {n for n, _ in federation.directory.contacts_of(federation.me)},
             post=self.post,
             note=self._note,
         )

@@ -171,6 +171,13 @@ class Asterisk:
         )
         return found.value
 
+    async def setGlobalVar(self, variable: str, value: str) -> None:
+        """Set a global variable; it lasts as long as this Asterisk."""
+        query = {"variable": variable, "value": value}
+        await self._ari.request(
+            f"asterisk.setGlobalVar {variable}", "POST", "asterisk/variable", query=query
+        )
+
     async def reloadModule(self, module: str) -> None:
         """Let a module read its configuration again."""
         path = f"asterisk/modules/{_part(module)}"
@@ -349,6 +356,14 @@ class Endpoints:
         """All endpoints of this technology."""
         path = f"endpoints/{_part(tech)}"
         return await self._ari.ask(list[Endpoint], f"endpoints.listByTech {tech}", "GET", path)
+
+    async def get(self, tech: str, resource: str, *, deadline: float) -> Endpoint:
+        """One endpoint."""
+        path = f"endpoints/{_part(tech)}/{_part(resource)}"
+        content = await self._ari.request(
+            f"endpoints.get {resource}", "GET", path, deadline=deadline
+        )
+        return msgspec.json.decode(content, type=Endpoint)
 
 
 def reason(error: BaseException) -> str:

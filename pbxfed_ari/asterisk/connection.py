@@ -16,7 +16,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import aiohttp
@@ -50,7 +50,6 @@ PING_DEADLINE = 1.0  # seconds
 MISSES = (
     2  # unanswered pings, one right after the other, that mean: it hangs. Noticed within 2.75 s
 )
-FIRST = "pf-first"  # a PJSIP endpoint that exists for the blink of an eye
 LIST_EVERY = 30.0  # seconds between two readings of the registrations
 
 OLDEST = (20, 0, 0)  # older ones have no push configuration for what we push
@@ -85,6 +84,9 @@ class Connection:
         contacts: Contacts,
         *,
         post: Callable[[Event], None],
+        prepare: Callable[[], Awaitable[None]],
+        tidy: Callable[[], Awaitable[None]],
+        look: Callable[[], Awaitable[None]],
         up: Callable[[Version], None],
         down: Callable[[], None],
         rng: random.Random | None = None,
@@ -92,6 +94,11 @@ class Connection:
         self._ari = ari
         self._contacts = contacts
         self._post = post
+        self._prepare = (
+            prepare  # leaves at least one PJSIP endpoint: without any, subscribing is 422
+        )
+        self._tidy = tidy
+        self._look = look
         self._up = up
         self._down = down
         self._rng = rng or random.Random()
@@ -188,7 +195,9 @@ class Connection:
         self.state = State.RECONCILING
         try:
             started = await self._identify()
+            await self._make_ready()
             await self._subscribe()
+            await self._tidy()
             bridges = await self._ari.bridges.list()
             channels = await self._ari.channels.list()
             contacts = await self._contacts.listed()
@@ -218,28 +227,23 @@ class Connection:
         self._contacts.several = version is None or version >= SEVERAL_VARIABLES
         return info.status.startup_time
 
+    async def _make_ready(self) -> None:
+        try:
+            await self._prepare()
+        except Declined as declined:
+            why = (
+                "Asterisk takes no PJSIP objects: check sorcery.conf, extconfig.conf and "
+                f"res_config_sqlite3.conf ({declined})"
+            )
+            raise _Lost(why) from declined  # or it is still loading its modules
+
     async def _subscribe(self) -> None:
         """Subscriptions are counted: look first."""
         heard = (await self._ari.applications.get()).endpoint_ids
         if "PJSIP" not in heard:
-            await self._subscribe_pjsip()
+            await self._ari.applications.subscribe("endpoint:PJSIP")
         self._iax_heard = "IAX2" in heard
         await self._subscribe_iax()
-
-    async def _subscribe_pjsip(self) -> None:
-        """422 as long as there is no PJSIP endpoint at all, as on a new PBX: there is one for a moment, then."""
-        try:
-            await self._ari.applications.subscribe("endpoint:PJSIP")
-        except Declined as declined:
-            if declined.status != 422:
-                raise
-            try:
-                await self._ari.asterisk.updateObject("endpoint", FIRST, (("allow", "ulaw"),))
-                await self._ari.applications.subscribe("endpoint:PJSIP")
-                await self._ari.asterisk.deleteObject("endpoint", FIRST)
-            except Declined as again:
-                why = f"Asterisk takes no PJSIP objects: check sorcery.conf and res_pjsip ({again})"
-                raise _Lost(why) from again  # or it is still loading its modules
 
     async def _subscribe_iax(self) -> None:
         """422 as long as there is no IAX2 peer; asked again after the peers were written."""
@@ -319,6 +323,7 @@ class Connection:
                 await asyncio.sleep(PING_EVERY)
             try:
                 await self._ari.asterisk.ping(deadline=PING_DEADLINE)
+                await self._look()
                 missed = 0
                 if self.iax_expected:
                     await self._subscribe_iax()

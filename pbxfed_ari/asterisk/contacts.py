@@ -28,7 +28,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pbxfed_ari.asterisk.client import AriClient
@@ -63,11 +63,13 @@ class Contacts:
         self,
         ari: AriClient,
         *,
+        expected: Callable[[], Iterable[Extension]] = lambda: (),
         post: Callable[[ContactAdded], None],
         note: Callable[[Note], None],
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._ari = ari
+        self._expected = expected
         self._post = post
         self._note = note
         self._wall_ms = wall_ms
@@ -136,7 +138,7 @@ class Contacts:
     async def _read(self) -> set[Key]:
         endpoints = await self._ari.endpoints.listByTech("PJSIP")
         online = [phone_of(one.resource) for one in endpoints if one.state == "online"]
-        phones = sorted(phone for phone in online if phone is not None)
+        phones = sorted({phone for phone in online if phone is not None}.union(self._expected()))
         if not phones:
             return set()
         channel = f"{LOOK}{secrets.token_hex(4)}"

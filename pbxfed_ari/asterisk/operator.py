@@ -3,11 +3,14 @@
 **Calls.** The effects of one channel are performed one after another, those of different channels at the same time. A
 channel that is gone becomes Ended; a call that cannot be handed over is hung up, with a note.
 
-**Objects.** What should exist is kept here as `wanted`; workers make Asterisk agree, trunks first, then phones that are
-registered here, then the others, eight at a time. Each set of objects carries a mark that is a hash of its fields
-(`pjsip/objects.py`): after a reconnect one GET each tells what is there already. An endpoint without our mark is the
-administrator's own and is left alone. Unreachable means: again, when Asterisk is back. Declined means: said once, and again
-only when something has changed.
+**Objects.** What should exist is kept here as `wanted`; workers make Asterisk agree, eight at a time: trunks and whoever is
+being dialled first, then phones that are registered here, then the others. Each set of objects carries a mark that is a hash
+of its fields (`pjsip/objects.py`), and at each connect the tables tell what is there already (`tables.py`): only differences
+are pushed. An Asterisk that has restarted, or reloaded res_pjsip, finds what it is asked for in its tables, but raises no news
+of an endpoint before it was pushed anew: one PUT of the endpoint wakes it. CANARY, an endpoint with a contact that nobody
+calls, is online as long as nothing has put them all to sleep. An endpoint without our mark is the administrator's own and is
+left alone. Unreachable means: again, when Asterisk is back. Declined means: said once, and again only when something has
+changed.
 
 **Left over.** An extension removed while Asterisk was down is still there when it returns. Once `settled()` says that
 `wanted` is complete, marked endpoints that nobody wants are removed, now and after each reconnect.
@@ -16,7 +19,8 @@ only when something has changed.
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pbxfed_ari.asterisk import iax
@@ -27,6 +31,7 @@ from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
+from pbxfed_ari.asterisk.tables import take_away
 from pbxfed_ari.core.effects import (
     Abandon,
     DialLeg,
@@ -62,8 +67,14 @@ from pbxfed_ari.errors import AsteriskError, ConfigError, Declined, Refused, Unr
 PUSHERS = 8  # object sets at once; leaves half of the HTTP pool to calls
 DROPS = 4  # contacts ended at once
 AGAIN = 1.0  # seconds before an unanswered push is tried again
+LATER = 60.0  # seconds before one that Asterisk could not store is tried again
 GATHER = 0.05  # seconds in which changes of IAX2 peers become one reload
 DIAL, LEAD = "pbxfed-dial", "pbxfed-lead"
+AWAKE = (
+    "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
+)
+CANARY = "pf--canary"  # no node's name begins with a hyphen
+LOOK = 1.0  # seconds to answer how the canary is
 
 INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
@@ -109,7 +120,9 @@ class Operator:
         self._drops: asyncio.Queue[DropContact] = asyncio.Queue()
         # objects
         self._wanted: dict[str, PushExtension | PushTrunk | None] = {}
-        self._pushed: dict[str, str] = {}  # name → mark, as far as known since the last connect
+        self._pushed: dict[str, str] = {}  # name → mark: what Asterisk has in its tables
+        self._asleep: set[str] = set()  # of those, what this Asterisk has not been shown
+        self._awake = False  # AWAKE is set
         self._alone: set[str] = set()  # declined: left alone
         self._queue: asyncio.PriorityQueue[tuple[int, int, str]] = asyncio.PriorityQueue()
         self._queued: set[str] = set()
@@ -148,7 +161,12 @@ class Operator:
     def perform(self, effect: ForAsterisk) -> None:
         """Do this, soon. Never blocks; what comes of it is posted."""
         match effect:
-            case HandOver() | Lead() | HangUp():
+            case HandOver(extension=number, legs=legs):
+                for leg in legs:
+                    if isinstance(leg, Leg) and leg.peer is None:
+                        self._hurry(Extension(leg.number) if leg.number else number)
+                self._call(effect.channel, effect)
+            case Lead() | HangUp():
                 self._call(effect.channel, effect)
             case (
                 MakeBridge()
@@ -178,17 +196,57 @@ class Operator:
             case DropContact():
                 self._drops.put_nowait(effect)
 
+    async def find(self, marks: Mapping[str, str]) -> None:
+        """Asterisk holds these; whether it is awake, it tells itself.
+
+        Raises: Unreachable, Declined.
+        """
+        self._pushed = dict(marks)
+        told_all = await self._ari.asterisk.getGlobalVar(AWAKE) == "1"
+        if told_all and await self._canary_lives():
+            self._awake, self._asleep = True, set()
+        else:
+            await self._wake()
+
+    async def look(self) -> None:
+        """Has a reload put everything to sleep? Then wake it, in the order that is right now.
+
+        Raises: Unreachable, Declined.
+        """
+        if not await self._canary_lives():
+            await self._wake()
+            self.up()
+
+    async def _canary_lives(self) -> bool:
+        try:
+            return (await self._ari.endpoints.get("PJSIP", CANARY, deadline=LOOK)).state == "online"
+        except Declined as declined:
+            if declined.status == 404:
+                return False
+            raise
+
+    async def _wake(self) -> None:
+        """The canary first: should it sleep before the others are awake, all begins again."""
+        self._awake, self._asleep = False, set(self._pushed)
+        await self._ari.asterisk.setGlobalVar(AWAKE, "")
+        aor = (("contact", "sip:127.0.0.1:9"),)
+        endpoint = (("aors", CANARY), ("allow", "ulaw"))  # without a codec it cannot be read again
+        await self._ari.asterisk.updateObject("aor", CANARY, aor)
+        await self._ari.asterisk.updateObject("endpoint", CANARY, endpoint)
+
     def up(self) -> None:
-        """Asterisk is there, and may have forgotten everything: make it agree again."""
-        self._pushed.clear()
+        """Asterisk is there, and `find` has told what it holds: make it agree again, in the order that is right now."""
         self._alone.clear()
         self._reachable.set()
+        self._queued.clear()
+        while not self._queue.empty():
+            self._queue.get_nowait()
         for name in self._wanted:
             self._enqueue(name)
         if self._iax_stale:
             self._iax_changed.set()
         if self._settled:
-            self._start_sweep()
+            self._sweep()
 
     def down(self) -> None:
         """Asterisk is gone: hold everything that is not a call."""
@@ -198,7 +256,7 @@ class Operator:
         """All that should exist has been told: what else carries our mark is left over."""
         self._settled = True
         if self._reachable.is_set():
-            self._start_sweep()
+            self._sweep()
 
     # --- calls
 
@@ -334,6 +392,11 @@ class Operator:
             self._queued.add(name)
             self._queue.put_nowait((self._rank(name), next(self._order), name))
 
+    def _hurry(self, name: str) -> None:
+        """It is being dialled: ahead of all others with it."""
+        if name in self._queued:
+            self._queue.put_nowait((0, next(self._order), name))
+
     def _rank(self, name: str) -> int:
         if name.startswith(TRUNK_PREFIX):
             return 0
@@ -343,6 +406,9 @@ class Operator:
         while True:
             _, _, name = await self._queue.get()
             await self._reachable.wait()
+            await asyncio.sleep(0)  # ten thousand that agree already must not hold up a call
+            if name not in self._queued:
+                continue  # it was in a hurry, and came before
             if name in self._busy:  # another worker is at it: afterwards
                 self._queue.put_nowait((3, next(self._order), name))
                 await asyncio.sleep(0.01)
@@ -355,10 +421,27 @@ class Operator:
                 await asyncio.sleep(AGAIN)
                 self._enqueue(name)
             except Declined as declined:
-                self._alone.add(name)
-                self._tell(_refusal(declined), declined, object=name)
+                await self._declined(name, declined)
             finally:
                 self._busy.discard(name)
+            if not self.pending and not self._awake:
+                await self._all_awake()
+
+    async def _declined(self, name: str, declined: Declined) -> None:
+        """403 says that it is written by hand, or that the tables cannot be written; the endpoint tells which."""
+        self._alone.add(name)
+        by_hand = False
+        if declined.status == 403:
+            with suppress(AsteriskError):
+                by_hand = await self._mark_at(name) == ""
+            if not by_hand:
+                asyncio.get_running_loop().call_later(LATER, self._once_more, name)
+        what = "left alone: written by hand" if by_hand else "object not pushed"
+        self._tell(what, declined, object=name)
+
+    def _once_more(self, name: str) -> None:
+        self._alone.discard(name)
+        self._enqueue(name)
 
     async def _agree(self, name: str) -> None:
         """Make Asterisk's objects of this name what is wanted."""
@@ -372,27 +455,31 @@ class Operator:
             return
         objects = self._objects(wanted)
         mark = mark_of(objects)
-        if self._pushed.get(name) == mark or await self._has(name, mark):
-            self._pushed[name] = mark
-            return
-        for one in objects:
-            await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
+        if name not in self._pushed and (found := await self._mark_at(name)) is not None:
+            if found == "":
+                raise Declined(f"endpoint {name} is hand-written", status=403)
+            self._pushed[name] = found
+        if self._pushed.get(name) != mark:
+            for one in objects:
+                await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
+        elif name in self._asleep:
+            await self._ari.asterisk.updateObject("endpoint", name, ((MARK, mark),))
         self._pushed[name] = mark
+        self._asleep.discard(name)
+
+    async def _all_awake(self) -> None:
+        """From now on a reconnect to this Asterisk need not wake anything."""
+        try:
+            await self._ari.asterisk.setGlobalVar(AWAKE, "1")
+            self._awake = True
+        except AsteriskError:
+            pass  # then the next reconnect wakes them again
 
     def _objects(self, wanted: PushExtension | PushTrunk) -> tuple[PjsipObject, ...]:
         if isinstance(wanted, PushExtension):
             return extension_objects(wanted, self._realm)
         secret = self._secret_for(wanted.peer, wanted.public_key)
         return trunk_objects(wanted, self._own, self._realm, secret)
-
-    async def _has(self, name: str, mark: str) -> bool:
-        """Has Asterisk these very objects already?"""
-        if name in self._pushed:
-            return False
-        found = await self._mark_at(name)
-        if found == "":
-            raise Declined(f"endpoint {name} is hand-written", status=403)
-        return found == mark
 
     async def _mark_at(self, name: str) -> str | None:
         """The mark of an endpoint in Asterisk: "" if it is not ours, None if there is no such endpoint."""
@@ -406,31 +493,16 @@ class Operator:
     async def _remove(self, name: str) -> None:
         if await self._mark_at(name) == "":
             return
-        for kind in ("endpoint", "aor", "auth"):
-            try:
-                await self._ari.asterisk.deleteObject(kind, name)
-            except Declined as declined:
-                if declined.status not in (403, 404):
-                    raise
+        await take_away(self._ari, name)
         self._pushed.pop(name, None)
 
     # --- left over
 
-    def _start_sweep(self) -> None:
-        if self._group is not None:
-            self._group.create_task(self._sweep(), name="asterisk sweep")
-
-    async def _sweep(self) -> None:
+    def _sweep(self) -> None:
         """Marked endpoints that nobody wants go the way of those that somebody wants removed."""
-        try:
-            for endpoint in await self._ari.endpoints.listByTech("PJSIP"):
-                name = endpoint.resource
-                ours = name not in self._wanted and bool(await self._mark_at(name))
-                if ours and name not in self._wanted:  # it may have become wanted meanwhile
-                    self._note(Note("left-over object removed", (("object", name),)))
-                    self._want(name, None)
-        except AsteriskError as error:
-            self._tell("left-over objects not looked for", error)
+        for name in self._pushed.keys() - self._wanted.keys():
+            self._note(Note("left-over object removed", (("object", name),)))
+            self._want(name, None)
 
     # --- IAX2
 
@@ -500,7 +572,3 @@ def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
         number = Extension(leg.number) if leg.number else called
         return "&".join(f"{string}/{uri}" for uri in devices(number)) or string
     return string
-
-
-def _refusal(declined: Declined) -> str:
-    return "left alone: written by hand" if declined.status == 403 else "object not pushed"

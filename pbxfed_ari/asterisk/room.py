@@ -1,16 +1,19 @@
 """The room as `node.py` sees it: client, connection, contacts and operator, wired."""
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.connection import SEVERAL_VARIABLES, Connection, Version
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.operator import ForAsterisk, Operator, SecretFor
+from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Event
-from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.errors import Declined
 
 
 class AsteriskRoom:
@@ -26,11 +29,14 @@ class AsteriskRoom:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
+        objects: Path,
+        expected: Callable[[], Iterable[Extension]],
         post: Callable[[Event], None],
         note: Callable[[Note], None],
     ) -> None:
         self.ari = AriClient(url, user, password)
-        self.contacts = Contacts(self.ari, post=post, note=note)
+        self.tables = Tables(objects)
+        self.contacts = Contacts(self.ari, expected=expected, post=post, note=note)
         self.operator = Operator(
             self.ari,
             self.contacts,
@@ -43,7 +49,14 @@ class AsteriskRoom:
             iax_loaded=self._iax_loaded,
         )
         self.connection = Connection(
-            self.ari, self.contacts, post=post, up=self._up, down=self.operator.down
+            self.ari,
+            self.contacts,
+            post=post,
+            prepare=self._prepare,
+            tidy=lambda: take_away(self.ari, FIRST),
+            look=self.operator.look,
+            up=self._up,
+            down=self.operator.down,
         )
 
     def __repr__(self) -> str:
@@ -63,6 +76,19 @@ class AsteriskRoom:
     def settled(self) -> None:
         """All that should exist has been told: marked objects that nobody wants may go."""
         self.operator.settled()
+
+    async def _prepare(self) -> None:
+        """Asterisk can hold what we push; and what it holds already is known.
+
+        Raises: Unreachable, Declined.
+        """
+        try:
+            await prepare(self.ari, self.tables)
+            marks = await asyncio.to_thread(self.tables.marks)
+        except (sqlite3.Error, OSError) as error:
+            raise Declined(f"asterisk.objects = {self.tables.path}: {error}", status=500) from error
+        marks.pop(FIRST, None)
+        await self.operator.find(marks)
 
     def _up(self, version: Version) -> None:
         self.operator.several = version >= SEVERAL_VARIABLES

@@ -7,6 +7,8 @@ from types import TracebackType
 from aiohttp import WSMsgType, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 
+from pbxfed_ari.asterisk.pjsip.objects import MARK
+
 Json = dict[str, object]
 
 
@@ -20,11 +22,15 @@ class FakeAri:
         self.asked: list[str] = []
         self.bodies: list[tuple[str, object]] = []
         self.objects: dict[tuple[str, str], dict[str, str]] = {}
+        self.helpers: dict[tuple[str, str], dict[str, str]] = {}  # objects named pf--…
         self.hand_written: set[str] = set()
         self.channels: list[Json] = []
         self.bridges: list[Json] = []
         self.contacts: dict[str, list[str]] = {}
+        self.online: set[str] | None = None  # endpoints; None: those with contacts
         self.endpoint_ids: list[str] = []
+        self.globals: dict[str, str] = {}
+        self.awake: set[str] = set()  # endpoints pushed since the last restart or reload
         self.refuse: dict[str, int] = {}  # "METHOD path" → status
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
@@ -116,6 +122,10 @@ class FakeAri:
                 )
             case "GET", ["asterisk", "ping"]:
                 return web.json_response({"ping": "pong"})
+            case "GET", ["asterisk", "variable"]:
+                return web.json_response({"value": self.globals.get(request.query["variable"], "")})
+            case "POST", ["asterisk", "variable"]:
+                self.globals[request.query["variable"]] = request.query["value"]
             case "GET", ["applications", name]:
                 return web.json_response({"name": name, "endpoint_ids": self.endpoint_ids})
             case "POST", ["applications", _, "subscription"]:
@@ -135,16 +145,22 @@ class FakeAri:
                 return web.json_response({"value": self._contacts(request.query["variable"])})
             case "GET", ["endpoints", tech]:
                 names = [name for kind, name in self.objects if kind == "endpoint"]
+                online = self.contacts.keys() if self.online is None else self.online
                 return web.json_response(
                     [
                         {
                             "technology": tech,
                             "resource": name,
-                            "state": "online" if name in self.contacts else "offline",
+                            "state": "online" if name in online else "offline",
                         }
                         for name in dict.fromkeys([*names, *self.hand_written, *self.contacts])
                     ]
                 )
+            case "GET", ["endpoints", tech, name]:
+                if ("endpoint", name) not in self.objects | self.helpers:
+                    return web.json_response({"message": "Endpoint not found"}, status=404)
+                state = "online" if name in self.awake else "offline"
+                return web.json_response({"technology": tech, "resource": name, "state": state})
             case method, ["asterisk", "config", "dynamic", _, kind, name]:
                 return self._object(method, kind, name, body)
         return web.Response(status=204)
@@ -153,6 +169,13 @@ class FakeAri:
         phone = question.removeprefix("PJSIP_DIAL_CONTACTS(").removesuffix(")")
         return "&".join(f"PJSIP/{phone}/{uri}" for uri in self.contacts.get(phone, []))
 
+    def marks(self) -> dict[str, str]:
+        """What the tables would tell."""
+        ends = (
+            (name, fields) for (kind, name), fields in self.objects.items() if kind == "endpoint"
+        )
+        return {name: fields[MARK] for name, fields in ends if MARK in fields}
+
     def _object(self, method: str, kind: str, name: str, body: object) -> web.Response:
         if name in self.hand_written:
             return (
@@ -160,15 +183,18 @@ class FakeAri:
                 if method == "GET"
                 else web.json_response({"message": "Could not change"}, status=403)
             )
+        objects = self.helpers if name.startswith("pf--") else self.objects
         if method == "PUT":
             assert isinstance(body, dict)
             fields = {pair["attribute"]: pair["value"] for pair in body["fields"]}
-            self.objects.setdefault((kind, name), {}).update(fields)
-        found = self.objects.get((kind, name))
+            objects.setdefault((kind, name), {}).update(fields)
+            if kind == "endpoint":
+                self.awake.add(name)
+        found = objects.get((kind, name))
         if found is None:
             return web.json_response({"message": "not found"}, status=404)
         if method == "DELETE":
-            del self.objects[kind, name]
+            del objects[kind, name]
             return web.Response(status=204)
         return web.json_response(
             [{"attribute": key, "value": value} for key, value in found.items()]

@@ -21,6 +21,7 @@ from pbxfed_ari.core.events import (
     Event,
     Returned,
 )
+from pbxfed_ari.errors import Declined
 
 from .fake import FakeAri, Json
 
@@ -45,6 +46,21 @@ class Inbox:
         self._news = asyncio.Condition()
         self.ups: list[Version] = []
         self.downs = 0
+        self.refused = 0  # how often preparing is declined
+        self.prepared = 0
+        self.tidied = 0
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.refused:
+            self.refused -= 1
+            raise Declined("updateObject: 403", status=403)
+
+    async def tidy(self) -> None:
+        self.tidied += 1
+
+    async def look(self) -> None:
+        pass
 
     def post(self, event: Event) -> None:
         self.events.append(event)
@@ -76,7 +92,16 @@ async def connected(
     inbox = Inbox()
     async with AriClient(fake.url, "pbxfed", password, deadline=deadline) as ari:
         contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
-        one = Connection(ari, contacts, post=inbox.post, up=inbox.up, down=inbox.down)
+        one = Connection(
+            ari,
+            contacts,
+            post=inbox.post,
+            prepare=inbox.prepare,
+            tidy=inbox.tidy,
+            look=inbox.look,
+            up=inbox.up,
+            down=inbox.down,
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(one.run())
             try:
@@ -167,7 +192,16 @@ async def test_nobody_there_says_where_we_looked() -> None:
     inbox = Inbox()
     async with AriClient(url, "pbxfed", "right") as ari:
         contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
-        one = Connection(ari, contacts, post=inbox.post, up=inbox.up, down=inbox.down)
+        one = Connection(
+            ari,
+            contacts,
+            post=inbox.post,
+            prepare=inbox.prepare,
+            tidy=inbox.tidy,
+            look=inbox.look,
+            up=inbox.up,
+            down=inbox.down,
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(one.run())
             await inbox.until_kind(AsteriskDown)
@@ -188,17 +222,23 @@ async def test_an_old_asterisk_is_refused() -> None:
         ]
 
 
-async def test_a_new_pbx_without_any_phone_can_be_subscribed_to() -> None:
-    """Asterisk answers 422 to `endpoint:PJSIP` while there is no PJSIP endpoint: there is one for a moment, then."""
-    async with FakeAri() as fake:
-        line = "POST applications/pbxfed/subscription"
-        fake.refuse[line] = 422
-        async with connected(fake) as inbox:
-            await fake.until("PUT asterisk/config/dynamic/res_pjsip/endpoint/pf-first")
-            del fake.refuse[line]
-            await inbox.until_kind(AsteriskUp)
-        assert fake.objects == {}
+async def test_what_is_prepared_stands_until_we_are_subscribed() -> None:
+    """Asterisk answers 422 to `endpoint:PJSIP` while there is no PJSIP endpoint: preparing leaves one."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        assert (inbox.prepared, inbox.tidied) == (1, 1)
         assert fake.endpoint_ids == ["PJSIP"]
+
+
+async def test_an_asterisk_that_takes_no_objects_is_tried_again() -> None:
+    """It may still be loading its modules; if not, the reason names the files."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        inbox.refused = 2
+        await inbox.until_kind(AsteriskUp)
+        ((down),) = inbox.of(AsteriskDown)
+        assert isinstance(down, AsteriskDown)
+        assert "check sorcery.conf, extconfig.conf and res_config_sqlite3.conf" in down.reason
+        assert inbox.prepared == 3
 
 
 async def test_iax2_is_heard_of_as_soon_as_there_are_peers() -> None:

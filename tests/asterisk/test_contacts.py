@@ -86,6 +86,16 @@ async def test_registrations_are_read_on_a_channel_that_nobody_dials(several: bo
         assert (len(made), len(gone)) == (1, 1)
 
 
+async def test_who_is_expected_is_asked_for_though_its_endpoint_sleeps() -> None:
+    """After a restart Asterisk calls no pushed endpoint online; its contacts are there all the same."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.contacts = {"1001": ["sip:a"], "1002": ["sip:b"]}
+        fake.online = {"1002"}
+        here = [Extension("1001"), Extension("1003")]
+        contacts = Contacts(ari, expected=lambda: here, post=_never, note=_never)
+        assert (await contacts.listed()).contacts == {("1001", "sip:a"), ("1002", "sip:b")}
+
+
 async def test_what_changes_while_we_read_counts() -> None:
     """A phone that registers meanwhile must not be forgotten by an older reading."""
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:

@@ -11,7 +11,7 @@ import pytest
 from pbxfed_ari.asterisk import operator as operator_module
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.operator import Operator, variables
+from pbxfed_ari.asterisk.operator import CANARY, Operator, variables
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     HandOver,
@@ -24,7 +24,7 @@ from pbxfed_ari.core.effects import (
     RemoveExtension,
     RemoveTrunk,
 )
-from pbxfed_ari.core.events import Ended, LegEnded
+from pbxfed_ari.core.events import ContactAdded, Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Refused
 
@@ -39,9 +39,17 @@ PUT = "PUT asterisk/config/dynamic/res_pjsip/"
 class Desk:
     """An operator at work, what it posted and what it noted."""
 
+    fake: FakeAri
+    contacts: Contacts
     operator: Operator
     ended: list[LegEnded | Ended] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+
+    async def reconnect(self) -> None:
+        """Asterisk was away for a moment; `fake` says how it comes back."""
+        self.operator.down()
+        await self.operator.find(self.fake.marks())
+        self.operator.up()
 
     async def idle(self) -> None:
         """Until nothing is left to do."""
@@ -72,10 +80,13 @@ async def at_work(
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(operator.run())
+            desk = Desk(fake, contacts, operator, ended, notes)
             if up:
-                operator.up()
+                await desk.reconnect()
+                fake.asked.clear()
+                fake.bodies.clear()
             try:
-                yield Desk(operator, ended, notes)
+                yield desk
             finally:
                 running.cancel()
 
@@ -230,7 +241,7 @@ async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:
             desk.operator.perform(phone(str(number)))
         desk.operator.perform(TRUNK)
         assert fake.asked == []
-        desk.operator.up()
+        await desk.reconnect()
         await desk.idle()
         assert len(fake.objects) == 63
         endpoints = [line for line in fake.asked if line.startswith(f"{PUT}endpoint/")]
@@ -239,20 +250,64 @@ async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:
 
 
 async def test_what_is_there_already_is_not_pushed_again() -> None:
-    """Not by the same effect, not after a reconnect; but after an Asterisk that has forgotten."""
+    """Not by the same effect, not after a reconnect, not by a daemon that has restarted; but after a loss of the tables."""
+    async with FakeAri() as fake:
+        async with at_work(fake) as desk:
+            desk.operator.perform(phone("1001"))
+            await desk.idle()
+            fake.asked.clear()
+            desk.operator.perform(phone("1001"))
+            await desk.reconnect()
+            await desk.idle()
+        async with at_work(fake, up=False) as desk:
+            desk.operator.perform(phone("1001"))
+            await desk.reconnect()
+            await desk.idle()
+            assert not any(line.startswith(PUT) for line in fake.asked)
+            fake.objects.clear()
+            await desk.reconnect()
+            await desk.idle()
+            assert len(fake.objects) == 3
+
+
+@pytest.mark.parametrize("event", ["restart", "reload"])
+async def test_a_sleeping_asterisk_is_woken_endpoint_by_endpoint(event: str) -> None:
+    """It has all in its tables, but raises no news of an endpoint before that was pushed; once awake, it stays so."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        desk.operator.perform(phone("1001"))
+        for number in "1001", "1002":
+            desk.operator.perform(phone(number))
         await desk.idle()
-        pushed = [line for line in fake.asked if line.startswith(PUT)]
-        desk.operator.perform(phone("1001"))
-        desk.operator.down()
-        desk.operator.up()
+        await desk.operator.look()
+        fake.asked.clear()
+        fake.bodies.clear()
+        fake.awake.clear()
+        for _ in range(2):
+            if event == "restart":
+                fake.globals = {} if fake.awake == set() else fake.globals
+                await desk.reconnect()
+            else:
+                await desk.operator.look()
+            await desk.idle()
+            await fake.until("POST asterisk/variable", 2)
+        puts = [line for line, _ in fake.bodies if line.startswith(f"{PUT}endpoint/")]
+        assert puts[0] == f"{PUT}endpoint/{CANARY}"
+        assert sorted(puts[1:]) == [f"{PUT}endpoint/1001", f"{PUT}endpoint/1002"]
+        assert "callerid" not in str(fake.bodies)
+
+
+async def test_whoever_is_dialled_comes_first_then_who_is_registered() -> None:
+    """Ten thousand must not delay the first calls."""
+    async with FakeAri() as fake, at_work(fake, up=False) as desk:
+        for number in range(1001, 1101):
+            desk.operator.perform(phone(str(number)))
+        desk.contacts.saw(ContactAdded(Extension("1099"), "sip:1099@10.0.0.9", 1))
+        desk.operator.perform(hand_over("1", number="1100"))
+        await desk.reconnect()
         await desk.idle()
-        assert [line for line in fake.asked if line.startswith(PUT)] == pushed
-        fake.objects.clear()
-        desk.operator.up()
-        await desk.idle()
-        assert len(fake.objects) == 3
+        order = [line[-4:] for line in fake.asked if line.startswith(f"{PUT}endpoint/1")]
+        assert len(order) == 100
+        assert order.index("1100") < 17  # eight were being pushed when it was dialled
+        assert order.index("1099") < 17
 
 
 async def test_a_change_is_pushed() -> None:
@@ -280,6 +335,18 @@ async def test_a_hand_written_phone_is_left_alone_and_said_once() -> None:
         assert not any(line.startswith("DELETE") for line in fake.asked)
 
 
+async def test_what_asterisk_cannot_store_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is full, say: 403 too, but nobody has written that phone by hand."""
+    monkeypatch.setattr(operator_module, "LATER", 0.02)
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse[f"{PUT}aor/1001"] = 403
+        desk.operator.perform(phone("1001"))
+        await fake.until(f"{PUT}aor/1001", 2)
+        fake.refuse.clear()
+        await fake.until(f"{PUT}endpoint/1001")
+        assert {note.what for note in desk.notes} == {"object not pushed"}
+
+
 async def test_an_unanswered_push_is_tried_again() -> None:
     """Asterisk was busy for a moment."""
     async with FakeAri() as fake, at_work(fake) as desk:
@@ -301,8 +368,11 @@ async def test_a_removed_phone_goes_endpoint_first() -> None:
         desk.operator.perform(RemoveExtension(Extension("1001")))
         await desk.idle()
         base = "asterisk/config/dynamic/res_pjsip"
-        assert fake.asked == [
+        assert [line for line in fake.asked if base in line] == [
             f"GET {base}/endpoint/1001",
+            f"DELETE {base}/endpoint/1001",
+            f"DELETE {base}/aor/1001",
+            f"PUT {base}/auth/1001",  # marked as gone: tables.py
             f"DELETE {base}/endpoint/1001",
             f"DELETE {base}/aor/1001",
             f"DELETE {base}/auth/1001",
@@ -316,6 +386,7 @@ async def test_left_over_objects_go_once_all_is_told() -> None:
         for name in ("1001", "1009", "pf-z"):
             fake.objects["endpoint", name] = {MARK: "x"}
         fake.objects["endpoint", "5000"] = {"context": "mine"}
+        await desk.reconnect()
         desk.operator.perform(phone("1001"))
         await desk.idle()
         assert ("endpoint", "1009") in fake.objects

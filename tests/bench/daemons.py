@@ -153,7 +153,11 @@ class Daemons(System):
                 "state": str(folder / "state"),
             },
             "federation": {"domain": DOMAIN, "key_file": str(self.ground.places.key_file)},
-            "asterisk": {"password_file": str(password), "iax_peers": str(folder / "iax.conf")},
+            "asterisk": {
+                "password_file": str(password),
+                "iax_peers": str(folder / "iax.conf"),
+                "objects": str(folder / "objects.sqlite3"),
+            },
             "calls": {"trunks": ["sip"]},
         }
         for section, values in self._extra.get(node, {}).items():

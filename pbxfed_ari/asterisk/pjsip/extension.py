@@ -22,19 +22,26 @@ _BEHIND_A_ROUTER: Fields = (
     ("force_rport", "yes"),
     ("rewrite_contact", "yes"),
 )
+_NO_WEBRTC: Fields = (  # all that `webrtc=yes` switches on; what is not said keeps its value
+    ("webrtc", "no"),
+    ("use_avpf", "no"),
+    ("ice_support", "no"),
+    ("rtcp_mux", "no"),
+    ("bundle", "no"),
+    ("media_use_received_transport", "no"),
+)
+_PLAIN: Fields = (*_NO_WEBRTC, ("media_encryption", "no"))
+_SRTP: Fields = (*_NO_WEBRTC, ("media_encryption", "sdes"), ("media_encryption_optimistic", "no"))
 PROFILES: dict[str, Fields] = {
-    "nat": _BEHIND_A_ROUTER,
+    "nat": (*_BEHIND_A_ROUTER, *_PLAIN),
     "lan": (
         ("direct_media", "yes"),
         ("rtp_symmetric", "no"),
         ("force_rport", "yes"),
         ("rewrite_contact", "no"),
+        *_PLAIN,
     ),
-    "secure": (
-        *_BEHIND_A_ROUTER,
-        ("media_encryption", "sdes"),
-        ("media_encryption_optimistic", "no"),
-    ),
+    "secure": (*_BEHIND_A_ROUTER, *_SRTP),
     "webrtc": (*_BEHIND_A_ROUTER, ("webrtc", "yes")),
 }
 
@@ -73,8 +80,8 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
             ("identify_by", "username"),
             ("callerid", f'"{spoken(push.name)}" <{number}>'),
             ("allow", ",".join(("!all", *push.codecs)) if push.codecs else CODECS),
-            *PROFILES.get(push.profile, _BEHIND_A_ROUTER),
-            *((("device_state_busy_at", str(push.call_limit)),) if push.call_limit else ()),
+            *PROFILES.get(push.profile, PROFILES["nat"]),
+            ("device_state_busy_at", str(push.call_limit)),
         ),
     )
     return marked(auth, aor, endpoint)

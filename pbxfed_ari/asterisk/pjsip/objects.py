@@ -1,9 +1,9 @@
 """A PJSIP object as push configuration takes it, and the mark by which ours are told from others.
 
 `PUT /asterisk/config/dynamic/res_pjsip/{kind}/{id}` wants a list of attribute and value. Sorcery lets any object carry
-extended attributes that begin with `@`; measured on 22.10.1, `@pbxfed` survives astdb, a restart and a kill -9, where
-`set_var` is lost (astdb stores it under the variable's name). Its value is a hash of all that was pushed, so one GET of
-the endpoint, the last object of its set, tells whether anything needs pushing at all.
+extended attributes that begin with `@`; measured on 22.10.1, `@pbxfed` survives the tables, a restart and a kill -9.
+`set_var` does not: it is stored under the variable's own name, for which there is no column. The mark's value is a hash of
+all that was pushed, so the mark of the endpoint, the last object of its set, tells whether anything needs pushing at all.
 """
 
 import hashlib
