@@ -40,6 +40,7 @@ from pbxfed_ari.core.messages import (
     Leave,
     Neighbours,
     Pieces,
+    RollCall,
     Suspect,
     Vector,
     Want,
@@ -237,6 +238,9 @@ class Reach:
         match message:
             case Heartbeat():
                 return self._beats(message, owed)
+            case RollCall(beat):
+                calls = [SendTo(peer.address, message) for peer, _ in owed]
+                return [*calls, *self._beats(beat, owed)]
             case Want(to=addressee) | Vector(to=addressee):
                 return [SendTo(p.address, message) for p, _ in owed if p.name == addressee]
             case Pieces():

@@ -71,6 +71,10 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
         m.Copy(m.Heartbeat(41, 0x1122334455667788, 0, False, True, 0, 9), 3),
         "931f980329cf112233445566778800c2c3000903",
     ),
+    (
+        m.RollCall(m.Heartbeat(41, 0x1122334455667788, 0, True, False, 0, 9), 7, (258, 3)),
+        "9421980329cf112233445566778800c3c200090792cd010203",
+    ),
     (m.Neighbours((("b", "10.0.0.2", 8781),)), "92209193a162a831302e302e302e32cd224d"),
 ]
 
