@@ -192,10 +192,11 @@ add rule ip nat{site} in oifname e{site} ct state new drop
         chain = "lose_out" if outgoing else "lose_in"
         self._nft(f"add rule netdev {_table(host.port)} {chain} {match} {choice} counter drop")
 
-    def undrop(self, host: Host) -> None:
-        """Lose nothing more at a host's switch port."""
-        table = _table(host.port)
-        self._nft(f"flush chain netdev {table} lose_in\nflush chain netdev {table} lose_out")
+    def undrop(self, *hosts: Host) -> None:
+        """Lose nothing more at these hosts' switch ports, from one moment on."""
+        tables = [_table(host.port) for host in hosts]
+        chains = [f"{table} {chain}" for table in tables for chain in ("lose_in", "lose_out")]
+        self._nft("\n".join(f"flush chain netdev {chain}" for chain in chains))
 
     def dropped(self, host: Host) -> int:
         """How many frames were lost on purpose since the rules were made."""
