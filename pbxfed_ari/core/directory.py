@@ -122,7 +122,7 @@ class Directory:
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
         self._infos: dict[NodeName, NodeInfo] = {}
         self._phones: dict[bytes, Phone] = {}  # by object id
-        self._claims: dict[Extension, set[bytes]] = {}  # objects that claim a number
+        self._claims: dict[Extension, tuple[bytes, ...]] = {}  # objects that claim a number
         self.hidden: frozenset[NodeName] = frozenset()  # nodes whose shelf counts no more
 
     def __repr__(self) -> str:
@@ -558,12 +558,12 @@ class Directory:
         alive = self.book.lives(object_id)
         after = extensions.read(object_id, groups, claimed) if alive else None
         if before is not None:
-            self._claims[before.number].discard(object_id)
-            if not self._claims[before.number]:
-                del self._claims[before.number]
+            left = tuple(o for o in self._claims.pop(before.number) if o != object_id)
+            if left:
+                self._claims[before.number] = left
         if after is not None:
             self._phones[object_id] = after
-            self._claims.setdefault(after.number, set()).add(object_id)
+            self._claims[after.number] = (*self._claims.get(after.number, ()), object_id)
         numbers = {phone.number for phone in (before, after) if phone is not None}
         return [PhoneChanged(number) for number in sorted(numbers)]
 

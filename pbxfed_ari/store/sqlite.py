@@ -12,8 +12,9 @@ give the rest. The dead carry the second at which they came, for the day when no
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from zlib import crc32
 
@@ -29,6 +30,7 @@ from pbxfed_ari.core.streams import Ancestry, Key, StreamId
 from pbxfed_ari.errors import ConfigError
 
 SCHEMA = 1
+AT_ONCE = 500  # records read into the directory at once
 log = logging.getLogger(__name__)
 _encode = msgspec.msgpack.encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
@@ -216,9 +218,13 @@ class Store:
             )
             if earlier is not None:
                 directory.adopt(*stream, earlier)
-            records, whole = self._records(number, stream[0], dead)
+            whole = self._whole(number, stream[0])
             directory.streams.open(stream, base)
-            directory.apply(stream, records, max(base, min(held, whole)), floor)
+            end = max(base, min(held, whole))
+            records = self._records(number, stream[0], dead)
+            while some := list(islice(records, AT_ONCE)):
+                directory.apply(stream, some, min(some[-1][0], end))
+            directory.apply(stream, (), end, floor)
             if whole < held:
                 self._db.execute(
                     "update streams set held = ? where id = ?", (max(base, whole), number)
@@ -288,27 +294,32 @@ class Store:
             self._ids[stream] = number
         return number
 
-    def _records(
-        self, number: int, origin: NodeName, dead: dict[Grave, int]
-    ) -> tuple[list[tuple[int, Record]], int]:
-        """The stream's records in order, and through where none is damaged. Notes when the dead came."""
-        found: list[tuple[int, Record]] = []
-        damaged: list[tuple[int, bytes]] = []
-        for key, version, since, data, checksum in self._db.execute(
-            "select key, version, since, record, checksum from records where stream = ? order by version",
-            (number,),
-        ):
-            if checksum != _checksum(origin, version, key, data):
-                damaged.append((version, key))
-                continue
-            record = _decoder.decode(data)
-            found.append((version, record))
-            if since:
-                dead[_grave(origin, record)] = since
+    def _whole(self, number: int, origin: NodeName) -> int:
+        """Through where no record of a stream is damaged; those that are leave the store."""
+        damaged = [
+            (version, key)
+            for key, version, data, checksum in self._db.execute(
+                "select key, version, record, checksum from records where stream = ?", (number,)
+            )
+            if checksum != _checksum(origin, version, key, data)
+        ]
         for version, key in damaged:
             log.warning("store: record %d of %s is damaged: asking peers for it", version, origin)
             self._db.execute("delete from records where stream = ? and key = ?", (number, key))
-        return found, min((version for version, _ in damaged), default=1 << 62) - 1
+        return min((version for version, _ in damaged), default=1 << 62) - 1
+
+    def _records(
+        self, number: int, origin: NodeName, dead: dict[Grave, int]
+    ) -> Iterator[tuple[int, Record]]:
+        """The stream's records in order, one by one: all at once they would take as much again. Notes when the dead came."""
+        for version, since, data in self._db.execute(
+            "select version, since, record from records where stream = ? order by version",
+            (number,),
+        ):
+            record = _decoder.decode(data)
+            yield version, record
+            if since:
+                dead[_grave(origin, record)] = since
 
     def _delete(self, stream: int) -> None:
         self._db.execute("delete from records where stream = ?", (stream,))
