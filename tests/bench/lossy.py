@@ -43,7 +43,7 @@ def rows(nodes: int) -> list[Row]:
             serf,
             "≤ 210 B/s, ≤ 24 kB/s",
             sent <= 210 and received <= 24_000,
-            why="two heartbeats lost in a row are asked after",
+            why="two heartbeats lost in a row are asked after, each by a frame of its own; and ARP with it",
         ),
         Row(
             f"cable pulled, {what}: another node sends no more calls there",

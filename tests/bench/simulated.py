@@ -93,7 +93,7 @@ def _days() -> list[Row]:
             day = long.together(hours)
             found.append(
                 Row(
-                    f"false deaths, simulated, {loss:.0%} loss, N = {long.NODES}, {HOURS} hours",
+                    f"false deaths, simulated, {loss * 100:.0f} % loss, N = {long.NODES}, {HOURS} hours",
                     f"{day.false_deaths} in {day.node_days:.0f} node-days; at most {day.bound:.4f} "
                     "a node and day (95 %)",
                     "Lifeguard: 1.53 % of plain SWIM's (published)",
@@ -141,14 +141,15 @@ def _crowd(size: int, loss: float, deaths: int) -> list[Row]:
     serf = "Serf's model: 9.6 to 58 s" if size <= 256 else "Serf's model: 12 to 72 s"
     return [
         Row(
-            f"idle, simulated, {loss:.0%} loss, N = {size:,}: a node sends, receives",
+            f"idle, simulated, {loss * 100:.0f} % loss, N = {size:,}: a node sends, receives",
             f"{out:.0f} B/s, {into / 1000:.1f} kB/s",
             "Serf ~500 B/s at N = 100 (published)",
             f"≤ {most} B/s, ≤ 24 kB/s",
             out <= most and into <= 24_000,
+            why="two heartbeats lost in a row are asked after, each by a frame of its own",
         ),
         Row(
-            f"a node dies, simulated, {loss:.0%} loss, N = {size:,}: all hold it down",
+            f"a node dies, simulated, {loss * 100:.0f} % loss, N = {size:,}: all hold it down",
             f"{spread(falls, 's', 2)}, period {period:.2g} s",
             f"{serf} of suspicion alone (computed)",
             f"p99 ≤ {bar:.2g} s (2.5 s at a period of 0.5 s)",

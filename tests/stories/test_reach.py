@@ -310,3 +310,16 @@ def test_a_cut_is_no_loss_of_multicast() -> None:
     world.network.heal()
     world.run(10)
     assert sum(node.post.sent["Copy"] + node.post.sent["Copies"] for node in world.running()) == 0
+
+
+def test_a_cable_that_is_out_for_a_moment_is_no_loss_of_multicast() -> None:
+    """Again and again, until calls go elsewhere: what was asked alone did not come either."""
+    world = World(7, "abc", settle=4)
+    for _ in range(10):
+        world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
+        calls = [world[name].federation.reachable for name in "ab"]
+        assert world.run(3, lambda calls=calls: not any(to(NodeName("c")) for to in calls))  # type: ignore[misc]
+        world.network.heal()
+        assert world.run(3, lambda: everyone(world))
+        world.run(1)
+    assert all(ways(world, name) == {("multicast", "multicast")} for name in "abc")
