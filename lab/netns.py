@@ -36,6 +36,7 @@ ZENOH_PORT = 8782  # TCP, of the nodes in the rendezvous role
 NATS_PORT = 4222  # TCP, of the hub
 ETHERNET_HEADER = 14  # bytes; a switch port's ingress hook sees the frame without it
 NEIGHBOURS = (4096, 8192, 16384)  # gc_thresh1..3: the table is one for all namespaces of a machine
+NETFILTER = 12  # netlink family
 CLONE_NEWNET = 0x40000000
 EVER = 1_000_000_000  # a counter that wraps later than any lab lives
 
@@ -127,6 +128,10 @@ add rule ip nat{site} in oifname e{site} ct state new drop
         if rules:
             _run(["ip", "netns", "exec", self.router, "nft", "-f", "-"], rules)
 
+    def forget_conversations(self) -> None:
+        """The router loses its table of what it translates, as one does that restarts: no conversation of before is known."""
+        within(self.router, _flush_conntrack)
+
     def _routes(self, host: Host, sites: int) -> None:
         routes = ["route replace 224.0.0.0/4 dev e0"]
         if sites > 1:
@@ -192,10 +197,11 @@ add rule ip nat{site} in oifname e{site} ct state new drop
         chain = "lose_out" if outgoing else "lose_in"
         self._nft(f"add rule netdev {_table(host.port)} {chain} {match} {choice} counter drop")
 
-    def undrop(self, host: Host) -> None:
-        """Lose nothing more at a host's switch port."""
-        table = _table(host.port)
-        self._nft(f"flush chain netdev {table} lose_in\nflush chain netdev {table} lose_out")
+    def undrop(self, *hosts: Host) -> None:
+        """Lose nothing more at these hosts' switch ports, from one moment on."""
+        tables = [_table(host.port) for host in hosts]
+        chains = [f"{table} {chain}" for table in tables for chain in ("lose_in", "lose_out")]
+        self._nft("\n".join(f"flush chain netdev {chain}" for chain in chains))
 
     def dropped(self, host: Host) -> int:
         """How many frames were lost on purpose since the rules were made."""
@@ -285,6 +291,18 @@ def _traffic(tx: dict[str, Any], rx: dict[str, Any]) -> Traffic:
     return Traffic(
         tx["bytes"] + ETHERNET_HEADER * tx["packets"], tx["packets"], rx["bytes"], rx["packets"]
     )
+
+
+def _flush_conntrack() -> None:
+    """What `conntrack -F` does, one netlink message without a filter; and no conversation is taken up in its middle."""
+    Path("/proc/sys/net/netfilter/nf_conntrack_tcp_loose").write_text("0")
+    delete, flags = 1 << 8 | 2, 1 | 4  # subsystem conntrack, delete; a request that is acknowledged
+    message = struct.pack("=IHHII", 20, delete, flags, 1, 0) + bytes(4)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETFILTER) as netlink:
+        netlink.send(message)
+        (error,) = struct.unpack_from("=i", netlink.recv(4096), 16)
+    if error:
+        raise OSError(-error, "the router's conversations")
 
 
 def within(namespace: str, do: Callable[[], T]) -> T:

@@ -63,7 +63,7 @@ class Doors:
             return []
         alone = not any(peer.site == self._site for peer in self._members.alive())
         self._next = now + (ALONE if alone else SETTLED) * (0.75 + self._rng.random() / 2)
-        doors = self.closed()
+        doors = [] if self._members.roll.stands(now) else self.closed()
         if not doors:
             return []
         self._turn += 1

@@ -90,6 +90,7 @@ from pbxfed_ari.core.messages import (
     Pieces,
     Probe,
     Refusal,
+    RollCall,
     ShelfDrop,
     ShelfPut,
     SiteReport,
@@ -300,6 +301,8 @@ class Federation:
             effects += self._settle()
             effects += self._elect(now)
             self.sites.changed(now)
+        if self.joined:
+            self._next_beat = min(self._next_beat, self.members.roll.speak_by)
         if self.gate.expelled:
             return [e for e in effects if not isinstance(e, Broadcast | Forward | SendTo)]
         return effects
@@ -399,6 +402,7 @@ class Federation:
         return self.sites.elect(now, self._hello(ask=True)) if self.joined else []
 
     def _beat(self, now: float) -> list[Effect]:
+        asked, answers = self.members.roll.say()
         if self.gate.refused and not self.members.alive():
             self._next_beat = now + QUIET
             return self._greet(self._hello(ask=True))
@@ -406,8 +410,10 @@ class Federation:
         self._next_beat = max(self._next_beat + period, now + period / 2)
         clock = 0 if self._beats % DATED else self.watch.clocks.seconds(now)
         self._beats += 1
-        beat = Broadcast(self._heartbeat(clock))
-        return [beat, *self.watch.tick(now), *self.ledger.collect(now), *self.ledger.absorb()]
+        beat = self._heartbeat(clock)
+        said = RollCall(beat, asked, answers) if asked or answers else beat
+        effects: list[Effect] = [Broadcast(said), *self.watch.tick(now)]
+        return [*effects, *self.ledger.collect(now), *self.ledger.absorb()]
 
     def _read_clock(self, wall_ms: int, now: float) -> None:
         """What our clock says. If it has stepped, peers hear of it with the next heartbeat."""
@@ -517,10 +523,14 @@ class Federation:
                 StrangerHeard(event.source), now
             )  # its introduction was not taken
             return asked + self._answer(event, now)
+        effects: list[Effect] = []
+        if isinstance(message, RollCall):
+            effects += self.members.called(sender, event.epoch, message, now)
+            event = replace(event, message=message.heartbeat)
         if known.state is State.NEW and not isinstance(message, Ack | Probe):
-            return []  # until it has answered us it may be a recording
+            return effects  # until it has answered us it may be a recording
         incarnation = self.members.incarnation
-        effects = self.reach.heard(event, now)
+        effects += self.reach.heard(event, now)
         event = self.reach.plain(event)
         message = event.message
         effects += self.members.heard(sender, event.epoch, now)

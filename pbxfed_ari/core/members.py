@@ -9,6 +9,9 @@ silence is not ours (SWIM, Das et al. 2002; local doubt as in Lifeguard, arXiv 1
     heard ──miss──▶ ASKING ──no ack──▶ ASKING OTHERS ──no ack──▶ SUSPECT ──not refuted──▶ DOWN ──heard, and answers──▶ ALIVE
                                              └──another has its ack──▶ INDIRECT: up, but out of our reach
 
+Who comes back from the dead is asked whether it lives, since it may be a recording; many at once, by one heartbeat
+(core/rollcall.py).
+
 Who may be the silent one itself doubts itself first. A node whose own loop lags was deaf meanwhile: it forgives everyone the
 time that it missed, and accuses nobody for it. A node that hears nobody at all, though it knows several (its cable is out, its
 port blocked), sends them no calls, but goes on asking and tells nobody; only after `doubt` seconds of silence, which then is a
@@ -39,9 +42,11 @@ from pbxfed_ari.core.messages import (
     Leave,
     Probe,
     ProbeFor,
+    RollCall,
     Suspect,
 )
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.rollcall import ANSWERED, Roll
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round tri
 )
 PRESETS = {"lan": LAN, "wan": WAN}
 INDIRECT = 3  # nodes asked to ask
+TOGETHER = 3.0  # seconds in which all fall whom one cut takes away, or come back
 OVERDUE = 0.7  # periods that a heartbeat by turns may be late
 WILD = 1_000  # incarnations above ours that nobody can have heard of
 
@@ -146,6 +152,7 @@ class Members:
         self._next = float("inf")  # no deadline is before this
         self._heard = float("-inf")  # when anybody's last frame came
         self._regained = float("-inf")  # when we last could hear again after having been deaf
+        self.roll = Roll(rng)
 
     def __repr__(self) -> str:
         return f"Members({', '.join(f'{p.name} {p.state.value}' for p in self)})"
@@ -234,7 +241,23 @@ class Members:
             return self._enter(peer, State.ALIVE, now)
         if peer.state is State.NEW or now < peer.since + self.timing.ask:
             return []  # asked already, or a moment ago in vain
+        if self.roll.stands(now) or self._cut_off(peer):
+            self._ask_all(peer, now, by=now)
+            return []
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
+
+    def called(self, name: NodeName, epoch: int, call: RollCall, now: float) -> list[Effect]:
+        """A heartbeat asks or answers. Who has been living for us all the time does not mean us: it would be asked alone."""
+        peer = self._peers.get(name)
+        if peer is None or peer.epoch != epoch:
+            return []
+        if call.nonce and (not peer.up or now < peer.since + TOGETHER):
+            self.roll.owe(call.nonce, now)
+        if peer.state is State.DOWN and now >= peer.since + self.timing.ask:
+            self._ask_all(peer, now, by=now + ANSWERED)  # no hurry: it hears us, and asks
+        if self.roll.stands(now) and self.roll.nonce in call.answers:
+            return self._answered(name, self.roll.nonce, now)
+        return []
 
     def expect(self, peer: Member, every: int, now: float) -> None:
         """A heartbeat by turns has come; the next one is to come after so many periods."""
@@ -367,10 +390,29 @@ class Members:
         peer.nonce = self._rng.getrandbits(32)
         return SendTo(peer.address, Probe(peer.nonce))
 
+    def _cut_off(self, peer: Member) -> bool:
+        """Did others fall when this one did? Then a cut took them, and they come back together."""
+        return any(
+            other.state is State.DOWN
+            and other is not peer
+            and not other.away
+            and abs(other.since - peer.since) < TOGETHER
+            for other in self
+        )
+
+    def _ask_all(self, peer: Member, now: float, *, by: float) -> None:
+        """It is asked by a heartbeat, as all are who come back; only if it does not answer that it is asked alone."""
+        answered = self.roll.ask(now, by, self.timing.introduction)
+        peer.state, peer.since, peer.nonce = State.NEW, now, self.roll.nonce
+        self._due(peer, answered + self.timing.ask)
+
     def _expired(self, peer: Member, now: float) -> list[Effect]:
         if peer.away:
             return self._enter(peer, State.DOWN, now, by="its site's silence")
         match peer.state:
+            case State.NEW if peer.nonce == self.roll.nonce:
+                peer.since = now
+                return [self._question(peer, State.NEW, now, now + self.timing.ask)]
             case State.NEW if now - peer.since < self.timing.introduction:
                 self._due(peer, now + self.timing.ask)  # the same question: its answer may be far
                 return [SendTo(peer.address, Probe(peer.nonce))]

@@ -16,6 +16,8 @@ too, so nobody can take another's name. What travels:
                  A ──Probe(n)──▶ B ──Ack(n)──▶ A                       the direct question, after missed heartbeats
                  A ──ProbeFor(B,n)──▶ C ──Probe──▶ B ──Ack──▶ C ──AckFor(B,n)──▶ A      the indirect one
              C also sends Ack(n) at once: A then knows that it can hear. Who hears nobody doubts itself (core/members.py).
+             Who comes back is asked, too. If many do at once, since a cut has healed, one heartbeat asks them all and another
+             answers all who ask: a RollCall.
              Nothing came back: Suspect, multicast, so that B can refute with a higher incarnation; then Down. A node that
              stops says Leave.
 
@@ -68,6 +70,7 @@ Stamp = Annotated[int, Meta(ge=0, le=LAST)]
 Word = Annotated[int, Meta(ge=0)]  # 64 bits
 Beat = Annotated[int, Meta(ge=0, lt=NUMBERS)]
 MANY = Meta(max_length=100)  # entries of a list that are answered one by one
+CALLERS = 100  # nonces that one RollCall answers
 Turns = Annotated[int, Meta(ge=1, le=65_535)]
 
 
@@ -133,6 +136,14 @@ class Heartbeat(Message, frozen=True, tag=3):
     relays: bool = False  # it could speak for its site: its link to the others works
     clock: Epoch = 0  # as in Ack, in some heartbeats only (core/clocks.py)
     number: Beat = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
+
+
+class RollCall(Message, frozen=True, tag=33):
+    """A heartbeat that asks all whom its sender holds for dead, with one nonce, and answers those who asked it so."""
+
+    heartbeat: Heartbeat
+    nonce: Word = 0  # 0: asks nobody
+    answers: Annotated[tuple[Word, ...], Meta(max_length=CALLERS)] = ()
 
 
 class Probe(Message, frozen=True, tag=4):
@@ -353,6 +364,7 @@ AnyMessage = (
     | Grant
     | Refusal
     | Heartbeat
+    | RollCall
     | Probe
     | Ack
     | ProbeFor

@@ -40,6 +40,7 @@ from pbxfed_ari.core.messages import (
     Leave,
     Neighbours,
     Pieces,
+    RollCall,
     Suspect,
     Vector,
     Want,
@@ -50,7 +51,7 @@ COPIES = 6.0  # heartbeats sent by unicast a second: with the multicast ones abo
 LOST, LOST_FULL = 8, 64  # weight of a loss, and how much is too much: the balance is at 1 in 9
 LOST_AGAIN, CLEAN_FULL = 19, 60  # and for the way back: at 1 in 20
 SILENT = 4.0  # periods in which answers come, and no multicast
-CUT = 3.0  # periods in which nothing came at all: no fault of multicast
+CUT = 2.5  # periods in which nothing came at all, not even an answer: no fault of multicast
 AGAIN = 3.0  # periods without the copy that we asked for, until we ask again
 RECENT = 64  # heartbeats over which the loss that is shown is measured
 FORWARD = 100  # a number up to so far ahead is a later one, else it was overtaken
@@ -237,6 +238,9 @@ class Reach:
         match message:
             case Heartbeat():
                 return self._beats(message, owed)
+            case RollCall(beat):
+                calls = [SendTo(peer.address, message) for peer, _ in owed]
+                return [*calls, *self._beats(beat, owed)]
             case Want(to=addressee) | Vector(to=addressee):
                 return [SendTo(p.address, message) for p, _ in owed if p.name == addressee]
             case Pieces():

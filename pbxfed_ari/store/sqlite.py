@@ -14,8 +14,9 @@ when nobody waits for an answer any more.
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from zlib import crc32
 
@@ -31,6 +32,7 @@ from pbxfed_ari.core.streams import ASIDE, Key, StreamId
 from pbxfed_ari.errors import ConfigError
 
 SCHEMA = 1
+AT_ONCE = 500  # records read into the directory at once
 # What checksums cover. In a damaged row anything may be of any type.
 _STREAM = (
     "cast(origin as text), cast(epoch as integer), cast(base as integer), cast(held as integer), cast(floor as integer), "
@@ -235,7 +237,8 @@ class Store:
         with self._transaction():
             for number, origin, epoch, base, held, floor, lineage, checksum in streams:
                 stream = (NodeName(origin), epoch)
-                records, whole = self._records(number, stream[0], dead)
+                whole = self._whole(number, stream[0])
+                records = self._records(number, stream[0], dead)
                 if stream == ASIDE:
                     loose += _edits(stream[0], records)
                     continue
@@ -248,9 +251,11 @@ class Store:
                     directory.adopt(*stream, _lineage_decoder.decode(lineage))
                 directory.streams.open(stream, base)
                 through = max(base, min(held, whole))
-                directory.apply(stream, records, through, floor)
+                while some := list(islice(records, AT_ONCE)):
+                    directory.apply(stream, some, min(some[-1][0], through))
+                    loose += _edits(stream[0], (r for r in some if r[0] > through))
+                directory.apply(stream, (), through, floor)
                 if through < held:
-                    loose += _edits(stream[0], (r for r in records if r[0] > through))
                     self._cut_off(number, through)
             self._put_aside(loose)
         self._ids.clear()
@@ -342,28 +347,33 @@ class Store:
             self._ids[stream] = number
         return number
 
-    def _records(
-        self, number: int, origin: NodeName, dead: dict[Grave, int]
-    ) -> tuple[list[tuple[int, Record]], int]:
-        """The stream's records in order, and through where none is damaged. Notes when the dead came."""
-        found: list[tuple[int, Record]] = []
-        damaged: list[tuple[int, bytes]] = []
-        for version, key, data, since, checksum in self._db.execute(
-            f"select {_RECORD}, cast(since as integer), checksum from records where stream = ? order by version",
-            (number,),
-        ):
-            if checksum != _checksum(origin, version, key, data):
-                damaged.append((version, key))
-                continue
-            record = _decoder.decode(data)
-            found.append((version, record))
-            if since:
-                dead[_grave(origin, record)] = since
+    def _whole(self, number: int, origin: NodeName) -> int:
+        """Through where no record of a stream is damaged; those that are leave the store."""
+        damaged = [
+            (version, key)
+            for version, key, data, checksum in self._db.execute(
+                f"select {_RECORD}, checksum from records where stream = ?", (number,)
+            )
+            if checksum != _checksum(origin, version, key, data)
+        ]
         if damaged:
             log.warning("store: %d records of %s are damaged: asking peers", len(damaged), origin)
         for _, key in damaged:
             self._db.execute("delete from records where stream = ? and key = ?", (number, key))
-        return found, min((version for version, _ in damaged), default=1 << 62) - 1
+        return min((version for version, _ in damaged), default=1 << 62) - 1
+
+    def _records(
+        self, number: int, origin: NodeName, dead: dict[Grave, int]
+    ) -> Iterator[tuple[int, Record]]:
+        """A stream's records in order, one by one: all at once they would take as much again. Notes when the dead came."""
+        for version, since, data in self._db.execute(
+            "select version, cast(since as integer), record from records where stream = ? order by version",
+            (number,),
+        ):
+            record = _decoder.decode(data)
+            yield version, record
+            if since:
+                dead[_grave(origin, record)] = since
 
     def _delete(self, stream: int) -> None:
         self._db.execute("delete from records where stream = ?", (stream,))

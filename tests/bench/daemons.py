@@ -54,9 +54,9 @@ class Asterisks:
         self._thread.join()
         self._loop.close()
 
-    def registered(self, node: str, numbers: list[str]) -> float:
+    def registered(self, node: str, numbers: list[str], uri: str = "") -> float:
         """Phones have registered at a node, each an event, all in one go; when, by the monotonic clock."""
-        began: float = self._do(self._registered(self.fakes[node], numbers))
+        began: float = self._do(self._registered(self.fakes[node], numbers, uri))
         return began
 
     async def _serve(self, node: str) -> None:
@@ -70,10 +70,11 @@ class Asterisks:
         self._runners.append(runner)
         await web.SockSite(runner, listener).start()
 
-    async def _registered(self, fake: FakeAri, numbers: list[str]) -> float:
+    async def _registered(self, fake: FakeAri, numbers: list[str], known: str) -> float:
         events: list[dict[str, object]] = []
         for number in numbers:
-            uri = f"sip:{number}@10.77.0.{1 + hash(number) % 9}:{5060 + secrets.randbelow(50_000)}"
+            port = 5060 + secrets.randbelow(50_000)
+            uri = known or f"sip:{number}@10.77.0.{1 + hash(number) % 9}:{port}"
             fake.contacts[number] = [uri]
             events.append(
                 {

@@ -110,7 +110,7 @@ def rows(nodes: int, *, peers: tuple[type[System], ...], cuts: bool) -> list[Row
         theirs,
         "B",
         100,
-        why="a cut looks like lossy multicast: for a while what is multicast is copied by unicast too",
+        why="cuts were taken for lossy multicast: for a while what is multicast is copied by unicast too",
     )
     return [*found, again, *_detection(nodes, ours, avoided, others)]
 

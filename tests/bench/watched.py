@@ -1,6 +1,7 @@
 """`pbxfed` with one line more: when this process has applied a registration or an edit, by the monotonic clock.
 
     <ns> got NUMBER        a contact of that extension has come onto a shelf here
+    <ns> got NUMBER@NODE   the same, and onto whose
     <ns> got id:HEX        a field group of that object has come into the book here
 
 The daemon is the real one; only `Directory.apply` is followed by the writing of that line.
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 
 from pbxfed_ari.cli import main
 from pbxfed_ari.core.directory import Change, Directory
-from pbxfed_ari.core.messages import BookSet, Record
+from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.streams import StreamId
 
 _apply = Directory.apply
@@ -33,8 +34,9 @@ def _watched(
     for _, record in records:
         if isinstance(record, BookSet):
             sys.stdout.write(f"{now} got id:{record.object.hex()}\n")
-        elif record.key.startswith("c"):
-            sys.stdout.write(f"{now} got {record.key[1:].partition(' ')[0]}\n")
+        elif record.key.startswith("c") and isinstance(record, ShelfPut):
+            number = record.key[1:].partition(" ")[0]
+            sys.stdout.write(f"{now} got {number}\n{now} got {number}@{stream[0]}\n")
     sys.stdout.flush()
     return changes
 

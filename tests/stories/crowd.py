@@ -20,7 +20,7 @@ from typing import Protocol
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
 from pbxfed_ari.core.federation import WELCOMES
 from pbxfed_ari.core.members import LAN, Members, State, Timing
-from pbxfed_ari.core.messages import PORT, Ack, AnyMessage, Heartbeat, Hello, Probe
+from pbxfed_ari.core.messages import PORT, Ack, AnyMessage, Heartbeat, Hello, Probe, RollCall
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.wire import codec
 from pbxfed_ari.wire.seal import OVERHEAD
@@ -95,10 +95,16 @@ class Ours:
         known = members.get(name)
         if known is None:
             return self._stranger(sender, now)
+        effects: list[Effect] = []
+        if isinstance(message, RollCall):
+            effects += members.called(name, 1, message, now)
+            self._next_beat = min(self._next_beat, members.roll.speak_by)
+            message = message.heartbeat
         if known.state is State.NEW and not isinstance(message, Ack | Probe):
-            return []
+            return effects
         incarnation = members.incarnation
-        effects = members.heard(name, 1, now)
+        effects += members.heard(name, 1, now)
+        self._next_beat = min(self._next_beat, members.roll.speak_by)
         effects += members.handle(name, message, address_of(sender), now)
         if members.incarnation > incarnation:
             effects.append(Broadcast(Heartbeat(1, 1, members.incarnation)))
@@ -123,7 +129,11 @@ class Ours:
         if now >= self._next_beat:
             period = self.members.period()
             self._next_beat = max(self._next_beat + period, now + period / 2)
-            effects.append(Broadcast(Heartbeat(1, 1, self.members.incarnation)))
+            beat, (asked, answers) = (
+                Heartbeat(1, 1, self.members.incarnation),
+                self.members.roll.say(),
+            )
+            effects.append(Broadcast(RollCall(beat, asked, answers) if asked or answers else beat))
         return effects
 
     def next_deadline(self) -> float:

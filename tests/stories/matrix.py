@@ -214,14 +214,16 @@ def differences(nodes: Iterable[Node]) -> list[str]:
     return found
 
 
+def whole(world: World) -> bool:
+    """Do all running nodes see one another, and hold the same?"""
+    everyone = len(world.running()) - 1
+    return world.agree() and all(len(n.up()) == everyone for n in world.running())
+
+
 def settle(world: World, within: float) -> float:
     """All running nodes see one another and hold the same, by vectors and by contents. Returns the seconds it took."""
-    began, everyone = world.now, len(world.running()) - 1
-
-    def whole() -> bool:
-        return world.agree() and all(len(n.up()) == everyone for n in world.running())
-
-    assert world.run(within, whole), "\n".join(
+    began = world.now
+    assert world.run(within, lambda: whole(world)), "\n".join(
         [f"not settled after {within} s"]
         + [
             f"{n.name} up={n.up()} {n.federation.directory.streams.vector()}"
@@ -230,7 +232,9 @@ def settle(world: World, within: float) -> float:
     )
     took = world.now - began
     world.run(0.2)  # what they conclude from it is published too
-    assert world.run(1.0 + 20 * world.network.loss, whole)  # and may be lost, or somebody be missed
+    assert world.run(
+        1.0 + 20 * world.network.loss, lambda: whole(world)
+    )  # and may be lost, or somebody be missed
     assert not differences(world.running()), differences(world.running())[0]
     return took
 

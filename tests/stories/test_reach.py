@@ -338,3 +338,16 @@ def test_the_timing_for_long_ways_doubts_nobody_there() -> None:
     assert [note for note in told if note.what in ("member suspect", "member down")] == []
     avoided, down = death(world, "n003")
     assert avoided < down < 10
+
+
+def test_a_cable_that_is_out_for_a_moment_is_no_loss_of_multicast() -> None:
+    """Again and again, until calls go elsewhere: what was asked alone did not come either."""
+    world = World(7, "abc", settle=4)
+    for _ in range(10):
+        world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
+        calls = [world[name].federation.reachable for name in "ab"]
+        assert world.run(3, lambda calls=calls: not any(to(NodeName("c")) for to in calls))  # type: ignore[misc]
+        world.network.heal()
+        assert world.run(3, lambda: everyone(world))
+        world.run(1)
+    assert all(ways(world, name) == {("multicast", "multicast")} for name in "abc")
