@@ -253,6 +253,7 @@ class CallSettings:
     )
     trunks: tuple[str, ...] = _key(_trunks, "how peers shall call this node, best first", TRUNKS)
     ring_seconds: int = _key(_between(1, 600), "how long a phone rings", 30)
+    keep_days: int = _key(_between(1, 3_650), "how long records of calls are kept", 90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

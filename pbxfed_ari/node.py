@@ -83,8 +83,10 @@ from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.sensors.clock import local_time
+from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
+from pbxfed_ari.web.callbook import COLUMNS, record
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
@@ -139,6 +141,8 @@ class Node:
         self.mail = Post(seal, key, who=federation.gate.roster.who)
         self.store_trouble = ""  # why nothing is kept any more
         self.events = EventLog(federation.identity.epoch)
+        self.call_events = EventLog(federation.identity.epoch)
+        self.records = Records(settings.node.state / "calls.db", days=settings.calls.keep_days)
         self.switchboard = Switchboard(
             ring_seconds=settings.calls.ring_seconds, control=settings.calls.control
         )
@@ -261,6 +265,7 @@ class Node:
             calendar=local_time,
         )
         node = cls(settings, store, federation, key, born)
+        stack.callback(node.records.close)
         await node.link.open()
         stack.callback(node.link.close)
         runner = web.AppRunner(node.api.app, access_log=None, shutdown_timeout=1.0)
@@ -555,6 +560,10 @@ class Node:
             call.seconds,
         )
         self.api.measures.call_ended(call)
+        kept = record(call, self.federation.me)
+        self.records.add(kept)
+        shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
+        self.call_events.add(Note("call ended", shown), wall_ms())
 
     def _stop(self, stop: Stop) -> None:
         if not self._stopped.done():

@@ -113,12 +113,47 @@ def where(path: Path | None, ext: str, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--ended", is_flag=True, help="Calls that are over, the last of them.")
+@click.option(
+    "--last", type=click.IntRange(1, 1_000), default=20, show_default=True, help="So many."
+)
+@click.option("--number", default="", metavar="NUMBER", help="Only calls from or to NUMBER.")
+@click.option("--since", default="", metavar="TIME", help="Only calls that began at or after TIME.")
+@click.option("--parts", is_flag=True, help="Also calls that a peer's node has the record of.")
+@click.option("--csv", "as_csv", is_flag=True, help="All calls that are over, for spreadsheets.")
 @as_json
 @click.pass_obj
-def calls(path: Path | None, as_json: bool) -> None:
-    """List calls that came in here and are not over."""
-    body = Daemon(path).get("/calls")
-    show(body, as_json, table(body, ("call", "state", "from", "to", "came_by", "seconds")))
+def calls(
+    path: Path | None,
+    ended: bool,
+    last: int,
+    number: str,
+    since: str,
+    parts: bool,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """List calls that came in here and are not over; with --ended or --csv those that are."""
+    daemon = Daemon(path)
+    chosen = {
+        "number": number or None,
+        "since": since or None,
+        "parts": "true" if parts else None,
+    }
+    if as_csv:
+        for block in daemon.blocks(at("calls", "records", **chosen), "text/csv"):
+            click.echo(block, nl=False)
+        return
+    if ended:
+        body = daemon.get(at("calls", "records", last="true", limit=str(last), **chosen))
+        assert isinstance(body, list)
+        columns = ("began", "from", "to", "reached", "answered", "cause", "talked_seconds", "tries")
+        show(body, as_json, table(body, columns))
+        return
+    body = daemon.get("/calls")
+    assert isinstance(body, list)
+    rows = [{**one, "way": one["tries"][-1]["reason"] if one["tries"] else ""} for one in body]
+    show(body, as_json, table(rows, ("call", "state", "from", "to", "came_by", "seconds", "way")))
 
 
 @click.command()

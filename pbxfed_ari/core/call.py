@@ -16,7 +16,17 @@ from typing import NamedTuple
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core import setup, waybill
 from pbxfed_ari.core.bridging import Bridged, adopt
-from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Lead, Leg, Note, Outside
+from pbxfed_ari.core.effects import (
+    Attempted,
+    CallEnded,
+    Effect,
+    HandOver,
+    HangUp,
+    Lead,
+    Leg,
+    Note,
+    Outside,
+)
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -87,6 +97,7 @@ class Call:
     answered: float = 0.0
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
+    history: list[Attempted] = field(default_factory=list)
     reached: set[tuple[NodeName | None, str]] = field(
         default_factory=set
     )  # nodes that have spoken for a phone of theirs
@@ -180,11 +191,11 @@ class Call:
             self.setup.alive()
         if self.bridged is None:
             if isinstance(event, Answered) and self.phase is Phase.DIALING:
-                self.phase, self.answered = Phase.TALKING, now
+                self._talks(now)
             return []
         effects, outcome = self.bridged.handle(event)
         if isinstance(outcome, Answered):
-            self.phase, self.answered = Phase.TALKING, now
+            self._talks(now)
         elif outcome is not None:
             return [*effects, *self._way_failed(outcome, now, view, lines)]
         elif any(isinstance(effect, HangUp) for effect in effects):
@@ -195,11 +206,13 @@ class Call:
         assert isinstance(event, Returned)
         self.cause = event.cause or self.cause
         if event.status in FINAL:
+            self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)
         last = self.tried[-1]
         seconds = last.ring_seconds or self.ring_seconds
         rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
         outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
+        self._came_of_it(outcome, now)
         self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
         if last.going_on:
             return self._next(now, view, lines, outcome)
@@ -220,6 +233,8 @@ class Call:
     def _ended(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """The caller's channel is no more: nothing of the call stays."""
         dialing = self.phase is Phase.DIALING and self.setup is not None
+        if dialing:
+            self._came_of_it("given_up", now)
         over = self.setup.over(view, self.id) if dialing and self.setup else []
         self.phase = Phase.OVER
         legs = self.bridged.end() if self.bridged else []
@@ -246,6 +261,8 @@ class Call:
         self.tried.append(attempt)
         number = self.route.number
         self.done.add((number, attempt.legs, attempt.lead))
+        began = round(now - self.began, 3)
+        self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         note = Note("call tried", told, log_only=True)
         self.setup = setup.begin(attempt, len(self.tried), now, view, self.silent)
@@ -293,6 +310,17 @@ class Call:
         found = routes.route(self.asking, view, lines)
         self.route = found if found.tries else replace(self.route, onward=found.onward)
 
+    def _talks(self, now: float) -> None:
+        self.phase, self.answered = Phase.TALKING, now
+        self._came_of_it("answered", now)
+
+    def _came_of_it(self, outcome: str, now: float) -> None:
+        """The last try is decided."""
+        last = self.history[-1] if self.history else None
+        if last is not None and not last.outcome:
+            seconds = round(now - self.began - last.began, 3)
+            self.history[-1] = replace(last, outcome=outcome, seconds=seconds)
+
     def _give_up(self, cause: int) -> list[Effect]:
         self.phase, self.cause = Phase.OVER, cause
         reason = self.route.reason or f"{len(self.tried)} tries failed"
@@ -320,6 +348,13 @@ class Call:
             talked,
             self.cause,
             now - self.began,
+            arrival.peer or "",
+            arrival.outside,
+            arrival.wall_ms,
+            now - self.answered if talked else 0.0,
+            self.route.number if talked and self.route.number != arrival.number else "",
+            "bridge" if self.bridged else "handover" if self.tried else "",
+            tuple(self.history),
         )
 
 

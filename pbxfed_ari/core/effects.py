@@ -341,16 +341,39 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempted:
+    """One try of a call: whom it rang, why, and what came of it."""
+
+    number: str
+    legs: tuple[Leg | Outside, ...]
+    reason: str
+    began: float  # seconds after the call came
+    seconds: float = 0.0  # until it was answered, or failed
+    outcome: str = ""  # "answered", "busy", "no_answer", "unreachable", or "given_up" by who called
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
-    """One call's record: the decision, its tries, how it went."""
+    """One call's record: the decision, its tries, how it went.
+
+    The node that the call came to first keeps *the* record of it; one that it was delivered to by trunk keeps its part, under
+    the same id, with `peer`.
+    """
 
     call: CallId
     caller: str
-    number: str
+    number: str  # as dialed
     tries: int
     answered: bool
     cause: int
     seconds: float
+    peer: str = ""  # the node whose trunk it came by
+    outside: bool = False  # it came from the PSTN
+    began_ms: int = 0  # milliseconds since 1970
+    talked: float = 0.0  # seconds
+    reached: str = ""  # the number whose phone answered, if that is another
+    control: str = ""  # "handover" or "bridge"
+    attempts: tuple[Attempted, ...] = ()
 
 
 Effect = (

@@ -9,7 +9,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
-from pbxfed_ari.core.call import Call
 from pbxfed_ari.core.effects import Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
@@ -27,6 +26,7 @@ from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.bodies import MAX_BODY
+from pbxfed_ari.web.callbook import CallBook, Records
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.inbox import Inbox
@@ -53,7 +53,13 @@ class Node(Protocol):
     federation: Federation
     switchboard: Switchboard
     events: EventLog
+    call_events: EventLog
     store_trouble: str  # why nothing is kept on the disk any more, or ""
+
+    @property
+    def records(self) -> Records:
+        """What was kept of calls that are over."""
+        ...
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
@@ -117,6 +123,7 @@ class Api:
 
     async def _shutdown(self, app: web.Application) -> None:
         self._node.events.close()
+        self._node.call_events.close()
 
     def reply(self, reply: Reply) -> None:
         """The answer to an edit has come."""
@@ -214,12 +221,6 @@ class Api:
         found = explained.shown(explain(asking, federation, lines), federation.me)
         return web.json_response({"extension": number, "from": caller, **found})
 
-    async def calls(self, request: web.Request) -> web.Response:
-        """Calls that came in here and are not over."""
-        now = self._node.now()
-        me = self._node.federation.me
-        return web.json_response([_call(call, now, me) for call in self._node.switchboard])
-
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus' text format."""
         return web.Response(body=self.measures.render(), headers={"Content-Type": TYPE})
@@ -285,13 +286,7 @@ class Api:
                 ref("route"),
                 parameters=(dialed, caller, inbound),
             ),
-            _read(
-                "/calls",
-                self.calls,
-                "calls",
-                "Calls that came in here and are not over",
-                listed(ref("call")),
-            ),
+            *CallBook(self._node).operations(),
             *(o for collection in self._collections for o in collection.operations()),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
@@ -388,19 +383,6 @@ def _read(
         answers={200: found, **({503: sick} if sick else {})},
         errors=errors,
     )
-
-
-def _call(call: Call, now: float, me: str) -> Json:
-    arrival = call.arrival
-    return {
-        "call": call.id,
-        "state": call.phase.value,
-        "from": arrival.caller,
-        "to": arrival.number,
-        "came_by": arrival.peer or "phone",
-        "seconds": round(now - call.began, 3),
-        "tries": [explained.attempt(t, me) for t in call.tried],
-    }
 
 
 def _time(ms: int) -> str:

@@ -20,8 +20,16 @@ READERS = 32  # streams at once
 class EventStream:
     """The two faces of one event log."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        path: str = "/events",
+        tag: str = "federation",
+        what: str = "What the federation decided: members, edits, moved registrations, conflicts",
+    ) -> None:
         self._log = log
+        self._path, self._tag, self._what = path, tag, what
         self._readers = 0
 
     def operation(self) -> Operation:
@@ -30,10 +38,10 @@ class EventStream:
         event = schemas.ref("event")
         return Operation(
             method="GET",
-            path="/events",
+            path=self._path,
             handler=self.get,
-            tag="federation",
-            summary="What the federation decided: members, edits, moved registrations, conflicts",
+            tag=self._tag,
+            summary=self._what,
             text="A stream of server-sent events, each with its id, that is resumed by `Last-Event-ID`; with `limit` or "
             "`Accept: application/json` a list. The last thousand events of this start of the daemon are kept.",
             parameters=(

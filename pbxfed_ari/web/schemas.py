@@ -228,8 +228,42 @@ OTHERS: dict[str, Json] = {
             "from": TEXT,
             "to": TEXT,
             "came_by": TEXT,
+            "control": TEXT,
             "seconds": NUMBER,
+            "talking_seconds": {"type": ["number", "null"]},
             "tries": _TRIES,
+        }
+    ),
+    "record": record(
+        {
+            "id": COUNT,
+            "call": TEXT,
+            "node": TEXT,
+            "began": TIME,
+            "began_ms": COUNT,
+            "from": TEXT,
+            "to": TEXT,
+            "reached": TEXT,
+            "answered": YES_NO,
+            "cause": COUNT,
+            "seconds": NUMBER,
+            "talked_seconds": NUMBER,
+            "tries": COUNT,
+            "control": TEXT,
+            "peer": TEXT,
+            "outside": YES_NO,
+            "attempts": listed(
+                record(
+                    {
+                        "number": TEXT,
+                        "legs": listed(_LEG),
+                        "reason": TEXT,
+                        "began_seconds": NUMBER,
+                        "seconds": NUMBER,
+                        "outcome": TEXT,
+                    }
+                )
+            ),
         }
     ),
     "event": record({"id": COUNT, "time": TIME, "event": TEXT, "level": TEXT, "fields": FREE}),

@@ -176,3 +176,24 @@ def test_an_established_call_survives_its_daemon(federation: Federation) -> None
         lab.start(node, "daemon")
     assert media == {"a_to_b": True, "b_to_a": True}
     federation.until(federation.whole)
+
+
+def test_one_record_a_call_across_nodes(federation: Federation) -> None:
+    """At the node that it came to first, with its tries; the other node has its part under the same id."""
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    assert federation.lab.call("1001", "1003", hold=1.0).ok
+    federation.until(lambda: federation.get("a", "/calls") == [] == federation.get("c", "/calls"))
+    (record,) = federation.get("a", "/calls/records?last=true&limit=1")
+    assert (record["from"], record["to"], record["reached"]) == ("1001", "1003", "1003")
+    assert record["answered"] is True
+    assert 0.8 < record["talked_seconds"] < 3
+    assert [one["outcome"] for one in record["attempts"]] == ["answered"]
+    parts = federation.get("c", "/calls/records?last=true&limit=5&parts=true")
+    (part,) = [one for one in parts if one["call"] == record["call"]]
+    assert part["peer"] == "a"
+    shown = federation.lab.pbxfed("a", "calls", "--ended", "--last", "1", "--number", "1003")
+    assert "1001" in shown
+    table = federation.lab.pbxfed("a", "calls", "--csv", "--number", "1003")
+    assert table.splitlines()[0].startswith("call,node,began,from,to")
+    assert record["call"] in table

@@ -10,6 +10,7 @@ from pbxfed_ari.core.effects import Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.store.records import Records
 from pbxfed_ari.web.access import Role, Tokens
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.eventlog import EventLog
@@ -31,6 +32,8 @@ class Served:
         self.federation: Federation = self.node.federation
         self.switchboard = Switchboard(ring_seconds=30)
         self.events = EventLog(1)
+        self.call_events = EventLog(1)
+        self.records = Records(":memory:", clock=lambda: self.node.wall_ms() / 1_000)
         self.store_trouble = ""
         self.deaf = False  # then nothing is answered
         self.api = Api(self, Tokens(tokens))

@@ -1,0 +1,121 @@
+"""Records of calls, in a file of their own beside the store: one row a call, kept for so many days.
+
+Each is written when its call ends, in a few microseconds, and is on the disk a moment later: a power cut may cost the last
+ones, never a call. A file that is damaged is put aside; what the federation knows does not stand in it.
+"""
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Json = dict[str, object]
+KEPT_DAYS = 90
+SWEEP = 1_000  # records after which the old ones go
+MOST = 1_000  # in one answer
+log = logging.getLogger(__name__)
+_TABLE = """
+create table if not exists calls (
+    id integer primary key, began integer not null, caller text not null, number text not null,
+    part integer not null, record text not null);
+create index if not exists calls_began on calls (began);
+"""
+
+
+class Records:
+    """One node's calls that are over."""
+
+    def __init__(
+        self, path: Path | str, *, days: int = KEPT_DAYS, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = str(path)
+        self._days, self._clock = days, clock
+        self._written = 0
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError as error:
+            aside = f"{self.path}.damaged-{int(clock())}"
+            log.error("%s is damaged (%s): put aside as %s, begun anew", self.path, error, aside)
+            Path(self.path).rename(aside)
+            for beside in ("-wal", "-shm"):
+                Path(self.path + beside).unlink(missing_ok=True)
+            self._db = self._open()
+        self._sweep()
+
+    def __repr__(self) -> str:
+        return f"Records({self.path!r})"
+
+    def close(self) -> None:
+        """Write everything out."""
+        self._db.close()
+
+    def add(self, record: Json) -> int:
+        """Keep a record; it is found by its `began_ms`, `from`, `to` and `peer`. Returns its id, 0 if it could not be kept."""
+        try:
+            row = self._db.execute(
+                "insert into calls (began, caller, number, part, record) values (?, ?, ?, ?, ?)",
+                (
+                    record["began_ms"],
+                    record["from"],
+                    record["to"],
+                    bool(record["peer"]),
+                    json.dumps(record),
+                ),
+            )
+        except sqlite3.Error as error:
+            log.error("the record of call %s is not kept: %s", record["call"], error)
+            return 0
+        self._written += 1
+        if self._written % SWEEP == 0:
+            self._sweep()
+        return row.lastrowid or 0
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        limit: int = MOST,
+        last: bool = False,
+        number: str = "",
+        since_ms: int = 0,
+        parts: bool = False,
+    ) -> list[Json]:
+        """Records in the order in which their calls ended, each with its `id`: `limit` of those above `after`, or the `last`.
+
+        `number`: only calls from or to it. `since_ms`: that began at or after it, milliseconds since 1970. `parts`: also the
+        parts of calls that came by a peer's trunk.
+        """
+        where = ["id > ?", "began >= ?", "(? = '' or ? in (caller, number))", "(? or not part)"]
+        found = self._db.execute(
+            f"select id, record from calls where {' and '.join(where)} "
+            f"order by id {'desc' if last else 'asc'} limit ?",
+            (after, since_ms, number, number, parts, min(limit, MOST)),
+        ).fetchall()
+        return [{"id": i, **json.loads(text)} for i, text in (reversed(found) if last else found)]
+
+    def all(
+        self, *, number: str = "", since_ms: int = 0, parts: bool = False
+    ) -> Iterator[list[Json]]:
+        """All of them, so many at a time."""
+        after = 0
+        while found := self.read(after=after, number=number, since_ms=since_ms, parts=parts):
+            yield found
+            after = int(str(found[-1]["id"]))
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path != ":memory:":
+            Path(self.path).touch(mode=0o600)
+        db = sqlite3.connect(self.path, isolation_level=None)
+        db.execute("pragma journal_mode=wal")
+        db.execute("pragma synchronous=normal")
+        db.executescript(_TABLE)
+        return db
+
+    def _sweep(self) -> None:
+        oldest = int((self._clock() - self._days * 86_400) * 1_000)
+        try:
+            self._db.execute("delete from calls where began between 1 and ?", (oldest,))
+        except sqlite3.Error as error:
+            log.error("old records of calls stay: %s", error)

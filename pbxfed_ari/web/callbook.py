@@ -1,0 +1,244 @@
+"""Calls over HTTP: those that go on, those that are over (JSON, CSV), and a stream of each one's end."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Protocol
+
+from aiohttp import web
+
+from pbxfed_ari.core.call import Call
+from pbxfed_ari.core.effects import CallEnded
+from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.errors import Refused
+from pbxfed_ari.web import explained, schemas
+from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_query
+
+PAGE, MOST = 500, 1_000  # records in one answer
+COLUMNS = (
+    "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
+    "tries", "control", "peer", "outside",
+)  # fmt: skip
+FLAG: Json = {"type": "string", "enum": ["true", "false"]}
+
+
+class Records(Protocol):
+    """What was kept of calls that are over."""
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        limit: int = MOST,
+        last: bool = False,
+        number: str = "",
+        since_ms: int = 0,
+        parts: bool = False,
+    ) -> list[Json]:
+        """Records in the order in which their calls ended, each with its `id`."""
+        ...
+
+    def all(
+        self, *, number: str = "", since_ms: int = 0, parts: bool = False
+    ) -> Iterator[list[Json]]:
+        """All of them, so many at a time."""
+        ...
+
+
+class Node(Protocol):
+    """What these routes need of the node."""
+
+    federation: Federation
+    switchboard: Switchboard
+    call_events: EventLog
+
+    @property
+    def records(self) -> Records:
+        """What was kept of calls that are over."""
+        ...
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        ...
+
+
+class CallBook:
+    """The routes about calls."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._stream = EventStream(
+            node.call_events, path="/calls/events", tag="calls", what="Each call's end, as it comes"
+        )
+
+    def operations(self) -> list[Operation]:
+        """What to serve."""
+        limit = in_query(
+            "limit",
+            f"Records at most, 1 to {MOST}.",
+            {"type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE},
+        )
+        return [
+            Operation(
+                method="GET",
+                path="/calls",
+                handler=self.live,
+                tag="calls",
+                summary="Calls that came in here and are not over",
+                text="Each with the decision that was taken, its tries and their timing.",
+                answers={200: answer(schemas.listed(schemas.ref("call")), "The calls.")},
+            ),
+            Operation(
+                method="GET",
+                path="/calls/records",
+                handler=self.ended,
+                tag="calls",
+                summary="Calls that are over",
+                text="One record a call, at the node that it came to first; in the order in which they ended. "
+                "`Accept: text/csv` gives all of them.",
+                parameters=(
+                    in_query("after", "Only records above this id.", schemas.COUNT),
+                    limit,
+                    in_query("last", "true: the last `limit` records.", FLAG),
+                    in_query("number", "Only calls from or to this number.", schemas.TEXT),
+                    in_query("since", "Only calls that began at or after this time.", schemas.TIME),
+                    in_query(
+                        "parts", "true: also the parts of calls that came by a peer's trunk.", FLAG
+                    ),
+                ),
+                answers={
+                    200: Answer(
+                        text="The records.",
+                        content={JSON: schemas.listed(schemas.ref("record")), CSV: schemas.TEXT},
+                        headers=("Link",),
+                    )
+                },
+                errors=(400,),
+            ),
+            self._stream.operation(),
+        ]
+
+    async def live(self, request: web.Request) -> web.Response:
+        """Calls that came in here and are not over."""
+        now, me = self._node.now(), self._node.federation.me
+        return web.json_response([_call(call, now, me) for call in self._node.switchboard])
+
+    async def ended(self, request: web.Request) -> web.StreamResponse:
+        """Calls that are over."""
+        query = request.query
+        number, parts = query.get("number", ""), _flag(query.get("parts"), "parts")
+        since = _time(query.get("since", ""))
+        if CSV in request.headers.get("Accept", ""):
+            return await self._csv(request, number, since, parts)
+        limit = _whole(query.get("limit", str(PAGE)), "limit", 1, MOST)
+        after = _whole(query.get("after", "0"), "after", 0, 1 << 62)
+        last = _flag(query.get("last"), "last")
+        found = self._node.records.read(
+            after=after, limit=limit, last=last, number=number, since_ms=since, parts=parts
+        )
+        headers = {}
+        if len(found) == limit and not last:
+            further = request.rel_url.update_query(after=str(found[-1]["id"]))
+            headers["Link"] = f'<{further}>; rel="next"'
+        return web.json_response(found, headers=headers)
+
+    async def _csv(
+        self, request: web.Request, number: str, since: int, parts: bool
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": f"{CSV}; charset=utf-8"})
+        await response.prepare(request)
+        await response.write((",".join(COLUMNS) + "\r\n").encode())
+        for some in self._node.records.all(number=number, since_ms=since, parts=parts):
+            text = io.StringIO()
+            rows = csv.writer(text)
+            rows.writerows([_safe(one[column]) for column in COLUMNS] for one in some)
+            await response.write(text.getvalue().encode())
+            await asyncio.sleep(0)
+        return response
+
+
+def record(call: CallEnded, me: str) -> Json:
+    """A call that is over, as it is kept and shown."""
+    return {
+        "call": call.call,
+        "node": me,
+        "began": _iso(call.began_ms),
+        "began_ms": call.began_ms,
+        "from": call.caller,
+        "to": call.number,
+        "reached": call.reached or (call.number if call.answered else ""),
+        "answered": call.answered,
+        "cause": call.cause,
+        "seconds": round(call.seconds, 3),
+        "talked_seconds": round(call.talked, 3),
+        "tries": call.tries,
+        "control": call.control,
+        "peer": call.peer,
+        "outside": call.outside,
+        "attempts": [
+            {
+                "number": one.number,
+                "legs": explained.legs(one.legs, me),
+                "reason": one.reason,
+                "began_seconds": one.began,
+                "seconds": one.seconds,
+                "outcome": one.outcome,
+            }
+            for one in call.attempts
+        ],
+    }
+
+
+def _call(call: Call, now: float, me: str) -> Json:
+    arrival = call.arrival
+    return {
+        "call": call.id,
+        "state": call.phase.value,
+        "from": arrival.caller,
+        "to": arrival.number,
+        "came_by": arrival.peer or ("outside" if arrival.outside else "phone"),
+        "control": "bridge" if call.bridged else "handover",
+        "seconds": round(now - call.began, 3),
+        "talking_seconds": round(now - call.answered, 3) if call.answered else None,
+        "tries": [explained.attempt(t, me) for t in call.tried],
+    }
+
+
+def _safe(value: object) -> object:
+    """A spreadsheet takes a cell that begins so for a formula: a caller chooses his name and number."""
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if risky and not str(value)[1:].isdecimal() else value
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="milliseconds")
+
+
+def _whole(text: str, name: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
+        raise Refused(f"{name} = {text!r}: must be a whole number, {low} to {high}", status=400)
+    return int(text)
+
+
+def _flag(text: str | None, name: str) -> bool:
+    if text not in (None, "true", "false"):
+        raise Refused(f"{name} = {text!r}: must be true or false", status=400)
+    return text == "true"
+
+
+def _time(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(
+            f"since = {text!r}: must be a time as 2026-11-25T08:30:00Z", status=400
+        ) from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000)

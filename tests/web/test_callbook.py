@@ -1,0 +1,95 @@
+"""Calls over HTTP: live, ended, as CSV, followed; and what a caller may write into a spreadsheet."""
+
+import csv
+import io
+import json
+
+import pytest
+from pytest_aiohttp.plugin import AiohttpClient
+
+from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Note
+from pbxfed_ari.core.names import CallId, NodeName
+from pbxfed_ari.web.callbook import COLUMNS, record
+from tests.web.served import Client, Served
+
+BEGAN = 1_800_000_000_000
+
+
+def ended(i: int, caller: str = "1001", peer: str = "") -> CallEnded:
+    attempts = (
+        Attempted("1002", (Leg(NodeName("b"), "sip"),), "1002 is on b", 0.0, 1.5, "answered"),
+    )
+    return CallEnded(
+        CallId(f"c{i}"),
+        caller,
+        "1002",
+        1,
+        True,
+        16,
+        31.5,
+        peer,
+        False,
+        BEGAN + i,
+        30.0,
+        "",
+        "handover",
+        attempts,
+    )
+
+
+@pytest.fixture
+def served() -> Served:
+    return Served()
+
+
+@pytest.fixture
+async def client(served: Served, aiohttp_client: AiohttpClient) -> Client:
+    return await aiohttp_client(served.api.app)
+
+
+async def test_records_page_by_page(served: Served, client: Client) -> None:
+    """Each call once, with its tries; the link leads on."""
+    for i in range(5):
+        served.records.add(record(ended(i, peer="c" if i == 2 else ""), "a"))
+    response = await client.get("/calls/records?limit=3")
+    first = await response.json()
+    assert [one["call"] for one in first] == ["c0", "c1", "c3"]
+    assert first[0]["attempts"][0]["legs"] == [{"node": "b", "trunk": "sip"}]
+    assert first[0]["began"] == "2027-01-15T08:00:00.000+00:00"
+    further = await client.get(response.links["next"]["url"])
+    assert [one["call"] for one in await further.json()] == ["c4"]
+    last = await (await client.get("/calls/records?last=true&limit=1&parts=true")).json()
+    assert [one["call"] for one in last] == ["c4"]
+    since = await client.get("/calls/records", params={"since": "2027-01-15T08:00:00.003Z"})
+    assert [one["call"] for one in await since.json()] == ["c3", "c4"]
+    nobody = await client.get("/calls/records", params={"number": "7"})
+    assert await nobody.json() == []
+
+
+async def test_as_a_table(served: Served, client: Client) -> None:
+    """With the same columns in each line; nothing that a spreadsheet would take for a formula."""
+    served.records.add(record(ended(1, caller='=HYPERLINK("http://x")'), "a"))
+    served.records.add(record(ended(2, caller="+4930123"), "a"))
+    response = await client.get("/calls/records", headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(await response.text())))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["from"] for row in rows] == ['\'=HYPERLINK("http://x")', "+4930123"]
+    assert rows[0]["talked_seconds"] == "30.0"
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "after=-1", "last=1", "since=yesterday"])
+async def test_bad_questions_are_refused(client: Client, query: str) -> None:
+    """With name, value and rule."""
+    response = await client.get(f"/calls/records?{query}")
+    assert response.status == 400
+    name, _, value = query.partition("=")
+    assert (await response.json())["detail"].startswith(f"{name} = {value!r}: must be")
+
+
+async def test_each_end_is_told_as_it_comes(served: Served, client: Client) -> None:
+    """A stream of its own: calls do not push what the federation decided out of its log."""
+    served.call_events.add(Note("call ended", (("call", "c1"),)), BEGAN)
+    listed = await (await client.get("/calls/events?limit=5")).json()
+    assert [one["fields"]["call"] for one in listed] == ["c1"]
+    assert await (await client.get("/events?limit=5")).json() == []
+    assert json.loads(await (await client.get("/calls")).text()) == []
