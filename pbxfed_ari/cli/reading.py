@@ -118,7 +118,12 @@ def where(path: Path | None, ext: str, as_json: bool) -> None:
     "--last", type=click.IntRange(1, 1_000), default=20, show_default=True, help="So many."
 )
 @click.option("--number", default="", metavar="NUMBER", help="Only calls from or to NUMBER.")
-@click.option("--since", default="", metavar="TIME", help="Only calls that began at or after TIME.")
+@click.option(
+    "--since",
+    default="",
+    metavar="TIME",
+    help="Only calls that began at or after TIME, as 2026-11-25T08:30:00Z.",
+)
 @click.option("--parts", is_flag=True, help="Also calls that a peer's node has the record of.")
 @click.option("--csv", "as_csv", is_flag=True, help="All calls that are over, for spreadsheets.")
 @as_json

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Protocol
@@ -25,6 +26,9 @@ COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
     "tries", "control", "peer", "outside",
 )  # fmt: skip
+_TIME = re.compile(  # RFC 3339
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 FLAG: Json = {"type": "string", "enum": ["true", "false"]}
 
 
@@ -133,7 +137,7 @@ class CallBook:
         """Calls that are over."""
         query = request.query
         number, parts = query.get("number", ""), _flag(query.get("parts"), "parts")
-        since = _time(query.get("since", ""))
+        since = _time(query["since"]) if "since" in query else 0
         if CSV in request.headers.get("Accept", ""):
             return await self._csv(request, number, since, parts)
         limit = _whole(query.get("limit", str(PAGE)), "limit", 1, MOST)
@@ -233,12 +237,9 @@ def _flag(text: str | None, name: str) -> bool:
 
 
 def _time(text: str) -> int:
-    if not text:
-        return 0
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(
-            f"since = {text!r}: must be a time as 2026-11-25T08:30:00Z", status=400
-        ) from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000)
+        if _TIME.fullmatch(text):
+            return max(0, int(datetime.fromisoformat(text.upper()).timestamp() * 1_000))
+    except (ValueError, OverflowError):
+        pass
+    raise Refused(f"since = {text!r}: must be a time, as 2026-11-25T08:30:00Z", status=400)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
+from yarl import URL
 
 from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Note
 from pbxfed_ari.core.names import CallId, NodeName
@@ -56,7 +57,7 @@ async def test_records_page_by_page(served: Served, client: Client) -> None:
     assert [one["call"] for one in first] == ["c0", "c1", "c3"]
     assert first[0]["attempts"][0]["legs"] == [{"node": "b", "trunk": "sip"}]
     assert first[0]["began"] == "2027-01-15T08:00:00.000+00:00"
-    further = await client.get(response.links["next"]["url"])
+    further = await client.get(URL(response.links["next"]["url"]).relative())
     assert [one["call"] for one in await further.json()] == ["c4"]
     last = await (await client.get("/calls/records?last=true&limit=1&parts=true")).json()
     assert [one["call"] for one in last] == ["c4"]
