@@ -42,6 +42,7 @@ from pbxfed_ari.errors import AsteriskError, Declined
 LOOK = "pbxfed-look-"  # the ids of channels that exist only to be asked
 BATCH = 25  # endpoints asked in one request: the answer's and the URL's length stay small
 PAUSE = 0.005  # seconds between two batches, which are the calls'
+NO_SUCH_PHONE = 500  # "Unable to read provided function", of an endpoint that is not there
 NOTERS = 2  # registrations noted at once
 MARK = "authenticate_qualify"
 
@@ -154,11 +155,27 @@ class Contacts:
         found: set[Key] = set()
         for start in range(0, len(phones), BATCH):
             asked = {f"PJSIP_DIAL_CONTACTS({one})": one for one in phones[start : start + BATCH]}
-            for question, answer in (await self._values(channel, tuple(asked))).items():
+            for question, answer in (await self._answers(channel, tuple(asked))).items():
                 phone = asked.get(question)
                 if phone is not None:
                     found.update((phone, uri) for uri in dialed(answer, phone))
             await asyncio.sleep(PAUSE)
+        return found
+
+    async def _answers(self, channel: str, questions: tuple[str, ...]) -> dict[str, str]:
+        """A phone that Asterisk does not have (any more) makes it refuse all: then each is asked alone, and that one has none."""
+        try:
+            return await self._values(channel, questions)
+        except Declined as declined:
+            if declined.status != NO_SUCH_PHONE:
+                raise
+        found: dict[str, str] = {}
+        for one in questions:
+            try:
+                found |= await self._values(channel, (one,))
+            except Declined as declined:
+                if declined.status != NO_SUCH_PHONE:
+                    raise
         return found
 
     async def _values(self, channel: str, questions: tuple[str, ...]) -> dict[str, str]:

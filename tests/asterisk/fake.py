@@ -27,6 +27,7 @@ class FakeAri:
         self.channels: list[Json] = []
         self.bridges: list[Json] = []
         self.contacts: dict[str, list[str]] = {}
+        self.unheard_of: set[str] = set()  # phones that make a question fail
         self.online: set[str] | None = None  # endpoints; None: those with contacts
         self.endpoint_ids: list[str] = []
         self.globals: dict[str, str] = {}
@@ -140,6 +141,8 @@ class FakeAri:
                 return web.json_response(self.channels)
             case "GET", ["channels", _, "variables"]:
                 asked = request.query["variables"].split(",")
+                if any(phone in one for phone in self.unheard_of for one in asked):
+                    return web.json_response({"message": "Unable to read"}, status=500)
                 return web.json_response({"variables": {one: self._contacts(one) for one in asked}})
             case "GET", ["channels", _, "variable"]:
                 return web.json_response({"value": self._contacts(request.query["variable"])})

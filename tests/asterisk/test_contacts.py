@@ -96,6 +96,15 @@ async def test_who_is_expected_is_asked_for_though_its_endpoint_sleeps() -> None
         assert (await contacts.listed()).contacts == {("1001", "sip:a"), ("1002", "sip:b")}
 
 
+async def test_a_phone_that_asterisk_does_not_have_hides_no_other() -> None:
+    """It was removed, or is not pushed yet: Asterisk refuses the whole question."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.contacts = {"1001": ["sip:a"], "1002": ["sip:b"]}
+        fake.unheard_of = {"1009"}
+        contacts = Contacts(ari, expected=lambda: [Extension("1009")], post=_never, note=_never)
+        assert (await contacts.listed()).contacts == {("1001", "sip:a"), ("1002", "sip:b")}
+
+
 async def test_what_changes_while_we_read_counts() -> None:
     """A phone that registers meanwhile must not be forgotten by an older reading."""
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:

@@ -180,7 +180,13 @@ def test_the_document_and_its_routes(federation: Federation) -> None:
     for path, methods in document["paths"].items():
         if "get" in methods and "{" not in path and not path.endswith("/events"):
             assert http.ask("GET", path)[0] == 200, path
-    for path in ("/ring/1001", "/where/1001", "/route/1001", "/events?limit=1", "/calls/events?limit=1"):
+    for path in (
+        "/ring/1001",
+        "/where/1001",
+        "/route/1001",
+        "/events?limit=1",
+        "/calls/events?limit=1",
+    ):
         assert http.ask("GET", path)[0] == 200
 
 
