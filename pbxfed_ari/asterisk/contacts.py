@@ -163,7 +163,7 @@ class Contacts:
         return found
 
     async def _answers(self, channel: str, questions: tuple[str, ...]) -> dict[str, str]:
-        """A phone that Asterisk does not have (any more) makes it refuse all: then each is asked alone, and that one has none."""
+        """A phone that Asterisk does not have makes it refuse all: then each is asked alone, and that one has none."""
         try:
             return await self._values(channel, questions)
         except Declined as declined:
