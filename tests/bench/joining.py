@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from pbxfed_ari.core.objects.extension import EXTENSION
 from tests.bench.daemons import Daemons
 from tests.bench.ground import Ground, until
 from tests.bench.seed import seed
@@ -52,7 +53,10 @@ def _join(extensions: int, contacts: int) -> tuple[float, float, float]:
             began = daemons.run(joiner)
 
             def knows_all() -> bool:
-                return ground.log(joiner).read_text().count(" got ") >= 3 * extensions + contacts
+                text = ground.log(joiner).read_text()
+                edits = text.count(f" got id:{EXTENSION.byte.hex()}")
+                places = sum("@" in line for line in text.splitlines() if " got " in line)
+                return edits >= 3 * extensions and places >= contacts
 
             until(knows_all, LATEST, f"{joiner} knows all", every=0.1)
             ended = _last(ground, joiner)
