@@ -16,7 +16,17 @@ from typing import NamedTuple
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core import setup, waybill
 from pbxfed_ari.core.bridging import Bridged, adopt
-from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Lead, Leg, Note, Outside
+from pbxfed_ari.core.effects import (
+    CallEnded,
+    Effect,
+    HandOver,
+    HangUp,
+    HangUpLeg,
+    Lead,
+    Leg,
+    Note,
+    Outside,
+)
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -181,7 +191,8 @@ class Call:
         if self.bridged is None:
             if isinstance(event, Answered) and self.phase is Phase.DIALING:
                 self.phase, self.answered = Phase.TALKING, now
-            return []
+            late = isinstance(event, LegEntered)  # of a try before this one
+            return [HangUpLeg(self.arrival.channel, event.leg, NORMAL)] if late else []
         effects, outcome = self.bridged.handle(event)
         if isinstance(outcome, Answered):
             self.phase, self.answered = Phase.TALKING, now
@@ -394,10 +405,27 @@ TABLE = (
         "hang up when nothing is left, or when the caller gave up",
     ),
     Row(
-        (TALKING,), LegEntered, Call._leg_news, (TALKING,), "bridge mode: a leg that came too late"
+        (TALKING,),
+        LegEntered,
+        Call._leg_news,
+        (TALKING,),
+        "bridge mode: a leg that came too late, end it",
     ),
     Row((TALKING,), LegLives, Call._leg_news, (TALKING,), "nothing"),
-    Row((TALKING,), Answered, Call._leg_news, (TALKING,), "nothing: somebody else was first"),
+    Row(
+        (TALKING,),
+        Answered,
+        Call._leg_news,
+        (TALKING,),
+        "somebody else was first; bridge mode: end it",
+    ),
+    Row(
+        (OVER,),
+        LegEntered,
+        Call._leg_news,
+        (OVER,),
+        "bridge mode: a leg that came too late, end it",
+    ),
     Row(
         (TALKING,),
         LegEnded,

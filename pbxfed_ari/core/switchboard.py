@@ -178,6 +178,8 @@ class Switchboard:
                 effects += call.handle(Ended(call.arrival.channel), now, view, lines)
                 self._forget(call)
                 continue
+            if call.phase is Phase.OVER:
+                effects.append(HangUp(call.arrival.channel, call.cause or NORMAL))
             for leg in list(call.bridged.legs) if call.bridged else []:
                 if leg not in listed.channels:
                     effects += call.handle(LegEnded(leg, NORMAL), now, view, lines)
@@ -187,7 +189,7 @@ class Switchboard:
             if seen.name not in ours:
                 effects += self._found(seen, now)
             kept |= set(seen.channels)
-        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.legs}
+        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.live}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
         return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
 
