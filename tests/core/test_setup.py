@@ -215,3 +215,15 @@ def test_a_waybill_is_what_was_written() -> None:
     """With and without its later parts."""
     for bill in Waybill("beef"), Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
         assert read(str(bill)) == bill
+
+
+def test_who_talks_and_who_was_hung_up_need_not_be_looked_at() -> None:
+    """A deadline that has passed would keep the loop awake until the caller is gone."""
+    story = calling(B)
+    story.at(1.0, Answered(CHANNEL, LEG))
+    assert story.board.next_deadline() == float("inf")
+    held = Story(View(A))
+    held.at(0.0, arrives(1_900))
+    assert held.board.next_deadline() == HELD
+    held.at(0.1, PeerGaveUp(B, CallId("cafe"), 1))
+    assert held.board.next_deadline() == float("inf")
