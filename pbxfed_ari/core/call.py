@@ -241,6 +241,9 @@ class Call:
     def _begin(self, now: float, view: View, lines: Lines) -> list[Effect]:
         self.held_until = NEVER
         self.route = routes.route(self.asking, view, lines)
+        if not self.route.tries and not view.settled(now):
+            self.phase, self.held_until = Phase.HELD, now + setup.AGAIN
+            return []
         return self._next(now, view, lines)
 
     def _next(self, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
@@ -356,7 +359,8 @@ TABLE = (
         Arrived,
         Call._arrived,
         (DIALING, HELD_BACK, OVER),
-        "ask for its way and hand over the first try; hold a peer's call that may be given up; hang up if there is no way",
+        "ask for its way and hand over the first try; hold a peer's call that may be given up, "
+        "and one without a way as long as this node does not know yet who lives; hang up if there is no way",
     ),
     Row(
         (HELD_BACK,),
