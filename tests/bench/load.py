@@ -41,6 +41,8 @@ exten => _8XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
 exten => _6XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
 """
 
+TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
+SLOWER = "eight requests to ARI, one after the other, where handover has two; it is there for what needs an owner"
 COST = (
     "in Python two requests to ARI are a third of it, some six events, two datagrams and two lines of log the rest; "
     "no single part is more"
@@ -230,6 +232,7 @@ def _rows(found: Found, peer: Found) -> list[Row]:
             f"≤ {way.bar:g} ms" if ours else "none: a peer",
             not ours or added <= way.bar,
             f"{peer.small.setup / found.small.setup:.2g}",
+            SLOWER if way.settings.get("control") == "bridge" else TICKS,
         )
     ]
     if ours:
