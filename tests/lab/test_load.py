@@ -191,7 +191,7 @@ def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
 
 @LONG
 def test_a_minute_at_seven_tenths_of_plain_dial() -> None:
-    """At most 100 calls a second, between nodes; then the same with a daemon killed in the middle."""
+    """At most 100 calls a second, between nodes."""
     ways = {way.name: way for way in WAYS}
     with Ground.up() as ground:
         plain = Found(ways["plain Dial, SIP"], ground.calls(ways["plain Dial, SIP"], 5, 1), 0.0)
