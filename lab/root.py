@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.places import LabError, locked
@@ -115,11 +115,11 @@ def _progress(text: str) -> None:
     sys.stderr.flush()
 
 
-def ensure_tools() -> None:
-    """Install the host programs the lab needs, if any is missing."""
+def ensure_tools(tools: Mapping[str, str] = TOOLS) -> None:
+    """Install the host programs the lab needs, if any is missing; `tools` are programs and their packages."""
     if os.geteuid():
         raise LabError("the lab needs root: it makes network namespaces and mounts")
-    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+    missing = sorted({package for tool, package in tools.items() if not shutil.which(tool)})
     if not missing:
         return
     sys.stderr.write(f"installing {' '.join(missing)}\n")

@@ -7,6 +7,7 @@ effect is unknown) and Declined (it did not). Nothing is retried here; that is a
 The password travels in a header, never in a URL, where logs would keep it.
 """
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote
@@ -217,6 +218,12 @@ class Applications:
         path = f"applications/{_part(self._ari.app)}/subscription"
         query = {"eventSource": source}
         await self._ari.request(f"applications.subscribe {source}", "POST", path, query=query)
+
+    async def filter(self, allowed: Iterable[str]) -> None:
+        """Hear of these types of events only. It lasts as long as Asterisk keeps our application."""
+        path = f"applications/{_part(self._ari.app)}/eventFilter"
+        body = {"allowed": [{"type": kind} for kind in allowed]}
+        await self._ari.request("applications.filter", "PUT", path, body=body)
 
 
 class Channels:

@@ -23,7 +23,7 @@ import aiohttp
 
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.contacts import LOOK, Contacts
-from pbxfed_ari.asterisk.events import AriEvent, Tolerated, decode, translate, waiting
+from pbxfed_ari.asterisk.events import OURS, AriEvent, Tolerated, decode, translate, waiting
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import (
     Arrived,
@@ -52,6 +52,7 @@ MISSES = (
 )
 LIST_EVERY = 30.0  # seconds between two readings of the registrations
 
+REPLACED = "ApplicationReplaced"
 OLDEST = (20, 0, 0)  # older ones have no push configuration for what we push
 WANTED = (22, 10, 1)
 SEVERAL_VARIABLES = (22, 10, 0)
@@ -238,7 +239,8 @@ class Connection:
             raise _Lost(why) from declined  # or it is still loading its modules
 
     async def _subscribe(self) -> None:
-        """Subscriptions are counted: look first."""
+        """Subscriptions are counted: look first. What we would let go need not be sent: it is most of what a call says."""
+        await self._ari.applications.filter((*OURS, REPLACED))
         heard = (await self._ari.applications.get()).endpoint_ids
         if "PJSIP" not in heard:
             await self._ari.applications.subscribe("endpoint:PJSIP")
@@ -286,7 +288,7 @@ class Connection:
                 continue
             event = decode(frame.data, self.tolerated)
             if event is None:
-                if '"ApplicationReplaced"' in frame.data:
+                if f'"{REPLACED}"' in frame.data:
                     why = f"another client took the application {self._ari.app!r}: a second daemon?"
                     raise _Lost(why, hopeless=True)
             elif self._held is not None:

@@ -35,6 +35,7 @@ from pbxfed_ari.core.names import (
 )
 from pbxfed_ari.errors import Refused
 
+OURS = ("StasisStart", "ChannelDestroyed", "Dial", "ContactStatusChange")  # types that we read
 UNKNOWN_CAUSE = 0  # Q.850 has no cause 0; Asterisk says it when it knows none
 _GONE = frozenset({"Removed", "Unreachable"})
 _LIFE = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
@@ -241,10 +242,7 @@ def _count(text: str | bytes, tolerated: Tolerated) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         tolerated.malformed += 1
         return
-    if kind in _OURS:
+    if kind in OURS:
         tolerated.malformed += 1
     else:
         tolerated.unused[kind] = tolerated.unused.get(kind, 0) + 1
-
-
-_OURS = frozenset({"StasisStart", "ChannelDestroyed", "Dial", "ContactStatusChange"})

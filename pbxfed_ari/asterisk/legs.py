@@ -1,13 +1,14 @@
 """Bridge mode at one Asterisk: legs and bridges that are ours, made, dialed, joined and ended as the core asks.
 
-What Asterisk declines, or does not answer, ends the leg for the core (LegEnded), and is hung up for Asterisk; so a call can
-fail, never hang. Ending what is gone already is no error.
+What Asterisk declines, or does not answer, ends the leg for the core (LegEnded), and is hung up for Asterisk; a caller who
+cannot be answered is hung up. So a call can fail, never hang. Ending what is gone already is no error.
 """
 
 from collections.abc import Callable
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, plain
+from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.core.effects import (
     DialLeg,
     EndBridge,
@@ -63,9 +64,9 @@ class Legs:
                 case Indicate():
                     await self._indicate(effect)
                 case HangUpLeg(_, leg, cause):
-                    await self._ari.channels.hangup(leg, reason_code=cause)
+                    await end(lambda: self._ari.channels.hangup(leg, reason_code=cause))
                 case EndBridge(_, bridge):
-                    await self._ari.bridges.destroy(bridge)
+                    await end(lambda: self._ari.bridges.destroy(bridge))
         except (AsteriskError, Refused) as error:
             await self._failed(effect, error)
 
@@ -104,17 +105,19 @@ class Legs:
             self._note(Note("leg not handled", fields, "warning", log_only=True))
         match effect:
             case MakeLeg(_, leg) | DialLeg(_, leg):
-                await self._hang_up(leg)
                 self._post(LegEnded(leg, FAILURE))
+                await self._hang_up(leg)
             case Join(call, _, channels):
                 leg = next((c for c in channels if c != call), call)
-                await self._hang_up(leg)
                 self._post(LegEnded(leg, FAILURE))
-            case MakeBridge(call) | Indicate(call, "answer") if gone:
+                await self._hang_up(leg)
+            case Indicate(call, "answer") if gone:
                 self._post(Ended(call))
+            case Indicate(call, "answer"):
+                await self._hang_up(call)
 
-    async def _hang_up(self, leg: ChannelId) -> None:
+    async def _hang_up(self, channel: ChannelId) -> None:
         try:
-            await self._ari.channels.hangup(leg, reason_code=FAILURE)
+            await end(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
         except AsteriskError:
-            return  # it is not there, or TIMEOUT(absolute) of its caller ends both
+            return  # it is not there; or it is found when Asterisk is back (core/switchboard.py)

@@ -27,6 +27,7 @@ from pbxfed_ari.asterisk import iax
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.dialing import dial_string
+from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
@@ -323,7 +324,7 @@ class Operator:
 
     async def _hang_up(self, channel: ChannelId, cause: int) -> None:
         try:
-            await self._ari.channels.hangup(channel, reason_code=cause)
+            await end(lambda: self._ari.channels.hangup(channel, reason_code=cause))
         except Declined as declined:
             if declined.status == 404:
                 self._post(Ended(channel))
@@ -334,7 +335,7 @@ class Operator:
 
     async def _abandon(self, effect: Abandon) -> None:
         try:
-            await self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE)
+            await end(lambda: self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE))
         except Declined as declined:
             if declined.status != 404:  # it has ended by itself
                 self._tell("leg not abandoned", declined, leg=effect.leg)

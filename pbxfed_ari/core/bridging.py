@@ -5,6 +5,7 @@
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
     any       ended      GONE      when all are gone the try has failed: busy before no answer before anything else
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
+    GONE      entered    GONE      end it: it was given up before it was there; or answered: before it was known to be dialed
 
 A caller who hangs up takes all legs along. What Asterisk declines ends the leg: a try can fail, never hang.
 """
@@ -78,6 +79,11 @@ class Bridged:
         """The leg that answered."""
         return next((leg for leg, part in self.legs.items() if part.step is Step.UP), None)
 
+    @property
+    def live(self) -> list[ChannelId]:
+        """The legs that are not gone."""
+        return [leg for leg, part in self.legs.items() if part.step is not Step.GONE]
+
     def peers(self) -> dict[ChannelId, NodeName | None]:
         """Whither each leg goes."""
         return {leg: p.to.peer if isinstance(p.to, Leg) else None for leg, p in self.legs.items()}
@@ -98,7 +104,8 @@ class Bridged:
         leg = event.leg
         part = self.legs.get(leg)
         if part is None or part.step is Step.GONE:
-            return [], None
+            late = isinstance(event, LegEntered | Answered)
+            return ([HangUpLeg(self.caller, leg, NORMAL)] if late else []), None
         match event:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
@@ -116,7 +123,7 @@ class Bridged:
 
     def end(self, cause: int = NORMAL) -> list[Effect]:
         """The caller has gone, or nobody wants it any more: nothing of it stays."""
-        left = [leg for leg, part in self.legs.items() if part.step is not Step.GONE]
+        left = self.live
         for leg in left:
             self.legs[leg].step = Step.GONE
         return [

@@ -22,6 +22,7 @@ from pbxfed_ari.core.effects import (
     Effect,
     HandOver,
     HangUp,
+    HangUpLeg,
     Lead,
     Leg,
     Note,
@@ -192,7 +193,8 @@ class Call:
         if self.bridged is None:
             if isinstance(event, Answered) and self.phase is Phase.DIALING:
                 self._talks(now)
-            return []
+            late = isinstance(event, LegEntered)  # of a try before this one
+            return [HangUpLeg(self.arrival.channel, event.leg, NORMAL)] if late else []
         effects, outcome = self.bridged.handle(event)
         if isinstance(outcome, Answered):
             self._talks(now)
@@ -245,6 +247,9 @@ class Call:
     def _begin(self, now: float, view: View, lines: Lines) -> list[Effect]:
         self.held_until = NEVER
         self.route = routes.route(self.asking, view, lines)
+        if not self.route.tries and not view.settled(now):
+            self.phase, self.held_until = Phase.HELD, now + setup.AGAIN
+            return []
         return self._next(now, view, lines)
 
     def _next(self, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
@@ -380,7 +385,8 @@ TABLE = (
         Arrived,
         Call._arrived,
         (DIALING, HELD_BACK, OVER),
-        "ask for its way and hand over the first try; hold a peer's call that may be given up; hang up if there is no way",
+        "ask for its way and hand over the first try; hold a peer's call that may be given up, "
+        "and one without a way as long as this node does not know yet who lives; hang up if there is no way",
     ),
     Row(
         (HELD_BACK,),
@@ -429,10 +435,27 @@ TABLE = (
         "hang up when nothing is left, or when the caller gave up",
     ),
     Row(
-        (TALKING,), LegEntered, Call._leg_news, (TALKING,), "bridge mode: a leg that came too late"
+        (TALKING,),
+        LegEntered,
+        Call._leg_news,
+        (TALKING,),
+        "bridge mode: a leg that came too late, end it",
     ),
     Row((TALKING,), LegLives, Call._leg_news, (TALKING,), "nothing"),
-    Row((TALKING,), Answered, Call._leg_news, (TALKING,), "nothing: somebody else was first"),
+    Row(
+        (TALKING,),
+        Answered,
+        Call._leg_news,
+        (TALKING,),
+        "somebody else was first; bridge mode: end it",
+    ),
+    Row(
+        (OVER,),
+        LegEntered,
+        Call._leg_news,
+        (OVER,),
+        "bridge mode: a leg that came too late, end it",
+    ),
     Row(
         (TALKING,),
         LegEnded,

@@ -114,6 +114,7 @@ _Request = Edited | Imported | Rotate | Admit
 _OwnFact = _Request | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
+SETTLING = 0.5  # seconds after it has taken it, in which all who live have answered
 CHALLENGES = 16  # sessions asked at once whether they live, before they count
 GREETED = 32  # addresses that a node without multicast says its first Hello to, at most
 WELCOMES = 20.0  # strangers answered a second, at most: garbage must not make us talk
@@ -244,6 +245,10 @@ class Federation:
     def devices_here(self, number: str) -> list[str]:
         """The Contacts of a number that stand registered at this node."""
         return [place.uri for place in self.where(Extension(number)) if place.node == self.me]
+
+    def settled(self, now: float) -> bool:
+        """Has this node had time to hear who lives?"""
+        return self.joined and now >= self._joined_at + SETTLING
 
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here: it answers us, and its Asterisk takes calls."""

@@ -5,7 +5,7 @@ It finds the call that an event concerns, and forgets it at its end.
 
 from collections.abc import Iterator
 
-from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.call import Call, Input, Phase
 from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, SendTo
 from pbxfed_ari.core.events import (
     Arrived,
@@ -40,6 +40,7 @@ class Switchboard:
         self.usage = Usage()
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
+        self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
 
     def __repr__(self) -> str:
@@ -53,7 +54,7 @@ class Switchboard:
 
     def next_deadline(self) -> float:
         """When a Ticked is due."""
-        return min((call.next_deadline() for call in self._calls.values()), default=NEVER)
+        return min((call.next_deadline() for call in self._in_setup.values()), default=NEVER)
 
     def tick(self, now: float, view: View, late: float = 0.0) -> list[Effect]:
         """Time has passed, or the view has changed: which tries are hopeless, which calls need be held no longer?
@@ -62,11 +63,8 @@ class Switchboard:
         """
         self.usage.lag(now, late)
         effects: list[Effect] = []
-        for call in list(self._calls.values()):
-            if call.phase in (Phase.HELD, Phase.DIALING):
-                effects += self._moved(
-                    call, now, call.handle(Ticked(), now, view, self.lines(now, view))
-                )
+        for call in list(self._in_setup.values()):
+            effects += self._told(call, Ticked(), now, view)
         return effects
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
@@ -91,7 +89,7 @@ class Switchboard:
         if isinstance(event, Arrived) and self._was_given_up(call):
             self._forget(call)
             return [HangUp(event.channel, NORMAL)]
-        effects = self._moved(call, now, call.handle(event, now, view, self.lines(now, view)))
+        effects = self._told(call, event, now, view)
         if isinstance(event, Ended):
             self._forget(call)
         return effects
@@ -109,6 +107,7 @@ class Switchboard:
 
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.arrival.channel, None)
+        self._in_setup.pop(call.arrival.channel, None)
         if self._by_key.get(call.key) == call.arrival.channel:
             del self._by_key[call.key]
 
@@ -116,22 +115,26 @@ class Switchboard:
         call = self._calls.get(channel)
         return call is not None and call.phase is Phase.TALKING and call.bridged is not None
 
-    def _moved(self, call: Call, now: float, effects: list[Effect]) -> list[Effect]:
-        """Count the tries that begin."""
+    def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
+        """What it means to this call; the tries that begin are counted, and who is in setup is known."""
+        effects = call.handle(event, now, view, self.lines(now, view))
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
+        if call.phase in (Phase.HELD, Phase.DIALING):
+            self._in_setup[call.arrival.channel] = call
+        else:
+            self._in_setup.pop(call.arrival.channel, None)
         return effects
 
     # --- peers
 
     def _peer_has(self, event: PeerHasCall, view: View) -> list[Effect]:
         """Our try is there; if we have given it up meanwhile it must be told so."""
-        for call in self._calls.values():
-            if call.id == event.call and call.arrival.peer is None:
-                if call.expects(event.attempt):
-                    call.heard(event.attempt)
-                    return []
-                break
+        channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
+        call = self._calls.get(channel) if channel else None
+        if call is not None and call.expects(event.attempt):
+            call.heard(event.attempt)
+            return []
         door = view.door(event.peer)
         return [SendTo(door, CallOver(event.call, event.attempt))] if door else []
 
@@ -142,11 +145,11 @@ class Switchboard:
             self._given_up.pop(next(iter(self._given_up)))
         return [
             effect
-            for call in self._calls.values()
+            for call in list(self._in_setup.values())
             if call.arrival.peer == event.peer
             and call.bill is not None
             and (call.bill.call, call.bill.attempt) == (event.call, event.attempt)
-            for effect in call.handle(event, now, view, self.lines(now, view))
+            for effect in self._told(call, event, now, view)
         ]
 
     def _was_given_up(self, call: Call) -> bool:
@@ -172,22 +175,23 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
-        lines = self.lines(now, view)
         for call in list(self._calls.values()):
             if call.arrival.channel not in listed.channels:
-                effects += call.handle(Ended(call.arrival.channel), now, view, lines)
+                effects += self._told(call, Ended(call.arrival.channel), now, view)
                 self._forget(call)
                 continue
+            if call.phase is Phase.OVER:
+                effects.append(HangUp(call.arrival.channel, call.cause or NORMAL))
             for leg in list(call.bridged.legs) if call.bridged else []:
                 if leg not in listed.channels:
-                    effects += call.handle(LegEnded(leg, NORMAL), now, view, lines)
+                    effects += self._told(call, LegEnded(leg, NORMAL), now, view)
         ours = {call.bridged.bridge for call in self._calls.values() if call.bridged}
         kept: set[ChannelId] = set()
         for seen in listed.bridges:
             if seen.name not in ours:
                 effects += self._found(seen, now)
             kept |= set(seen.channels)
-        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.legs}
+        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.live}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
         return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
 

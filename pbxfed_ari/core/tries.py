@@ -59,6 +59,10 @@ class View(Protocol):
         """The Contacts of a number that stand registered at this node."""
         ...
 
+    def settled(self, now: float) -> bool:
+        """Has this node had time to hear who lives? In the first moments of a boot it has not."""
+        ...
+
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here."""
         ...

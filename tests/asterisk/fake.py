@@ -3,6 +3,7 @@
 import asyncio
 import json
 from types import TracebackType
+from typing import Self
 
 from aiohttp import WSMsgType, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
@@ -10,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 
 Json = dict[str, object]
+SILENCE = 1.0  # seconds; longer than any client of the tests waits
 
 
 class FakeAri:
@@ -32,7 +34,7 @@ class FakeAri:
         self.endpoint_ids: list[str] = []
         self.globals: dict[str, str] = {}
         self.awake: set[str] = set()  # endpoints pushed since the last restart or reload
-        self.refuse: dict[str, int] = {}  # "METHOD path" → status
+        self.refuse: dict[str, int] = {}  # "METHOD path" → status; 0: no answer
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
         self.answers.set()
@@ -52,7 +54,7 @@ class FakeAri:
         app.router.add_route("*", "/ari/{path:.*}", self._rest)
         return app
 
-    async def __aenter__(self) -> "FakeAri":
+    async def __aenter__(self) -> Self:
         self._server = TestServer(self.application())
         await self._server.start_server()
         return self
@@ -110,9 +112,16 @@ class FakeAri:
                 self.bodies.append((line, body))
             self._changed.notify_all()
         await self.answers.wait()
-        if line in self.refuse:
-            return web.json_response({"message": "no"}, status=self.refuse[line])
+        status = self.refusal(line)
+        if status is not None:
+            if not status:
+                await asyncio.sleep(SILENCE)
+            return web.json_response({"message": "no"}, status=status or 500)
         return self._answer(request, path, body)
+
+    def refusal(self, line: str) -> int | None:
+        """Is this refused, and how?"""
+        return self.refuse.get(line)
 
     def _answer(self, request: web.Request, path: str, body: object) -> web.Response:
         match request.method, path.split("/"):

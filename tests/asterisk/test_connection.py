@@ -10,6 +10,7 @@ from pbxfed_ari.asterisk import connection
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.connection import Connection, State, Version, judge, parse_version
 from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.events import OURS
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -279,7 +280,7 @@ async def test_an_event_before_up_is_told_after_it() -> None:
             fake.answers.set()
             await fake.until("GET asterisk/info")
             fake.answers.clear()
-            await fake.until("GET applications/pbxfed")
+            await fake.until("PUT applications/pbxfed/eventFilter")
             for id in ("1", "2"):
                 start: Json = {"type": "StasisStart", "args": ["phone"], "channel": channel(id)}
                 await fake.send(start)
@@ -287,6 +288,14 @@ async def test_an_event_before_up_is_told_after_it() -> None:
             await inbox.until_kind(Arrived, 2)
         kinds = [type(event) for event in inbox.events]
         assert kinds == [ChannelsListed, ContactsListed, AsteriskUp, Arrived, Arrived]
+
+
+async def test_only_what_is_read_is_asked_for() -> None:
+    """Most of what Asterisk says of a call is for others; and that a second daemon came must be heard."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        (body,) = [body for line, body in fake.bodies if line.endswith("/eventFilter")]
+    assert body == {"allowed": [{"type": kind} for kind in (*OURS, "ApplicationReplaced")]}
 
 
 async def test_a_second_daemon_is_named() -> None:

@@ -23,6 +23,7 @@ from tests.bench import (
     hundred,
     joining,
     lan,
+    load,
     lossy,
     memory,
     reconcile,
@@ -34,6 +35,7 @@ from tests.bench.table import Row, table
 MEASURES: dict[str, Callable[[], list[Row]]] = {
     "decisions": decisions.rows,
     "calls": asterisks.calls,
+    "load": load.rows,
     "lan3": lan.three,
     "lan32": lan.thirty_two,
     "lan100": hundred.rows,

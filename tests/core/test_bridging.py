@@ -95,7 +95,7 @@ def test_the_first_answer_wins_and_the_others_stop() -> None:
         Join(CALLER, BRIDGE, (CALLER, TWO)),
         HangUpLeg(CALLER, ONE, 26),
     ]
-    assert board.at(2.0, Answered(CALLER, ONE)) == []
+    assert board.at(2.0, Answered(CALLER, ONE)) == [HangUpLeg(CALLER, ONE, 16)]
     assert board.at(2.1, LegEnded(ONE, 26)) == []
 
 
@@ -178,6 +178,18 @@ def test_a_leg_that_comes_when_its_call_is_over_is_ended() -> None:
     board.at(0.0, arrived())
     board.at(0.1, Ended(CALLER))
     assert board.at(0.2, LegEntered(ONE)) == [HangUp(ONE, 16)]
+
+
+def test_a_leg_that_comes_though_it_was_declined_is_ended() -> None:
+    """Asterisk was silent, and has made it all the same: while the next try rings, and when the call is over."""
+    phone = make("extension", "1001", forward_unreachable="1002")
+    board = Board(A, items=[phone])
+    board.at(0.0, arrived())
+    assert MakeBridge(CALLER, BRIDGE, 90) in board.at(0.1, LegEnded(ONE, 38))
+    assert board.at(0.2, LegEntered(ONE)) == [HangUpLeg(CALLER, ONE, 16)]
+    second = ChannelId("pf-f00-2-0")
+    assert HangUp(CALLER, 38) in board.at(0.3, LegEnded(second, 38))
+    assert board.at(0.4, LegEntered(second)) == [HangUpLeg(CALLER, second, 16)]
 
 
 # --- which mode
@@ -264,3 +276,12 @@ def test_a_leg_that_ended_unseen_ends_the_call() -> None:
     board.at(2.0, Answered(CALLER, ONE))
     effects = board.at(5.0, found(seen(CALLER), more=()))
     assert HangUp(CALLER, 16) in effects
+
+
+def test_what_should_have_ended_and_has_not_is_ended_when_asterisk_is_back() -> None:
+    """It did not hear us: a caller who was hung up, and a leg that was."""
+    board = ringing(A, B)
+    board.at(2.0, Answered(CALLER, TWO))
+    assert board.at(3.0, found(seen(CALLER, TWO), more=(ONE,))) == [HangUp(ONE, 16)]
+    board.at(4.0, LegEnded(TWO, 16))
+    assert board.at(5.0, found(more=(CALLER,))) == [HangUp(CALLER, 16)]

@@ -39,6 +39,7 @@ class View:
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
         self.devices: list[str] = []
+        self.settles = 0.0
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -51,6 +52,9 @@ class View:
 
     def devices_here(self, number: str) -> list[str]:
         return self.devices
+
+    def settled(self, now: float) -> bool:
+        return now >= self.settles
 
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut

@@ -215,3 +215,34 @@ def test_a_waybill_is_what_was_written() -> None:
     """With and without its later parts."""
     for bill in Waybill("beef"), Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
         assert read(str(bill)) == bill
+
+
+def test_who_talks_and_who_was_hung_up_need_not_be_looked_at() -> None:
+    """A deadline that has passed would keep the loop awake until the caller is gone."""
+    story = calling(B)
+    story.at(1.0, Answered(CHANNEL, LEG))
+    assert story.board.next_deadline() == float("inf")
+    held = Story(View(A))
+    held.at(0.0, arrives(1_900))
+    assert held.board.next_deadline() == HELD
+    held.at(0.1, PeerGaveUp(B, CallId("cafe"), 1))
+    assert held.board.next_deadline() == float("inf")
+
+
+def test_a_call_that_comes_before_we_know_who_lives_is_held() -> None:
+    """It waited for a daemon that had died, say. A phone of ours rings at once."""
+    view = View(trunks=("sip",))
+    view.settles = 0.7
+    story = Story(view)
+    assert story.at(0.1, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL)) == []
+    assert story.at(story.board.next_deadline()) == []
+    view.places = (B,)
+    assert legs(story.at(story.board.next_deadline())) == [(Leg(B, "sip"),)]
+    nobody = Story(View())
+    nobody.view.settles = 0.7
+    assert nobody.at(0.1, Arrived(CHANNEL, "7777", "1002", "", fresh_id=CALL)) == []
+    assert nobody.at(0.6) == []
+    assert HangUp(CHANNEL, 1) in nobody.at(1.1)
+    here = Story(View(A))
+    here.view.settles = 9.0
+    assert legs(here.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL))) == [(Leg(),)]

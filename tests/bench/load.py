@@ -1,0 +1,264 @@
+"""Calls by the hundred: how many a second, how long their setup takes, and what they cost the daemon.
+
+Each way is measured twice, in turn with its peers: at a small rate for setup and cost, then for the highest rate (STEPS) at
+which for PBXFED_BENCH_SECONDS (8) no call fails and 95 of 100 are set up within half a second. SIPp, both Asterisks and both
+daemons share this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.lab import Lab
+from lab.load import Load, Outcome
+from lab.places import CHECKOUT, Places
+from lab.process import Process
+from tests.bench import dundi
+from tests.bench.table import Row
+from tests.lab.conftest import SECRET, Federation
+
+SECONDS = float(os.environ.get("PBXFED_BENCH_SECONDS", "8"))
+STEPS = list(range(20, 201, 20))  # calls a second
+SLOW = 500.0  # ms
+CALLERS = [str(number) for number in range(1001, 1011)]
+HERE = [str(number) for number in range(1101, 1121)]  # registered at a
+THERE = [str(number) for number in range(1201, 1221)]  # at b
+
+# The same phones, trunks and authentication, without us: 9… is dialed here, 8… at node b by SIP, 6… by IAX2.
+PLAIN = """
+[pbxfed-phones](+)
+exten => _9XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+exten => _8XXXX,1,Dial(PJSIP/${EXTEN}@pf-b,30)
+exten => _6XXXX,1,Dial(IAX2/pf-b/${EXTEN},30)
+[pbxfed-trunk](+)
+exten => _8XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+exten => _6XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+"""
+
+TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
+SLOWER = "eight requests to ARI, one after the other, where handover has two; it is there for what needs an owner"
+COST = (
+    "in Python two requests to ARI are a third of it, some six events, two datagrams and two lines of log the rest; "
+    "no single part is more"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to connect a call."""
+
+    name: str
+    called: list[str]
+    peer: str = ""  # the way that it is compared to
+    bar: float = 0.0  # ms of setup added
+    settings: dict[str, object] = field(default_factory=dict)  # [calls] of both daemons
+    rate: float = 40.0  # at which setup and cost are measured
+
+
+def _before(prefix: str, numbers: list[str]) -> list[str]:
+    return [prefix + number for number in numbers]
+
+
+SIP: dict[str, object] = {"trunks": ["sip", "iax2"], "control": "handover"}
+IAX: dict[str, object] = {"trunks": ["iax2", "sip"], "control": "handover"}
+BRIDGE: dict[str, object] = {"control": "bridge"}
+WAYS = (
+    Way("plain Dial, local", _before("9", HERE)),
+    Way("handover, local", HERE, "plain Dial, local", 3.0, SIP),
+    Way("bridge, local", HERE, "plain Dial, local", 3.0, SIP | BRIDGE, 12.0),
+    Way("plain Dial, SIP", _before("8", THERE)),
+    Way("DUNDi, SIP", _before("7", THERE), "plain Dial, SIP"),
+    Way("handover, SIP", THERE, "plain Dial, SIP", 6.0, SIP),
+    Way("bridge, SIP", THERE, "plain Dial, SIP", 6.0, SIP | BRIDGE, 12.0),
+    Way("plain Dial, IAX2", _before("6", THERE)),
+    Way("handover, IAX2", THERE, "plain Dial, IAX2", 6.0, IAX),
+    Way("bridge, IAX2", THERE, "plain Dial, IAX2", 6.0, IAX | BRIDGE, 12.0),
+)
+
+
+@dataclass(slots=True)
+class Found:
+    """What was measured of a way."""
+
+    way: Way
+    small: Outcome
+    cpu: float  # ms of both daemons for a call, beyond what they take when idle
+    sustained: int = 0
+    busy: float = 0.0  # ms of CPU for a call at that rate
+    beyond: str = ""  # what happened at the step above
+
+
+class Ground:
+    """Two nodes, the phones, and the load."""
+
+    def __init__(self, federation: Federation, load: Load) -> None:
+        self.federation, self.load = federation, load
+        self.idle = self._cpu_of(3.0)
+
+    @classmethod
+    @contextlib.contextmanager
+    def up(cls) -> Iterator[Ground]:
+        """Made, and removed afterwards."""
+        extra = dundi.files()
+        extra["extensions.conf"] = PLAIN + extra["extensions.conf"]
+        lab = Lab(Places(CHECKOUT / ".lab-bench"), extra=extra)
+        lab.down()
+        try:
+            lab.up(2)
+            dundi.start(lab)
+            federation = Federation(lab, "ab")
+            federation.until(federation.whole, 60)
+            rows = (f"{n},Load {n},{SECRET}" for n in (*CALLERS, *HERE, *THERE))
+            file = lab.places.state / "load.csv"
+            file.write_text("\n".join(["extension,name,secret", *rows]))
+            lab.pbxfed("a", "ext", "import", str(file))
+            federation.until(federation.whole, 60)
+            load = Load(lab)
+            load.answer("a", HERE, SECRET)
+            load.answer("b", THERE, SECRET)
+            federation.until(lambda: federation.where(THERE[-1], "a") == ["b"])
+            federation.until(lambda: federation.where(HERE[-1], "b") == ["a"])
+            try:
+                yield cls(federation, load)
+            finally:
+                load.stop()
+        finally:
+            lab.down()
+
+    def set(self, settings: dict[str, object]) -> None:
+        """[calls] of both daemons."""
+        for key, value in settings.items():
+            for node in "ab":
+                self.federation.lab.configure(node, "calls", key, value)
+        time.sleep(0.5)
+
+    def calls(self, way: Way, rate: float, seconds: float) -> Outcome:
+        """A load, and then rest until all of it has gone."""
+        found = self.load.call(
+            "a", CALLERS, way.called, SECRET, rate=rate, seconds=seconds, hold=2.0
+        )
+        self.federation.until(lambda: all(channels(self.federation, n) == 0 for n in "ab"), 40)
+        return found
+
+    def cost(self, way: Way) -> Found:
+        """Setup and CPU at the small rate."""
+        self.set(way.settings)
+        self.calls(way, 5, 1)  # both sides are warm
+        return Found(way, *self._with_cpu(way, way.rate))
+
+    def climb(self, found: Found) -> None:
+        """The highest step that it sustains: by halves."""
+        self.set(found.way.settings)
+        low, high = -1, len(STEPS)
+        while high - low > 1:
+            middle = (low + high) // 2
+            outcome, cpu = self._with_cpu(found.way, STEPS[middle])
+            print(f"  {found.way.name}: {outcome}", file=sys.stderr, flush=True)
+            if outcome.failed or outcome.worst(95) > SLOW:
+                high, found.beyond = middle, str(outcome)
+            else:
+                low, found.busy = middle, cpu
+        found.sustained = STEPS[low] if low >= 0 else 0
+
+    def _with_cpu(self, way: Way, rate: float) -> tuple[Outcome, float]:
+        """Calls, and what each of them cost."""
+        began, before = time.monotonic(), self._cpu()
+        outcome = self.calls(way, rate, SECONDS)
+        spent = self._cpu() - before - self.idle * (time.monotonic() - began)
+        return outcome, spent / max(1, outcome.made) * 1_000
+
+    def _cpu(self) -> float:
+        """Seconds that both daemons have taken."""
+        return sum(cpu(self.federation.lab, node) for node in "ab")
+
+    def _cpu_of(self, seconds: float) -> float:
+        before = self._cpu()
+        time.sleep(seconds)
+        return (self._cpu() - before) / seconds
+
+
+def cpu(lab: Lab, node: str) -> float:
+    """Seconds of CPU that a node's daemon has taken."""
+    found = Process.load(lab.places.run / f"{node}.daemon")
+    assert found is not None
+    fields = Path(f"/proc/{found.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def channels(federation: Federation, node: str) -> int:
+    """How many there are at a node."""
+    return int(federation.lab.asterisk(node, "core show channels count").split()[0])
+
+
+def rows() -> list[Row]:
+    """Setup, cost and rate of each way."""
+    names = [name for name in os.environ.get("PBXFED_BENCH_WAYS", "").split(";") if name]
+    ways = [way for way in WAYS if not names or way.name in names]
+    with Ground.up() as ground:
+        lookups = [dundi.looked_up(ground.federation.lab, f"7{n}") for n in THERE]
+        found = {}
+        for way in ways:
+            found[way.name] = ground.cost(way)
+            small = found[way.name]
+            print(f"  {way.name}: {small.small}, {small.cpu:.2f} ms", file=sys.stderr, flush=True)
+        for one in found.values():
+            if one.way.settings.get("control") != "bridge":
+                ground.climb(one)
+    asked = f"DUNDi lookups that no cache answers: {sorted(lookups)[len(lookups) // 2]:.0f} ms"
+    print(f"  {asked}", file=sys.stderr, flush=True)
+    return [
+        row
+        for one in found.values()
+        if one.way.peer in found
+        for row in _rows(one, found[one.way.peer])
+    ]
+
+
+def _rows(found: Found, peer: Found) -> list[Row]:
+    way = found.way
+    ours, ratio = bool(way.settings), peer.sustained and found.sustained / peer.sustained
+    added = found.small.setup - peer.small.setup
+    rows = [
+        Row(
+            f"setup time added, {way.name} ({way.rate:g} calls/s)",
+            f"{added:.1f} ms ({found.small.setup:.1f})",
+            f"{peer.way.name} {peer.small.setup:.1f} ms",
+            f"≤ {way.bar:g} ms" if ours else "none: a peer",
+            not ours or added <= way.bar,
+            f"{peer.small.setup / found.small.setup:.2g}",
+            SLOWER if way.settings.get("control") == "bridge" else TICKS,
+        )
+    ]
+    if ours:
+        daemons = 1 if "local" in way.name else 2
+        cost = found.busy or found.cpu
+        rows.append(
+            Row(
+                f"a daemon's CPU for a call, {way.name} ({found.sustained or way.rate:g} calls/s)",
+                f"{cost / daemons:.2f} ms ({found.cpu / daemons:.2f} at {way.rate:g}/s)",
+                f"of a plain call's events alone {(peer.busy or peer.cpu) / daemons:.2f} ms",
+                "≤ 1 ms",
+                cost / daemons <= 1.0,
+                "",
+                COST,
+            )
+        )
+    if found.sustained or way.settings.get("control") != "bridge":
+        rows.append(
+            Row(
+                f"calls a second sustained, {way.name}",
+                f"{found.sustained}",
+                f"{peer.way.name} {peer.sustained}",
+                "≥ 0.80 of it" if ours else "none: a peer",
+                not ours or ratio >= 0.8,
+                f"{1 / ratio:.2g}" if ratio else "",
+                found.beyond,
+            )
+        )
+    return rows

@@ -1,0 +1,219 @@
+"""Calls by the hundred, and a daemon that dies among them: no call fails that need not, and nothing is left.
+
+With PBXFED_LONG=1 the long ones, too, in a lab of their own: a minute at 70 % of what plain Dial sustains, and 10,000 calls.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.lab import CallResult
+from lab.load import Load
+from lab.process import Process
+from tests.bench.load import WAYS, Found, Ground, channels
+from tests.lab.conftest import SECRET, Federation
+from tests.lab.test_bridge import nothing_left
+
+CALLERS = [str(number) for number in range(3001, 3011)]
+HERE = [str(number) for number in range(3101, 3111)]  # registered at a
+THERE = [str(number) for number in range(3201, 3211)]  # at b
+LONG = pytest.mark.skipif("PBXFED_LONG" not in os.environ, reason="PBXFED_LONG is not set")
+GROWN = 3.0  # MB that a daemon may have grown by after some hundred calls: its caches
+LIVE_AGAIN = 2.0  # seconds, where nothing else runs: printed, and here allowed twice
+
+
+@pytest.fixture(scope="module")
+def numbers() -> list[str]:
+    return [*CALLERS, *HERE, *THERE]
+
+
+@pytest.fixture
+def load(federation: Federation, numbers: list[str]) -> Iterator[Load]:
+    """Callers at a, callees at a and b; they go afterwards."""
+    lab = federation.lab
+    if federation.lab.http("a", "GET", f"/extensions/{CALLERS[0]}")[0] == 404:
+        rows = (f"{number},Load {number},{SECRET}" for number in numbers)
+        file = lab.places.state / "load.csv"
+        file.write_text("\n".join(["extension,name,secret", *rows]))
+        lab.pbxfed("a", "ext", "import", str(file))
+    federation.until(federation.whole, 30)
+    found = Load(lab)
+    found.answer("a", HERE, SECRET)
+    found.answer("b", THERE, SECRET)
+    federation.until(lambda: all(federation.where(THERE[-1], node) == ["b"] for node in "ab"))
+    federation.until(lambda: all(federation.where(HERE[-1], node) == ["a"] for node in "ab"))
+    yield found
+    found.stop()
+    for node in "ab":
+        lab.configure(node, "calls", "control", "handover")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _removed(lab: object, numbers: list[str]) -> Iterator[None]:
+    """Nothing of it is there for the tests that follow."""
+    yield
+    for number in numbers:
+        lab.http("a", "DELETE", f"/extensions/{number}")  # type: ignore[attr-defined]
+
+
+def rss(federation: Federation, node: str) -> float:
+    """MB that a node's daemon holds."""
+    found = Process.load(federation.lab.places.run / f"{node}.daemon")
+    assert found is not None
+    text = Path(f"/proc/{found.pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_no_call_fails_and_nothing_is_left(
+    federation: Federation, load: Load, control: str
+) -> None:
+    """Here and between nodes; bridge mode hands over what is too much for it. Memory is flat."""
+    for node in "ab":
+        federation.lab.configure(node, "calls", "control", control)
+    time.sleep(0.3)
+    called = [number for pair in zip(HERE, THERE, strict=True) for number in pair]
+    before: dict[str, float] = {}
+    for _ in range(2):
+        found = load.call("a", CALLERS, called, SECRET, rate=30, seconds=7, hold=1.0)
+        print(control, found)
+        assert (found.made, found.failed) == (210, 0), found
+        nothing_left(federation)
+        grown = {node: rss(federation, node) - before.get(node, 0.0) for node in "ab"}
+        before = {node: rss(federation, node) for node in "ab"}
+    print(f"grown by {grown} MB")
+    assert max(grown.values()) < GROWN
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_fifty_talk_on_while_the_daemon_dies_and_returns(
+    federation: Federation, load: Load, control: str
+) -> None:
+    """Live again in time; hung up, none is left behind."""
+    lab = federation.lab
+    for node in "ab":
+        lab.configure(node, "calls", "control", control)
+    time.sleep(0.3)
+    talking = load.begin("a", CALLERS, THERE, SECRET, rate=15, seconds=50 / 15, hold=11.0)
+    federation.until(lambda: channels(federation, "b") == 100, 12, what="fifty calls")
+    lab.kill("a", "daemon")
+    time.sleep(1)
+    took = lab.node("a").start_daemon()
+    print(f"{control}: live again after {took:.2f} s")
+    federation.until(federation.whole)
+    assert channels(federation, "a") == channels(federation, "b") == 100
+    found = talking.outcome(40)
+    assert (found.made, found.failed) == (50, 0), found
+    nothing_left(federation)
+    assert took < 2 * LIVE_AGAIN
+
+
+def test_a_daemon_is_killed_amid_calls(federation: Federation, load: Load) -> None:
+    """Who talks goes on; phones of this node are called by the dialplan's local path; only calls to others fail meanwhile."""
+    lab = federation.lab
+    rate, hold = 20, 2.0
+    talking = load.begin("a", CALLERS, THERE, SECRET, rate=20, seconds=1, hold=12.0)
+    federation.until(lambda: channels(federation, "b") == 40, 10)
+    here = load.begin("a", CALLERS, HERE, SECRET, rate=rate, seconds=8, hold=hold)
+    there = load.begin("a", CALLERS, THERE, SECRET, rate=rate, seconds=8, hold=hold)
+    time.sleep(3)
+    lab.kill("a", "daemon")
+    killed = time.monotonic()
+    time.sleep(0.5)
+    lab.start("a", "daemon")
+    away = time.monotonic() - killed
+    found = {"talking": talking, "here": here, "there": there}
+    outcomes = {name: running.outcome(40) for name, running in found.items()}
+    print(f"away for {away:.1f} s: {', '.join(f'{n}: {o}' for n, o in outcomes.items())}")
+    assert outcomes["talking"].failed == 0
+    assert outcomes["here"].failed <= 2  # were just being decided
+    assert outcomes["there"].failed <= rate * (away + 0.7) + 2
+    nothing_left(federation)
+
+
+def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Federation) -> None:
+    """It was inside Stasis when the daemon stopped; who calls while it is dead has the local path."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1002", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    daemon = Process.load(lab.places.run / "a.daemon")
+    assert daemon is not None
+    os.kill(daemon.pid, signal.SIGSTOP)
+    results: list[CallResult] = []
+    waits = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", timeout=9)))
+    waits.start()
+    time.sleep(0.7)
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    waits.join()
+    assert results[0].ok, results
+    federation.until(federation.whole)
+    lab.kill("a", "daemon")
+    local, there = lab.call("1001", "1002", hold=0.6), lab.call("1001", "1003")
+    lab.start("a", "daemon")
+    assert local.ok, local
+    assert str(there.cause).startswith("480")
+    federation.until(federation.whole)
+
+
+def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
+    federation: Federation,
+) -> None:
+    """Nobody answers there, and nobody is here: 480, at once."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    lab.manners("1003", answer_after_ms=None)
+    lab.configure("a", "calls", "ring_seconds", 3)
+    time.sleep(0.3)
+    results: list[CallResult] = []
+    began = time.monotonic()
+    rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", timeout=15)))
+    rings.start()
+    time.sleep(1)
+    lab.kill("a", "daemon")
+    rings.join()
+    took = time.monotonic() - began
+    lab.configure("a", "calls", "ring_seconds", 30)
+    lab.start("a", "daemon")
+    lab.manners("1003")
+    assert str(results[0].cause).startswith("480"), results
+    assert took < 5
+    federation.until(federation.whole)
+
+
+@LONG
+def test_a_minute_at_seven_tenths_of_plain_dial() -> None:
+    """At most 100 calls a second, between nodes."""
+    ways = {way.name: way for way in WAYS}
+    with Ground.up() as ground:
+        plain = Found(ways["plain Dial, SIP"], ground.calls(ways["plain Dial, SIP"], 5, 1), 0.0)
+        ground.climb(plain)
+        rate = min(100.0, 0.7 * plain.sustained)
+        ground.set(ways["handover, SIP"].settings)
+        found = ground.calls(ways["handover, SIP"], rate, 60)
+        print(f"plain Dial sustains {plain.sustained}/s; handover: {found}")
+        assert found.failed == 0
+
+
+@LONG
+def test_ten_thousand_calls_leave_nothing() -> None:
+    """Half of them within this node; memory after the second half as after the first."""
+    ways = {way.name: way for way in WAYS}
+    with Ground.up() as ground:
+        held = []
+        for name in ("handover, local", "handover, SIP") * 2:
+            ground.set(ways[name].settings)
+            found = ground.calls(ways[name], 40, 62.5)
+            held.append(rss(ground.federation, "a"))
+            print(f"{name}: {found}; {held[-1]:.1f} MB")
+            assert found.failed == 0
+            assert all(ground.federation.get(node, "/calls") == [] for node in "ab")
+        assert held[3] - held[1] < GROWN

@@ -1,0 +1,241 @@
+"""Harm by SIP: torture messages, odd numbers, odd names. Nothing crashes, nobody else is called, nothing is executed."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.lab import Lab
+from lab.netns import socket_in
+from lab.process import Process
+from lab.sip import digest_answer, parameter
+from tests.lab.conftest import SECRET, Federation
+from tests.lab.torture import MESSAGES, datagram
+
+PHONES = {"1001": "a", "1002": "a", "1003": "c"}
+PORT = 5999
+EXECUTED = "executed"  # a file that comes to be if anything of what we send is ever run
+RUN = "/lab/" + EXECUTED
+
+# As the user of a request URI, escaped where SIP asks for it
+NUMBERS = {
+    "another leg": "1002%261003",
+    "a peer's leg": "1002@pf-c",
+    "another argument": "1002,30,G(pbxfed-local%5E1003%5E1)",
+    "a function": f"$%7BSHELL(touch%20{RUN})%7D",
+    "an expression": "$%5B1+1%5D",
+    "hung up": "h",
+    "start": "s",
+    "timeout": "T",
+    "an old trunk": "pf-c",
+    "a path": "..%2F..%2Fetc%2Fpasswd",
+    "a new line": "1002%0D%0AX-PBXFED-Call:%20evil/1/0",
+    "a quote": "1002%22",
+    "letters of elsewhere": "%D1%8E%D0%BD%D0%B8%D0%BA%D0%BE%D0%B4",
+    "very long": "1" * 3_000,
+    "long": "1" * 79,
+    "a pause": "1002w1003",
+    "a parameter": "1002;phone-context=evil",
+    "nothing": "",
+    "a hash": "%231002",
+    "a star": "*1002*",
+}
+NAMES = {
+    "a function": "${SHELL(touch " + RUN + ")}",
+    "a quote": 'Eve\\" <sip:1003@evil>\\"',
+    "a new line": "Eve%0d%0aX-PBXFED-Call: evil/1/0",
+    "another line": "Eve\r\n P-Asserted-Identity: <sip:1003@evil>",
+    "a variable": "Eve,__PBXFED_TRUNKS=PJSIP/1003",
+    "brackets": "Eve <1003>",
+    "very long": "E" * 4_000,
+    "letters of elsewhere": "Ève \u043d \U0001f4de",
+}
+
+
+class Stranger:
+    """A socket in the phones' namespace of node a that can also say who it is."""
+
+    def __init__(self, lab: Lab) -> None:
+        node = lab.node("a")
+        self.here, self.there = node.phones.address, node.host.address
+        self._socket = socket_in(node.phones.namespace, socket.SOCK_DGRAM)
+        self._socket.bind((self.here, PORT))
+        self._socket.settimeout(0.1)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendto(data, (self.there, 5060))
+
+    def answers(self, seconds: float) -> list[str]:
+        """What comes within so long."""
+        found, until = [], time.monotonic() + seconds
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                found.append(self._socket.recv(65_536).decode(errors="replace"))
+        return found
+
+    def status(self, call: str, seconds: float) -> str:
+        """The final answer to a call, such as `404`; "" if there is none in time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for answer in self.answers(0.02):
+                if f"Call-ID: {call}" in answer and not answer.startswith("SIP/2.0 1"):
+                    self._last = answer
+                    return answer.split()[1]
+        return ""
+
+    def invite(self, number: str, name: str = "Eve", seconds: float = 4.0) -> str:
+        """1001 calls this number under this name, with the right secret: the final status. Whoever answers is hung up."""
+        call, tag = secrets.token_hex(8), secrets.token_hex(4)
+        target = f"sip:{number}@{self.there}"
+        self._ask("INVITE", target, call, tag, 1, name)
+        if (status := self.status(call, 1.0)) != "401":
+            return status
+        challenge = next(
+            line for line in self._last.splitlines() if line.startswith("WWW-Authenticate:")
+        )
+        self._ask("ACK", target, call, tag, 1, name, to=_to(self._last))
+        answer = digest_answer(
+            challenge.partition(":")[2], user="1001", secret=SECRET, method="INVITE", target=target
+        )
+        self._ask("INVITE", target, call, tag, 2, name, extra=f"Authorization: {answer}\r\n")
+        status = self.status(call, seconds)
+        to = _to(self._last)
+        self._ask("ACK", target, call, tag, 2, name, to=to)
+        if status == "200":
+            self._ask("BYE", target, call, tag, 3, name, to=to)
+            self.status(call, 0.5)
+        return status
+
+    def _ask(
+        self,
+        method: str,
+        target: str,
+        call: str,
+        tag: str,
+        number: int,
+        name: str,
+        *,
+        extra: str = "",
+        to: str = "",
+    ) -> None:
+        branch = f"z9hG4bK{call}{number}{'' if method != 'BYE' else 'b'}"
+        self.send(
+            f"{method} {target} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {self.here}:{PORT};branch={branch}\r\n"
+            f'From: "{name}" <sip:1001@{self.there}>;tag={tag}\r\n'
+            f"To: {to or f'<{target}>'}\r\nCall-ID: {call}\r\nCSeq: {number} {method}\r\n"
+            f"Contact: <sip:1001@{self.here}:{PORT}>\r\nMax-Forwards: 70\r\n{extra}".encode()
+            + (b"" if method != "INVITE" else b"Content-Type: application/sdp\r\n")
+            + _body(self.here if method == "INVITE" else "")
+        )
+
+
+def _body(host: str) -> bytes:
+    lines = ["v=0", f"o=x 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
+    text = "\r\n".join([*lines, "m=audio 9000 RTP/AVP 0", ""]) if host else ""
+    return f"Content-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def _to(answer: str) -> str:
+    line = next(line for line in answer.splitlines() if line.lower().startswith("to:"))
+    return line.partition(":")[2].strip()
+
+
+@pytest.fixture
+def stranger(federation: Federation) -> Iterator[Stranger]:
+    """Phones stand ready; afterwards everybody lives who lived before, and nothing was executed."""
+    lab = federation.lab
+    for number, node in PHONES.items():
+        federation.phone(number, node)
+    before = processes(lab)
+    found = Stranger(lab)
+    yield found
+    found.close()
+    assert processes(lab) == before
+    assert not list(lab.places.state.rglob(EXECUTED))
+    log = (lab.node("a").folder / "log" / "pbxfed.log").read_text()
+    assert "Traceback" not in log
+    assert "could not handle" not in log
+    federation.until(lambda: federation.get("a", "/calls") == [], 15)
+    for called in "1002", "1003":
+        result = lab.call("1001", called, hold=0.6)
+        assert result.ok, result
+
+
+def processes(lab: Lab) -> list[Process | None]:
+    """All Asterisks and daemons."""
+    return [Process.load(path) for path in sorted(lab.places.run.iterdir())]
+
+
+def invites(lab: Lab) -> dict[str, int]:
+    """How often each phone was called."""
+    return {number: int(lab.phone(number)["invites"]) for number in PHONES}
+
+
+def test_torture_messages(federation: Federation, stranger: Stranger) -> None:
+    """Each is refused or ignored; nobody is called, nobody is registered, and Asterisk still answers."""
+    lab = federation.lab
+    before, registered = invites(lab), lab.asterisk("a", "pjsip show contacts")
+    for name in MESSAGES:
+        stranger.send(datagram(name, f"{stranger.here}:{PORT}", stranger.there))
+    answers = stranger.answers(1.5)
+    statuses = {answer.split()[1] for answer in answers if answer.startswith("SIP/2.0 ")}
+    print(f"{len(MESSAGES)} messages, answers {sorted(statuses)}")
+    assert not [
+        answer for answer in answers if answer.startswith("SIP/2.0 2") and "INVITE" in answer
+    ]
+    assert invites(lab) == before
+    assert lab.asterisk("a", "pjsip show contacts") == registered
+    assert parameter(stranger_options(stranger), "tag")
+
+
+def stranger_options(stranger: Stranger) -> str:
+    """The To field of an answer to a plain question."""
+    stranger.send(
+        datagram("lwsdisp", f"{stranger.here}:{PORT}", stranger.there).replace(b"lwsdisp", b"alive")
+    )
+    (answer, *_) = [a for a in stranger.answers(1.0) if "Call-ID: alive" in a]
+    return _to(answer)
+
+
+@pytest.mark.parametrize("what", NUMBERS)
+def test_an_odd_number(federation: Federation, stranger: Stranger, what: str) -> None:
+    """Dialed by a phone that may call: refused, or dropped because it is no SIP, and nobody rings."""
+    before = invites(federation.lab)
+    status = stranger.invite(NUMBERS[what])
+    print(f"{what}: {status}")
+    assert status[:1] in ("", "4", "5", "6"), status
+    assert invites(federation.lab) == before
+
+
+def test_what_follows_a_null_is_not_there(federation: Federation, stranger: Stranger) -> None:
+    """Asterisk itself cuts a number there: 1002 is called, as if that had been dialed, and nobody else."""
+    before = invites(federation.lab)
+    assert stranger.invite("1002%00%261003") == "200"
+    rung = {n for n, times in invites(federation.lab).items() if times > before[n]}
+    assert rung == {"1002"}
+
+
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_odd_names(federation: Federation, stranger: Stranger, called: str) -> None:
+    """The call is 1001's, to whom it was for, whatever the caller calls himself; or it is refused."""
+    lab = federation.lab
+    for what, name in NAMES.items():
+        since, before = time.time(), invites(lab)
+        status = stranger.invite(called, name)
+        print(f"{what}: {status}")
+        rung = {number for number, times in invites(lab).items() if times > before[number]}
+        assert rung <= {called}, what
+        if status == "200":
+            shown = [call for call in lab.calls_of(called, since) if call["incoming"]]
+            assert [(call["other"], call["name"]) for call in shown] == [("1001", "Phone 1001")], (
+                what
+            )
