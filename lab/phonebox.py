@@ -66,6 +66,17 @@ class PhoneBox:
                 case "hang_up":
                     phone = self._phone(request)
                     await phone.hang_up(self._call(phone, request))
+                case "hold":
+                    phone = self._phone(request)
+                    await phone.hold(self._call(phone, request), request["on"])
+                case "transfer":
+                    phone = self._phone(request)
+                    other = phone.calls[request["other"]] if request.get("other") else None
+                    return await phone.transfer(
+                        self._call(phone, request), request["number"], other
+                    )
+                case "press":
+                    self._call(self._phone(request), request).audio.press(request["keys"])
                 case "call":
                     phone = self._phone(request)
                     return self._heard(self._call(phone, request), request)
@@ -110,7 +121,10 @@ class PhoneBox:
     def _set_manners(self, request: Json) -> None:
         after = request.get("answer_after_ms", 0)
         self._phone(request).manners = Manners(
-            answer_after=None if after is None else after / 1000, refuse=request.get("refuse")
+            answer_after=None if after is None else after / 1000,
+            refuse=request.get("refuse"),
+            send_to=request.get("send_to"),
+            early=request.get("early", False),
         )
 
     async def _dial(self, request: Json) -> Json:
