@@ -692,13 +692,12 @@ class Lab:
         """Let a phone press keys in a call."""
         self._group_of(phone).ask("press", phone=phone, call=call, keys=keys)
 
-    def hears(self, phone: str, call: str, other: str, *, last_seconds: float = 0.8) -> bool:
-        """Has a phone heard another one lately in this call?"""
-        tone = self._hertz(other)
+    def hears(self, phone: str, call: str, other: str, *, seconds: float = 0.5) -> bool:
+        """Does a phone hear another one in this call, within the next seconds?"""
         answer = self._group_of(phone).ask(
-            "call", phone=phone, call=call, tones=[tone], last_seconds=last_seconds
+            "listen", phone=phone, call=call, tone=self._hertz(other), seconds=seconds
         )
-        return _enough(answer, tone)
+        return bool(answer["heard"] >= tones.ENOUGH)
 
     def finish(self, dialled: Dialled, *, way: Way | None = None) -> CallResult:
         """Judge an open call by what was heard, then hang it up."""

@@ -80,6 +80,8 @@ class PhoneBox:
                 case "call":
                     phone = self._phone(request)
                     return self._heard(self._call(phone, request), request)
+                case "listen":
+                    return await self._listen(request)
                 case "calls":
                     return self._calls(request)
                 case unknown:
@@ -139,6 +141,15 @@ class PhoneBox:
             str(hertz): tones.seconds_heard(audio, hertz) for hertz in request.get("tones", [])
         }
         return {**call.describe(), "heard": heard}
+
+    async def _listen(self, request: Json) -> Json:
+        """How long a tone is heard in a call within the next seconds."""
+        audio = self._call(self._phone(request), request).audio
+        before = audio.received
+        await asyncio.sleep(request["seconds"])
+        new = bytes(audio.heard[-(audio.received - before) * tones.FRAME :])
+        found = tones.seconds_heard(new, request["tone"]) if audio.received > before else 0.0
+        return {"heard": found}
 
     def _calls(self, request: Json) -> Json:
         """The calls of one phone, or of all, that began since a moment."""

@@ -590,6 +590,7 @@ class Phone:
             )
         message = answer.message
         if message.status >= 300:
+            call.reasons = message.all("reason")
             raise Refused(message.status, message.status_text)
         if call.state != "answered":  # else it was held, or resumed
             call.setup_ms = round((answer.at - begun) / 1e6, 2)
