@@ -18,7 +18,7 @@ BUSY = 17  # 486
 NO_ANSWER = 19  # 480
 ABSENT = 20  # 480: a phone of that number is registered nowhere
 REJECTED = 21  # 403: the caller may not
-LOOP = 25  # 483, exchange routing error
+LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
 CONGESTION = 34  # 503: all lines are taken
 
