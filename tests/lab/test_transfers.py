@@ -189,6 +189,32 @@ def test_put_through_while_it_rings(phones: Federation, aside: ThreadPoolExecuto
     hang_up(phones, "1004", calls["1004"])
 
 
+@pytest.fixture
+def by_iax2(phones: Federation) -> Iterator[Federation]:
+    """The other trunk between a and the others."""
+
+    def goes_by(trunk: str) -> bool:
+        ways = [phones.get("a", f"/route/{number}") for number in ("1003", "1004")]
+        return all(way["tries"][0]["legs"][0]["trunk"] == trunk for way in ways)
+
+    for trunks in ["iax2", "sip"], ["sip", "iax2"]:
+        for node in "abc":
+            phones.lab.configure(node, "calls", "trunks", trunks)
+        phones.until(lambda: goes_by(trunks[0]))  # noqa: B023
+        if trunks[0] == "iax2":
+            yield phones
+
+
+def test_by_iax2(by_iax2: Federation) -> None:
+    """The same, displays included."""
+    test_blind(by_iax2, "1001", "1003", "1001", "1004")
+    test_blind(by_iax2, "1001", "1003", "1003", "1004")
+    test_attended(by_iax2, "1001", "1003", "1003", "1004")
+    test_keys_pass(by_iax2, "1003")
+    test_a_phone_sends_on(by_iax2, "1003", "1005")
+    test_who_loses_a_fork_is_told_that_it_was_answered_elsewhere(by_iax2)
+
+
 def test_transferred_twice(phones: Federation) -> None:
     """From one to the next, by whoever has the call."""
     lab = phones.lab
