@@ -541,11 +541,25 @@ class Lab:
         self._group_of(extension).ask("unplug", phone=extension)
 
     def manners(
-        self, extension: str, *, answer_after_ms: float | None = 0, refuse: str | None = None
+        self,
+        extension: str,
+        *,
+        answer_after_ms: float | None = 0,
+        refuse: str | None = None,
+        send_to: str | None = None,
+        early: bool = False,
     ) -> None:
-        """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`)."""
+        """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`).
+
+        `send_to`: the number in the Contact of a refusal, as with `302 Moved Temporarily`; `early`: speak while it rings.
+        """
         self._group_of(extension).ask(
-            "manners", phone=extension, answer_after_ms=answer_after_ms, refuse=refuse
+            "manners",
+            phone=extension,
+            answer_after_ms=answer_after_ms,
+            refuse=refuse,
+            send_to=send_to,
+            early=early,
         )
 
     def phone(self, extension: str) -> dict[str, Any]:
@@ -659,6 +673,31 @@ class Lab:
     def hang_up(self, dialled: Dialled) -> None:
         """Let the caller hang up."""
         self._group_of(dialled.caller).ask("hang_up", phone=dialled.caller, call=dialled.id)
+
+    def hold(self, phone: str, call: str, on: bool = True) -> None:
+        """Let a phone put a call of its own on hold, or talk again."""
+        self._group_of(phone).ask("hold", phone=phone, call=call, on=on)
+
+    def transfer(self, phone: str, call: str, number: str, *, other: str | None = None) -> int:
+        """Let a phone transfer a call blindly, or to the other side of its `other` call; the REFER's status.
+
+        Raises PhoneRefused, with the SIP status.
+        """
+        answer = self._group_of(phone).ask(
+            "transfer", phone=phone, call=call, number=number, other=other
+        )
+        return int(answer["status"])
+
+    def press(self, phone: str, call: str, keys: str) -> None:
+        """Let a phone press keys in a call."""
+        self._group_of(phone).ask("press", phone=phone, call=call, keys=keys)
+
+    def hears(self, phone: str, call: str, other: str, *, seconds: float = 0.5) -> bool:
+        """Does a phone hear another one in this call, within the next seconds?"""
+        answer = self._group_of(phone).ask(
+            "listen", phone=phone, call=call, tone=self._hertz(other), seconds=seconds
+        )
+        return bool(answer["heard"] >= tones.ENOUGH)
 
     def finish(self, dialled: Dialled, *, way: Way | None = None) -> CallResult:
         """Judge an open call by what was heard, then hang it up."""

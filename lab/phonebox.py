@@ -66,9 +66,22 @@ class PhoneBox:
                 case "hang_up":
                     phone = self._phone(request)
                     await phone.hang_up(self._call(phone, request))
+                case "hold":
+                    phone = self._phone(request)
+                    await phone.hold(self._call(phone, request), request["on"])
+                case "transfer":
+                    phone = self._phone(request)
+                    other = phone.calls[request["other"]] if request.get("other") else None
+                    return await phone.transfer(
+                        self._call(phone, request), request["number"], other
+                    )
+                case "press":
+                    self._call(self._phone(request), request).audio.press(request["keys"])
                 case "call":
                     phone = self._phone(request)
                     return self._heard(self._call(phone, request), request)
+                case "listen":
+                    return await self._listen(request)
                 case "calls":
                     return self._calls(request)
                 case unknown:
@@ -110,7 +123,10 @@ class PhoneBox:
     def _set_manners(self, request: Json) -> None:
         after = request.get("answer_after_ms", 0)
         self._phone(request).manners = Manners(
-            answer_after=None if after is None else after / 1000, refuse=request.get("refuse")
+            answer_after=None if after is None else after / 1000,
+            refuse=request.get("refuse"),
+            send_to=request.get("send_to"),
+            early=request.get("early", False),
         )
 
     async def _dial(self, request: Json) -> Json:
@@ -125,6 +141,15 @@ class PhoneBox:
             str(hertz): tones.seconds_heard(audio, hertz) for hertz in request.get("tones", [])
         }
         return {**call.describe(), "heard": heard}
+
+    async def _listen(self, request: Json) -> Json:
+        """How long a tone is heard in a call within the next seconds."""
+        audio = self._call(self._phone(request), request).audio
+        before = audio.received
+        await asyncio.sleep(request["seconds"])
+        new = bytes(audio.heard[-(audio.received - before) * tones.FRAME :])
+        found = tones.seconds_heard(new, request["tone"]) if audio.received > before else 0.0
+        return {"heard": found}
 
     def _calls(self, request: Json) -> Json:
         """The calls of one phone, or of all, that began since a moment."""

@@ -13,6 +13,7 @@ COMPACT = {
     "v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "c": "content-type",
     "l": "content-length", "k": "supported", "s": "subject", "e": "content-encoding",
 }  # fmt: skip
+KEYS = 101  # the RTP payload type of keys that are pressed
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
@@ -164,7 +165,7 @@ class Sound:
         return cls(host, port, direction) if host and port else None
 
     def sdp(self, version: int) -> str:
-        """Our own description: mu-law in packets of 20 ms."""
+        """Our own description: mu-law in packets of 20 ms, and keys as events (RFC 4733)."""
         lines = [
             "v=0",
             f"o=phone 1 {version} IN IP4 {self.host}",
@@ -173,8 +174,10 @@ class Sound:
             "t=0 0",
         ]
         lines += [
-            f"m=audio {self.port} RTP/AVP 0",
+            f"m=audio {self.port} RTP/AVP 0 {KEYS}",
             "a=rtpmap:0 PCMU/8000",
+            f"a=rtpmap:{KEYS} telephone-event/8000",
+            f"a=fmtp:{KEYS} 0-15",
             "a=ptime:20",
             f"a={self.direction}",
         ]

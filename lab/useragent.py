@@ -8,7 +8,9 @@ INVITEs that reached it. What this phone puts on the wire is plain RFC 3261 over
 Setup times run from the clock at the INVITE's `sendto` to the kernel's timestamp of the 200, so a busy event loop does
 not lengthen them. They include the digest challenge, as a person at the phone would count.
 
-What it does not do: TCP, TLS, SRTP, hold, transfers, a second codec, record routes.
+It holds and resumes (re-INVITE), transfers (REFER, RFC 3515 and 5589), sends on (302), speaks before it answers (183), presses
+keys (RFC 4733), and shows who it is connected to (P-Asserted-Identity). What it does not do: TCP, TLS, SRTP, a second codec,
+record routes.
 """
 
 from __future__ import annotations
@@ -16,16 +18,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import secrets
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab import tones
 from lab.sip import (
+    KEYS,
     Message,
     Sound,
     digest_answer,
@@ -41,7 +46,12 @@ TIMER_F = 32.0  # seconds until a request counts as unanswered
 AUDIO_KEPT = 60 * tones.RATE  # bytes of received sound that a call remembers
 REMEMBERED = 500  # ended calls that a phone remembers
 SO_TIMESTAMPNS = 35
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, UPDATE, INFO, MESSAGE"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, UPDATE, INFO, MESSAGE, REFER"
+DIGITS = "0123456789*#ABCD"  # by their RFC 4733 numbers
+KEY_TICKS, KEY_PAUSE = (
+    8,
+    5,
+)  # packets that a key is held for, the last three of them its end; and until the next
 
 Address = tuple[str, int]
 
@@ -69,6 +79,8 @@ class Manners:
 
     answer_after: float | None = 0.0  # seconds; None lets it ring
     refuse: str | None = None  # a status, as `486 Busy Here`
+    send_to: str | None = None  # the number in a refusal's Contact, as with `302 Moved Temporarily`
+    early: bool = False  # speak while it rings
 
 
 @dataclass(slots=True)
@@ -93,8 +105,19 @@ class Call:
     answered_at: float | None = None
     ended_at: float | None = None
     sequence: itertools.count[int] = field(default_factory=lambda: itertools.count(100))
+    version: itertools.count[int] = field(default_factory=lambda: itertools.count(10))  # of our SDP
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ack: Message | None = None
+    display: dict[str, str] = field(default_factory=dict)  # number and name of who is connected
+    reasons: list[str] = field(default_factory=list)  # what CANCEL or BYE says of why
+    provisional: list[int] = field(default_factory=list)  # answers on the way to the final one
+    early: bool = False  # sound came with one of them
+    notified: list[str] = field(default_factory=list)  # what became of a transfer of it, as told
+
+    def shows(self, message: Message) -> None:
+        """The other side has said who it is."""
+        if shown := message.get("p-asserted-identity"):
+            self.display = {"number": user(shown), "name": display_name(shown)}
 
     def describe(self) -> dict[str, Any]:
         """The call as the lab reports it."""
@@ -113,6 +136,12 @@ class Call:
             "ended_at": self.ended_at,
             "rtp_sent": self.audio.sent,
             "rtp_received": self.audio.received,
+            "display": self.display,
+            "reasons": self.reasons,
+            "provisional": self.provisional,
+            "early": self.early,
+            "notified": self.notified,
+            "keys": self.audio.keys,
         }
 
 
@@ -135,6 +164,10 @@ class Audio:
         self._remote: Address | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._source = secrets.randbits(32)
+        self._pressed: deque[int] = deque()  # keys that wait
+        self._key: tuple[int, int, int] | None = None  # that is pressed: number, since which packet
+        self._key_ended = -1  # the stamp of the last one that came
+        self.keys = ""
         self.heard = bytearray()
         self.sent = self.received = 0
         self._loop.add_reader(self._socket, self._receive)
@@ -148,24 +181,59 @@ class Audio:
             self._next = self._loop.time()
             self._tick()
 
+    def fall_silent(self) -> None:
+        """Send nothing until told whither again: the other side is on hold."""
+        self._remote = None
+
+    def press(self, keys: str) -> None:
+        """Press these keys, one after the other."""
+        self._pressed.extend(DIGITS.index(key) for key in keys)
+
     def _tick(self) -> None:
         if self._remote is None:
             self._timer = None
             return
         number = self.sent
-        marker = 0x80 if number == 0 else 0
-        stamp = number * tones.FRAME & 0xFFFFFFFF
-        header = struct.pack("!BBHII", 0x80, marker, number & 0xFFFF, stamp, self._source)
+        kind, stamp, payload = self._next_key(number) or (
+            0x80 if number == 0 else 0,
+            number * tones.FRAME & 0xFFFFFFFF,
+            self._packets[number % tones.PERIOD],
+        )
+        header = struct.pack("!BBHII", 0x80, kind, number & 0xFFFF, stamp, self._source)
         with contextlib.suppress(OSError):
-            self._socket.sendto(header + self._packets[number % tones.PERIOD], self._remote)
+            self._socket.sendto(header + payload, self._remote)
         self.sent += 1
         self._next += tones.FRAME / tones.RATE
         self._timer = self._loop.call_at(self._next, self._tick)
+
+    def _next_key(self, number: int) -> tuple[int, int, bytes] | None:
+        """Marker and payload type, stamp and payload, if a key is pressed now."""
+        if self._key is None:
+            if not self._pressed:
+                return None
+            self._key = (self._pressed.popleft(), number, number * tones.FRAME & 0xFFFFFFFF)
+        key, since, stamp = self._key
+        step = number - since
+        if step >= KEY_TICKS:
+            if step >= KEY_TICKS + KEY_PAUSE:
+                self._key = None
+            return None
+        end = 0x80 if step >= KEY_TICKS - 3 else 0
+        lasted = min(step + 1, KEY_TICKS - 2) * tones.FRAME
+        return KEYS | (0x80 if step == 0 else 0), stamp, struct.pack("!BBH", key, end | 10, lasted)
+
+    def _hear_key(self, data: bytes) -> None:
+        stamp, (key, flags) = struct.unpack("!I", data[4:8])[0], data[12:14]
+        if flags & 0x80 and stamp != self._key_ended and key < len(DIGITS):
+            self._key_ended = stamp
+            self.keys += DIGITS[key]
 
     def _receive(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 data = self._socket.recv(2048)
+                if len(data) >= 16 and data[0] == 0x80 and data[1] & 0x7F == KEYS:
+                    self._hear_key(data)
                 if len(data) < 12 or data[0] >> 6 != 2 or data[1] & 0x7F != 0:
                     continue
                 self.received += 1
@@ -299,6 +367,30 @@ class Phone:
             await self._authenticated(
                 "BYE", call.peer[0], self._in_dialog(call, "BYE"), 4.0, call=call
             )
+
+    async def hold(self, call: Call, on: bool) -> None:
+        """Put the other side on hold, or talk again."""
+        call.audio.sound = replace(call.audio.sound, direction="sendonly" if on else "sendrecv")
+        await self._invite(call, 8.0)
+        if on:
+            call.audio.fall_silent()
+
+    async def transfer(self, call: Call, number: str, other: Call | None) -> dict[str, Any]:
+        """Blindly to a number, or to the other side of another call; what the server says of it."""
+        target = f"sip:{number}@{self.domain}"
+        if other is not None:
+            dialog = f"{other.id};to-tag={tag(other.remote)};from-tag={tag(other.local)}"
+            target += (
+                f"?Replaces={dialog.replace('=', '%3D').replace(';', '%3B').replace('@', '%40')}"
+            )
+        fields = [
+            *self._in_dialog(call, "REFER"),
+            ("contact", f"<{self.contact}>"),
+            ("refer-to", f"<{target}>"),
+            ("referred-by", f"<sip:{self.number}@{self.domain}>"),
+        ]
+        answer = await self._authenticated("REFER", call.peer[0], fields, 8.0, call=call)
+        return {"status": answer.message.status}
 
     def close(self) -> None:
         """Vanish without a word, as a phone whose plug is pulled."""
@@ -498,16 +590,18 @@ class Phone:
             )
         message = answer.message
         if message.status >= 300:
+            call.reasons = message.all("reason")
             raise Refused(message.status, message.status_text)
-        call.setup_ms = round((answer.at - begun) / 1e6, 2)
-        call.answered_at = answer.at / 1e9
-        call.state = "answered"
+        if call.state != "answered":  # else it was held, or resumed
+            call.setup_ms = round((answer.at - begun) / 1e6, 2)
+            call.answered_at = answer.at / 1e9
+            call.state = "answered"
 
     async def _invite_once(
         self, call: Call, fields: list[tuple[str, str]], begun: int, deadline: float
     ) -> Arrived:
         message, branch = self._outgoing("INVITE", call.target, fields)
-        message.body = call.audio.sound.sdp(1)
+        message.body = call.audio.sound.sdp(next(call.version))
         queue = self._waiting[branch] = asyncio.Queue()
         try:
             answer = await self._final(call, message, queue, begun, deadline)
@@ -546,6 +640,10 @@ class Phone:
             self._learn(call, answer.message)
             if answer.message.status >= 200:
                 return answer
+            if call.state == "answered":
+                continue
+            call.early = call.early or Sound.of(answer.message.body) is not None
+            call.provisional.append(answer.message.status)
             if answer.message.status >= 180 and call.ringing_ms is None:
                 call.state = "ringing"
                 call.ringing_ms = round((answer.at - begun) / 1e6, 2)
@@ -553,7 +651,8 @@ class Phone:
     def _learn(self, call: Call, message: Message) -> None:
         """Take over what an answer says about the other side."""
         if message.status < 300:
-            if tag(message.get("to")):
+            call.shows(message)
+            if tag(message.get("to")) and not call.incoming:
                 call.remote = message.get("to")
             if message.get("contact"):
                 call.target = uri(message.get("contact")) if message.status >= 200 else call.target
@@ -633,10 +732,15 @@ class Phone:
         elif method == "CANCEL":
             self._reply(arrived, "200 OK")
             if call is not None and call.state == "ringing":
+                call.reasons = message.all("reason")
                 self._end(call, "cancelled")
         elif method == "BYE" and call is not None:
             self._reply(arrived, "200 OK")
+            call.reasons = message.all("reason")
             self._end(call, "hung up by the other side")
+        elif method == "NOTIFY" and call is not None:
+            self._reply(arrived, "200 OK")
+            self._hear_of_transfer(call, message)
         elif method in ("INVITE", "UPDATE") and call is not None:
             self._renegotiate(arrived, call)
         elif method in ("BYE", "INVITE", "UPDATE"):
@@ -651,9 +755,13 @@ class Phone:
         shown = invite.get("p-asserted-identity") or invite.get("from")
         sound = Sound.of(invite.body)
         mine = f"{invite.get('to')};tag={secrets.token_hex(4)}"
-        if self.manners.refuse or sound is None:
-            status = self.manners.refuse or "488 Not Acceptable Here"
-            await self._reply_until_acked(arrived, status, [("to", mine)])
+        manners = self.manners
+        if manners.refuse or sound is None:
+            status = manners.refuse or "488 Not Acceptable Here"
+            fields = [("to", mine)]
+            if manners.send_to:
+                fields.append(("contact", f"<sip:{manners.send_to}@{self.domain}>"))
+            await self._reply_until_acked(arrived, status, fields)
             return
         try:
             audio = Audio(self._address, self._rtp, self.hertz)
@@ -676,22 +784,41 @@ class Phone:
         )
         self._remember(call)
         ours = [("to", mine), ("contact", f"<{self.contact}>"), ("allow", ALLOW)]
-        self._reply(arrived, "180 Ringing", ours)
+        call.shows(invite)
+        described = [*ours, ("content-type", "application/sdp")]
+        if manners.early:
+            audio.send_to(sound)
+            self._reply(
+                arrived, "183 Session Progress", described, audio.sound.sdp(next(call.version))
+            )
+        else:
+            self._reply(arrived, "180 Ringing", ours)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.manners.answer_after):
+            async with asyncio.timeout(manners.answer_after):
                 await call.ended.wait()
         if call.state == "ended":
             await self._reply_until_acked(arrived, "487 Request Terminated", [("to", mine)])
             return
         call.state, call.answered_at = "answered", time.time()
         call.setup_ms = round((call.answered_at - call.started) * 1000, 2)
-        described = [*ours, ("content-type", "application/sdp")]
         audio.send_to(sound)
-        if not await self._reply_until_acked(arrived, "200 OK", described, audio.sound.sdp(1)):
+        if not await self._reply_until_acked(
+            arrived, "200 OK", described, audio.sound.sdp(next(call.version))
+        ):
             await self.hang_up(call)
 
+    def _hear_of_transfer(self, call: Call, message: Message) -> None:
+        """How far it is, and at its end its outcome (RFC 3515 §2.4.5): then this phone has nothing more to do with the call."""
+        found = re.match(r"SIP/2\.0 (\d+.*)", message.body)
+        if found is None:
+            return
+        call.notified.append(found.group(1).strip())
+        if int(found.group(1)[:3]) >= 200:
+            self._start(self.hang_up(call), f"transferred by {self.number}")
+
     def _renegotiate(self, arrived: Arrived, call: Call) -> None:
-        """The other side speaks from elsewhere now, or falls silent for a while."""
+        """The other side speaks from elsewhere now, or falls silent for a while, or is another one."""
+        call.shows(arrived.message)
         sound = Sound.of(arrived.message.body)
         fields = [("contact", f"<{self.contact}>")]
         body = ""
@@ -700,9 +827,11 @@ class Phone:
             back = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(
                 sound.direction, sound.direction
             )
-            body = Sound(call.audio.sound.host, call.audio.sound.port, back).sdp(2)
+            body = Sound(call.audio.sound.host, call.audio.sound.port, back).sdp(next(call.version))
         elif arrived.message.method == "INVITE":
-            body = call.audio.sound.sdp(2)  # an INVITE without an offer asks for ours
+            body = call.audio.sound.sdp(
+                next(call.version)
+            )  # an INVITE without an offer asks for ours
         if body:
             fields.append(("content-type", "application/sdp"))
         if arrived.message.method == "INVITE":

@@ -278,6 +278,12 @@ class Channels:
         """Answer it."""
         await self._ari.request(f"channels.answer {id}", "POST", f"channels/{_part(id)}/answer")
 
+    async def redirect(self, id: str, endpoint: str) -> None:
+        """Answer that it shall call this instead: SIP 302, if it was not answered."""
+        path = f"channels/{_part(id)}/redirect"
+        query = {"endpoint": endpoint}
+        await self._ari.request(f"channels.redirect {id}", "POST", path, query=query)
+
     async def continueInDialplan(self, id: str, *, context: str, extension: str) -> None:
         """Let the channel go on at this place in the dialplan, priority 1."""
         query = {"context": context, "extension": extension, "priority": "1"}

@@ -17,6 +17,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 
 import aiohttp
@@ -113,6 +114,7 @@ class Connection:
         self._started: datetime | None = None
         self._held: list[AriEvent] | None = None
         self._callers: set[ChannelId] = set()
+        self._group: asyncio.TaskGroup | None = None  # of this life
         self._iax_heard = False
         self._hopeful = False
 
@@ -149,6 +151,7 @@ class Connection:
             return lost
         try:
             async with asyncio.TaskGroup() as group:
+                self._group = group
                 group.create_task(self._read(socket), name="asterisk events")
                 await self._reconcile()
                 self._hopeful = True
@@ -301,7 +304,17 @@ class Connection:
         told = translate(event, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
         if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
             return
-        self._tell(told)
+        if isinstance(told, Arrived) and not told.endpoint and told.peer is None and self._group:
+            self._group.create_task(self._follow(told), name=f"asterisk caller {told.channel}")
+        else:
+            self._tell(told)
+
+    async def _follow(self, arrived: Arrived) -> None:
+        """A Local channel, as of who was transferred: it has no endpoint, by which we would hear of its end."""
+        self._callers.add(arrived.channel)  # should it end meanwhile
+        with suppress(AsteriskError):
+            await self._ari.applications.subscribe(f"channel:{arrived.channel}")
+        self._tell(arrived)
 
     def _tell(self, event: Event) -> None:
         match event:
@@ -371,8 +384,14 @@ def judge(text: str, version: Version | None) -> list[str]:
 def _ours(bridges: list[Bridge], channels: list[Channel]) -> tuple[BridgeSeen, ...]:
     """Our bridges, and whether all that are in one are connected."""
     up = {one.id for one in channels if one.state == "Up"}
+    local = frozenset(ChannelId(one.id) for one in channels if one.name.startswith("Local/"))
     return tuple(
-        BridgeSeen(one.id, tuple(ChannelId(c) for c in one.channels), set(one.channels) <= up)
+        BridgeSeen(
+            one.id,
+            tuple(ChannelId(c) for c in one.channels),
+            set(one.channels) <= up,
+            local & {ChannelId(c) for c in one.channels},
+        )
         for one in bridges
         if key_of_name(one.id)
     )

@@ -1,19 +1,22 @@
 """ARI JSON → core events. Pure, so that a tape of a real Asterisk is a test.
 
-Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone`, `did`, `trunk,<endpoint>,<note>` or
-`next,<DIALSTATUS>,<HANGUPCAUSE>`; our own legs (legs.py) with `leg`; the number dialed is where it stands in the dialplan.
+Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone,<who transferred it>`, `did`,
+`trunk,<endpoint>,<note>` or `next,<DIALSTATUS>,<HANGUPCAUSE>`; our own legs (legs.py) with `leg`; the number dialed is where it
+stands in the dialplan.
 Whatever else Asterisk tells us, today or in a later release, is counted and let go: an event can never make us raise.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import get_args
 
 import msgspec
 
-from pbxfed_ari.asterisk.models import Channel, ContactInfo
+from pbxfed_ari.asterisk.models import Bridge, Channel, ContactInfo
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    CameIn,
     ContactAdded,
     ContactRemoved,
     Ended,
@@ -21,7 +24,9 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    Redirected,
     Returned,
+    WentOut,
 )
 from pbxfed_ari.core.names import (
     TRUNK_PREFIX,
@@ -54,6 +59,29 @@ class ChannelDestroyed(msgspec.Struct, frozen=True, tag=True):
 
     channel: Channel
     cause: int = UNKNOWN_CAUSE
+    tech_cause: int = 0
+
+
+class ChannelEnteredBridge(msgspec.Struct, frozen=True, tag=True):
+    """A channel is in a bridge now."""
+
+    bridge: Bridge
+    channel: Channel
+
+
+class ChannelLeftBridge(msgspec.Struct, frozen=True, tag=True):
+    """A channel is in a bridge no more."""
+
+    bridge: Bridge
+    channel: Channel
+
+
+class ChannelUserevent(msgspec.Struct, frozen=True, tag=True):
+    """The dialplan says something."""
+
+    eventname: str
+    userevent: dict[str, object]
+    channel: Channel | None = None
 
 
 class Dial(msgspec.Struct, frozen=True, tag=True):
@@ -62,6 +90,7 @@ class Dial(msgspec.Struct, frozen=True, tag=True):
     dialstatus: str
     peer: Channel
     caller: Channel | None = None
+    forward: str = ""  # whither the peer wants the call to go
 
 
 class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
@@ -71,7 +100,15 @@ class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
     timestamp: datetime | None = None
 
 
-AriEvent = StasisStart | ChannelDestroyed | Dial | ContactStatusChange
+AriEvent = (
+    StasisStart
+    | ChannelDestroyed
+    | ChannelEnteredBridge
+    | ChannelLeftBridge
+    | ChannelUserevent
+    | Dial
+    | ContactStatusChange
+)
 FromAsterisk = (
     Arrived
     | Returned
@@ -80,7 +117,10 @@ FromAsterisk = (
     | LegLives
     | LegEntered
     | LegEnded
+    | Redirected
     | Ended
+    | CameIn
+    | WentOut
     | ContactAdded
     | ContactRemoved
 )
@@ -119,9 +159,17 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             if event.application not in ("", app):
                 return None
             return entered(event.channel, event.args, wall_ms=wall_ms, fresh_id=fresh_id)
-        case ChannelDestroyed(channel=channel, cause=cause):
+        case ChannelDestroyed(channel=channel, cause=cause, tech_cause=sip):
             gone = ChannelId(channel.id)
-            return LegEnded(gone, cause) if key_of_name(gone) else Ended(gone)
+            return LegEnded(gone, cause, sip) if key_of_name(gone) else Ended(gone, cause)
+        case ChannelEnteredBridge(bridge=bridge, channel=channel) if key_of_name(bridge.id):
+            return CameIn(ChannelId(channel.id), bridge.id)
+        case ChannelLeftBridge(bridge=bridge, channel=channel) if key_of_name(bridge.id):
+            return WentOut(ChannelId(channel.id), bridge.id)
+        case ChannelUserevent(eventname="pbxfed-redirect", channel=Channel(id=leg)):
+            return Redirected(ChannelId(""), ChannelId(leg), str(event.userevent.get("to", "")))
+        case Dial(caller=Channel(id=caller), forward=to) if to:
+            return Redirected(ChannelId(caller), ChannelId(event.peer.id), to)
         case Dial(caller=None):
             return _own_leg(event)
         case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
@@ -142,8 +190,8 @@ def entered(
     match args:
         case ["leg"]:
             return LegEntered(ChannelId(channel.id))
-        case ["phone"]:
-            return _arrived(channel, wall_ms, fresh_id)
+        case ["phone", *by]:
+            return _arrived(channel, wall_ms, fresh_id, by=_owner(by[0]) if by else "")
         case ["did"]:
             return _arrived(channel, wall_ms, fresh_id, outside=True)
         case ["trunk", trunk, *notes]:
@@ -182,6 +230,7 @@ def _arrived(
     peer: NodeName | None = None,
     note: str = "",
     outside: bool = False,
+    by: str = "",
 ) -> Arrived:
     return Arrived(
         ChannelId(channel.id),
@@ -194,13 +243,18 @@ def _arrived(
         _endpoint(channel.name),
         outside,
         wall_ms,
+        by,
     )
 
 
 def _endpoint(name: str) -> str:
     """Whose channel this is: `PJSIP/1001-0000002a` is 1001's, whatever caller id it shows."""
-    technology, _, rest = name.partition("/")
-    return rest.rpartition("-")[0] if technology == "PJSIP" else ""
+    return _owner(name) if name.startswith("PJSIP/") else ""
+
+
+def _owner(name: str) -> str:
+    """The same, of any technology."""
+    return name.partition("/")[2].rpartition("-")[0]
 
 
 def _own_leg(dial: Dial) -> Answered | LegLives | None:
@@ -246,3 +300,6 @@ def _count(text: str | bytes, tolerated: Tolerated) -> None:
         tolerated.malformed += 1
     else:
         tolerated.unused[kind] = tolerated.unused.get(kind, 0) + 1
+
+
+_OURS = frozenset(kind.__name__ for kind in get_args(AriEvent))

@@ -59,6 +59,7 @@ forceencryption=yes
 requirecalltoken=yes
 qualify=no
 trunk=no
+connectedline=yes
 disallow=all
 allow=ulaw
 allow=alaw

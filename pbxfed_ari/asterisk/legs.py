@@ -27,6 +27,7 @@ from pbxfed_ari.errors import AsteriskError, Declined, Refused
 
 FAILURE = 38  # Q.850: network out of order
 FOR_EVER = "0"
+GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
 ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | HangUpLeg | EndBridge
 
 
@@ -75,7 +76,7 @@ class Legs:
         string = dial_string(to, Extension(effect.number))
         if effect.uri and plain(effect.uri):
             string = f"{string}/{effect.uri}"
-        variables = {}
+        variables = {"CHANNEL(hangup_handler_push)": GONE}
         if isinstance(to, Outside) and to.caller_id:
             variables["CONNECTEDLINE(num,i)"] = to.caller_id
         if isinstance(to, Leg) and to.trunk == "iax2":

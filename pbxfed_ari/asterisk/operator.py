@@ -53,6 +53,7 @@ from pbxfed_ari.core.effects import (
     PushTrunk,
     RemoveExtension,
     RemoveTrunk,
+    SendElsewhere,
 )
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import (
@@ -81,7 +82,7 @@ INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
-ForCalls = HandOver | Lead | HangUp | ForLegs
+ForCalls = HandOver | Lead | SendElsewhere | HangUp | ForLegs
 ForAsterisk = (
     ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
 )
@@ -167,7 +168,7 @@ class Operator:
                     if isinstance(leg, Leg) and leg.peer is None:
                         self._hurry(Extension(leg.number) if leg.number else number)
                 self._call(effect.channel, effect)
-            case Lead() | HangUp():
+            case Lead() | SendElsewhere() | HangUp():
                 self._call(effect.channel, effect)
             case (
                 MakeBridge()
@@ -282,6 +283,8 @@ class Operator:
                     await self._hang_up(channel, effect.cause)
                 elif isinstance(effect, HandOver | Lead):
                     await self._hand_over(effect)
+                elif isinstance(effect, SendElsewhere):
+                    await self._send_elsewhere(effect)
                 else:
                     await self._legs.perform(effect)
         finally:
@@ -316,6 +319,15 @@ class Operator:
             for name, value in values.items():
                 await self._ari.channels.setChannelVar(channel, name, value)
         await self._ari.channels.continueInDialplan(channel, context=context, extension=exten)
+
+    async def _send_elsewhere(self, effect: SendElsewhere) -> None:
+        """Where to is the caller's own PBX to find out: it reads the number alone."""
+        try:
+            uri = f"sip:{dialable(effect.number)}@{self._realm}"
+            await self._ari.channels.redirect(effect.channel, f"PJSIP/{uri}")
+        except (AsteriskError, Refused) as error:
+            self._tell("call not sent elsewhere", error, channel=effect.channel)
+            await self._hang_up(effect.channel, INVALID_NUMBER)
 
     async def _give_up(self, effect: HandOver | Lead, cause: int, why: str) -> None:
         fields = (("channel", effect.channel), ("error", why))

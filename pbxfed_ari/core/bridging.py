@@ -8,6 +8,10 @@
     GONE      entered    GONE      end it: it was given up before it was there; or answered: before it was known to be dialed
 
 A caller who hangs up takes all legs along. What Asterisk declines ends the leg: a try can fail, never hang.
+
+A phone that transfers makes Asterisk put a Local channel into its place in the bridge: its other end comes by the dialplan as a
+call of its own (blind), or stands in the other call's bridge (attended). So a conversation is who is `present`, whoever began
+it: it goes on as long as there are two, and who was replaced is hung up.
 """
 
 from dataclasses import dataclass, field
@@ -68,6 +72,10 @@ class Bridged:
     seconds: int  # that it rings
     legs: dict[ChannelId, Part] = field(default_factory=dict)
     heard: set[str] = field(default_factory=set)  # what the caller was let hear
+    present: set[ChannelId] = field(default_factory=set)  # who talks
+    outside: set[ChannelId] = field(
+        default_factory=set
+    )  # who of them is not in the bridge any more
 
     @property
     def bridge(self) -> str:
@@ -102,6 +110,8 @@ class Bridged:
     ) -> tuple[list[Effect], Returned | Answered | None]:
         """What is to be done, and what has come of the try if it is decided."""
         leg = event.leg
+        if isinstance(event, LegEnded) and leg in self.present:
+            return self.gone(leg, event.cause or NORMAL), None
         part = self.legs.get(leg)
         if part is None or part.step is Step.GONE:
             late = isinstance(event, LegEntered | Answered)
@@ -117,9 +127,48 @@ class Bridged:
                 return self._hear("ring" if how in _RINGS else "progress"), None
             case Answered() if self.up is None:
                 return self._answer(leg, part), event
-            case LegEnded(cause=cause):
+            case LegEnded(cause=cause) if part.step is not Step.UP:
                 return self._ended(part, cause)
         return [], None
+
+    @property
+    def over(self) -> bool:
+        """They have talked."""
+        return self.up is not None and not self.present
+
+    def came(self, channel: ChannelId) -> list[Effect]:
+        """It is in the bridge: by us, or by a transfer in the place of one who talks or, while it rings, of the caller."""
+        self.outside.discard(channel)
+        if channel == self.caller or channel in self.legs:
+            return []
+        if self.up is None:
+            self.caller = channel
+            return []
+        self.present.add(channel)
+        replaced, self.outside = self.present & self.outside, set()
+        self.present -= replaced
+        return [self._hang_up(one, NORMAL) for one in sorted(replaced)]
+
+    def went(self, channel: ChannelId) -> None:
+        """It is in the bridge no more: it ends, or somebody will come in its place."""
+        if channel in self.present:
+            self.outside.add(channel)
+
+    def gone(self, channel: ChannelId, cause: int = NORMAL) -> list[Effect]:
+        """One who talked has ended: who is left alone is hung up."""
+        if channel not in self.present:
+            return []
+        self.present.discard(channel)
+        if len(self.present) > 1:
+            return []
+        left = [self._hang_up(one, cause) for one in sorted(self.present - self.outside)]
+        self.present.clear()
+        return [*left, EndBridge(self.caller, self.bridge)]
+
+    def _hang_up(self, channel: ChannelId, cause: int) -> Effect:
+        if channel in self.legs:
+            return HangUpLeg(self.caller, channel, cause)
+        return HangUp(channel, cause)
 
     def end(self, cause: int = NORMAL) -> list[Effect]:
         """The caller has gone, or nobody wants it any more: nothing of it stays."""
@@ -152,6 +201,7 @@ class Bridged:
 
     def _answer(self, leg: ChannelId, part: Part) -> list[Effect]:
         part.step = Step.UP
+        self.present = {self.caller, leg}
         losers = [o for o, p in self.legs.items() if p.step not in (Step.UP, Step.GONE)]
         for loser in losers:
             self.legs[loser].step = Step.GONE
@@ -162,10 +212,7 @@ class Bridged:
         ]
 
     def _ended(self, part: Part, cause: int) -> tuple[list[Effect], Returned | None]:
-        talked, part.step, part.cause = part.step is Step.UP, Step.GONE, cause
-        if talked:
-            ended: list[Effect] = [HangUp(self.caller, cause or NORMAL), *self.end()]
-            return ended, None
+        part.step, part.cause = Step.GONE, cause
         if any(p.step is not Step.GONE for p in self.legs.values()):
             return [], None
         causes = [p.cause for p in self.legs.values()]
@@ -178,7 +225,7 @@ class Bridged:
 
 def adopt(key: CallId, caller: ChannelId, leg: ChannelId) -> Bridged:
     """A conversation that was found going on."""
-    return Bridged(key, caller, 0, {leg: Part(Leg(), Step.UP)})
+    return Bridged(key, caller, 0, {leg: Part(Leg(), Step.UP)}, present={caller, leg})
 
 
 def _shown(to: Leg | Outside) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core import setup, waybill
-from pbxfed_ari.core.bridging import Bridged, adopt
+from pbxfed_ari.core.bridging import ELSEWHERE, Bridged, adopt
 from pbxfed_ari.core.effects import (
     Attempted,
     CallEnded,
@@ -27,21 +27,25 @@ from pbxfed_ari.core.effects import (
     Leg,
     Note,
     Outside,
+    SendElsewhere,
 )
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
     CallersEvent,
+    CameIn,
     Ended,
     LegDialed,
     LegEnded,
     LegEntered,
     LegLives,
     PeerGaveUp,
+    Redirected,
     Returned,
     Ticked,
+    WentOut,
 )
-from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, is_dialable
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     BUSY,
@@ -52,6 +56,7 @@ from pbxfed_ari.core.tries import (
     UNREACHABLE,
     Asking,
     Lines,
+    Onward,
     Route,
     Try,
     View,
@@ -61,6 +66,7 @@ from pbxfed_ari.core.waybill import Waybill
 
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
+MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
 Input = CallersEvent | PeerGaveUp | Ticked
@@ -96,6 +102,13 @@ class Call:
     tried: list[Try] = field(default_factory=list)
     cause: int = NORMAL
     answered: float = 0.0
+    finished: bool = False  # its record is kept, nothing of it is left
+    caller: ChannelId = field(init=False)  # by a transfer it may become another one
+    caller_gone: bool = False  # the one that began
+    moved: dict[ChannelId, str] = field(
+        default_factory=dict
+    )  # whither a leg's phone sends the call
+    sent_to: str = ""  # the same, of the try that has failed so
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
     history: list[Attempted] = field(default_factory=list)
@@ -105,10 +118,11 @@ class Call:
 
     def __post_init__(self) -> None:
         arrival = self.arrival
+        self.caller = arrival.channel
         self.bill = waybill.read(arrival.note) if arrival.peer else None
         self.asking = Asking(
             arrival.number,
-            "" if arrival.outside else arrival.endpoint or arrival.caller,
+            arrival.by or ("" if arrival.outside else arrival.endpoint or arrival.caller),
             arrival.peer,
             self.bill.line if self.bill else "",
             did=arrival.outside,
@@ -125,12 +139,17 @@ class Call:
 
     @property
     def key(self) -> str:
-        """The call, as the names of its bridge and legs hold it: of two tries of a peer that met here each has its own."""
-        return f"{self.id}.{self.bill.attempt}" if self.bill else self.id
+        """The call, as the names of its bridge and legs hold it: of the legs of a peer's that meet here each has its own."""
+        return f"{self.id}.{self.arrival.fresh_id}" if self.bill else self.id
 
     def next_deadline(self) -> float:
         """When `tick` is due."""
         return min(self.held_until, self.setup.deadline if self.setup else NEVER)
+
+    def is_stranger(self, channel: ChannelId) -> bool:
+        """Was it put into our bridge by a transfer?"""
+        legs = self.bridged.legs if self.bridged else {}
+        return channel != self.arrival.channel and channel not in legs
 
     def heard(self, attempt: int) -> None:
         """A peer has got this try of ours."""
@@ -190,6 +209,8 @@ class Call:
         assert isinstance(event, LegEntered | LegLives | LegEnded | Answered)
         if isinstance(event, LegLives) and self.setup is not None:
             self.setup.alive()
+        if isinstance(event, LegEnded) and event.sip == MOVED:
+            self.sent_to = self.moved.get(event.leg, "")
         if self.bridged is None:
             if isinstance(event, Answered) and self.phase is Phase.DIALING:
                 self._talks(now)
@@ -200,9 +221,38 @@ class Call:
             self._talks(now)
         elif outcome is not None:
             return [*effects, *self._way_failed(outcome, now, view, lines)]
-        elif any(isinstance(effect, HangUp) for effect in effects):
-            self.phase, self.cause = Phase.OVER, NORMAL
+        return [*effects, *self._talked(now)]
+
+    def _talked(self, now: float) -> list[Effect]:
+        """Bridge mode: have they? If the caller has gone before, by a transfer, this is the end."""
+        if self.phase is not Phase.TALKING or self.bridged is None or not self.bridged.over:
+            return []
+        self.phase, self.cause = Phase.OVER, NORMAL
+        return [self._record(now)] if self.caller_gone else []
+
+    def _redirected(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside."""
+        assert isinstance(event, Redirected)
+        own = all(isinstance(leg, Leg) and not leg.number and not leg.line for leg in self.legs)
+        if own and self.bridged is None:
+            self.sent_to = event.to
+        elif own:
+            self.moved[event.leg] = event.to
+        return []
+
+    def _came_in(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        assert isinstance(event, CameIn)
+        if self.bridged is None:
+            return []
+        effects = self.bridged.came(event.channel)
+        self.caller = self.bridged.caller
         return effects
+
+    def _went_out(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        assert isinstance(event, WentOut)
+        if self.bridged is not None:
+            self.bridged.went(event.channel)
+        return []
 
     def _way_failed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, Returned)
@@ -210,6 +260,8 @@ class Call:
         if event.status in FINAL:
             self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)
+        if self.sent_to:
+            return self._send_on(now, view, lines)
         last = self.tried[-1]
         seconds = last.ring_seconds or self.ring_seconds
         rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
@@ -233,13 +285,21 @@ class Call:
         return self._give_up(NORMAL)
 
     def _ended(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        """The caller's channel is no more: nothing of the call stays."""
-        dialing = self.phase is Phase.DIALING and self.setup is not None
-        if dialing:
+        """The caller's channel is no more: nothing of the call stays, unless a transfer has put somebody in its place."""
+        assert isinstance(event, Ended)
+        self.caller_gone = self.caller_gone or event.channel == self.arrival.channel
+        if self.phase is Phase.TALKING and self.bridged is not None:
+            return [*self.bridged.gone(event.channel), *self._talked(now)]
+        if self.phase is Phase.DIALING and event.channel != self.caller:
+            return []
+        if self.phase is Phase.DIALING:
             self._came_of_it("given_up", now)
-        over = self.setup.over(view, self.id) if dialing and self.setup else []
-        self.phase = Phase.OVER
-        legs = self.bridged.end() if self.bridged else []
+        over: list[Effect] = []
+        if self.phase is Phase.DIALING and self.setup and (self.bridged or not self.setup.lives):
+            over = self.setup.over(view, self.id)  # a Dial may go on without him, by a transfer
+        live, self.phase = self.phase is not Phase.OVER, Phase.OVER
+        elsewhere = event.cause == ELSEWHERE
+        legs = self.bridged.end(ELSEWHERE if elsewhere else NORMAL) if self.bridged and live else []
         return [*legs, *over, self._record(now)]
 
     # --- tries
@@ -270,10 +330,12 @@ class Call:
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         note = Note("call tried", told, log_only=True)
-        self.setup = setup.begin(attempt, len(self.tried), now, view, self.silent)
+        self.setup = setup.begin(
+            attempt, len(self.tried), now, view, self.silent, hurried=lines.hurried()
+        )
         if attempt.lead is not None:
             place = attempt.lead
-            return [Lead(self.arrival.channel, place.context, place.exten), note]
+            return [Lead(self.caller, place.context, place.exten), note]
         line = next((leg.line for leg in attempt.legs if isinstance(leg, Leg) and leg.line), "")
         waits = self.setup.deadline - now
         until = (
@@ -281,7 +343,7 @@ class Call:
         )
         said = str(Waybill(self.id, len(self.tried), line, until if self.arrival.wall_ms else 0))
         seconds = attempt.ring_seconds or self.ring_seconds
-        channel = self.arrival.channel
+        channel = self.caller
         if not self._bridges(lines):
             left = self.bridged.end() if self.bridged else []
             self.bridged = None
@@ -299,6 +361,20 @@ class Call:
         way = self.route.after(outcome)
         if way is None:
             return self._give_up(self.cause if self.route.tries else self.route.cause)
+        return self._go(way, now, view, lines)
+
+    def _send_on(self, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The phone has said whither. A peer's call is sent back with that: its own node looks for the way (one hop)."""
+        number, (to, self.sent_to) = self.route.number, (self.sent_to, "")
+        why = f"{number} is sent on to {to} by its phone"
+        if self.bill is not None and self.arrival.endpoint and is_dialable(to):
+            self.phase, self.cause = Phase.OVER, NORMAL
+            self.route = replace(self.route, reason=why)
+            legs = self.bridged.end() if self.bridged else []
+            return [SendElsewhere(self.caller, to), *legs]
+        return self._go(Onward("", to, why, number), now, view, lines)
+
+    def _go(self, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
         self.asking = routes.forwarded(way, self.route.number, self.asking)
         self.route = routes.route(self.asking, view, lines).because(way.reason)
         self.reached.clear()
@@ -332,7 +408,7 @@ class Call:
         fields = (*self._names(), ("cause", cause), ("reason", reason))
         told = Note("call refused", fields, log_only=True)
         legs = self.bridged.end() if self.bridged else []
-        return [HangUp(self.arrival.channel, cause), *legs, told]
+        return [HangUp(self.caller, cause), *legs, told]
 
     def _names(self) -> tuple[tuple[str, object], ...]:
         origin = (
@@ -340,9 +416,11 @@ class Call:
             if self.arrival.peer
             else self.arrival.caller
         )
-        return (("call", self.id), ("from", origin), ("to", self.arrival.number))
+        by = (("transferred_by", self.arrival.by),) if self.arrival.by else ()
+        return (("call", self.id), ("from", origin), ("to", self.arrival.number), *by)
 
     def _record(self, now: float) -> CallEnded:
+        self.finished = True
         arrival = self.arrival
         talked = self.answered > 0
         return CallEnded(
@@ -414,6 +492,13 @@ TABLE = (
     ),
     Row(
         (DIALING,),
+        Redirected,
+        Call._redirected,
+        (DIALING,),
+        "note whither the phone sends the call: there it goes when this try has ended",
+    ),
+    Row(
+        (DIALING,),
         Answered,
         Call._leg_news,
         (DIALING, TALKING),
@@ -457,11 +542,25 @@ TABLE = (
         "bridge mode: a leg that came too late, end it",
     ),
     Row(
+        (DIALING, TALKING),
+        CameIn,
+        Call._came_in,
+        (DIALING, TALKING),
+        "bridge mode: a transfer has put somebody in the place of one who was here: hang up who was replaced",
+    ),
+    Row(
+        (TALKING,),
+        WentOut,
+        Call._went_out,
+        (TALKING,),
+        "bridge mode: note it: he ends, or is replaced",
+    ),
+    Row(
         (TALKING,),
         LegEnded,
         Call._leg_news,
         (TALKING, OVER),
-        "bridge mode: the callee has gone, hang up the caller and end the bridge",
+        "bridge mode: one who talked has gone, hang up who is left alone and end the bridge",
     ),
     Row(
         (TALKING,),
@@ -471,11 +570,11 @@ TABLE = (
         "the callee has gone, the caller is ours again: hang up",
     ),
     Row(
-        tuple(Phase),
+        (NEW, HELD_BACK, DIALING, TALKING, OVER),
         Ended,
         Call._ended,
-        (OVER,),
-        "keep the record; bridge mode: end all legs and the bridge",
+        (DIALING, TALKING, OVER),
+        "keep the record; bridge mode: end all legs and the bridge, unless a transfer has put somebody in the caller's place",
     ),
 )
 _ROWS = {(state, row.event): row for row in TABLE for state in row.states}

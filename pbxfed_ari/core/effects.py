@@ -294,6 +294,14 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class SendElsewhere:
+    """Answer a peer's call that rings no more: call this number instead (SIP 302)."""
+
+    channel: ChannelId
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the call with this Q.850 cause."""
 
@@ -406,6 +414,7 @@ Effect = (
     | EndBridge
     | Abandon
     | Tell
+    | SendElsewhere
     | HangUp
     | Reply
     | Note

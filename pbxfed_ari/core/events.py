@@ -216,7 +216,8 @@ class Arrived:
     """A call has entered Stasis. `peer` is the node whose trunk it came by, None for a phone of ours.
 
     `note` is what the peer said of it (core/waybill.py), or "".
-    `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN.
+    `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN. `by`: the phone that has
+    transferred it here.
     """
 
     channel: ChannelId
@@ -229,6 +230,7 @@ class Arrived:
     endpoint: str = ""
     outside: bool = False
     wall_ms: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,15 @@ class LegLives:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirected:
+    """A leg has answered that the call shall go elsewhere: SIP 302."""
+
+    channel: ChannelId
+    leg: ChannelId
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class LegEntered:
     """A leg that we made is there."""
 
@@ -275,10 +286,11 @@ class LegEntered:
 
 @dataclass(frozen=True, slots=True)
 class LegEnded:
-    """A leg that we made is no more; `cause` is Q.850."""
+    """A leg that we made is no more; `cause` is Q.850, `sip` what its phone answered."""
 
     leg: ChannelId
     cause: int = 0
+    sip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +313,26 @@ class PeerGaveUp:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The caller's channel is no more."""
+    """The caller's channel is no more; `cause` is Q.850."""
 
     channel: ChannelId
+    cause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CameIn:
+    """A channel is in a bridge of ours now: we, or a transfer, have put it there."""
+
+    channel: ChannelId
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class WentOut:
+    """A channel is in a bridge of ours no more: it has ended, or a transfer has taken it away."""
+
+    channel: ChannelId
+    bridge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +342,7 @@ class BridgeSeen:
     name: str
     channels: tuple[ChannelId, ...]
     talks: bool
+    put: frozenset[ChannelId] = frozenset()  # those of them that a transfer has put there
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +381,23 @@ Event = (
     | LegEnded
     | PeerHasCall
     | PeerGaveUp
+    | Redirected
     | Ended
+    | CameIn
+    | WentOut
     | ChannelsListed
 )
-CallersEvent = Arrived | Returned | Answered | LegDialed | LegLives | LegEntered | LegEnded | Ended
+CallersEvent = (
+    Arrived
+    | Returned
+    | Answered
+    | LegDialed
+    | LegLives
+    | Redirected
+    | LegEntered
+    | LegEnded
+    | Ended
+    | CameIn
+    | WentOut
+)
 CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed

@@ -54,8 +54,12 @@ class Usage:
         """Bridge mode costs half as much again as handover, and collapses where that does not (docs/decisions/0006)."""
         while self._arrivals and self._arrivals[0] <= self._now - 1.0:
             self._arrivals.popleft()
-        busy = len(self._arrivals) > A_SECOND or self._now < self._hurried
+        busy = len(self._arrivals) > A_SECOND or self.hurried()
         return not busy and sum(1 for c in self._calls if c.bridged) < AT_ONCE
+
+    def hurried(self) -> bool:
+        """Was our own loop late a moment ago?"""
+        return self._now < self._hurried
 
     # --- counting
 

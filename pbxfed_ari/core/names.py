@@ -61,11 +61,16 @@ def dialable(text: str) -> Extension:
 
     Raises: Refused.
     """
-    if text.lower() in _TAKEN or not _DIALABLE.fullmatch(text):
+    if not is_dialable(text):
         raise Refused(
             f"number {text!r}: must be an extension, or digits with * and # (not # in front), 32 at most"
         )
     return Extension(text)
+
+
+def is_dialable(text: str) -> bool:
+    """May this be dialed?"""
+    return text.lower() not in _TAKEN and _DIALABLE.fullmatch(text) is not None
 
 
 def is_extension(text: str) -> bool:

@@ -78,9 +78,20 @@ class Setup:
         return all(isinstance(one, Outside) for one in self.attempt.legs)
 
 
-def begin(attempt: Try, number: int, now: float, view: View, silent: set[NodeName]) -> Setup:
-    """A try is handed over; `silent`: nodes that have shown no life to this call."""
-    waits = patience(attempt, view)
+def begin(
+    attempt: Try,
+    number: int,
+    now: float,
+    view: View,
+    silent: set[NodeName],
+    *,
+    hurried: bool = False,
+) -> Setup:
+    """A try is handed over; `silent`: nodes that have shown no life to this call.
+
+    `hurried`: our own loop was late a moment ago, so a sign of life may be late by our own fault: no good call is cut.
+    """
+    waits = patience(attempt, view) * (2 if hurried else 1)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
     return Setup(attempt, number, now + (ONCE_MORE if peers and peers <= silent else waits))
 

@@ -12,6 +12,7 @@ from pbxfed_ari.core.events import (
     BridgeSeen,
     CallersEvent,
     CallEvent,
+    CameIn,
     ChannelsListed,
     Ended,
     LegEnded,
@@ -20,6 +21,7 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     Returned,
     Ticked,
+    WentOut,
 )
 from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.messages import CallOver
@@ -41,6 +43,7 @@ class Switchboard:
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
+        self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
 
     def __repr__(self) -> str:
@@ -76,30 +79,49 @@ class Switchboard:
                 return self._peer_has(event, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
+        before: list[Effect] = []
+        if isinstance(event, WentOut) and event.channel in self._put:
+            event = Ended(event.channel)  # of Local channels ARI tells no other end
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
             if self._adopted(event.channel):
                 return []  # it talks already
+            before = self._leave(event.channel, now, view)
             self.usage.arrived(now)
             self._keep(Call(known, event, now, self.ring_seconds, self.control))
         call = self._call_of(event)
+        if isinstance(event, CameIn) and call is not None and call.is_stranger(event.channel):
+            self._put[event.channel] = call.arrival.channel
         if call is None:
             return self._stranger(event)
         if isinstance(event, Arrived) and self._was_given_up(call):
             self._forget(call)
             return [HangUp(event.channel, NORMAL)]
         effects = self._told(call, event, now, view)
-        if isinstance(event, Ended):
+        if call.finished:
             self._forget(call)
+        return [*before, *effects]
+
+    def _leave(self, channel: ChannelId, now: float, view: View) -> list[Effect]:
+        """A transfer has taken a caller out of his call: that one ends without him."""
+        call = self._calls.get(channel)
+        if call is None:
+            return []
+        effects = call.handle(Ended(channel), now, view, self.lines(now, view))
+        self._forget(call)
         return effects
 
     def _call_of(self, event: CallersEvent) -> Call | None:
-        """The call that an event concerns: by the name of our own leg, or by the caller's channel."""
-        leg = "" if isinstance(event, Arrived | Returned | Ended) else event.leg
-        mine = self._by_key.get(key_of_name(leg)) if leg else None
-        channel = "" if isinstance(event, LegEntered | LegEnded) else event.channel
-        return self._calls.get(mine or ChannelId(channel))
+        """The call that an event concerns: by the name of our own leg or bridge, or by the caller's channel."""
+        match event:
+            case CameIn(bridge=name) | WentOut(bridge=name):
+                return self._calls.get(self._by_key.get(key_of_name(name), ChannelId("")))
+            case Arrived(channel=channel) | Returned(channel=channel) | Ended(channel=channel):
+                return self._calls.get(self._put.get(channel, channel))
+        mine = self._by_key.get(key_of_name(event.leg)) if event.leg else None
+        channel = ChannelId("") if isinstance(event, LegEntered | LegEnded) else event.channel
+        return self._calls.get(mine or channel)
 
     def _keep(self, call: Call) -> None:
         self._calls[call.arrival.channel] = call
@@ -108,6 +130,8 @@ class Switchboard:
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.arrival.channel, None)
         self._in_setup.pop(call.arrival.channel, None)
+        for channel in [c for c, caller in self._put.items() if caller == call.arrival.channel]:
+            del self._put[channel]
         if self._by_key.get(call.key) == call.arrival.channel:
             del self._by_key[call.key]
 
@@ -176,15 +200,18 @@ class Switchboard:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
         for call in list(self._calls.values()):
-            if call.arrival.channel not in listed.channels:
-                effects += self._told(call, Ended(call.arrival.channel), now, view)
-                self._forget(call)
-                continue
-            if call.phase is Phase.OVER:
-                effects.append(HangUp(call.arrival.channel, call.cause or NORMAL))
-            for leg in list(call.bridged.legs) if call.bridged else []:
+            here = [] if call.caller_gone else [call.arrival.channel]
+            put = [c for c, caller in self._put.items() if caller == call.arrival.channel]
+            for channel in (*here, *put):
+                if channel not in listed.channels:
+                    effects += self._told(call, Ended(channel), now, view)
+            for leg in list(call.bridged.legs) if call.bridged and not call.finished else []:
                 if leg not in listed.channels:
                     effects += self._told(call, LegEnded(leg, NORMAL), now, view)
+            if call.finished:
+                self._forget(call)
+            elif call.phase is Phase.OVER:
+                effects.append(HangUp(call.arrival.channel, call.cause or NORMAL))
         ours = {call.bridged.bridge for call in self._calls.values() if call.bridged}
         kept: set[ChannelId] = set()
         for seen in listed.bridges:
@@ -197,13 +224,16 @@ class Switchboard:
 
     def _found(self, seen: BridgeSeen, now: float) -> list[Effect]:
         """A bridge that an earlier life of ours has made: a conversation is kept, all else ends."""
-        legs = [channel for channel in seen.channels if key_of_name(channel)]
-        callers = [channel for channel in seen.channels if channel not in legs]
         key = key_of_name(seen.name)
-        if seen.talks and len(legs) == len(callers) == 1:
-            arrival = Arrived(callers[0], "", "", "", fresh_id=key)
+        legs = [channel for channel in seen.channels if key_of_name(channel) == key]
+        others = [channel for channel in seen.channels if channel not in legs]
+        callers = sorted(others, key=lambda channel: channel in seen.put)
+        if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer
+            caller, leg = (*callers, *legs)
+            self._put.update(dict.fromkeys(seen.put, caller))
+            arrival = Arrived(caller, "", "", "", fresh_id=key)
             call = Call(CallId(key), arrival, now, self.ring_seconds, self.control)
-            call.adopt(legs[0], now)
+            call.adopt(leg, now)
             self._keep(call)
             return []
         alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew

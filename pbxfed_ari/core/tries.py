@@ -18,7 +18,7 @@ BUSY = 17  # 486
 NO_ANSWER = 19  # 480
 ABSENT = 20  # 480: a phone of that number is registered nowhere
 REJECTED = 21  # 403: the caller may not
-LOOP = 25  # 483, exchange routing error
+LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
 CONGESTION = 34  # 503: all lines are taken
 
@@ -131,6 +131,10 @@ class Lines(Protocol):
         """Has this node time to own a call's legs?"""
         ...
 
+    def hurried(self) -> bool:
+        """Was our own loop late a moment ago?"""
+        ...
+
 
 class _Idle:
     """Nothing goes on."""
@@ -152,6 +156,9 @@ class _Idle:
 
     def may_bridge(self) -> bool:
         return True
+
+    def hurried(self) -> bool:
+        return False
 
 
 IDLE: Lines = _Idle()

@@ -257,7 +257,7 @@ async def test_only_callers_are_calls() -> None:
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         before = len(inbox.events)
-        caller = {"id": "1", "dialplan": {"exten": "1002"}}
+        caller = {"id": "1", "name": "PJSIP/1001-2a", "dialplan": {"exten": "1002"}}
         events: list[Json] = [
             {"type": "StasisStart", "args": ["phone"], "channel": caller},
             {"type": "NotInventedYet", "x": [1]},
@@ -269,6 +269,23 @@ async def test_only_callers_are_calls() -> None:
             await fake.send(event)
         await inbox.until_kind(Ended)
         assert [type(one) for one in inbox.events[before:]] == [Arrived, Answered, Ended]
+
+
+async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:
+    """A Local channel: we would not hear of it when it has left our application."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        caller = {
+            "id": "1.2",
+            "name": "Local/1002@pbxfed-phones-0;2",
+            "dialplan": {"exten": "1002"},
+        }
+        start: Json = {"type": "StasisStart", "args": ["phone", "PJSIP/1001-2a"], "channel": caller}
+        await fake.send(start)
+        await inbox.until_kind(Arrived)
+        assert "channel:1.2" in fake.endpoint_ids
+        await fake.send({"type": "ChannelDestroyed", "channel": caller})
+        await inbox.until_kind(Ended)
 
 
 async def test_an_event_before_up_is_told_after_it() -> None:

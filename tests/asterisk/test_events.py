@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pbxfed_ari.asterisk.events import FromAsterisk, Tolerated, decode, translate, waiting
+from pbxfed_ari.asterisk.events import FromAsterisk, Tolerated, decode, entered, translate, waiting
 from pbxfed_ari.asterisk.models import CallerID, Channel, DialplanCEP
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    CameIn,
     ContactAdded,
     ContactRemoved,
     Ended,
@@ -17,7 +18,9 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    Redirected,
     Returned,
+    WentOut,
 )
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 
@@ -68,7 +71,7 @@ def test_a_phone_calls_a_phone() -> None:
             wall_ms=NOW,
         ),
         Answered(caller, leg),
-        Ended(caller),
+        Ended(caller, 16),
     ]
     assert tolerated.malformed == 0
     assert tolerated.unused["ChannelHangupRequest"] == 2
@@ -82,7 +85,7 @@ def test_three_tries_fail_and_each_comes_back() -> None:
         Returned(caller, "NOANSWER", 19),
         Returned(caller, "CHANUNAVAIL", 20),
         Returned(caller, "BUSY", 17),
-        Ended(caller),
+        Ended(caller, told[-1].cause if isinstance(told[-1], Ended) else -1),
     ]
 
 
@@ -119,7 +122,7 @@ def test_a_peers_call_says_who_calls_and_by_which_peer(tape: str) -> None:
     call, hop, attempt = arrived.note.split("/")
     assert (len(call), hop, attempt) == (12, "1", "0")
     assert [type(event) for event in told[1:]] == [Answered, Ended]
-    assert told[-1] == Ended(arrived.channel)
+    assert told[-1] == Ended(arrived.channel, 16)
 
 
 def test_registrations_come_and_go() -> None:
@@ -206,6 +209,54 @@ def test_a_call_from_the_outside_says_so() -> None:
     )
     assert isinstance(found, Arrived)
     assert (found.outside, found.number, found.endpoint) == (True, "+493012", "provider-in")
+
+
+@pytest.mark.parametrize(
+    ("args", "by"),
+    [
+        (["phone"], ""),
+        (["phone", ""], ""),
+        (["phone", "PJSIP/1002-00000001"], "1002"),
+        (["phone", "IAX2/1003-77"], "1003"),
+        (["phone", "PJSIP/a-b-00000001"], "a-b"),
+        (["phone", "nonsense"], ""),
+    ],
+)
+def test_who_was_transferred_says_by_whom(args: list[str], by: str) -> None:
+    """As Asterisk names the channel that did it."""
+    found = entered(Channel("7", "PJSIP/1001-2a"), args, wall_ms=7, fresh_id="f")
+    assert isinstance(found, Arrived)
+    assert (found.by, found.endpoint) == (by, "1001")
+
+
+def test_where_else_a_phone_wants_the_call_to_go() -> None:
+    """Dial tells it, or for a leg of our own the dialplan, and then its end."""
+    leg = {"id": "8", "name": "PJSIP/1002-00000001"}
+    caller = {"id": "7", "name": "PJSIP/1001-00000000"}
+    dial = {"type": "Dial", "dialstatus": "CANCEL", "forward": "1003", "dialstring": ""}
+    assert one({**dial, "peer": leg, "caller": caller}) == Redirected(
+        ChannelId("7"), ChannelId("8"), "1003"
+    )
+    own = {"id": "pf-f00-1-0", "name": "PJSIP/1002-00000001"}
+    said = {"type": "ChannelUserevent", "eventname": "pbxfed-redirect", "channel": own}
+    assert one({**said, "userevent": {"eventname": "pbxfed-redirect", "to": "1003"}}) == Redirected(
+        ChannelId(""), ChannelId("pf-f00-1-0"), "1003"
+    )
+    assert one({**said, "eventname": "another", "userevent": {}}) is None
+    assert one(
+        {"type": "ChannelDestroyed", "cause": 16, "tech_cause": 302, "channel": own}
+    ) == LegEnded(ChannelId("pf-f00-1-0"), 16, 302)
+
+
+def test_who_comes_into_our_bridges_and_leaves_them_is_told() -> None:
+    """Not of others'."""
+    channel = {"id": "7", "name": "Local/1003@pbxfed-phones-00000000;1"}
+    for kind, means in ("ChannelEnteredBridge", CameIn), ("ChannelLeftBridge", WentOut):
+        event = {"type": kind, "channel": channel}
+        assert one({**event, "bridge": {"id": "pf-f00", "channels": []}}) == means(
+            ChannelId("7"), "pf-f00"
+        )
+        assert one({**event, "bridge": {"id": "5450-16", "channels": []}}) is None
 
 
 @pytest.mark.parametrize(("app", "data"), [("Dial", "pbxfed,phone"), ("Stasis", "other,phone")])

@@ -24,6 +24,7 @@ def test_a_section_per_peer_in_order_of_names() -> None:
         in text
     )
     assert text.count("forceencryption=yes") == 2
+    assert text.count("connectedline=yes") == 2  # displays follow transfers across nodes
 
 
 def test_an_address_cannot_write_lines() -> None:

@@ -23,6 +23,7 @@ from pbxfed_ari.core.effects import (
     PushTrunk,
     RemoveExtension,
     RemoveTrunk,
+    SendElsewhere,
 )
 from pbxfed_ari.core.events import ContactAdded, Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
@@ -211,6 +212,21 @@ async def test_a_caller_who_has_gone_has_ended() -> None:
         await desk.idle()
         assert sorted(one.channel for one in desk.ended if isinstance(one, Ended)) == ["1", "2"]
         assert desk.notes == []
+
+
+async def test_a_peers_call_is_sent_elsewhere_by_the_number_alone() -> None:
+    """What is no number is not sent; what Asterisk declines is hung up."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/3/redirect"] = 422
+        for channel, number in ("1", "1003"), ("2", "1003@elsewhere"), ("3", "1004"):
+            desk.operator.perform(SendElsewhere(ChannelId(channel), number))
+        await desk.idle()
+        assert sorted(fake.asked) == [
+            "DELETE channels/2",
+            "DELETE channels/3",
+            "POST channels/1/redirect",
+            "POST channels/3/redirect",
+        ]
 
 
 @pytest.mark.parametrize("status", [412, 500])

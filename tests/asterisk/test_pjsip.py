@@ -61,6 +61,7 @@ def test_codecs_and_limits() -> None:
     fields = dict(extension_objects(push, "r")[-1].fields)
     assert fields["allow"] == "!all,opus,g722"
     assert fields["device_state_busy_at"] == "3"
+    assert fields["send_pai"] == "yes"  # its display follows a transfer
 
 
 @pytest.mark.parametrize(

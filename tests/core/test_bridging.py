@@ -24,11 +24,14 @@ from pbxfed_ari.core.events import (
     Arrived,
     BridgeSeen,
     CallEvent,
+    CameIn,
     ChannelsListed,
     Ended,
     LegEnded,
     LegEntered,
     LegLives,
+    Redirected,
+    WentOut,
 )
 from pbxfed_ari.core.lines import A_SECOND, CALM, LATE
 from pbxfed_ari.core.names import ChannelId, NodeName
@@ -192,6 +195,99 @@ def test_a_leg_that_comes_though_it_was_declined_is_ended() -> None:
     assert board.at(0.4, LegEntered(second)) == [HangUpLeg(CALLER, second, 16)]
 
 
+# --- transfers: Asterisk puts a Local channel into the place of who transfers
+
+LOCAL, OTHER = ChannelId("18.1"), ChannelId("18.2")
+
+
+def talking() -> Board:
+    """CALLER talks with ONE."""
+    board = ringing(A)
+    board.at(0.0, CameIn(CALLER, BRIDGE), CameIn(ONE, BRIDGE))
+    board.at(2.0, Answered(CALLER, ONE))
+    return board
+
+
+def test_a_callee_that_transfers_is_replaced_and_the_caller_talks_on() -> None:
+    """Until the other end goes, or he does."""
+    board = talking()
+    assert board.at(3.0, WentOut(ONE, BRIDGE)) == []
+    assert board.at(3.0, CameIn(LOCAL, BRIDGE)) == [HangUpLeg(CALLER, ONE, 16)]
+    assert board.at(3.1, LegEnded(ONE, 16)) == []
+    assert board.at(9.0, WentOut(LOCAL, BRIDGE)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+    board.at(9.1, WentOut(CALLER, BRIDGE), Ended(CALLER))
+    assert len(board.board) == 0
+
+
+def test_a_caller_that_transfers_is_replaced_and_the_callee_talks_on() -> None:
+    """The call is one still, and ends with who is in it."""
+    board = talking()
+    assert board.at(3.0, WentOut(CALLER, BRIDGE)) == []
+    assert board.at(3.0, CameIn(LOCAL, BRIDGE)) == [HangUp(CALLER, 16)]
+    assert board.at(3.1, Ended(CALLER)) == []
+    assert len(board.board) == 1
+    assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(LOCAL, 16), EndBridge(CALLER, BRIDGE)]
+    assert len(board.board) == 0
+
+
+def test_a_transfer_that_is_refused_ends_who_was_transferred() -> None:
+    """The Local channel goes as soon as it has come."""
+    board = talking()
+    board.at(3.0, WentOut(ONE, BRIDGE), CameIn(LOCAL, BRIDGE))
+    assert board.at(3.0, WentOut(LOCAL, BRIDGE)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+    assert board.at(3.1, LegEnded(ONE, 16)) == []
+
+
+def test_who_transfers_while_it_rings_is_replaced_as_the_caller() -> None:
+    """He has put his own caller through: that one hears the ring, and the answer, and the next try."""
+    board = ringing(A)
+    assert board.at(1.0, WentOut(CALLER, BRIDGE), CameIn(LOCAL, BRIDGE), Ended(CALLER)) == []
+    assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(LOCAL, "answer")]
+    assert board.at(3.0, LegEnded(ONE, 16)) == [HangUp(LOCAL, 16), EndBridge(LOCAL, BRIDGE)]
+    assert len(board.board) == 0
+    board = ringing(A)
+    board.at(1.0, CameIn(LOCAL, BRIDGE), Ended(CALLER))
+    assert HangUp(LOCAL, 17) in board.at(2.0, LegEnded(ONE, 17))
+    board.at(2.1, WentOut(LOCAL, BRIDGE))
+    assert len(board.board) == 0
+
+
+def test_to_be_joined_anew_is_no_transfer() -> None:
+    """The caller was in the bridge with a leg of an earlier try; it leaves and comes again."""
+    board = ringing(A, B)
+    board.at(0.1, CameIn(CALLER, BRIDGE))
+    board.at(2.0, Answered(CALLER, TWO))
+    assert board.at(2.1, WentOut(CALLER, BRIDGE), CameIn(CALLER, BRIDGE), CameIn(TWO, BRIDGE)) == []
+    assert board.at(9.0, LegEnded(TWO, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+
+
+def test_answered_elsewhere_is_passed_on() -> None:
+    """The peer's caller says so as it hangs up."""
+    board = ringing(A, B)
+    effects = board.at(1.0, Ended(CALLER, 26))
+    assert [e.cause for e in effects if isinstance(e, HangUpLeg)] == [26, 26]
+
+
+def test_a_phone_that_sends_on() -> None:
+    """By the word of the dialplan and its 302 together; the word alone is of the caller's own past."""
+    for sip, number in (302, "1003"), (0, ""):
+        board = ringing(A)
+        assert board.at(1.0, Redirected(ChannelId(""), ONE, "1003")) == []
+        made = board.at(1.1, LegEnded(ONE, 16, sip))
+        assert [e.number for e in made if isinstance(e, MakeLeg)] == [number] * bool(number)
+
+
+def test_two_legs_of_one_call_that_meet_at_a_node_have_names_of_their_own() -> None:
+    """Two members of a group, at one node."""
+    board = Board(A)
+    made = [
+        board.at(0.0, Arrived(ChannelId(f"{i}.1"), f"100{i}", "1009", "", B, "f/1/1", f"e{i}"))
+        for i in (1, 2)
+    ]
+    names = [e.bridge for effects in made for e in effects if isinstance(e, MakeBridge)]
+    assert len(set(names)) == 2
+
+
 # --- which mode
 
 
@@ -241,6 +337,17 @@ def test_a_conversation_is_adopted_and_ends_as_one() -> None:
     assert board.at(0.1, arrived()) == []
     assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
     board.at(9.1, Ended(CALLER))
+    assert len(board.board) == 0
+
+
+def test_a_conversation_after_a_transfer_is_adopted_too() -> None:
+    """Between two that are none of our legs."""
+    board = Board(A)
+    assert board.at(0.0, found(seen(CALLER, LOCAL))) == []
+    assert board.at(0.1, arrived()) == []
+    effects = board.at(9.0, WentOut(CALLER, BRIDGE), Ended(CALLER))
+    assert EndBridge(CALLER, BRIDGE) in effects
+    assert {type(e) for e in effects} <= {HangUp, HangUpLeg, EndBridge}
     assert len(board.board) == 0
 
 

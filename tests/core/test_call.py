@@ -12,9 +12,19 @@ from pbxfed_ari.core.effects import (
     Leg,
     Note,
     Outside,
+    SendElsewhere,
     SendTo,
 )
-from pbxfed_ari.core.events import Answered, Arrived, CallEvent, ChannelsListed, Ended, Returned
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    CallEvent,
+    ChannelsListed,
+    Ended,
+    LegLives,
+    Redirected,
+    Returned,
+)
 from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects.group import Group as GroupItem
@@ -151,6 +161,107 @@ def test_a_call_that_ended_unseen_is_forgotten() -> None:
 def test_the_end_of_a_stranger_is_nothing() -> None:
     """Every channel of the PBX ends sometime."""
     assert Switchboard().handle(Ended(CHANNEL), 0.0, View()) == []
+
+
+# --- transferred, and sent on
+
+
+def transferred(number: str = "1003", by: str = "1005") -> Arrived:
+    return Arrived(CHANNEL, number, "1002", "Ann", fresh_id="f01", endpoint="1002", by=by)
+
+
+def test_who_is_transferred_begins_a_call_for_which_the_transferrer_pays() -> None:
+    """The call that he was in is kept as ended."""
+    items = [
+        make("extension", "1005", calling_class="no"),
+        make("extension", "1002", calling_class="all"),
+        make("class", "no", deny=["1003"]),
+        make("class", "all", deny=["1004"]),
+    ]
+    for number, denied in ("1003", True), ("1004", False):
+        board, view = Switchboard(), View(A, items=items)
+        board.handle(ARRIVED, 0.0, view)
+        board.handle(Answered(CHANNEL), 1.0, view)
+        effects = board.handle(transferred(number), 2.0, view)
+        assert [e.call for e in effects if isinstance(e, CallEnded)] == ["f00"]
+        assert (HangUp(CHANNEL, 21) in effects) is denied
+        assert any(isinstance(e, HandOver) for e in effects) is not denied
+        assert len(board) == 1
+
+
+def test_a_peer_where_it_rings_is_not_told_that_the_call_is_over() -> None:
+    """Dial ends its legs by itself, if it does: a transfer may have put another caller into it."""
+    for lives in False, True:
+        board = Switchboard()
+        board.handle(ARRIVED, 0.0, View(B))
+        if lives:
+            board.handle(LegLives(CHANNEL, LEG, "RINGING"), 0.1, View(B))
+        effects = board.handle(Ended(CHANNEL), 0.2, View(B))
+        assert any(isinstance(e, SendTo) for e in effects) is not lives
+
+
+def test_a_callee_who_is_transferred_begins_a_call_of_his_own() -> None:
+    """His channel was only a leg of Dial before."""
+    leg = ChannelId("17.2")
+    board = Switchboard()
+    board.handle(ARRIVED, 0.0, View(A))
+    board.handle(Answered(CHANNEL, leg), 1.0, View(A))
+    moved = Arrived(leg, "1003", "1001", "", fresh_id="f01", endpoint="1001", by="1002")
+    assert any(isinstance(e, HandOver) for e in board.handle(moved, 2.0, View(A)))
+    assert HangUp(CHANNEL, 16) in board.handle(Returned(CHANNEL, "ANSWER", 16), 2.1, View(A))
+
+
+LEG = ChannelId("17.2")
+
+
+def test_a_phone_sends_on_and_pays() -> None:
+    """302: the call goes on from here; the phone's own class counts, whoever called."""
+    items = [make("extension", "1001", calling_class="no"), make("class", "no", deny=["1004"])]
+    for to, denied in ("1003", False), ("1004", True), ("PJSIP/1004@b", None):
+        board, view = Switchboard(), View(A, items=items)
+        board.handle(ARRIVED, 0.0, view)
+        assert board.handle(Redirected(CHANNEL, LEG, to), 1.0, view) == []
+        effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.1, view)
+        assert [e.extension for e in effects if isinstance(e, HandOver)] == (
+            [to] if denied is False else []
+        )
+        assert [e.cause for e in effects if isinstance(e, HangUp)] == (
+            [] if denied is False else [21 if denied else 1]
+        )
+
+
+def test_phones_that_send_on_in_a_circle_end_the_call() -> None:
+    """1001 → 1003 → 1001."""
+    board, view = Switchboard(), View(A)
+    board.handle(ARRIVED, 0.0, view)
+    board.handle(Redirected(CHANNEL, LEG, "1003"), 1.0, view)
+    board.handle(Returned(CHANNEL, "BUSY", 17), 1.1, view)
+    board.handle(Redirected(CHANNEL, LEG, "1001"), 2.0, view)
+    assert HangUp(CHANNEL, 25) in board.handle(Returned(CHANNEL, "BUSY", 17), 2.1, view)
+
+
+def test_a_peers_call_is_sent_back_with_the_number() -> None:
+    """Over SIP; one that came by IAX2 can only be delivered here, or is refused: one hop."""
+    for endpoint, places in ("pf-b", (A,)), ("", (A,)), ("", (A, B)):
+        board, view = Switchboard(), View(*places)
+        peers = Arrived(
+            CHANNEL, "1001", "1002", "Ann", B, "beef/1/1", fresh_id="f00", endpoint=endpoint
+        )
+        board.handle(peers, 0.0, view)
+        board.handle(Redirected(CHANNEL, LEG, "1003"), 1.0, view)
+        effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.1, view)
+        assert (SendElsewhere(CHANNEL, "1003") in effects) is bool(endpoint)
+        assert any(isinstance(e, HandOver) for e in effects) is not bool(endpoint)
+
+
+def test_a_member_of_a_group_and_the_outside_cannot_send_on() -> None:
+    """The group's other members are there for that."""
+    group = make("group", "600", members=["1001", "1003"], strategy="hunt")
+    board, view = board_with(group)
+    board.handle(arrive("600"), 0.0, view)
+    board.handle(Redirected(CHANNEL, LEG, "1004"), 1.0, view)
+    after = board.handle(Returned(CHANNEL, "BUSY", 17), 1.1, view)
+    assert handed(after) == [("600", (Leg(number="1003"),), 30)]
 
 
 # --- with objects

@@ -11,14 +11,17 @@ from pbxfed_ari.core.effects import HandOver, HangUp, MakeBridge
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    CameIn,
     Ended,
     LegDialed,
     LegEnded,
     LegEntered,
     LegLives,
     PeerGaveUp,
+    Redirected,
     Returned,
     Ticked,
+    WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.tries import IDLE
@@ -39,6 +42,10 @@ EVENTS: list[Any] = [
     Returned(CHANNEL, "NOANSWER", 19),
     Returned(CHANNEL, "CHANUNAVAIL", 3),
     Returned(CHANNEL, "CANCEL", 0),
+    Redirected(CHANNEL, LEG, "1003"),
+    CameIn(ChannelId("2"), "pf-f"),
+    WentOut(LEG, "pf-f"),
+    LegEnded(LEG, 16, 302),
     Ended(CHANNEL),
 ]
 

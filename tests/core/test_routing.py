@@ -53,6 +53,9 @@ class Busy:
     def may_bridge(self) -> bool:
         return True
 
+    def hurried(self) -> bool:
+        return False
+
 
 def legs(found: Route) -> list[Any]:
     return [attempt.legs for attempt in found.tries]

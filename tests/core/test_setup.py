@@ -71,6 +71,14 @@ def test_silence_is_abandoned_and_the_next_way_is_tried() -> None:
     assert 2.4 < story.board.next_deadline() < 2.6  # it was silent already
 
 
+def test_a_loop_that_was_late_waits_twice_as_long() -> None:
+    """The sign of life may stand in our own inbox."""
+    story = Story(View(B))
+    story.board.tick(0.0, story.view, 0.5)
+    story.at(1.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    assert story.board.next_deadline() == 5.0
+
+
 def test_a_phone_that_registered_elsewhere_meanwhile_is_called_there() -> None:
     """Before the dead node's second trunk."""
     story = calling(B)

@@ -81,6 +81,7 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
             ("callerid", f'"{spoken(push.name)}" <{number}>'),
             ("allow", ",".join(("!all", *push.codecs)) if push.codecs else CODECS),
             *PROFILES.get(push.profile, PROFILES["nat"]),
+            ("send_pai", "yes"),  # else its display cannot follow a transfer, or a pick-up
             ("device_state_busy_at", str(push.call_limit)),
         ),
     )

@@ -1,0 +1,432 @@
+"""Real phones transfer, hold, send on and press keys, in both control modes: who hears whom, what is shown, who pays."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lab.lab import Dialled, Lab
+from lab.places import LabError
+from tests.lab.conftest import Federation
+from tests.lab.test_bridge import nothing_left
+from tests.lab.test_objects_in_calls import put
+
+PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b", "1005": "c"}
+Talk = dict[str, str]  # the call of each phone, as it calls it
+
+
+@pytest.fixture(scope="module", params=["handover", "bridge"])
+def mode(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each test in each mode; all of one mode together."""
+    found = Federation(lab)
+    found.until(found.whole)
+    for number, node in PHONES.items():
+        found.phone(number, node)
+    for node in "abc":
+        lab.configure(node, "calls", "control", request.param)
+    time.sleep(0.3)
+    yield request.param
+    for node in "abc":
+        lab.configure(node, "calls", "control", "handover")
+
+
+@pytest.fixture
+def phones(federation: Federation, mode: str) -> Iterator[Federation]:
+    """Five phones on three nodes; each test leaves nothing behind."""
+    yield federation
+    for number in PHONES:
+        federation.lab.manners(number)
+        for call in federation.lab.calls_of(number):
+            if call["state"] == "answered":  # the test has failed
+                hang_up(federation, number, call["call"])
+    nothing_left(federation)
+
+
+def talk(federation: Federation, caller: str, called: str) -> Talk:
+    """A conversation: each hears the other."""
+    dialled = federation.lab.dial(caller, called)
+    calls = {caller: dialled.id, called: newest(federation, called)["call"]}
+    both_hear(federation, calls, caller, called)
+    return calls
+
+
+def newest(federation: Federation, phone: str) -> dict[str, Any]:
+    """The last call that came to a phone; {} before the first."""
+    calls = [call for call in federation.lab.calls_of(phone) if call["incoming"]]
+    return calls[-1] if calls else {}
+
+
+def answers(federation: Federation, phone: str, since: float) -> str:
+    """Its call, as soon as this phone has answered one that came since."""
+
+    def answered() -> bool:
+        found = newest(federation, phone)
+        return bool(found) and found["started"] > since and found["state"] == "answered"
+
+    federation.until(answered, 6, what=f"{phone} answers")
+    return str(newest(federation, phone)["call"])
+
+
+def of(federation: Federation, phone: str, call: str) -> dict[str, Any]:
+    """One call of a phone."""
+    return next(c for c in federation.lab.calls_of(phone) if c["call"] == call)
+
+
+def both_hear(federation: Federation, calls: Talk, one: str, other: str) -> None:
+    lab = federation.lab
+    for who, whom in (one, other), (other, one):
+        federation.until(
+            lambda who=who, whom=whom: lab.hears(who, calls[who], whom),  # type: ignore[misc]
+            4,
+            what=f"{who} hears {whom}",
+        )
+
+
+def hang_up(federation: Federation, phone: str, call: str) -> None:
+    federation.lab.group(PHONES[phone]).ask("hang_up", phone=phone, call=call)
+
+
+def is_over(federation: Federation, phone: str, call: str) -> None:
+    federation.until(
+        lambda: of(federation, phone, call)["state"] == "ended", 5, what=f"{phone} is out of it"
+    )
+
+
+@pytest.fixture
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """Somebody calls while the test looks on."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def calling(
+    phones: Federation, aside: ThreadPoolExecutor, called: str
+) -> tuple[Future[Dialled], str]:
+    """1001 calls; its call, as soon as there is one."""
+    since = time.time() - 0.001
+    dialling = aside.submit(phones.lab.dial, "1001", called)
+    phones.until(lambda: bool(phones.lab.calls_of("1001", since)), 3)
+    return dialling, str(phones.lab.calls_of("1001", since)[0]["call"])
+
+
+# who calls whom; who transfers; to whom: on the same node and on others
+TRANSFERS = [
+    ("1001", "1002", "1002", "1003"),
+    ("1001", "1002", "1001", "1004"),
+    ("1001", "1003", "1003", "1004"),
+    ("1001", "1003", "1001", "1002"),
+    ("1003", "1001", "1001", "1002"),
+    ("1004", "1003", "1003", "1005"),
+]
+NAMES = ["-".join(case) for case in TRANSFERS]
+
+
+@pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)
+def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -> None:
+    """Who stays talks with the target, and is shown there; the transferrer is told and out."""
+    lab = phones.lab
+    calls = talk(phones, caller, called)
+    stays = called if by == caller else caller
+    since = time.time()
+    assert lab.transfer(by, calls[by], to) == 202
+    calls[to] = answers(phones, to, since)
+    both_hear(phones, calls, stays, to)
+    is_over(phones, by, calls[by])
+    assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
+    assert newest(phones, to)["other"] == stays
+    hang_up(phones, to, calls[to])
+    is_over(phones, stays, calls[stays])
+
+
+@pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)
+def test_attended(phones: Federation, caller: str, called: str, by: str, to: str) -> None:
+    """Held, asked, put through: both are shown whom they talk with."""
+    lab = phones.lab
+    calls = talk(phones, caller, called)
+    stays = called if by == caller else caller
+    lab.hold(by, calls[by])
+    asked = talk(phones, by, to)
+    lab.hold(by, asked[by])
+    assert lab.transfer(by, calls[by], to, other=asked[by]) == 202
+    is_over(phones, by, calls[by])
+    is_over(phones, by, asked[by])
+    assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
+    calls[to] = asked[to]
+    both_hear(phones, calls, stays, to)
+    for who, whom in (stays, to), (to, stays):
+        phones.until(
+            lambda who=who, whom=whom: (  # type: ignore[misc]
+                of(phones, who, calls[who])["display"].get("number") == whom
+            ),
+            3,
+            what=f"{who} is shown {whom}",
+        )
+    hang_up(phones, stays, calls[stays])
+    is_over(phones, to, calls[to])
+
+
+@pytest.mark.parametrize("to", ["1002", "1003"], ids=["local", "cross-node"])
+def test_put_through_while_it_rings(phones: Federation, aside: ThreadPoolExecutor, to: str) -> None:
+    """Who was held hears the answer, though the transferrer has gone before it."""
+    lab = phones.lab
+    calls = talk(phones, "1004", "1001")
+    lab.hold("1001", calls["1001"])
+    lab.manners(to, answer_after_ms=2000)
+    since = time.time()
+    dialling, asked = calling(phones, aside, to)
+    phones.until(lambda: of(phones, "1001", asked)["state"] == "ringing", 3)
+    lab.transfer("1001", calls["1001"], to, other=asked)
+    with contextlib.suppress(LabError):
+        dialling.result()
+    calls[to] = answers(phones, to, since)
+    both_hear(phones, calls, "1004", to)
+    is_over(phones, "1001", calls["1001"])
+    hang_up(phones, "1004", calls["1004"])
+
+
+@pytest.fixture
+def by_iax2(phones: Federation) -> Iterator[Federation]:
+    """The other trunk between a and the others."""
+
+    def goes_by(trunk: str) -> bool:
+        ways = [phones.get("a", f"/route/{number}") for number in ("1003", "1004")]
+        return all(way["tries"][0]["legs"][0]["trunk"] == trunk for way in ways)
+
+    for trunks in ["iax2", "sip"], ["sip", "iax2"]:
+        for node in "abc":
+            phones.lab.configure(node, "calls", "trunks", trunks)
+        phones.until(lambda: goes_by(trunks[0]))  # noqa: B023
+        if trunks[0] == "iax2":
+            yield phones
+
+
+def test_by_iax2(by_iax2: Federation) -> None:
+    """The same, displays included."""
+    test_blind(by_iax2, "1001", "1003", "1001", "1004")
+    test_blind(by_iax2, "1001", "1003", "1003", "1004")
+    test_attended(by_iax2, "1001", "1003", "1003", "1004")
+    test_keys_pass(by_iax2, "1003")
+    test_a_phone_sends_on(by_iax2, "1003", "1005")
+    test_who_loses_a_fork_is_told_that_it_was_answered_elsewhere(by_iax2)
+
+
+def test_transferred_twice(phones: Federation) -> None:
+    """From one to the next, by whoever has the call."""
+    lab = phones.lab
+    calls = talk(phones, "1001", "1002")
+    for by, to in ("1002", "1003"), ("1003", "1004"), ("1001", "1005"):
+        since = time.time()
+        lab.transfer(by, calls[by], to)
+        calls[to] = answers(phones, to, since)
+        stays = "1004" if by == "1001" else "1001"
+        both_hear(phones, calls, stays, to)
+        is_over(phones, by, calls[by])
+    hang_up(phones, "1005", calls["1005"])
+    is_over(phones, "1004", calls["1004"])
+
+
+def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Federation) -> None:
+    """Blindly and attended; afterwards nothing is left."""
+    lab = phones.lab
+    calls = talk(phones, "1002", "1001")
+    since = time.time()
+    lab.transfer("1001", calls["1001"], "1003")
+    calls["1003"] = answers(phones, "1003", since)
+    more = talk(phones, "1004", "1001")
+    asked = talk(phones, "1001", "1005")
+    lab.transfer("1001", more["1001"], "1005", other=asked["1001"])
+    is_over(phones, "1001", more["1001"])
+    more["1005"] = asked["1005"]
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    phones.until(phones.whole)
+    time.sleep(0.5)
+    both_hear(phones, calls, "1002", "1003")
+    both_hear(phones, more, "1004", "1005")
+    hang_up(phones, "1002", calls["1002"])
+    is_over(phones, "1003", calls["1003"])
+    hang_up(phones, "1005", more["1005"])
+    is_over(phones, "1004", more["1004"])
+
+
+def test_between_calls_of_different_modes(phones: Federation, mode: str) -> None:
+    """One was connected by Dial, the other by us."""
+    lab = phones.lab
+    put(phones, "extension", "1003", control="bridge" if mode == "handover" else "handover")
+    try:
+        for first, second in ("1002", "1003"), ("1003", "1002"):
+            calls = talk(phones, "1001", first)
+            asked = talk(phones, "1001", second)
+            lab.transfer("1001", calls["1001"], second, other=asked["1001"])
+            is_over(phones, "1001", calls["1001"])
+            is_over(phones, "1001", asked["1001"])
+            calls[second] = asked[second]
+            both_hear(phones, calls, first, second)
+            hang_up(phones, first, calls[first])
+            is_over(phones, second, calls[second])
+    finally:
+        put(phones, "extension", "1003", control="")
+
+
+# --- who pays
+
+
+def test_the_class_of_who_transfers_counts(phones: Federation) -> None:
+    """1002 may not dial 1004, so he may not send anybody there; 1003 may, even one who himself may not."""
+    lab = phones.lab
+    put(phones, "class", "no-1004", deny=["1004"])
+    put(phones, "extension", "1002", calling_class="no-1004")
+    try:
+        for caller in "1001", "1003":
+            calls = talk(phones, caller, "1002")
+            since = time.time()
+            lab.transfer("1002", calls["1002"], "1004")
+            is_over(phones, caller, calls[caller])
+            assert newest(phones, "1004").get("started", 0) < since
+            nothing_left(phones)
+        assert str(lab.call("1002", "1004").cause).startswith("403")
+        calls = talk(phones, "1002", "1003")
+        since = time.time()
+        lab.transfer("1003", calls["1003"], "1004")
+        calls["1004"] = answers(phones, "1004", since)
+        both_hear(phones, calls, "1002", "1004")
+        hang_up(phones, "1002", calls["1002"])
+    finally:
+        put(phones, "extension", "1002", calling_class="")
+
+
+MOVED = "302 Moved Temporarily"
+
+
+@pytest.mark.parametrize(
+    ("called", "to"), [("1002", "1003"), ("1003", "1005"), ("1003", "1004"), ("1003", "1002")]
+)
+def test_a_phone_sends_on(phones: Federation, called: str, to: str) -> None:
+    """By 302, here and over the trunk, to any node: its own node does not send on, the caller's does."""
+    lab = phones.lab
+    lab.manners(called, refuse=MOVED, send_to=to)
+    since = time.time()
+    dialled = lab.dial("1001", called)
+    calls = {"1001": dialled.id, to: answers(phones, to, since)}
+    both_hear(phones, calls, "1001", to)
+    assert newest(phones, to)["other"] == "1001"
+    lab.hang_up(dialled)
+
+
+def test_who_sends_on_pays_and_loops_end(phones: Federation) -> None:
+    """A class that denies: 403. Round and round: cause 25. What is no number: 404, and nothing is dialed."""
+    lab = phones.lab
+    put(phones, "class", "no-1004", deny=["1004"])
+    for called in "1002", "1003":
+        put(phones, "extension", called, calling_class="no-1004")
+        lab.manners(called, refuse=MOVED, send_to="1004")
+        assert str(lab.call("1001", called).cause).startswith("403")
+        put(phones, "extension", called, calling_class="")
+        lab.manners(called, refuse=MOVED, send_to="PJSIP/1004%40pf-b")
+        assert str(lab.call("1001", called).cause).startswith("404")
+    assert not [c for c in lab.calls_of("1004") if c["state"] != "ended"]
+    lab.manners("1002", refuse=MOVED, send_to="1003")
+    lab.manners("1003", refuse=MOVED, send_to="1002")
+    began = time.monotonic()
+    for caller, called in ("1001", "1002"), ("1004", "1003"):
+        assert lab.call(caller, called).cause == "603 Decline"
+        assert lab.calls_of(caller)[-1]["reasons"] == ["Q.850;cause=25"]
+    assert time.monotonic() - began < 4
+
+
+# --- in a conversation
+
+
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_hold_and_resume(phones: Federation, called: str) -> None:
+    """Each may: the held one hears him no more (nobody's music is set up here), until they talk again."""
+    lab = phones.lab
+    calls = talk(phones, "1001", called)
+    for holds, held in ("1001", called), (called, "1001"):
+        lab.hold(holds, calls[holds])
+        phones.until(lambda: not lab.hears(held, calls[held], holds), 3)  # noqa: B023
+        lab.hold(holds, calls[holds], on=False)
+        both_hear(phones, calls, "1001", called)
+    hang_up(phones, "1001", calls["1001"])
+
+
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_keys_pass(phones: Federation, called: str) -> None:
+    """Both ways, each once."""
+    lab = phones.lab
+    calls = talk(phones, "1001", called)
+    for presses, hears in ("1001", called), (called, "1001"):
+        lab.press(presses, calls[presses], "159#0")
+        phones.until(lambda: len(of(phones, hears, calls[hears])["keys"]) >= 5, 4)  # noqa: B023
+        time.sleep(0.3)
+        assert of(phones, hears, calls[hears])["keys"] == "159#0"
+    hang_up(phones, called, calls[called])
+
+
+# --- before the answer
+
+
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_early_media_is_heard(phones: Federation, aside: ThreadPoolExecutor, called: str) -> None:
+    """Before the answer; afterwards they talk."""
+    lab = phones.lab
+    lab.manners(called, early=True, answer_after_ms=2000)
+    dialling, call = calling(phones, aside, called)
+    phones.until(lambda: lab.hears("1001", call, called), 2)
+    assert of(phones, "1001", call)["state"] == "ringing"
+    dialled = dialling.result()
+    calls = {"1001": dialled.id, called: newest(phones, called)["call"]}
+    both_hear(phones, calls, "1001", called)
+    lab.hang_up(dialled)
+
+
+def test_ringing_and_early_media_stay_right_over_failed_tries(
+    phones: Federation, aside: ThreadPoolExecutor
+) -> None:
+    """Early media, then a ring (its tone, since there is sound already), then early media again."""
+    lab = phones.lab
+    members = ["1004", "1002", "1003"]
+    put(phones, "group", "610", members=members, strategy="hunt", ring_seconds=2)
+    lab.manners("1004", early=True, answer_after_ms=None)
+    lab.manners("1002", answer_after_ms=None)
+    lab.manners("1003", early=True, answer_after_ms=1500)
+    dialling, call = calling(phones, aside, "610")
+    phones.until(lambda: lab.hears("1001", call, "1004"), 2)
+    phones.until(lambda: newest(phones, "1002").get("state") == "ringing", 4)
+    before = of(phones, "1001", call)["rtp_received"]
+    assert not lab.hears("1001", call, "1004")
+    assert of(phones, "1001", call)["rtp_received"] > before
+    phones.until(lambda: lab.hears("1001", call, "1003"), 5)
+    dialled = dialling.result()
+    assert of(phones, "1001", call)["provisional"][-1] == 183
+    calls = {"1001": call, "1003": newest(phones, "1003")["call"]}
+    both_hear(phones, calls, "1001", "1003")
+    lab.hang_up(dialled)
+
+
+def test_who_loses_a_fork_is_told_that_it_was_answered_elsewhere(phones: Federation) -> None:
+    """Here and across the trunk; and who called is shown who has answered."""
+    lab = phones.lab
+    put(phones, "group", "611", members=["1002", "1003", "1004", "1005"])
+    for number in "1002", "1003", "1004":
+        lab.manners(number, answer_after_ms=None)
+    lab.manners("1005", answer_after_ms=400)
+    dialled = lab.dial("1001", "611")
+    for number in "1002", "1003", "1004":
+        call = newest(phones, number)["call"]
+        is_over(phones, number, call)
+        reasons = of(phones, number, call)["reasons"]
+        assert 'SIP;cause=200;text="Call completed elsewhere"' in reasons, (number, reasons)
+    phones.until(
+        lambda: (
+            of(phones, "1001", dialled.id)["display"] == {"number": "1005", "name": "Phone 1005"}
+        ),
+        2,
+        what="1001 is shown 1005",
+    )
+    lab.hang_up(dialled)
