@@ -20,6 +20,7 @@ MODULES = "/usr/lib/baresip/modules"
 CONFIG = f"""
 module_path {MODULES}
 module g711.so
+module srtp.so
 module aufile.so
 module account.so
 module menu.so
@@ -36,10 +37,14 @@ net_interface e0
 """
 
 
-@pytest.fixture
-def baresip(federation: Federation) -> Iterator[Path]:
-    """It stands beside the phones of node c and registers there, with its digest, by itself."""
+@pytest.fixture(params=["nat", "secure"])
+def baresip(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """It stands beside the phones of node c and registers there, with its digest, by itself; `secure`: it speaks SRTP only."""
     federation.add(NUMBER, "Not Ours")
+    profile = {"profile": request.param}
+    assert federation.lab.http("a", "PATCH", f"/extensions/{NUMBER}", profile)[0] == 200
+    federation.until(federation.whole)
+    encrypted = ";mediaenc=srtp-mand" if request.param == "secure" else ""
     lab, node = federation.lab, federation.lab.node("c")
     folder = lab.places.state / "baresip"
     folder.mkdir(exist_ok=True)
@@ -48,7 +53,7 @@ def baresip(federation: Federation) -> Iterator[Path]:
         f"<sip:{NUMBER}@{node.host.address};transport=udp>;auth_user={NUMBER};auth_pass={SECRET}"
     )
     (folder / "accounts").write_text(
-        f"{account};answermode=auto;audio_codecs=PCMU/8000/1;regint=60\n"
+        f"{account};answermode=auto;audio_codecs=PCMU/8000/1;regint=60{encrypted}\n"
     )
     (folder / "contacts").write_text("")
     speak(folder / "speaks.wav")
@@ -88,6 +93,20 @@ def test_a_baresip_phone_is_called_across_the_federation(
     time.sleep(0.5)
     spoken = int(lab.phone("1001")["hertz"])
     assert power(baresip / "heard.wav", spoken) > 10 * power(baresip / "heard.wav", spoken + 130)
+
+
+def test_a_secure_extension_takes_no_call_in_the_clear(federation: Federation) -> None:
+    """A phone that knows no SRTP is not spoken to."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1021", "c")
+    assert lab.http("a", "PATCH", "/extensions/1021", {"profile": "secure"})[0] == 200
+    federation.until(federation.whole)
+    try:
+        assert not lab.call("1001", "1021", hold=0.3).ok
+        assert not lab.call("1021", "1001", hold=0.3).ok
+    finally:
+        lab.http("a", "DELETE", "/extensions/1021")
 
 
 def speak(path: Path) -> None:
