@@ -59,9 +59,10 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
         return _deliver(number, asking, view, lines)
     if asking.did:
         return _inbound(number, asking, view, lines)
-    if outside.is_emergency(number, view):
+    whole, short = _whole(number, asking, view)
+    if outside.is_emergency(number, whole, view):
         return outside.emergency(number, asking, view, lines)
-    number, short = _whole(number, asking, view)
+    number = whole
     if number in asking.path or len(asking.path) > MOST_FORWARDS:
         way = " → ".join([*asking.path, number])
         said = "forwards go round" if number in asking.path else "too many forwards"
@@ -139,6 +140,9 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
     peer = asking.peer
     if asking.line:
         return outside.let_out(number, asking, view, lines)
+    refusal = _may(number, asking, view)
+    if refusal:  # a phone here sends it on, which may less than who called
+        return Route((), REJECTED, refusal, number)
     item = view.get("number", number)
     if isinstance(item, Service):
         if view.me in item.nodes or not item.nodes:

@@ -274,6 +274,17 @@ def test_emergency_numbers_leave_from_the_callers_own_site_as_they_were_dialed()
     assert "site main has no trunk for it" in found.reason
 
 
+def test_an_emergency_number_of_another_place_takes_nobodys_calls_here() -> None:
+    """One of this place goes before whoever has it."""
+    far = line("munich", site="munich", emergency=["1001", "110"])
+    assert ask("1001", view(far)).tries
+    short = view(far, make("site", "main", prefix="71"), ext("71110"), caller())
+    assert ask("110", short).number == "71110"
+    near = view(far, line(emergency=["1001"]), caller())
+    assert legs(ask("1001", near)) == [(Outside("berlin", "pjsip", "provider", "1001"),)]
+    assert ask("110", near).cause == NO_ROUTE
+
+
 CLASS = make("class", "office", deny=["_0900."], pstn_calls=1, pstn_per_hour=5)
 
 
@@ -301,6 +312,16 @@ def test_for_a_forwarded_call_the_class_of_who_forwards_counts() -> None:
     assert legs(ask("1001", there))
     assert ask("1002", there, "1005").cause == REJECTED
     assert ask("1001", there, "").tries  # also for a call from the outside
+
+
+def test_a_phone_that_sends_a_peers_call_on_may_no_more_than_its_class() -> None:
+    """Also where the call cannot be sent back to its own node."""
+    service = make("service", "*97", context="door", exten="s")
+    there = view(
+        ext("1001", calling_class="inside"), service, make("class", "inside", deny=["*97"])
+    )
+    assert route(Asking("*97", "pf-b", peer=B), there).tries
+    assert route(Asking("*97", "1001", peer=B, path=("1001",)), there).cause == REJECTED
 
 
 # --- inbound numbers
