@@ -112,6 +112,16 @@ def test_what_follows_on_each_outcome_is_explained() -> None:
     assert loop.route.cause == LOOP
 
 
+def test_what_follows_on_a_large_group_is_explained_in_short() -> None:
+    """A place to which every outcome leads is looked at once; who is left out is said once."""
+    members = [ext(f"10{i:02}", dnd=bool(i % 2)) for i in range(100)]
+    hunt = group(strategy="hunt", members=tuple(one.key for one in members), overflow="1000")
+    found = explain(Asking("600", "1999"), view(hunt, *members), Busy())
+    assert len({id(after) for _, after in found.then}) == 1 < len(found.then)
+    said = [attempt.reason for attempt in found.route.tries]
+    assert sum("1001 is not to be disturbed" in reason for reason in said) == 1 < len(said)
+
+
 def test_of_a_route_without_tries_only_what_will_happen_is_explained() -> None:
     """Do not disturb never rings out."""
     there = view(ext("1001", dnd=True, forward_busy="1002", forward_no_answer="1003"))
