@@ -45,7 +45,7 @@ def emergency(number: Extension, asking: Asking, view: View, lines: Lines) -> Ro
 def call(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
     """A number that nobody inside has."""
     found = [t for t in _trunks(view) if patterns.best(t.patterns, number) is not None]
-    if not found:
+    if not found or number[0].isalpha():  # no name is sent out, though `_.` takes it
         return Route((), UNALLOCATED, f"{number}: no such extension in the federation", number)
     refusal = _may(asking, view, lines)
     if refusal:
