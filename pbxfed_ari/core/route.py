@@ -192,7 +192,13 @@ def _open(name: str, asking: Asking, view: View) -> tuple[bool, str]:
 
 
 def _whole(number: Extension, asking: Asking, view: View) -> tuple[Extension, str]:
-    """A short number of the caller's site becomes the whole one, if that is somebody's."""
+    """A short number of the caller's site becomes the whole one, if that is somebody's.
+
+    Phones dial short numbers, and forward to them. Where an inbound number or a group leads does not depend on who calls.
+    """
+    forwards = asking.path[-1:]
+    if forwards not in ((), (asking.payer,)) or (asking.outside and not asking.payer):
+        return number, ""
     payer = view.get("number", asking.payer)
     site = (payer.site if isinstance(payer, Phone) else "") or view.site(view.me)
     described = view.get("site", site)

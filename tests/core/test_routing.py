@@ -236,6 +236,8 @@ def test_a_number_of_nobody_goes_out_by_a_trunk_that_can_call_it() -> None:
     found = ask("030123", there)
     assert legs(found) == [(Outside("berlin", "pjsip", "provider", "+4930123", "+4930999"),)]
     assert ask("130123", there).cause == UNALLOCATED
+    wide = view(caller(), line(patterns=["_."], strip=1))
+    assert ask("A0900123", wide).cause == UNALLOCATED
 
 
 def test_the_cheapest_first_then_the_own_sites_then_by_hash() -> None:
@@ -381,6 +383,19 @@ def test_short_numbers_of_a_site() -> None:
     assert ask("1001", there, "1008").number == "721001"
     assert ask("721001", there).number == "721001"
     assert ask("1002", there).number == "1002"
+
+
+def test_where_an_inbound_number_or_a_group_leads_is_the_same_for_whoever_calls() -> None:
+    """Short numbers are dialed by phones, and forwarded to by them."""
+    sites = [make("site", "main", prefix="71"), make("site", "munich", prefix="72")]
+    phones = [ext("1001"), ext("711001"), ext("721001"), ext("1008", site="munich", dnd=True)]
+    there = view(*sites, *phones, group(overflow="1001", members=()))
+    did = make("did", "+4930123", destination="1001")
+    assert inbound("+4930123", view(*sites, *phones, did)).number == "1001"
+    ((_, after), *_) = explain(Asking("600", "1008"), there, Busy()).then
+    assert after.route.number == "1001"
+    sends = ext("1007", site="munich", forward_always="1001")
+    assert ask("1007", view(*sites, *phones, sends)).number == "721001"
 
 
 def test_what_the_line_between_sites_carries() -> None:
