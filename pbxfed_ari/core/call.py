@@ -122,7 +122,7 @@ class Call:
         self.bill = waybill.read(arrival.note) if arrival.peer else None
         self.asking = Asking(
             arrival.number,
-            arrival.by or ("" if arrival.outside else arrival.endpoint or arrival.caller),
+            arrival.by or ("" if arrival.outside else arrival.endpoint),
             arrival.peer,
             self.bill.line if self.bill else "",
             did=arrival.outside,

@@ -125,7 +125,7 @@ class Editor:
                     field=kind.key_name,
                 )
             return held
-        claims = self._directory.claims(key, kind.space)
+        claims = [c for c in self._directory.claims(key, kind.space) if kind_of(c.id) is kind]
         for item in claims:
             if item.id == object_id:
                 return item

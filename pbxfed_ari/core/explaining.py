@@ -19,5 +19,6 @@ def explain(asking: Asking, view: View, lines: Lines) -> Explained:
     found = route(asking, view, lines)
     certain = OUTCOMES.get(found.cause, "") if not found.tries else ""
     ways = [way for way in found.onward if certain in ("", way.outcome)]
-    then = [(way, explain(forwarded(way, found.number, asking), view, lines)) for way in ways]
-    return Explained(found, tuple(then))
+    asked = {way.to: forwarded(way, found.number, asking) for way in ways}  # often all the same
+    after = {to: explain(onward, view, lines) for to, onward in asked.items()}
+    return Explained(found, tuple((way, after[way.to]) for way in ways))

@@ -51,11 +51,14 @@ def group(item: Group, asking: Asking, view: View, lines: Lines) -> Route:
         names = ", ".join(member for member, _ in ways)
         once = Try(together, f"{said}: all together: {names}{why}", item.ring_seconds)
         return Route((once,), ABSENT, "", number, onward, item.control)
-    tries = tuple(
+    tries = tuple(  # who is left out is said once: a hunt may have hundreds of tries
         Try(
-            tuple(legs), f"{said}, {item.strategy}: {member}{why}", item.ring_seconds, going_on=True
+            tuple(legs),
+            f"{said}, {item.strategy}: {member}{'' if i else why}",
+            item.ring_seconds,
+            going_on=True,
         )
-        for member, legs in ways
+        for i, (member, legs) in enumerate(ways)
     )
     return Route(tries, ABSENT, "", number, onward, item.control)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.names import CallId
 from pbxfed_ari.core.tries import View
 
 HOUR = 3_600.0
@@ -18,7 +19,7 @@ class Usage:
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}  # when a number was last rung from here
-        self._outside: dict[str, deque[float]] = {}  # when it last paid for calls to the outside
+        self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
         self._arrivals: deque[float] = deque()  # of the last second
         self._hurried = 0.0  # until when
         self._calls: Iterable[Call] = ()
@@ -37,7 +38,7 @@ class Usage:
         """A try of this call has begun."""
         for leg in call.legs:
             if isinstance(leg, Outside) or leg.line:
-                self._outside.setdefault(call.asking.payer, deque()).append(now)
+                self._lately(call.asking.payer, now).setdefault(call.id, now)  # once for all tries
             else:
                 self._last[leg.number or call.route.number] = now
 
@@ -61,6 +62,13 @@ class Usage:
         """Was our own loop late a moment ago?"""
         return self._now < self._hurried
 
+    def _lately(self, payer: str, now: float) -> dict[CallId, float]:
+        """The calls to the outside that a number paid for within the last hour."""
+        paid = self._outside.setdefault(payer, {})
+        while paid and paid[oldest := next(iter(paid))] < now - HOUR:
+            del paid[oldest]
+        return paid
+
     # --- counting
 
     def calls_of(self, number: str) -> int:
@@ -74,10 +82,7 @@ class Usage:
     def outside_of(self, number: str) -> tuple[int, int]:
         """Calls to the outside that a number pays for: at once, and begun within the last hour."""
         at_once = sum(1 for c in self._calls if c.asking.payer == number and _leaves(c))
-        paid = self._outside.get(number, deque())
-        while paid and paid[0] < self._now - HOUR:
-            paid.popleft()
-        return at_once, len(paid)
+        return at_once, len(self._lately(number, self._now))
 
     def on_line(self, line: str) -> int:
         """Calls that use a PSTN trunk of this node."""

@@ -26,9 +26,10 @@ from pbxfed_ari.core.tries import (
 ANSWERED_WITHIN = 90  # seconds that a call to the outside rings
 
 
-def is_emergency(number: str, view: View) -> bool:
-    """Is this an emergency number of any trunk, and of nobody inside?"""
-    return len(number) <= 6 and any(number in trunk.emergency for trunk in _trunks(view))
+def is_emergency(number: str, whole: str, view: View) -> bool:
+    """Is this an emergency number here? One of other sites alone is, unless somebody inside has it (`whole`)."""
+    sites = {trunk.site for trunk in _trunks(view) if number in trunk.emergency}
+    return view.site(view.me) in sites or bool(sites and view.get("number", whole) is None)
 
 
 def emergency(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
@@ -44,7 +45,7 @@ def emergency(number: Extension, asking: Asking, view: View, lines: Lines) -> Ro
 def call(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
     """A number that nobody inside has."""
     found = [t for t in _trunks(view) if patterns.best(t.patterns, number) is not None]
-    if not found:
+    if not found or number[0].isalpha():  # no name is sent out, though `_.` takes it
         return Route((), UNALLOCATED, f"{number}: no such extension in the federation", number)
     refusal = _may(asking, view, lines)
     if refusal:

@@ -59,9 +59,10 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
         return _deliver(number, asking, view, lines)
     if asking.did:
         return _inbound(number, asking, view, lines)
-    if outside.is_emergency(number, view):
+    whole, short = _whole(number, asking, view)
+    if outside.is_emergency(number, whole, view):
         return outside.emergency(number, asking, view, lines)
-    number, short = _whole(number, asking, view)
+    number = whole
     if number in asking.path or len(asking.path) > MOST_FORWARDS:
         way = " → ".join([*asking.path, number])
         said = "forwards go round" if number in asking.path else "too many forwards"
@@ -139,6 +140,9 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
     peer = asking.peer
     if asking.line:
         return outside.let_out(number, asking, view, lines)
+    refusal = _may(number, asking, view)
+    if refusal:  # a phone here sends it on, which may less than who called
+        return Route((), REJECTED, refusal, number)
     item = view.get("number", number)
     if isinstance(item, Service):
         if view.me in item.nodes or not item.nodes:
@@ -188,7 +192,13 @@ def _open(name: str, asking: Asking, view: View) -> tuple[bool, str]:
 
 
 def _whole(number: Extension, asking: Asking, view: View) -> tuple[Extension, str]:
-    """A short number of the caller's site becomes the whole one, if that is somebody's."""
+    """A short number of the caller's site becomes the whole one, if that is somebody's.
+
+    Phones dial short numbers, and forward to them. Where an inbound number or a group leads does not depend on who calls.
+    """
+    forwards = asking.path[-1:]
+    if forwards not in ((), (asking.payer,)) or (asking.outside and not asking.payer):
+        return number, ""
     payer = view.get("number", asking.payer)
     site = (payer.site if isinstance(payer, Phone) else "") or view.site(view.me)
     described = view.get("site", site)

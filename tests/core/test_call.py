@@ -272,6 +272,7 @@ def board_with(*items: Any, places: tuple[NodeName, ...] = (A,)) -> tuple[Switch
 
 
 def arrive(number: str, channel: str = "17.1", **more: Any) -> Arrived:
+    more = {"endpoint": "1009", **more}
     return Arrived(ChannelId(channel), number, "1009", "", fresh_id=f"c{channel}", **more)
 
 
@@ -377,6 +378,29 @@ def test_limits_count_what_goes_on() -> None:
     board.handle(Ended(ChannelId("4")), 5.0, view)
     assert causes(board.handle(arrive("0304", "7"), 6.0, view)) == [21]
     assert handed(board.handle(arrive("0305", "8"), 3_700.0, view))
+
+
+def test_a_call_that_tried_several_lines_is_one_call_of_the_hour() -> None:
+    """Who pays did not make more of them."""
+    lines = [
+        make("trunk", name, site="main", endpoint="p", nodes=["a"], patterns=["_0."])
+        for name in ("one", "two")
+    ]
+    payer = make("extension", "1009", calling_class="office")
+    office = make("class", "office", pstn_per_hour=2)
+    board, view = board_with(*lines, payer, office)
+    assert handed(board.handle(arrive("0301", "1"), 0.0, view))
+    assert handed(board.handle(Returned(ChannelId("1"), "CONGESTION", 34), 1.0, view))
+    assert handed(board.handle(arrive("0302", "2"), 2.0, view))
+    assert causes(board.handle(arrive("0303", "3"), 3.0, view)) == [21]
+
+
+def test_nobody_pays_by_a_caller_id() -> None:
+    """Of a channel that is no endpoint's of ours, whoever it says it is."""
+    line = make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."])
+    board, view = board_with(line, make("extension", "1009"))
+    assert causes(board.handle(arrive("0301", "1", endpoint=""), 0.0, view)) == [21]
+    assert handed(board.handle(arrive("1001", "2", endpoint=""), 1.0, view))
 
 
 def test_a_service_takes_the_call_over() -> None:

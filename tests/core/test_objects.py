@@ -85,6 +85,7 @@ BAD: list[tuple[str, str, object]] = [
     ("trunk", "prepend", "0049)"),
     ("trunk", "nodes", ["A"]),
     ("time", "hours", ["mon 8-9"]),
+    ("time", "hours", ["mon 08:00-24:30"]),
     ("time", "holidays", ["13-01"]),
     ("time", "zone", "../etc"),
     ("did", "destination", ""),

@@ -112,6 +112,16 @@ def test_what_follows_on_each_outcome_is_explained() -> None:
     assert loop.route.cause == LOOP
 
 
+def test_what_follows_on_a_large_group_is_explained_in_short() -> None:
+    """A place to which every outcome leads is looked at once; who is left out is said once."""
+    members = [ext(f"10{i:02}", dnd=bool(i % 2)) for i in range(100)]
+    hunt = group(strategy="hunt", members=tuple(one.key for one in members), overflow="1000")
+    found = explain(Asking("600", "1999"), view(hunt, *members), Busy())
+    assert len({id(after) for _, after in found.then}) == 1 < len(found.then)
+    said = [attempt.reason for attempt in found.route.tries]
+    assert sum("1001 is not to be disturbed" in reason for reason in said) == 1 < len(said)
+
+
 def test_of_a_route_without_tries_only_what_will_happen_is_explained() -> None:
     """Do not disturb never rings out."""
     there = view(ext("1001", dnd=True, forward_busy="1002", forward_no_answer="1003"))
@@ -226,6 +236,8 @@ def test_a_number_of_nobody_goes_out_by_a_trunk_that_can_call_it() -> None:
     found = ask("030123", there)
     assert legs(found) == [(Outside("berlin", "pjsip", "provider", "+4930123", "+4930999"),)]
     assert ask("130123", there).cause == UNALLOCATED
+    wide = view(caller(), line(patterns=["_."], strip=1))
+    assert ask("A0900123", wide).cause == UNALLOCATED
 
 
 def test_the_cheapest_first_then_the_own_sites_then_by_hash() -> None:
@@ -274,6 +286,17 @@ def test_emergency_numbers_leave_from_the_callers_own_site_as_they_were_dialed()
     assert "site main has no trunk for it" in found.reason
 
 
+def test_an_emergency_number_of_another_place_takes_nobodys_calls_here() -> None:
+    """One of this place goes before whoever has it."""
+    far = line("munich", site="munich", emergency=["1001", "110"])
+    assert ask("1001", view(far)).tries
+    short = view(far, make("site", "main", prefix="71"), ext("71110"), caller())
+    assert ask("110", short).number == "71110"
+    near = view(far, line(emergency=["1001"]), caller())
+    assert legs(ask("1001", near)) == [(Outside("berlin", "pjsip", "provider", "1001"),)]
+    assert ask("110", near).cause == NO_ROUTE
+
+
 CLASS = make("class", "office", deny=["_0900."], pstn_calls=1, pstn_per_hour=5)
 
 
@@ -301,6 +324,16 @@ def test_for_a_forwarded_call_the_class_of_who_forwards_counts() -> None:
     assert legs(ask("1001", there))
     assert ask("1002", there, "1005").cause == REJECTED
     assert ask("1001", there, "").tries  # also for a call from the outside
+
+
+def test_a_phone_that_sends_a_peers_call_on_may_no_more_than_its_class() -> None:
+    """Also where the call cannot be sent back to its own node."""
+    service = make("service", "*97", context="door", exten="s")
+    there = view(
+        ext("1001", calling_class="inside"), service, make("class", "inside", deny=["*97"])
+    )
+    assert route(Asking("*97", "pf-b", peer=B), there).tries
+    assert route(Asking("*97", "1001", peer=B, path=("1001",)), there).cause == REJECTED
 
 
 # --- inbound numbers
@@ -350,6 +383,19 @@ def test_short_numbers_of_a_site() -> None:
     assert ask("1001", there, "1008").number == "721001"
     assert ask("721001", there).number == "721001"
     assert ask("1002", there).number == "1002"
+
+
+def test_where_an_inbound_number_or_a_group_leads_is_the_same_for_whoever_calls() -> None:
+    """Short numbers are dialed by phones, and forwarded to by them."""
+    sites = [make("site", "main", prefix="71"), make("site", "munich", prefix="72")]
+    phones = [ext("1001"), ext("711001"), ext("721001"), ext("1008", site="munich", dnd=True)]
+    there = view(*sites, *phones, group(overflow="1001", members=()))
+    did = make("did", "+4930123", destination="1001")
+    assert inbound("+4930123", view(*sites, *phones, did)).number == "1001"
+    ((_, after), *_) = explain(Asking("600", "1008"), there, Busy()).then
+    assert after.route.number == "1001"
+    sends = ext("1007", site="munich", forward_always="1001")
+    assert ask("1007", view(*sites, *phones, sends)).number == "721001"
 
 
 def test_what_the_line_between_sites_carries() -> None:

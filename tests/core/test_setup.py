@@ -141,7 +141,8 @@ def test_lines_to_the_outside_have_their_own_timer() -> None:
     """Eight seconds, or as the trunk says."""
     line = make("trunk", "city", site="main", endpoint="p", nodes=["a"], patterns=["_0."], timer=8)
     story = Story(View(A, items=[line, make("extension", "1002")]))
-    story.at(0.0, Arrived(CHANNEL, "0301", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    arrived = Arrived(CHANNEL, "0301", "1002", "", fresh_id=CALL, endpoint="1002", wall_ms=WALL)
+    story.at(0.0, arrived)
     story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/p-0000002a"))
     assert story.at(7.9) == []
     assert story.at(8.0) == [Abandon(LEG)]

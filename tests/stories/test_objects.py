@@ -71,6 +71,23 @@ def test_an_object_of_each_kind_is_added_changed_and_removed_everywhere() -> Non
     assert there.agree()
 
 
+def test_an_id_names_no_object_of_another_kind() -> None:
+    """A group that is edited as if it were an extension stays what it is, whatever is asked."""
+    there = world("1001")
+    a = there["a"]
+    a.put("group", "600", members=["1001"])
+    before = a.shown("group", "600")
+    assert before is not None
+    named = bytes.fromhex(str(before["id"]))
+    edits: list[dict[str, object] | None] = [{"name": "Sales"}, {"secret": SECRET}, None]
+    for fields in edits:
+        asked = Edited(1, "extension", "600", fields, a.wall_ms(), bytes(8), object_id=named)
+        (reply,) = [e for e in a.handle(asked) if isinstance(e, Reply)]
+        assert reply.status == 404, fields
+    there.run(0.2)
+    assert a.shown("group", "600") == before
+
+
 def test_what_is_set_to_what_it_is_changes_nothing() -> None:
     """Be it by default: a table that was exported and comes back writes nothing; what is needed is always written."""
     there = world("1001")

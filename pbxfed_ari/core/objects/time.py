@@ -9,7 +9,7 @@ from pbxfed_ari.core.objects.kind import Item, Kind
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = f"(?:{'|'.join(DAYS)})"
-_CLOCK = r"(?:[01][0-9]|2[0-4]):[0-5][0-9]"
+_CLOCK = r"(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
 _HOURS = rf"({_DAY})(?:-({_DAY}))? ({_CLOCK})-({_CLOCK})"
 _DATE = r"(?:[0-9]{4}-)?(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _ZONE = r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}"
