@@ -170,7 +170,16 @@ class Load:
         server, phones = member.host.address, member.phones
         command = ["ip", "netns", "exec", phones.namespace, "sipp", f"{server}:5060"]
         command += ["-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", phones.address]
-        command += ["-p", str(CALLEES), "-nostdin", "-aa", "-timer_resol", "1", "-l", str(MOST * LONGEST)]
+        command += [
+            "-p",
+            str(CALLEES),
+            "-nostdin",
+            "-aa",
+            "-timer_resol",
+            "1",
+            "-l",
+            str(MOST * LONGEST),
+        ]
         with (folder / "said").open("wb") as said:
             found = subprocess.Popen(
                 [*command, *options], cwd=folder, stdout=said, stderr=said, stdin=subprocess.DEVNULL

@@ -82,7 +82,10 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
             ("allow", ",".join(("!all", *push.codecs)) if push.codecs else CODECS),
             *PROFILES.get(push.profile, PROFILES["nat"]),
             ("send_pai", "yes"),  # else its display cannot follow a transfer, or a pick-up
-            ("connected_line_method", "update"),  # and needs no new media for it, if the phone allows
+            (
+                "connected_line_method",
+                "update",
+            ),  # and needs no new media for it, if the phone allows
             ("device_state_busy_at", str(push.call_limit)),
         ),
     )
