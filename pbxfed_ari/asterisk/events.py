@@ -40,7 +40,6 @@ from pbxfed_ari.core.names import (
 )
 from pbxfed_ari.errors import Refused
 
-OURS = ("StasisStart", "ChannelDestroyed", "Dial", "ContactStatusChange")  # types that we read
 UNKNOWN_CAUSE = 0  # Q.850 has no cause 0; Asterisk says it when it knows none
 _GONE = frozenset({"Removed", "Unreachable"})
 _LIFE = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
@@ -109,6 +108,7 @@ AriEvent = (
     | Dial
     | ContactStatusChange
 )
+OURS = frozenset(kind.__name__ for kind in get_args(AriEvent))  # types that we read
 FromAsterisk = (
     Arrived
     | Returned
@@ -300,6 +300,3 @@ def _count(text: str | bytes, tolerated: Tolerated) -> None:
         tolerated.malformed += 1
     else:
         tolerated.unused[kind] = tolerated.unused.get(kind, 0) + 1
-
-
-_OURS = frozenset(kind.__name__ for kind in get_args(AriEvent))
