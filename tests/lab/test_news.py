@@ -80,6 +80,7 @@ def wrong_clock(federation: Federation) -> Iterator[Federation]:
         lab.node("c").clock.unlink()
         lab.start("c", "daemon")
     federation.until(federation.whole)
+    lab.pbxfed("c", "ext", "set", "1001", "--name", "Phone 1001")
 
 
 def test_a_node_whose_clock_is_stepped_refuses_edits_and_nothing_else(
