@@ -672,7 +672,11 @@ class Lab:
 
     def hang_up(self, dialled: Dialled) -> None:
         """Let the caller hang up."""
-        self._group_of(dialled.caller).ask("hang_up", phone=dialled.caller, call=dialled.id)
+        self.end(dialled.caller, dialled.id)
+
+    def end(self, phone: str, call: str) -> None:
+        """Let a phone hang up a call of its own."""
+        self._group_of(phone).ask("hang_up", phone=phone, call=call)
 
     def hold(self, phone: str, call: str, on: bool = True) -> None:
         """Let a phone put a call of its own on hold, or talk again."""

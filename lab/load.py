@@ -21,8 +21,8 @@ from lab.places import LabError
 from lab.root import ensure_tools
 
 SCENARIOS = Path(__file__).with_name("sipp")
-CALLEES = 5090  # the port of a node's
-CALLERS = itertools.count(5100)
+CALLEES = 5090  # the port of a node's; the phones have those from 5100 on
+CALLERS = itertools.count(6000)
 LONGEST, MOST = 90, 200  # seconds, and calls a second: no bench of ours needs more
 PATIENCE = 40  # seconds, after the last call has begun, until none can be left
 
@@ -72,6 +72,11 @@ class Running:
             self._process.wait()
         return _read(self._folder, self._rate)
 
+    def stop(self) -> None:
+        """End it, whatever goes on."""
+        self._process.kill()
+        self._process.wait()
+
 
 class Load:
     """Callers and callees of one lab. Processes end with the lab, or with `stop`."""
@@ -80,6 +85,7 @@ class Load:
         ensure_tools({"sipp": "sip-tester"})
         self._lab = lab
         self._callees: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: list[Running] = []
         self._folder = lab.places.state / "sipp"
 
     def __repr__(self) -> str:
@@ -150,10 +156,13 @@ class Load:
             *("-r", str(round(rate * tenths)), "-rp", str(1_000 * tenths)),
             *("-trace_rtt", "-rtt_freq", "1", "-trace_stat", "-stf", "stat.csv", "-trace_err"),
         )
-        return Running(process, folder, rate)
+        self._running.append(Running(process, folder, rate))
+        return self._running[-1]
 
     def stop(self) -> None:
-        """No more callees."""
+        """No more callers and callees."""
+        while self._running:
+            self._running.pop().stop()
         for process in self._callees.values():
             process.kill()
             process.wait()
@@ -200,6 +209,8 @@ def _read(folder: Path, rate: float) -> Outcome:
         raise LabError(f"sipp has measured nothing: {(folder / 'said').read_text()[-500:]}")
     last = dict(zip(lines[0].split(";"), lines[-1].split(";"), strict=False))
     made, good = int(last["TotalCallCreated"]), int(last["SuccessfulCall(C)"])
+    if not made:
+        raise LabError(f"sipp has called nobody: {(folder / 'said').read_text()[-500:]}")
     setups: list[float] = []
     for path in folder.glob("*_rtt.csv"):
         rows = (row.split(";") for row in path.read_text().splitlines()[1:])

@@ -41,9 +41,10 @@ def phones(federation: Federation, mode: str) -> Iterator[Federation]:
     yield federation
     for number in PHONES:
         federation.lab.manners(number)
+    for number in PHONES:
         for call in federation.lab.calls_of(number):
             if call["state"] == "answered":  # the test has failed
-                hang_up(federation, number, call["call"])
+                federation.lab.end(number, call["call"])
     nothing_left(federation)
 
 
@@ -85,10 +86,6 @@ def both_hear(federation: Federation, calls: Talk, one: str, other: str) -> None
             4,
             what=f"{who} hears {whom}",
         )
-
-
-def hang_up(federation: Federation, phone: str, call: str) -> None:
-    federation.lab.group(PHONES[phone]).ask("hang_up", phone=phone, call=call)
 
 
 def is_over(federation: Federation, phone: str, call: str) -> None:
@@ -139,7 +136,7 @@ def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -
     is_over(phones, by, calls[by])
     assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
     assert newest(phones, to)["other"] == stays
-    hang_up(phones, to, calls[to])
+    phones.lab.end(to, calls[to])
     is_over(phones, stays, calls[stays])
 
 
@@ -166,7 +163,7 @@ def test_attended(phones: Federation, caller: str, called: str, by: str, to: str
             3,
             what=f"{who} is shown {whom}",
         )
-    hang_up(phones, stays, calls[stays])
+    phones.lab.end(stays, calls[stays])
     is_over(phones, to, calls[to])
 
 
@@ -186,7 +183,7 @@ def test_put_through_while_it_rings(phones: Federation, aside: ThreadPoolExecuto
     calls[to] = answers(phones, to, since)
     both_hear(phones, calls, "1004", to)
     is_over(phones, "1001", calls["1001"])
-    hang_up(phones, "1004", calls["1004"])
+    phones.lab.end("1004", calls["1004"])
 
 
 @pytest.fixture
@@ -226,7 +223,7 @@ def test_transferred_twice(phones: Federation) -> None:
         stays = "1004" if by == "1001" else "1001"
         both_hear(phones, calls, stays, to)
         is_over(phones, by, calls[by])
-    hang_up(phones, "1005", calls["1005"])
+    phones.lab.end("1005", calls["1005"])
     is_over(phones, "1004", calls["1004"])
 
 
@@ -248,9 +245,9 @@ def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Feder
     time.sleep(0.5)
     both_hear(phones, calls, "1002", "1003")
     both_hear(phones, more, "1004", "1005")
-    hang_up(phones, "1002", calls["1002"])
+    phones.lab.end("1002", calls["1002"])
     is_over(phones, "1003", calls["1003"])
-    hang_up(phones, "1005", more["1005"])
+    phones.lab.end("1005", more["1005"])
     is_over(phones, "1004", more["1004"])
 
 
@@ -267,7 +264,7 @@ def test_between_calls_of_different_modes(phones: Federation, mode: str) -> None
             is_over(phones, "1001", asked["1001"])
             calls[second] = asked[second]
             both_hear(phones, calls, first, second)
-            hang_up(phones, first, calls[first])
+            phones.lab.end(first, calls[first])
             is_over(phones, second, calls[second])
     finally:
         put(phones, "extension", "1003", control="")
@@ -295,7 +292,7 @@ def test_the_class_of_who_transfers_counts(phones: Federation) -> None:
         lab.transfer("1003", calls["1003"], "1004")
         calls["1004"] = answers(phones, "1004", since)
         both_hear(phones, calls, "1002", "1004")
-        hang_up(phones, "1002", calls["1002"])
+        phones.lab.end("1002", calls["1002"])
     finally:
         put(phones, "extension", "1002", calling_class="")
 
@@ -352,7 +349,7 @@ def test_hold_and_resume(phones: Federation, called: str) -> None:
         phones.until(lambda: not lab.hears(held, calls[held], holds), 3)  # noqa: B023
         lab.hold(holds, calls[holds], on=False)
         both_hear(phones, calls, "1001", called)
-    hang_up(phones, "1001", calls["1001"])
+    phones.lab.end("1001", calls["1001"])
 
 
 @pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
@@ -365,7 +362,7 @@ def test_keys_pass(phones: Federation, called: str) -> None:
         phones.until(lambda: len(of(phones, hears, calls[hears])["keys"]) >= 5, 4)  # noqa: B023
         time.sleep(0.3)
         assert of(phones, hears, calls[hears])["keys"] == "159#0"
-    hang_up(phones, called, calls[called])
+    phones.lab.end(called, calls[called])
 
 
 # --- before the answer
