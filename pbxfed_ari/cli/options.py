@@ -145,7 +145,7 @@ def _word(name: str, kind: Type, refers: tuple[str, ...] = ()) -> str:
     if isinstance(kind, Choice):
         return f"[{'|'.join(word or '-' for word in kind.words)}]"
     if isinstance(kind, Named):
-        return _READERS.get(kind.read, "NAME")
+        return _READERS.get(kind.read, name.upper())
     if isinstance(kind, Whole):
         return "SECONDS" if name.endswith("seconds") or name == "timer" else "N"
     if isinstance(kind, Word):

@@ -76,7 +76,7 @@ def _asked(path: Path | None, ext: str, caller: str | None, *, inbound: bool) ->
 
 def _rings(body: dict[str, Any]) -> bool:
     """Does the call get anywhere, forwards included?"""
-    return bool(body["tries"]) or any(map(_rings, body.get("then", [])))
+    return bool(body.get("tries")) or any(map(_rings, body.get("then", [])))
 
 
 def _explained(body: dict[str, Any]) -> Iterator[str]:
@@ -86,6 +86,9 @@ def _explained(body: dict[str, Any]) -> Iterator[str]:
         yield f"   because {one['reason']}"
     ways = body.get("then", [])
     for way in ways:
+        if "as" in way:
+            yield f"if {_outcome(way)}: on to {way['to']}, as if {_outcome({'when': way['as']})}"
+            continue
         yield f"if {_outcome(way)}: on to {way['to']}, because {way['why']}"
         yield from (f"  {line}" for line in _explained(way))
     cause, reason = body["cause"], body["reason"]

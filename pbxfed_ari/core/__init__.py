@@ -19,7 +19,7 @@ Reading order:
     what it means   ring (who is responsible when nobody says), editing, importing (many edits), claims, registering, pushing
     federation      all of these together
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,
-                    outside), explaining, waybill (what travels along), setup (is there life?), bridging (legs of our own),
+                    outside, barring), explaining, waybill (what travels along), setup (is there life?), bridging (own legs),
                     call (one call), lines (what limits count), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.

@@ -120,11 +120,13 @@ class Call:
         arrival = self.arrival
         self.caller = arrival.channel
         self.bill = waybill.read(arrival.note) if arrival.peer else None
+        line = self.bill.line if self.bill else ""
+        payer = arrival.by or ("" if arrival.outside else arrival.endpoint)
         self.asking = Asking(
             arrival.number,
-            arrival.by or ("" if arrival.outside else arrival.endpoint),
+            self.bill.payer if self.bill and line else payer,
             arrival.peer,
-            self.bill.line if self.bill else "",
+            line,
             did=arrival.outside,
             outside=arrival.outside,
             seed=self.id,
@@ -341,7 +343,9 @@ class Call:
         until = (
             round(self.arrival.wall_ms + (now - self.began + waits) * 1_000) if waits < NEVER else 0
         )
-        said = str(Waybill(self.id, len(self.tried), line, until if self.arrival.wall_ms else 0))
+        payer = self.asking.payer if line else ""
+        known = until if self.arrival.wall_ms else 0
+        said = str(Waybill(self.id, len(self.tried), line, known, payer=payer))
         seconds = attempt.ring_seconds or self.ring_seconds
         channel = self.caller
         if not self._bridges(lines):

@@ -101,6 +101,11 @@ class Editor:
         self._planned[kind.space, key] = edit
         return edit
 
+    def has_planned(self, event: Edited) -> bool:
+        """Is an edit of the same object planned?"""
+        kind = KINDS.get(event.kind)
+        return kind is not None and (kind.space, event.key) in self._planned
+
     def complete(self, edits: Iterable[Edit]) -> None:
         """What the edits name must be there, now that all of them are planned.
 

@@ -1,13 +1,14 @@
 """Imports: many edits, all of them or none, in slices that each take a few milliseconds.
 
 First all are planned, and nothing is changed by that; a refusal ends it. Then what was planned is published, a slice at a
-time, so that calls and heartbeats are not kept waiting and no receiver is flooded. What others edit between the planning and
-the publishing of an object meets the import as an edit of another node would: by stamp, and told if it is a conflict. A
-daemon that dies amid the publishing has published a part; the same import again does the rest.
+time, so that calls and heartbeats are not kept waiting and no receiver is flooded. An edit here of an object that is planned
+waits for the end of the import. What other nodes edit meanwhile meets it by stamp, and is told if it is a conflict. A daemon
+that dies amid the publishing has published a part; the same import again does the rest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 
 from pbxfed_ari.core.editing import Edit, Editor
@@ -31,7 +32,9 @@ class Imports:
         """`publish` puts records into our stream."""
         self._publish = publish
         self._slices: Iterator[list[Effect]] | None = None
+        self._editor: Editor | None = None
         self._due = float("inf")
+        self._waiting: list[tuple[float, Edited]] = []  # since when
 
     def next_deadline(self) -> float:
         """When the next slice is due."""
@@ -44,8 +47,25 @@ class Imports:
         slices = _slices(event, editor, self._publish)
         if len(event.edits) <= PUBLISHED:
             return [effect for effects in slices for effect in effects]
-        self._slices, self._due = slices, now
+        self._slices, self._due, self._editor = slices, now, editor
         return self.tick(now)
+
+    def holds(self, event: Edited, now: float) -> bool:
+        """Must this edit wait? It would not see what is planned, and be undone by it."""
+        if self._editor is None or not self._editor.has_planned(event):
+            return False
+        self._waiting.append((now, event))
+        return True
+
+    def released(self, now: float) -> list[Edited]:
+        """The edits that have waited long enough, with their clock set on."""
+        if self._slices is not None or not self._waiting:
+            return []
+        waiting, self._waiting = self._waiting, []
+        return [
+            replace(event, wall_ms=event.wall_ms + round((now - since) * 1_000))
+            for since, event in waiting
+        ]
 
     def tick(self, now: float) -> list[Effect]:
         """The next slice, if it is due."""
@@ -54,7 +74,7 @@ class Imports:
         self._due = now + PAUSE
         effects = next(self._slices, None)  # None: it has raised, and is no more
         if effects is None or any(isinstance(e, Reply) for e in effects[-1:]):
-            self._slices, self._due = None, float("inf")
+            self._slices, self._editor, self._due = None, None, float("inf")
         return effects or []
 
 

@@ -1,14 +1,14 @@
-"""Calls to the outside: which PSTN trunk, in which order, and who may.
+"""Calls to the outside: which PSTN trunk, in which order. Who may is asked of barring.py, for each trunk that would be used.
 
 Of the trunks whose patterns match, the cheapest goes first, then those of the caller's own site (local breakout); those that
 are alike share the numbers among them, by weighted rendezvous hashing as on the ring. Each of a trunk's nodes is a try of its
-own. The node that has the line counts its calls and refuses beyond its capacity; the call then goes on to the next try.
+own. The node that has the line looks again, counts its calls and refuses beyond its capacity; the call then goes on to the
+next try. Emergency numbers are for whoever calls from inside, and nobody is asked.
 """
 
-from pbxfed_ari.core import patterns, reaching, ring
+from pbxfed_ari.core import barring, patterns, reaching, ring
 from pbxfed_ari.core.effects import Outside
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.objects.calling_class import CallingClass
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.trunk import PstnTrunk
 from pbxfed_ari.core.tries import (
@@ -33,7 +33,13 @@ def is_emergency(number: str, whole: str, view: View) -> bool:
 
 
 def emergency(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
-    """By a trunk of the site where the caller is, whatever it costs, whoever calls: help comes to where the line is."""
+    """By a trunk of the site where the caller is, whatever it costs: help comes to where the line is.
+
+    Whom the outside calls may transfer it there, but no forward leads it back out to those who help.
+    """
+    if asking.outside and (asking.path or not asking.payer):
+        why = f"{number} is an emergency number: a call from the outside is not forwarded to it"
+        return Route((), REJECTED, why, number)
     site = view.site(view.me)
     found = [t for t in _trunks(view) if number in t.emergency and t.site == site]
     found.sort(key=lambda t: (t.cost, t.key))
@@ -47,9 +53,14 @@ def call(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
     found = [t for t in _trunks(view) if patterns.best(t.patterns, number) is not None]
     if not found or number[0].isalpha():  # no name is sent out, though `_.` takes it
         return Route((), UNALLOCATED, f"{number}: no such extension in the federation", number)
-    refusal = _may(asking, view, lines)
+    refusal = barring.leaves(asking.payer, view, lines)
     if refusal:
         return Route((), REJECTED, f"{number}: {refusal}", number)
+    barred = {t.key: why for t in found if (why := _barred(t, number, asking.payer, view))}
+    found = [t for t in found if t.key not in barred]
+    if not found:
+        why = "; ".join(dict.fromkeys(barred.values()))
+        return Route((), REJECTED, f"{number}: {why}", number)
     site = view.site(view.me)
     found.sort(
         key=lambda t: (t.cost, t.site != site, -ring.score(t.key, t.capacity or 100, number))
@@ -59,10 +70,13 @@ def call(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
 
 
 def let_out(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
-    """A peer's call that shall leave by a trunk of ours."""
+    """A peer's call that shall leave by a trunk of ours. One that we do not know yet pays as its own node says."""
     trunk = view.get("trunk", asking.line)
     if not isinstance(trunk, PstnTrunk) or view.me not in trunk.nodes:
         return Route((), NO_ROUTE, f"trunk {asking.line} is not on {view.me}", number)
+    refusal = _refused(trunk, number, asking.payer, view, lines)
+    if refusal:
+        return Route((), REJECTED, f"{number}: {refusal}", number)
     if _full(trunk, lines):
         return Route(
             (), CONGESTION, f"trunk {trunk.key}: all {trunk.capacity} lines are taken", number
@@ -73,20 +87,27 @@ def let_out(number: Extension, asking: Asking, view: View, lines: Lines) -> Rout
     return Route((once,), CONGESTION, "", number)
 
 
-def _may(asking: Asking, view: View, lines: Lines) -> str:
-    payer = view.get("number", asking.payer)
-    if not isinstance(payer, Phone):
-        who = asking.payer or "the caller"
-        return f"{who} is no extension, and may not call the outside"
-    found = view.get("class", payer.calling_class) if payer.calling_class else None
-    if not isinstance(found, CallingClass):
+def _refused(trunk: PstnTrunk, number: Extension, payer: str, view: View, lines: Lines) -> str:
+    """Why a peer's call may not leave by this trunk; "" if it may."""
+    if number in trunk.emergency:
         return ""
-    now, hour = lines.outside_of(payer.number)
-    if 0 < found.pstn_calls <= now:
-        return f"{payer.number} has {now} calls to the outside; class {found.key} allows {found.pstn_calls}"
-    if 0 < found.pstn_per_hour <= hour:
-        return f"{payer.number} made {hour} calls to the outside within an hour, as class {found.key} allows"
-    return ""
+    if patterns.best(trunk.patterns, number) is None or number[0].isalpha():
+        return f"trunk {trunk.key} is not for it"
+    if not isinstance(view.get("number", payer), Phone):
+        return _barred(trunk, number, "", view)
+    return (
+        barring.dials(number, payer, view)
+        or barring.leaves(payer, view, lines)
+        or _barred(trunk, number, payer, view)
+    )
+
+
+def _barred(trunk: PstnTrunk, number: Extension, payer: str, view: View) -> str:
+    """Why this trunk is not used for this number and this payer; "" if it may be."""
+    digits = _digits(trunk, number)
+    if not digits:
+        return f"trunk {trunk.key} strips {trunk.strip} digits, and nothing is left"
+    return barring.sends(digits, number, payer, view)
 
 
 def _tries(
@@ -110,8 +131,13 @@ def _tries(
 
 
 def _line(trunk: PstnTrunk, number: Extension, urgent: bool) -> Outside:
-    digits = number if urgent else trunk.prepend + number[trunk.strip :]
+    digits = number if urgent else _digits(trunk, number)
     return Outside(trunk.key, trunk.technology, trunk.endpoint, digits, trunk.caller_id)
+
+
+def _digits(trunk: PstnTrunk, number: Extension) -> str:
+    """What it sends for a number."""
+    return trunk.prepend + number[trunk.strip :]
 
 
 def _full(trunk: PstnTrunk, lines: Lines) -> bool:

@@ -13,10 +13,9 @@ found nobody, and why. Nothing is decided in advance: the answer holds for this 
 
 from dataclasses import replace
 
-from pbxfed_ari.core import hunting, outside, reaching
+from pbxfed_ari.core import barring, hunting, outside, reaching
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.names import Extension, dialable
-from pbxfed_ari.core.objects.calling_class import CallingClass
 from pbxfed_ari.core.objects.did import Did
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.group import Group
@@ -67,7 +66,7 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
         way = " → ".join([*asking.path, number])
         said = "forwards go round" if number in asking.path else "too many forwards"
         return Route((), LOOP, f"{said}: {way}", number)
-    refusal = _may(number, asking, view)
+    refusal = barring.dials(number, asking.payer, view)
     if refusal:
         return Route((), REJECTED, refusal, number)
     return _found(number, asking, view, lines).because(short)
@@ -140,7 +139,7 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
     peer = asking.peer
     if asking.line:
         return outside.let_out(number, asking, view, lines)
-    refusal = _may(number, asking, view)
+    refusal = barring.dials(number, asking.payer, view)
     if refusal:  # a phone here sends it on, which may less than who called
         return Route((), REJECTED, refusal, number)
     item = view.get("number", number)
@@ -207,16 +206,3 @@ def _whole(number: Extension, asking: Asking, view: View) -> tuple[Extension, st
     if not prefix or not number.isdecimal() or view.get("number", whole) is None:
         return number, ""
     return whole, f"{number} at site {site} is {whole}"
-
-
-def _may(number: Extension, asking: Asking, view: View) -> str:
-    """Why who pays for this call may not dial this number; "" if he may."""
-    payer = view.get("number", asking.payer)
-    if not isinstance(payer, Phone) or not payer.calling_class:
-        return ""
-    found = view.get("class", payer.calling_class)
-    if not isinstance(found, CallingClass):
-        inside = view.get("number", number) is not None
-        return "" if inside else f"{payer.number}: its class {payer.calling_class} is not known"
-    allowed, why = found.allows(number)
-    return "" if allowed else f"{payer.number} may not dial {number}: {why}"

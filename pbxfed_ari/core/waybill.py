@@ -1,14 +1,15 @@
 """What travels with a call over a trunk, as one SIP header or IAX2 variable: whose try of which call it is, and until when.
 
-    <call id>/<hop>/<try>/<line>/<until>        `line` and `until` may be missing
+    <call id>/<hop>/<try>/<line>/<until>/<payer>        the last three may be missing
 
-Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds.
+Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
+written as `=`.
 """
 
 import re
 from dataclasses import dataclass
 
-from pbxfed_ari.core.names import NODE
+from pbxfed_ari.core.names import NODE, is_extension
 
 _ID = re.compile(r"[0-9A-Za-z.=]{1,64}")
 _LINE = re.compile(NODE)
@@ -25,20 +26,22 @@ class Waybill:
         0  # when its sender gives it up if it hears nothing; his clock, 0: he does not say
     )
     hop: int = 1
+    payer: str = ""  # the extension whose calling class counts, of a call that shall be let out
 
     def __str__(self) -> str:
-        return f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}".rstrip(
-            "/"
-        )
+        head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
+        return f"{head}/{self.payer.replace('+', '=')}".rstrip("/")
 
 
 def read(text: str) -> Waybill | None:
     """What a peer wrote; None if it makes no sense."""
     call, *rest = text.split("/")
-    hop, attempt, line, until = (*rest, "", "", "", "")[:4]
+    hop, attempt, line, until, payer = (*rest, "", "", "", "", "")[:5]
+    payer = payer.replace("=", "+")
     if not _ID.fullmatch(call) or (line and not _LINE.fullmatch(line)):
         return None
-    return Waybill(call, _number(attempt) or 1, line, _number(until), _number(hop) or 1)
+    payer = payer if is_extension(payer) else ""
+    return Waybill(call, _number(attempt) or 1, line, _number(until), _number(hop) or 1, payer)
 
 
 def _number(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Routes as JSON."""
+"""Routes as JSON. Where several outcomes lead to one place the first shows the way from there, and the others name that one."""
 
 from collections.abc import Iterable
 
@@ -11,16 +11,18 @@ Json = dict[str, object]
 
 def shown(found: Explained, me: str) -> Json:
     """A route: number, tries in order, and where the call goes after which outcome; the cause if it ends."""
-    route = found.route
+    route, first = found.route, dict[str, str]()
+    then: list[Json] = []
+    for way, after in found.then:
+        head: Json = {"when": way.outcome, "to": way.to, "why": way.reason}
+        as_when = first.setdefault(way.to, way.outcome)
+        then.append(head | (shown(after, me) if as_when == way.outcome else {"as": as_when}))
     return {
         "number": route.number,
         "tries": [attempt(one, me) for one in route.tries],
         "cause": route.cause,
         "reason": route.reason,
-        "then": [
-            {"when": way.outcome, "to": way.to, "why": way.reason, **shown(after, me)}
-            for way, after in found.then
-        ],
+        "then": then,
     }
 
 

@@ -135,7 +135,8 @@ def _closed(properties: Mapping[str, Json], required: list[str] | None = None) -
 _LEG = record({"node": TEXT, "trunk": MAYBE}, maybe={"number": TEXT, "line": TEXT, "digits": TEXT})
 _LEAD = record({"context": TEXT, "exten": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
-_AFTER: Json = {"allOf": [record({"when": TEXT, "to": TEXT, "why": TEXT}), ref("tries")]}
+_WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
+_AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
 _MEMBER = record(
     {
         "node": TEXT,
@@ -218,7 +219,8 @@ OTHERS: dict[str, Json] = {
                 "then": listed(_AFTER),
             }
         ),
-        "description": "The tries in order; where the call goes after which outcome; the cause (Q.850) if it ends.",
+        "description": "The tries in order; where the call goes after which outcome (`as`: from there on as after that "
+        "one); the cause (Q.850) if it ends.",
     },
     "route": {"allOf": [record({"extension": TEXT, "from": TEXT}), ref("tries")]},
     "call": record(

@@ -117,7 +117,7 @@ def test_values_are_named_for_who_types_them() -> None:
         "ext.codecs": "CODEC,…", "ext.profile": "[nat|lan|secure|webrtc]", "group.members": "NUMBER,…",
         "service.context": "CONTEXT", "service.nodes": "NODE,…", "did.time": "TIME", "trunk.patterns": "PATTERN,…",
         "trunk.site": "SITE", "trunk.endpoint": "ENDPOINT", "trunk.timer": "SECONDS", "trunk.prepend": "DIGITS",
-        "time.zone": "ZONE", "time.hours": "HOURS,…", "time.holidays": "HOLIDAYS,…",
+        "time.zone": "ZONE", "time.hours": "HOURS,…", "time.holidays": "HOLIDAY,…",
     }  # fmt: skip
     assert {name: metavars.get(name) for name in wanted} == wanted
 

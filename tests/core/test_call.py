@@ -346,7 +346,7 @@ def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_
     first = board.handle(arrive("030123"), 0.0, view)
     assert handed(first) == [("030123", (Outside("one", "pjsip", "p", "030123"),), 90)]
     second = board.handle(Returned(CHANNEL, "CONGESTION", 34), 1.0, view)
-    assert [e.note for e in second if isinstance(e, HandOver)] == ["c17.1/1/2/two"]
+    assert [e.note for e in second if isinstance(e, HandOver)] == ["c17.1/1/2/two//1009"]
     assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 27), 2.0, view)) == [27]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pbxfed_ari.core.effects import Leg, Outside
-from pbxfed_ari.core.explaining import explain
+from pbxfed_ari.core.explaining import Explained, explain
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.tries import (
@@ -120,6 +120,22 @@ def test_what_follows_on_a_large_group_is_explained_in_short() -> None:
     assert len({id(after) for _, after in found.then}) == 1 < len(found.then)
     said = [attempt.reason for attempt in found.route.tries]
     assert sum("1001 is not to be disturbed" in reason for reason in said) == 1 < len(said)
+
+
+def test_forwards_that_fan_out_are_explained_up_to_a_bound() -> None:
+    """Three ways from each of six phones would be over a thousand."""
+    ways = ("forward_busy", "forward_no_answer", "forward_unreachable")
+    phones = [
+        ext(f"1{i}{j}", **{way: f"1{i + 1}{k}" for k, way in enumerate(ways)})
+        for i in range(6)
+        for j in range(3)
+    ]
+    found = explain(Asking("100", "1999"), view(*phones), Busy())
+
+    def count(one: Explained) -> int:
+        return 1 + sum(count(after) for _, after in one.then)
+
+    assert 100 < count(found) < 400
 
 
 def test_of_a_route_without_tries_only_what_will_happen_is_explained() -> None:
@@ -314,6 +330,59 @@ def test_a_calling_class_says_what_may_be_dialed_and_how_much() -> None:
     unknown = view(caller(calling_class="gone"), line())
     assert ask("030123", unknown).cause == REJECTED
     assert ask("1001", unknown).tries
+
+
+def test_a_class_bars_what_a_trunk_makes_of_a_number() -> None:
+    """Digits in front that the trunk strips hide nothing; a more particular pattern is an exception."""
+    out = line(patterns=["_9."], strip=1)
+    there = view(caller(calling_class="office"), out, CLASS)
+    assert legs(ask("9030123", there))
+    refused = ask("90900123", there)
+    assert (refused.tries, refused.cause) == ((), REJECTED)
+    assert "1009 may not send 0900123: class office denies _0900." in refused.reason
+    plain = line("plain", patterns=["_9."], cost=900)  # another sends it as it was dialed
+    assert legs(ask("90900123", view(caller(calling_class="office"), out, plain, CLASS)))
+    for allow in "90900123", "0900123":
+        but = make("class", "office", deny=["_0900."], allow=["_X.", allow])
+        assert legs(ask("90900123", view(caller(calling_class="office"), out, but)))
+
+
+def test_what_a_trunk_leaves_nothing_of_is_not_sent() -> None:
+    """The next trunk may."""
+    short = line(patterns=["_0!"], strip=3)
+    refused = ask("012", view(caller(), short))
+    assert (refused.tries, refused.cause) == ((), REJECTED)
+    assert "trunk berlin strips 3 digits, and nothing is left" in refused.reason
+    assert [o.line for (o,) in legs(ask("012", view(caller(), short, line("other"))))] == ["other"]
+
+
+def test_who_lets_a_peers_call_out_looks_again() -> None:
+    """At the trunk's patterns, and at the class of who pays, whose calls it has counted; emergencies pass."""
+    out = line(emergency=["112"])
+    there = view(caller(calling_class="office"), out, CLASS)
+
+    def let(number: str, payer: str, busy: Busy | None = None) -> Route:
+        asking = Asking(number, payer, peer=B, line="berlin")
+        return route(asking, there, busy or Busy())
+
+    assert legs(let("030123", "1009"))
+    assert "trunk berlin is not for it" in let("130123", "1009").reason
+    assert "class office denies _0900." in let("0900123", "1009").reason
+    assert let("030123", "1009", Busy(outside={"1009": (1, 1)})).cause == REJECTED
+    assert legs(let("112", "1009", Busy(outside={"1009": (1, 9)})))
+    assert legs(let("0900123", "1077"))  # added there a moment ago: its own node has looked
+
+
+def test_a_call_from_the_outside_is_not_forwarded_to_an_emergency_number() -> None:
+    """Nor led there by an inbound number; who was called may transfer it there."""
+    out = line(emergency=["112"])
+    did = make("did", "+4930", destination="112")
+    sends = ext("1001", forward_always="112")
+    there = view(caller(), out, did, sends)
+    assert inbound("+4930", there).cause == REJECTED
+    assert route(Asking("1001", outside=True), there, Busy()).cause == REJECTED
+    assert legs(route(Asking("112", "1009", outside=True), there, Busy()))
+    assert legs(ask("1001", there))
 
 
 def test_for_a_forwarded_call_the_class_of_who_forwards_counts() -> None:

@@ -222,7 +222,8 @@ def test_a_waybill_that_makes_no_sense_is_none(text: str) -> None:
 
 def test_a_waybill_is_what_was_written() -> None:
     """With and without its later parts."""
-    for bill in Waybill("beef"), Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
+    let_out = Waybill("beef", 3, "city", WALL, payer="+4930")
+    for bill in Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
         assert read(str(bill)) == bill
 
 

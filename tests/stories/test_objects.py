@@ -318,8 +318,8 @@ def test_a_thousand_extensions_at_once() -> None:
     assert all(len(n.federation.directory.phones()) == 1_000 for n in there.running())
 
 
-def thousand(last: str = SECRET) -> tuple[Edited, ...]:
-    many = [line(str(20_000 + i), secret=SECRET) for i in range(999)]
+def thousand(last: str = SECRET, **fields: object) -> tuple[Edited, ...]:
+    many = [line(str(20_000 + i), 0, secret=SECRET, **fields) for i in range(999)]
     many.append(line("30000", secret=last))
     return tuple(replace(e, fresh_id=i.to_bytes(8, "big")) for i, e in enumerate(many))
 
@@ -339,6 +339,29 @@ def test_a_large_import_keeps_nobody_waiting() -> None:
     assert node.put("extension", "1001", name="Meanwhile").status == 200
     assert there.run(5, lambda: replies(node.effects)[-1:] == [200] and there.agree())
     assert all(len(n.federation.directory.phones()) == 1_002 for n in there.running())
+
+
+def test_an_edit_of_what_an_import_is_about_to_change_waits_and_stands() -> None:
+    """Set back to what it was before, it would change nothing now, and be undone in a moment."""
+    there = world("20500", "20501")
+    there["a"].put("extension", "20500", name="Phone 20500")
+    node = there["a"]
+    assert replies(node.handle(Imported(7, thousand(name="New"), node.wall_ms()))) == []
+    there.run(0.02)
+    assert name_of(node, "20500") == "Phone 20500"
+    held = [Edited(8, "extension", "20500", {"name": "Phone 20500"}, node.wall_ms(), b"8" * 8)]
+    held.append(Edited(9, "extension", "20501", None, node.wall_ms(), b"9" * 8))
+    assert [replies(node.handle(edit)) for edit in held] == [[], []]
+    done = [200, 200, 200]  # of the import, then of those that waited
+    assert there.run(5, lambda: replies(node.effects)[-3:] == done and there.agree())
+    for one in there.running():
+        names = [name_of(one, number) for number in ("20500", "20501", "20502")]
+        assert names == ["Phone 20500", None, "New"]
+
+
+def name_of(node: Node, number: str) -> object:
+    shown = node.shown("extension", number)
+    return shown["name"] if shown else None
 
 
 def test_a_large_import_whose_last_line_is_bad_changes_nothing() -> None:

@@ -22,14 +22,19 @@ class CallingClass(Item):
     ] = ()
     pstn_calls: Annotated[
         int,
-        Field(4, Whole(0, 1_000), "Calls to the outside at once, for each extension; 0: no limit."),
+        Field(
+            4,
+            Whole(0, 1_000),
+            "Calls to the outside at once, for each extension; 0: no limit. Counted by the node that it calls from, and "
+            "by the one whose trunk is used.",
+        ),
     ] = 0
     pstn_per_hour: Annotated[
         int,
         Field(
             5,
             Whole(0, 10_000),
-            "Calls to the outside within an hour, for each extension; 0: no limit.",
+            "Calls to the outside within an hour, for each extension; 0: no limit. Counted likewise.",
         ),
     ] = 0
 
@@ -43,6 +48,19 @@ class CallingClass(Item):
         if allow is not None and patterns.particular(allow) < patterns.particular(deny):
             return True, f"class {self.key} allows {allow}"
         return False, f"class {self.key} denies {deny}"
+
+    def bars(self, digits: str, number: str) -> str:
+        """Which pattern keeps these digits from being sent for a number that may be dialed? "" if none does.
+
+        A more particular pattern of `allow` is an exception for what is sent, and for what was dialed.
+        """
+        deny = patterns.best(self.deny, digits)
+        if deny is None:
+            return ""
+        allow = [found for n in (digits, number) if (found := patterns.best(self.allow, n))]
+        if any(patterns.particular(one) < patterns.particular(deny) for one in allow):
+            return ""
+        return f"class {self.key} denies {deny}"
 
 
 CLASS = Kind(

@@ -4,15 +4,28 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pbxfed_ari.core.objects.fields import Choice, Field, ListOf, Word
+from pbxfed_ari.core.objects.fields import Choice, Field, ListOf, Named, Word
 from pbxfed_ari.core.objects.kind import Item, Kind
+from pbxfed_ari.errors import Refused
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = f"(?:{'|'.join(DAYS)})"
 _CLOCK = r"(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
 _HOURS = rf"({_DAY})(?:-({_DAY}))? ({_CLOCK})-({_CLOCK})"
-_DATE = r"(?:[0-9]{4}-)?(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_28 = "(?:0[1-9]|1[0-9]|2[0-8])"
+_DATE = f"(?:[0-9]{{4}}-)?(?:(?:0[1-9]|1[0-2])-(?:{_28}|29)|(?:0[13-9]|1[0-2])-30|(?:0[13578]|1[02])-31)"
 _ZONE = r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}"
+
+
+def _day(text: str) -> str:
+    """A day of every year, or of one.
+
+    Raises: Refused.
+    """
+    year = int(text[:-6] or 0) if re.fullmatch(_DATE, text) else None
+    if year is None or (text.endswith("-02-29") and (year % 4 or (not year % 100 and year % 400))):
+        raise Refused(f"day {text!r}: must be a day like 12-25 or 2026-12-24")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +61,7 @@ class TimeCondition(Item):
         tuple[str, ...],
         Field(
             4,
-            ListOf(Word(_DATE, "like 12-25 or 2026-12-24", empty=False), 400),
+            ListOf(Named(_day, _DATE), 400),
             "Days on which it is closed, as 12-25 or 2026-12-24.",
         ),
     ] = ()
