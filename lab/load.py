@@ -21,8 +21,8 @@ from lab.places import LabError
 from lab.root import ensure_tools
 
 SCENARIOS = Path(__file__).with_name("sipp")
-CALLEES = 5090  # the port of a node's; the phones have those from 5100 on
-CALLERS = itertools.count(6000)
+CALLEES = 5090  # the port of a node's; the phones have those from 5100 on, and SIPp its media from 6000 on
+CALLERS = itertools.count(7000)
 LONGEST, MOST = 90, 200  # seconds, and calls a second: no bench of ours needs more
 PATIENCE = 40  # seconds, after the last call has begun, until none can be left
 
