@@ -240,6 +240,26 @@ def test_a_full_line_and_a_class_that_denies(federation: Federation) -> None:
     assert str(lab.call("1001", "1003").cause).startswith("403")
 
 
+def test_a_limit_of_calls_to_the_outside_holds_wherever_its_phones_are(
+    federation: Federation,
+) -> None:
+    """Two phones of a number at two nodes, and the line at a third, which counts."""
+    lab = federation.lab
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(federation, "trunk", "city", patterns=["_0X."], **fields)
+    put(federation, "class", "few", pstn_calls=1)
+    put(federation, "extension", "1002", calling_class="few", devices=2)
+    lab.register("1002/2", "a")
+    federation.until(lambda: all(federation.where("1002", n) == ["a", "b"] for n in "abc"))
+    first = lab.dial("1002", "030123")
+    assert str(lab.call("1002/2", "030124").cause).startswith("403")
+    lab.hang_up(first)
+    federation.until(lambda: federation.get("c", "/calls") == [], 5)
+    assert talk(federation, "1002/2", "030124") == "provider"
+    lab.unregister("1002/2")
+    federation.until(lambda: all(federation.where("1002", n) == ["b"] for n in "abc"))
+
+
 def test_a_phone_with_as_many_calls_as_it_may_have_is_busy(federation: Federation) -> None:
     """From another node too."""
     lab = federation.lab
