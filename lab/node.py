@@ -24,7 +24,7 @@ from http.client import HTTPConnection, HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any
 
-from lab import clock, process
+from lab import clock, process, tls
 from lab.netns import Host, socket_in
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
@@ -176,6 +176,8 @@ class Node:
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         if (CHECKOUT / "dialplan").is_dir():
             shutil.copytree(CHECKOUT / "dialplan", self.etc / "pbxfed", dirs_exist_ok=True)
+        keys = self.folder / "lib/keys"
+        tls.write(keys / "sip.crt", keys / "sip.key", self.host.address)
         password = secrets.token_urlsafe(18)
         files = self._asterisk_files(password)
         for key, text in extra.items():
@@ -233,7 +235,9 @@ maxfiles = 65536
             + f"[pbxfed](+)\ndbfile => {here}/lib/pbxfed.sqlite3\n",
             "pjsip.conf": self._include("pjsip.conf")
             + f"[transport-udp]\ntype=transport\nprotocol=udp\nbind={address}:5060\n"
-            f"[transport-tcp]\ntype=transport\nprotocol=tcp\nbind={address}:5060\n",
+            f"[transport-tcp]\ntype=transport\nprotocol=tcp\nbind={address}:5060\n"
+            f"[transport-tls]\ntype=transport\nprotocol=tls\nbind={address}:5061\nmethod=tlsv1_2\n"
+            f"cert_file={here}/lib/keys/sip.crt\npriv_key_file={here}/lib/keys/sip.key\n",
             "iax.conf": (self._include("iax.conf") or "[general]\n")
             + f"[general](+)\nbindaddr={address}\n",
             "ari.conf": self._include("ari.conf")

@@ -39,19 +39,20 @@ net_interface e0
 
 @pytest.fixture(params=["nat", "secure"])
 def baresip(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """It stands beside the phones of node c and registers there, with its digest, by itself; `secure`: it speaks SRTP only."""
+    """It stands beside the phones of node c and registers there, with its digest, by itself; `secure`: by TLS, SRTP only."""
     federation.add(NUMBER, "Not Ours")
     profile = {"profile": request.param}
     assert federation.lab.http("a", "PATCH", f"/extensions/{NUMBER}", profile)[0] == 200
     federation.until(federation.whole)
-    encrypted = ";mediaenc=srtp-mand" if request.param == "secure" else ""
+    secure = request.param == "secure"
+    encrypted = ";mediaenc=srtp-mand" if secure else ""
+    way = ":5061;transport=tls" if secure else ";transport=udp"
     lab, node = federation.lab, federation.lab.node("c")
     folder = lab.places.state / "baresip"
     folder.mkdir(exist_ok=True)
-    (folder / "config").write_text(CONFIG)
-    account = (
-        f"<sip:{NUMBER}@{node.host.address};transport=udp>;auth_user={NUMBER};auth_pass={SECRET}"
-    )
+    believed = f"sip_cafile {INSIDE}/nodes/c/lib/keys/sip.crt\nsip_verify_server yes\n"
+    (folder / "config").write_text(CONFIG + (believed if secure else ""))
+    account = f"<sip:{NUMBER}@{node.host.address}{way}>;auth_user={NUMBER};auth_pass={SECRET}"
     (folder / "accounts").write_text(
         f"{account};answermode=auto;audio_codecs=PCMU/8000/1;regint=60{encrypted}\n"
     )
@@ -86,6 +87,8 @@ def test_a_baresip_phone_is_called_across_the_federation(
     )
     call = lab.dial("1001", NUMBER)
     assert lab.way("1001").peer == "c"
+    secure = "transport=tls" in (baresip / "accounts").read_text()
+    assert ("transport=tls" in lab.asterisk("c", f"pjsip show aor {NUMBER}").lower()) is secure
     time.sleep(1.5)
     ours = lab.group("a").ask("call", phone="1001", call=call.id, tones=[TONE], last_seconds=1.0)
     lab.hang_up(call)
