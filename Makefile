@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+ALONE := tests/lab/test_load.py tests/lab/test_many.py  # they need the whole machine
 
 .PHONY: demo test check bench stories unit clean
 
@@ -12,8 +13,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest -q --ignore=tests/lab --ignore=tests/lab_tools
-	$(PYTHON) -m pytest -q tests/lab_tools tests/lab
+	$(PYTHON) -m pytest -q -n 2 --ignore=tests/lab --ignore=tests/lab_tools
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest -q $(ALONE)
 
 check: $(READY)
 	.venv/bin/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -87,8 +88,9 @@ class Federation:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Three nodes, a, b and c, from nothing; everything is removed at the end."""
-    lab = Lab(Places(CHECKOUT / ".lab-test"))
+    """Three nodes, a, b and c, from nothing; everything is removed at the end. Each of several testers has its own."""
+    tester = os.environ.get("PYTEST_XDIST_WORKER", "")
+    lab = Lab(Places(CHECKOUT / f".lab-test{tester}"))
     lab.down()
     lab.up(3)
     yield lab

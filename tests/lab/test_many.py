@@ -16,7 +16,7 @@ from statistics import median
 import pytest
 
 from lab.lab import Lab
-from lab.places import CHECKOUT, LabError, Places
+from lab.places import LabError
 from pbxfed_ari.asterisk.tables import Tables
 from tests.lab.conftest import SECRET, Federation
 
@@ -39,7 +39,7 @@ max_contacts=1
 def four(lab: Lab) -> Iterator[Federation]:
     """Four nodes, in the place of the three that the other tests share, which come back afterwards."""
     lab.down()
-    big = Lab(Places(CHECKOUT / ".lab-test"), extra={"b/pjsip.conf": PJSIP_CONF})
+    big = Lab(lab.places, extra={"b/pjsip.conf": PJSIP_CONF})
     try:
         big.up(4)
         found = Federation(big, "abcd")
