@@ -194,7 +194,7 @@ class Call:
         return self._begin(now, view, lines) if now >= self.held_until else []
 
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        return self.setup.tick(now, view, self.id) if self.setup is not None else []
+        return self.setup.tick(now, view, lines, self.id) if self.setup is not None else []
 
     def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         self.route = replace(self.route, reason="its sender has given it up")
@@ -339,7 +339,7 @@ class Call:
             place = attempt.lead
             return [Lead(self.caller, place.context, place.exten), note]
         line = next((leg.line for leg in attempt.legs if isinstance(leg, Leg) and leg.line), "")
-        waits = self.setup.deadline - now
+        waits = self.setup.deadline - now + setup.BUSY
         until = (
             round(self.arrival.wall_ms + (now - self.began + waits) * 1_000) if waits < NEVER else 0
         )

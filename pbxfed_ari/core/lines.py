@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import Leg, Outside
-from pbxfed_ari.core.names import CallId
+from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.core.tries import View
 
 HOUR = 3_600.0
@@ -20,6 +20,7 @@ class Usage:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}  # when a number was last rung from here
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
+        self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
         self._arrivals: deque[float] = deque()  # of the last second
         self._hurried = 0.0  # until when
         self._calls: Iterable[Call] = ()
@@ -46,6 +47,12 @@ class Usage:
         """A call has come."""
         self._arrivals.append(now)
 
+    def acknowledged(self, call: Call, peer: NodeName, now: float) -> None:
+        """A peer has said that our try is there."""
+        for leg in call.legs:
+            if isinstance(leg, Leg) and leg.peer == peer:
+                self._heard[peer, leg.trunk] = now
+
     def lag(self, now: float, late: float) -> None:
         """Our own loop was late by so many seconds."""
         if late > LATE:
@@ -61,6 +68,10 @@ class Usage:
     def hurried(self) -> bool:
         """Was our own loop late a moment ago?"""
         return self._now < self._hurried
+
+    def heard(self, peer: NodeName, trunk: str) -> float:
+        """When this peer last said that a try by such a trunk is there."""
+        return self._heard.get((peer, trunk), 0.0)
 
     def _lately(self, payer: str, now: float) -> dict[CallId, float]:
         """The calls to the outside that a number paid for within the last hour."""

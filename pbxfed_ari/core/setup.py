@@ -3,10 +3,12 @@
 **The caller's side.** A try that shows no sign of life is abandoned after LIFE seconds (AFAR to another site, the trunk's timer
 to the outside), or at once when all its nodes are out of reach. Life is: the peer's CallHere, PROCEEDING over IAX2, ringing,
 early media, an answer. SIP's 100 Trying is none: ARI does not show it. A try that lives is abandoned only when all its nodes
-are declared down: no good call is cut. Only legs to peers and to the outside are abandoned; our own phones may take their time.
+are declared down: no good call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it
+began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers and to the outside are abandoned; our own
+phones may take their time.
 
 **The receiver's side.** An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones
-ring for nobody. So the waybill says until when its sender waits. What comes later (GRACE: clocks are compared by whole
+ring for nobody. So the waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole
 seconds) is dropped before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he
 has given it up.
 """
@@ -16,12 +18,13 @@ from dataclasses import dataclass, field
 from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
-from pbxfed_ari.core.tries import Try, View
+from pbxfed_ari.core.tries import Lines, Try, View
 from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
 AFAR = 4.0
 ONCE_MORE = 0.4  # by another trunk, to a node that has just been silent
+BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
 HELD = 0.2  # seconds in which the sender of a late call may say that it is over
@@ -34,6 +37,7 @@ class Setup:
 
     attempt: Try
     number: int  # of the try
+    began: float
     deadline: float  # when it is abandoned without a sign of life
     lives: bool = False
     abandoned: bool = False
@@ -47,9 +51,12 @@ class Setup:
         """Somebody is there."""
         self.lives, self.deadline = True, NEVER
 
-    def tick(self, now: float, view: View, call: CallId) -> list[Effect]:
+    def tick(self, now: float, view: View, lines: Lines, call: CallId) -> list[Effect]:
         """Abandon it if that is due."""
         if self.abandoned or not self._hopeless(now, view):
+            return []
+        if self._busy(now, view, lines):
+            self.deadline = now + AGAIN
             return []
         doomed = [leg for leg, peer in self.legs.items() if peer is not None or self._out(leg)]
         if not doomed:
@@ -73,6 +80,15 @@ class Setup:
             return not any(view.alive(peer) for peer in known)
         return now >= self.deadline or not any(view.reachable(peer) for peer in known)
 
+    def _busy(self, now: float, view: View, lines: Lines) -> bool:
+        """Has a peer of this try, that is within reach, answered another since it began?"""
+        legs = [leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer is not None]
+        return now < self.began + LIFE + BUSY and any(
+            view.reachable(leg.peer) and lines.heard(leg.peer, leg.trunk) > self.began
+            for leg in legs
+            if leg.peer is not None
+        )
+
     def _out(self, leg: ChannelId) -> bool:
         """Is this a leg to the outside? Then all of the try's are."""
         return all(isinstance(one, Outside) for one in self.attempt.legs)
@@ -93,7 +109,7 @@ def begin(
     """
     waits = patience(attempt, view) * (2 if hurried else 1)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
-    return Setup(attempt, number, now + (ONCE_MORE if peers and peers <= silent else waits))
+    return Setup(attempt, number, now, now + (ONCE_MORE if peers and peers <= silent else waits))
 
 
 def patience(attempt: Try, view: View) -> float:
@@ -117,7 +133,8 @@ def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:
     if not bill.until_ms or not wall_ms:
         return ""
     passed = wall_ms + view.ahead(peer) * 1_000 - bill.until_ms
-    return "late" if passed > GRACE else "doubtful" if passed > GRACE * 0.2 - GRACE else ""
+    doubtful = GRACE * 0.2 - GRACE - BUSY * 1_000
+    return "late" if passed > GRACE else "doubtful" if passed > doubtful else ""
 
 
 def _peer_of(channel: str) -> NodeName | None:

@@ -76,7 +76,7 @@ class Switchboard:
             case ChannelsListed():
                 return self._reconcile(event, now, view)
             case PeerHasCall():
-                return self._peer_has(event, view)
+                return self._peer_has(event, now, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
         before: list[Effect] = []
@@ -152,12 +152,13 @@ class Switchboard:
 
     # --- peers
 
-    def _peer_has(self, event: PeerHasCall, view: View) -> list[Effect]:
+    def _peer_has(self, event: PeerHasCall, now: float, view: View) -> list[Effect]:
         """Our try is there; if we have given it up meanwhile it must be told so."""
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
         if call is not None and call.expects(event.attempt):
             call.heard(event.attempt)
+            self.usage.acknowledged(call, event.peer, now)
             return []
         door = view.door(event.peer)
         return [SendTo(door, CallOver(event.call, event.attempt))] if door else []

@@ -135,6 +135,10 @@ class Lines(Protocol):
         """Was our own loop late a moment ago?"""
         ...
 
+    def heard(self, peer: NodeName, trunk: str) -> float:
+        """When this peer last said that a try by such a trunk is there: monotonic seconds, 0 if never."""
+        ...
+
 
 class _Idle:
     """Nothing goes on."""
@@ -159,6 +163,9 @@ class _Idle:
 
     def hurried(self) -> bool:
         return False
+
+    def heard(self, peer: NodeName, trunk: str) -> float:
+        return 0.0
 
 
 IDLE: Lines = _Idle()

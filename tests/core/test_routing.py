@@ -56,6 +56,9 @@ class Busy:
     def hurried(self) -> bool:
         return False
 
+    def heard(self, peer: str, trunk: str) -> float:
+        return 0.0
+
 
 def legs(found: Route) -> list[Any]:
     return [attempt.legs for attempt in found.tries]

@@ -51,7 +51,7 @@ def calling(*places: NodeName, trunks: tuple[str, ...] = ("sip", "iax2")) -> Sto
     arrived = Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL)
     (handed,) = story.at(0.0, arrived)
     assert isinstance(handed, HandOver)
-    assert read(handed.note) == Waybill(CALL, 1, "", WALL + 2_000)
+    assert read(handed.note) == Waybill(CALL, 1, "", WALL + 8_000)
     story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
     return story
 
@@ -77,6 +77,22 @@ def test_a_loop_that_was_late_waits_twice_as_long() -> None:
     story.board.tick(0.0, story.view, 0.5)
     story.at(1.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
     assert story.board.next_deadline() == 5.0
+
+
+def test_a_peer_that_answers_others_is_busy_and_not_dead() -> None:
+    """As long as it is within reach, by the same kind of trunk, and not for ever."""
+    story = calling(B)
+    story.at(0.5, Arrived(ChannelId("18.2"), "1001", "1003", "", fresh_id="other", wall_ms=WALL))
+    story.at(1.0, PeerHasCall(B, CallId("other"), 1))
+    assert story.at(2.0) == []
+    assert story.at(7.9) == []
+    assert Abandon(LEG) in story.at(8.4)
+    for other in Arrived(ChannelId("18.2"), "1001", "1003", "", fresh_id="other"), None:
+        story = calling(B)
+        story.at(0.5, *([other] if other else []))
+        story.at(1.0, PeerHasCall(B, CallId("other"), 1))
+        story.view.cut = (B,) if other else ()
+        assert Abandon(LEG) in story.at(2.0)
 
 
 def test_a_phone_that_registered_elsewhere_meanwhile_is_called_there() -> None:
@@ -162,7 +178,7 @@ def test_who_hangs_up_while_it_is_set_up_tells_the_peer() -> None:
 
 
 def arrives(late_ms: int = 0, number: str = "1001", attempt: int = 1) -> Arrived:
-    bill = str(Waybill("cafe", attempt, "", WALL + 2_000))
+    bill = str(Waybill("cafe", attempt, "", WALL + 8_000))
     return Arrived(CHANNEL, number, "1002", "", B, bill, "x", wall_ms=WALL + late_ms)
 
 
@@ -195,7 +211,7 @@ def test_a_call_that_is_given_up_stops_ringing() -> None:
 
 def test_a_call_that_comes_too_late_rings_nobody() -> None:
     """The whole node slept, and nothing told it."""
-    found = Story(View(A)).at(0.0, arrives(2_000 + GRACE + 1))
+    found = Story(View(A)).at(0.0, arrives(8_000 + GRACE + 1))
     assert HangUp(CHANNEL, 16) in found
     assert legs(found) == []
 
