@@ -255,11 +255,11 @@ def stays(contact: dict[str, str], noted: Noted | None, wall_ms: int) -> int:
 def granted(expires: int, at_ms: int) -> int:
     """The interval granted to a registration, seconds.
 
-    Asterisk computed `expires` from the whole second just before the event; an event of a second's first 50 ms may belong
-    to the second before, which a round number betrays.
+    Asterisk computed `expires` from the whole second just before the event; an event of a second's first half may belong to the
+    second before (a busy machine), which a round number betrays.
     """
     interval = expires - at_ms // 1_000
-    early = at_ms % 1_000 < 50
+    early = at_ms % 1_000 < 500
     return interval + 1 if early and interval % 10 == 9 else interval
 
 
