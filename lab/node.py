@@ -32,6 +32,7 @@ from lab.root import INSIDE, inside
 
 DOMAIN = "pbxfed.lab"
 DAEMON_PORT = 8780
+WSS_PORT = 8089  # of Asterisk's HTTPS server, whose /ws speaks SIP (RFC 7118)
 ASTERISK_STARTS_WITHIN = 20.0  # seconds; 2 on an idle machine
 DAEMON_STARTS_WITHIN = 20.0  # seconds
 
@@ -117,7 +118,6 @@ NOLOAD = (
     "res_pjsip_config_wizard",
     "res_pjsip_phoneprov_provider",
     "res_pjsip_stir_shaken",
-    "res_pjsip_transport_websocket",
     "res_prometheus",
     "res_resolver_unbound",
     "res_smdi",
@@ -237,15 +237,21 @@ maxfiles = 65536
             + f"[transport-udp]\ntype=transport\nprotocol=udp\nbind={address}:5060\n"
             f"[transport-tcp]\ntype=transport\nprotocol=tcp\nbind={address}:5060\n"
             f"[transport-tls]\ntype=transport\nprotocol=tls\nbind={address}:5061\nmethod=tlsv1_2\n"
-            f"cert_file={here}/lib/keys/sip.crt\npriv_key_file={here}/lib/keys/sip.key\n",
+            f"cert_file={here}/lib/keys/sip.crt\npriv_key_file={here}/lib/keys/sip.key\n"
+            f"[transport-wss]\ntype=transport\nprotocol=wss\nbind={address}\n",
             "iax.conf": (self._include("iax.conf") or "[general]\n")
             + f"[general](+)\nbindaddr={address}\n",
             "ari.conf": self._include("ari.conf")
             or f"[general]\nenabled=yes\n[pbxfed]\ntype=user\npassword={password}\n",
             "pbxfed-ari-password.conf": f"password={password}\n",
-            "http.conf": self._include("http.conf")
-            or "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n",
-            "rtp.conf": "[general]\nrtpstart=10000\nrtpend=20000\nicesupport=no\n",
+            "http.conf": (
+                self._include("http.conf")
+                or "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n"
+            )
+            + f"[general](+)\ntlsenable=yes\ntlsbindaddr={address}:{WSS_PORT}\n"
+            f"tlscertfile={here}/lib/keys/sip.crt\ntlsprivatekey={here}/lib/keys/sip.key\n",
+            # ICE is each endpoint's own choice (`webrtc=yes`); off here, none could choose it
+            "rtp.conf": "[general]\nrtpstart=10000\nrtpend=20000\nicesupport=yes\n",
             "cli_aliases.conf": "[general]\ntemplate=none\n",
             "cdr.conf": "[general]\nenable=no\n",
             "cel.conf": "[general]\nenable=no\n",

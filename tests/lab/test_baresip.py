@@ -14,6 +14,7 @@ import pytest
 
 from lab.root import INSIDE, inside
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.recording import power
 
 NUMBER, TONE = "1020", 700
 MODULES = "/usr/lib/baresip/modules"
@@ -118,17 +119,3 @@ def speak(path: Path) -> None:
     with wave.open(str(path), "wb") as out:
         out.setparams((1, 2, 8_000, 0, "NONE", ""))
         out.writeframes(struct.pack(f"<{len(samples)}h", *samples))
-
-
-def power(path: Path, hertz: int) -> float:
-    """The power of one frequency in the last second of a recording (Goertzel)."""
-    with wave.open(str(path)) as recording:
-        rate, frames = recording.getframerate(), recording.getnframes()
-        recording.setpos(max(0, frames - rate))
-        data = recording.readframes(rate)
-    samples = memoryview(data[: len(data) // 2 * 2]).cast("h")
-    coefficient = 2 * math.cos(2 * math.pi * hertz / rate)
-    last = before = 0.0
-    for sample in samples:
-        last, before = sample + coefficient * last - before, last
-    return last * last + before * before - coefficient * last * before

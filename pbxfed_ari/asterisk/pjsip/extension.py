@@ -6,8 +6,9 @@ secret itself is nowhere in Asterisk; the realm must be the `default_realm` of `
 under another port replace its oldest registration instead of being refused.
 
 Profiles (core/objects/extension.py): `secure` is SRTP keyed in the SDP (RFC 4568), which needs TLS to be worth anything; a call
-without it is refused. `webrtc` is Asterisk's own bundle of options (res_pjsip/pjsip_configuration.c). Transports cannot be
-pushed: a TLS and a WebSocket transport must stand in pjsip.conf and http.conf.
+without it is refused. `webrtc` is Asterisk's own bundle of options (res_pjsip/pjsip_configuration.c); with them it takes any
+media transport it is offered, so who speaks in the clear is heard, but hears nothing. Transports cannot be pushed: a TLS and
+a WebSocket transport must stand in pjsip.conf and http.conf.
 """
 
 from pbxfed_ari.asterisk.pjsip.objects import Fields, PjsipObject, marked
