@@ -21,7 +21,7 @@ class Usage:
         self._last: dict[str, float] = {}  # when a number was last rung from here
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
-        self._arrivals: deque[float] = deque()  # of the last second
+        self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
         self._calls: Iterable[Call] = ()
         self._view: View | None = None
@@ -60,9 +60,8 @@ class Usage:
 
     def may_bridge(self) -> bool:
         """Bridge mode costs half as much again as handover, and collapses where that does not (docs/decisions/0006)."""
-        while self._arrivals and self._arrivals[0] <= self._now - 1.0:
-            self._arrivals.popleft()
-        busy = len(self._arrivals) > A_SECOND or self.hurried()
+        crowd = len(self._arrivals) > A_SECOND and self._arrivals[0] > self._now - 1.0
+        busy = crowd or self.hurried()
         return not busy and sum(1 for c in self._calls if c.bridged) < AT_ONCE
 
     def hurried(self) -> bool:

@@ -432,3 +432,14 @@ def test_a_record_tells_every_try_and_what_came_of_it() -> None:
     (given_up,) = (e for e in board.handle(Ended(CHANNEL), 53.0, view) if isinstance(e, CallEnded))
     assert given_up.attempts[-1].outcome == "given_up"
     assert not given_up.answered
+
+
+def test_of_calls_that_are_over_nothing_is_kept() -> None:
+    """What counts for limits and for bridges is bounded."""
+    board, view = board_with(make("extension", "1001"))
+    for i in range(500):
+        channel = f"{i}.1"
+        board.handle(arrive("1001", channel), i / 50, view)
+        board.handle(Ended(ChannelId(channel)), i / 50 + 0.01, view)
+    kept = [*vars(board).values(), *vars(board.usage).values()]
+    assert max(len(one) for one in kept if hasattr(one, "__len__") and one != "handover") < 50
