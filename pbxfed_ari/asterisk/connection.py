@@ -24,7 +24,17 @@ import aiohttp
 
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.contacts import LOOK, Contacts
-from pbxfed_ari.asterisk.events import OURS, AriEvent, Tolerated, decode, translate, waiting
+from pbxfed_ari.asterisk.events import (
+    OURS,
+    AriEvent,
+    Tolerated,
+    came,
+    decode,
+    leg,
+    translate,
+    waiting,
+)
+from pbxfed_ari.asterisk.legs import ANSWERED
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import (
     Arrived,
@@ -206,6 +216,7 @@ class Connection:
             channels = await self._ari.channels.list()
             contacts = await self._contacts.listed()
             await self._sweep(channels)
+            answered = await self._answered(bridges)
         except AsteriskError as error:
             raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
         restarted = self._started is not None and self._started != started
@@ -214,7 +225,7 @@ class Connection:
         self._told_down = False
         self.reason = ""
         seen = frozenset(ChannelId(one.id) for one in channels)
-        self._post(ChannelsListed(seen, _ours(bridges, channels)))
+        self._post(ChannelsListed(seen, _ours(bridges, channels, answered), _wall_ms()))
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
@@ -269,6 +280,21 @@ class Connection:
                     await self._ari.channels.hangup(channel.id, reason_code=16)
                 except Declined:
                     continue
+
+    async def _answered(self, bridges: list[Bridge]) -> dict[str, int]:
+        """When the calls in our bridges were answered, by bridge; those of which an earlier life has told."""
+        asked = {one.id: [c for c in one.channels if not key_of_name(c)] for one in bridges}
+        asked = {bridge: asked[bridge] for bridge in asked if key_of_name(bridge)}
+
+        async def when(channels: list[str]) -> int:
+            for channel in channels:
+                with suppress(Declined):
+                    said = await self._ari.channels.getChannelVar(channel, ANSWERED)
+                    if said.isdecimal():
+                        return int(said)
+            return 0
+
+        return dict(zip(asked, await asyncio.gather(*map(when, asked.values())), strict=True))
 
     def _tell_waiting(self, channels: list[Channel]) -> None:
         """Who waits for us since before we were connected; then what was held, without those."""
@@ -381,8 +407,11 @@ def judge(text: str, version: Version | None) -> list[str]:
     return []
 
 
-def _ours(bridges: list[Bridge], channels: list[Channel]) -> tuple[BridgeSeen, ...]:
-    """Our bridges, and whether all that are in one are connected."""
+def _ours(
+    bridges: list[Bridge], channels: list[Channel], answered: dict[str, int]
+) -> tuple[BridgeSeen, ...]:
+    """Our bridges, whether all that are in one are connected, and who they are."""
+    by_id = {one.id: one for one in channels}
     up = {one.id for one in channels if one.state == "Up"}
     local = frozenset(ChannelId(one.id) for one in channels if one.name.startswith("Local/"))
     return tuple(
@@ -391,6 +420,9 @@ def _ours(bridges: list[Bridge], channels: list[Channel]) -> tuple[BridgeSeen, .
             tuple(ChannelId(c) for c in one.channels),
             set(one.channels) <= up,
             local & {ChannelId(c) for c in one.channels},
+            tuple(arrived for c in one.channels if (arrived := came(by_id.get(c)))),
+            next((leg(by_id[c]) for c in one.channels if key_of_name(c) and c in by_id), None),
+            answered.get(one.id, 0),
         )
         for one in bridges
         if key_of_name(one.id)

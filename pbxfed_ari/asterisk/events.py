@@ -24,6 +24,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegSeen,
     Redirected,
     Returned,
     WentOut,
@@ -220,6 +221,23 @@ def waiting(
     name, *args = channel.dialplan.app_data.split(",")
     found = entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
     return None if isinstance(found, LegEntered) else found  # it is looked at with its bridge
+
+
+def came(channel: Channel | None) -> Arrived | None:
+    """How this caller, who talks, once came to us; `fresh_id` is for the reader to fill in."""
+    if channel is None or not channel.creationtime:
+        return None
+    _, *args = channel.dialplan.app_data.split(",")
+    found = entered(channel, args, wall_ms=_milliseconds(channel.creationtime), fresh_id="")
+    return found if isinstance(found, Arrived) else None
+
+
+def leg(channel: Channel) -> LegSeen:
+    """Whither this leg of ours goes, and who is there: for a phone its number, as Asterisk shows it to the caller."""
+    peer = node_of_trunk(_owner(channel.name))
+    trunk = "iax2" if channel.name.startswith("IAX2/") else "sip"
+    began = _milliseconds(channel.creationtime) if channel.creationtime else 0
+    return LegSeen(peer, trunk if peer else "", channel.caller.number, began)
 
 
 def _arrived(

@@ -32,6 +32,7 @@ from pbxfed_ari.core.effects import (
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    BridgeSeen,
     CallersEvent,
     CameIn,
     Ended,
@@ -45,7 +46,7 @@ from pbxfed_ari.core.events import (
     Ticked,
     WentOut,
 )
-from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, is_dialable
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, attempt_of, is_dialable
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     BUSY,
@@ -68,6 +69,7 @@ FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
+SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
 Input = CallersEvent | PeerGaveUp | Ticked
 
@@ -161,10 +163,24 @@ class Call:
         setup = self.setup
         return setup is not None and setup.number == attempt and not setup.abandoned
 
-    def adopt(self, leg: ChannelId, now: float) -> None:
-        """It was found talking, by a bridge of ours, after a restart."""
-        self.phase, self.answered = Phase.TALKING, now
-        self.bridged = adopt(self.id, self.arrival.channel, leg)
+    def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
+        """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
+        since = (wall_ms - seen.answered_ms) / 1_000 if seen.answered_ms else 0.0
+        self.phase, self.answered = Phase.TALKING, max(now - since, self.began, SOMETIME)
+        self.bridged = adopt(self.key, self.arrival.channel, leg)
+        if seen.leg is None:
+            return
+        to, dialed = seen.leg, self.arrival.number
+        number = to.number if to.number != dialed else ""
+        last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
+        earlier = Try((), "of before a restart: not known any more")
+        self.tried = [*[earlier] * (attempt_of(leg) - 1), last]
+        self.route = replace(NOWHERE, number=Extension(to.number or dialed))
+        began = max(0, to.began_ms - self.arrival.wall_ms) / 1_000
+        rang = max(0.0, round(self.answered - self.began - began, 3))
+        self.history = [
+            Attempted(self.route.number, last.legs, last.reason, began, rang, "answered")
+        ]
 
     def handle(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """What the event means to this call: the row of TABLE for it, or nothing."""

@@ -4,6 +4,7 @@ It finds the call that an event concerns, and forgets it at its end.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pbxfed_ari.core.call import Call, Input, Phase
 from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, SendTo
@@ -216,13 +217,13 @@ class Switchboard:
         kept: set[ChannelId] = set()
         for seen in listed.bridges:
             if seen.name not in ours:
-                effects += self._found(seen, now)
+                effects += self._found(seen, now, listed.wall_ms)
             kept |= set(seen.channels)
         known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.live}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
         return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
 
-    def _found(self, seen: BridgeSeen, now: float) -> list[Effect]:
+    def _found(self, seen: BridgeSeen, now: float, wall_ms: int) -> list[Effect]:
         """A bridge that an earlier life of ours has made: a conversation is kept, all else ends."""
         key = key_of_name(seen.name)
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
@@ -231,9 +232,14 @@ class Switchboard:
         if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer
             caller, leg = (*callers, *legs)
             self._put.update(dict.fromkeys(seen.put, caller))
-            arrival = Arrived(caller, "", "", "", fresh_id=key)
-            call = Call(CallId(key), arrival, now, self.ring_seconds, self.control)
-            call.adopt(leg, now)
+            arrival = next((one for one in seen.callers if one.channel == caller), None)
+            arrival = arrival or Arrived(caller, "", "", "", wall_ms=wall_ms)
+            bill = read(arrival.note) if arrival.peer else None
+            known = CallId(bill.call if bill else key)
+            arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
+            began = now - (wall_ms - arrival.wall_ms) / 1_000
+            call = Call(known, arrival, began, self.ring_seconds, self.control)
+            call.adopt(leg, seen, now, wall_ms)
             self._keep(call)
             return []
         alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew
