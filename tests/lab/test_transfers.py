@@ -136,6 +136,8 @@ def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -
     is_over(phones, by, calls[by])
     assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
     assert newest(phones, to)["other"] == stays
+    live = phones.get(PHONES[by], "/calls")
+    assert stays in [call["from"] for call in live if call["to"] == to]
     phones.lab.end(to, calls[to])
     is_over(phones, stays, calls[stays])
 
