@@ -40,9 +40,11 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegSeen,
     PeerGaveUp,
     Redirected,
     Returned,
+    TalkFound,
     Ticked,
     WentOut,
 )
@@ -165,16 +167,25 @@ class Call:
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
-        since = (wall_ms - seen.answered_ms) / 1_000 if seen.answered_ms else 0.0
-        self.phase, self.answered = Phase.TALKING, max(now - since, self.began, SOMETIME)
         self.bridged = adopt(self.key, self.arrival.channel, leg)
-        if seen.leg is None:
+        self._found(seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
+
+    def found(self, event: TalkFound, attempt: int, now: float) -> None:
+        """The same after a hand-over. Nobody knows when it was answered: it counts as talking since its leg was made."""
+        self._found(event.leg, attempt, event.leg.began_ms if event.leg else 0, now, event.wall_ms)
+
+    def _found(
+        self, to: LegSeen | None, attempt: int, answered_ms: int, now: float, wall_ms: int
+    ) -> None:
+        since = (wall_ms - answered_ms) / 1_000 if answered_ms else 0.0
+        self.phase, self.answered = Phase.TALKING, max(now - since, self.began, SOMETIME)
+        if to is None:
             return
-        to, dialed = seen.leg, self.arrival.number
+        dialed = self.arrival.number
         number = to.number if to.number != dialed else ""
         last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
         earlier = Try((), "of before a restart: not known any more")
-        self.tried = [*[earlier] * (attempt_of(leg) - 1), last]
+        self.tried = [*[earlier] * (attempt - 1), last]
         self.route = replace(NOWHERE, number=Extension(to.number or dialed))
         began = max(0, to.began_ms - self.arrival.wall_ms) / 1_000
         rang = max(0.0, round(self.answered - self.began - began, 3))

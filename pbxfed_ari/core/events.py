@@ -359,6 +359,16 @@ class BridgeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TalkFound:
+    """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
+
+    arrived: Arrived
+    note: str
+    leg: LegSeen | None
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelsListed:
     """All channels that exist at this Asterisk, and our bridges, read anew."""
 
@@ -400,6 +410,7 @@ Event = (
     | CameIn
     | WentOut
     | ChannelsListed
+    | TalkFound
 )
 CallersEvent = (
     Arrived
@@ -414,4 +425,4 @@ CallersEvent = (
     | CameIn
     | WentOut
 )
-CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed
+CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed | TalkFound

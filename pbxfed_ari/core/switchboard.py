@@ -21,6 +21,7 @@ from pbxfed_ari.core.events import (
     PeerGaveUp,
     PeerHasCall,
     Returned,
+    TalkFound,
     Ticked,
     WentOut,
 )
@@ -80,6 +81,8 @@ class Switchboard:
                 return self._peer_has(event, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
+            case TalkFound():
+                return self._talk_found(event, now)
         before: list[Effect] = []
         if isinstance(event, WentOut) and event.channel in self._put:
             event = Ended(event.channel)  # of Local channels ARI tells no other end
@@ -237,11 +240,24 @@ class Switchboard:
             bill = read(arrival.note) if arrival.peer else None
             known = CallId(bill.call if bill else key)
             arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
-            began = now - (wall_ms - arrival.wall_ms) / 1_000
-            call = Call(known, arrival, began, self.ring_seconds, self.control)
+            call = self._of_before(known, arrival, now, wall_ms)
             call.adopt(leg, seen, now, wall_ms)
             self._keep(call)
             return []
         alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew
         ends: list[Effect] = [HangUp(channel, NORMAL) for channel in [*legs, *alone]]
         return [*ends, EndBridge(ChannelId(seen.name), seen.name)]
+
+    def _talk_found(self, event: TalkFound, now: float) -> list[Effect]:
+        """A call that was handed over by an earlier life of ours: it needs nothing of us but its record."""
+        bill = read(event.note)
+        if event.arrived.channel not in self._calls and bill is not None:
+            arrival = replace(event.arrived, fresh_id=event.arrived.channel)
+            call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
+            call.found(event, bill.attempt, now)
+            self._keep(call)
+        return []
+
+    def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
+        began = now - (wall_ms - arrival.wall_ms) / 1_000
+        return Call(known, arrival, began, self.ring_seconds, self.control)

@@ -22,6 +22,7 @@ from pbxfed_ari.core.events import (
     Event,
     LegSeen,
     Returned,
+    TalkFound,
 )
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import Declined
@@ -306,7 +307,7 @@ async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
             {**channel("pf-f00-1-0", "pbxfed,leg"), "state": "Up", **made},
         ]
         fake.bridges = [{"id": "pf-f00", "channels": ["1.1", "pf-f00-1-0"]}]
-        fake.variables = {"1.1": "1795608003000"}
+        fake.variables = {("1.1", "PBXFED_ANSWERED"): "1795608003000"}
         async with connected(fake) as inbox:
             await inbox.until_kind(ChannelsListed)
     (listed,) = inbox.of(ChannelsListed)
@@ -318,6 +319,28 @@ async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
     assert (caller.endpoint, caller.wall_ms) == ("1001", 1_795_608_000_000)
     assert bridge.leg == LegSeen(NodeName("c"), "sip", "1005", 1_795_608_001_000)
     assert bridge.answered_ms == 1_795_608_003_000
+
+
+async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
+    """And with whom; a caller whom Dial has not connected is not told."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
+    made: Json = {"name": "PJSIP/1002-00000002", "caller": {"name": "", "number": "1002"}}
+    async with FakeAri() as fake:
+        fake.channels = [
+            {**channel("1.1"), **came, "dialplan": plan},
+            {**channel("1.2", app="AppDial"), **made},
+            {**channel("1.3"), **came, "dialplan": plan},
+        ]
+        fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
+        fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/2"}
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(TalkFound)
+    (found,) = inbox.of(TalkFound)
+    assert isinstance(found, TalkFound)
+    caller = found.arrived
+    assert (caller.channel, caller.caller, caller.number) == ("1.1", "1001", "1002")
+    assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
 async def test_an_event_before_up_is_told_after_it() -> None:
