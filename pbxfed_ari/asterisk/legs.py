@@ -6,6 +6,7 @@ cannot be answered is hung up. So a call can fail, never hang. Ending what is go
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, plain
@@ -96,7 +97,10 @@ class Legs:
         if effect.what == "answer":
             await channels.answer(effect.call)
             await channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER)
-            await channels.setChannelVar(effect.call, ANSWERED, str(time.time_ns() // 1_000_000))
+            with suppress(AsteriskError):  # only a record would miss it
+                await channels.setChannelVar(
+                    effect.call, ANSWERED, str(time.time_ns() // 1_000_000)
+                )
         elif effect.what == "ring":
             await channels.ring(effect.call)
         else:
