@@ -22,23 +22,31 @@ from datetime import datetime
 
 import aiohttp
 
+from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.contacts import LOOK, Contacts
-from pbxfed_ari.asterisk.events import OURS, AriEvent, Tolerated, decode, translate, waiting
-from pbxfed_ari.asterisk.models import Bridge, Channel
+from pbxfed_ari.asterisk.events import (
+    OURS,
+    AriEvent,
+    Tolerated,
+    decode,
+    translate,
+    waiting,
+)
+from pbxfed_ari.asterisk.models import Channel
 from pbxfed_ari.core.events import (
     Arrived,
     AsteriskDown,
     AsteriskUp,
-    BridgeSeen,
     ChannelsListed,
     ContactAdded,
     ContactRemoved,
     Ended,
     Event,
+    LegSeen,
     Returned,
 )
-from pbxfed_ari.core.names import ChannelId, key_of_name
+from pbxfed_ari.core.names import ChannelId
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 SHORTEST_WAIT, LONGEST_WAIT = (
@@ -206,6 +214,7 @@ class Connection:
             channels = await self._ari.channels.list()
             contacts = await self._contacts.listed()
             await self._sweep(channels)
+            answers = await found.answered(self._ari, bridges)
         except AsteriskError as error:
             raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
         restarted = self._started is not None and self._started != started
@@ -214,11 +223,16 @@ class Connection:
         self._told_down = False
         self.reason = ""
         seen = frozenset(ChannelId(one.id) for one in channels)
-        self._post(ChannelsListed(seen, _ours(bridges, channels)))
+        self._post(ChannelsListed(seen, found.ours(bridges, channels, answers), _wall_ms()))
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
+        talking = found.handed_over(bridges, channels)
+        unknown = [one for one in talking if one[0].id not in self._callers]
+        self._callers |= {ChannelId(caller.id) for caller, _ in unknown}  # one may have ended since
         self._tell_waiting(channels)
+        if unknown and self._group:
+            self._group.create_task(self._tell_talking(unknown), name="asterisk talks found")
 
     async def _identify(self) -> datetime:
         """Which Asterisk is this? Its startup time tells whether it is the one that we knew."""
@@ -282,6 +296,16 @@ class Connection:
         held, self._held = self._held or [], None
         for event in held:
             self._tell_event(event, but=told)
+
+    async def _tell_talking(self, unknown: list[tuple[Channel, LegSeen | None]]) -> None:
+        """Who talks by Dial since before we lived: asked for beside everything else, it may be many."""
+        for caller, to in unknown:
+            if caller.name.startswith("Local/"):
+                with suppress(AsteriskError):  # as in _follow
+                    await self._ari.applications.subscribe(f"channel:{caller.id}")
+            talk = await found.how_it_came(self._ari, caller, to, _wall_ms())
+            if talk is not None and talk.arrived.channel in self._callers:
+                self._post(talk)
 
     # --- listening
 
@@ -379,22 +403,6 @@ def judge(text: str, version: Version | None) -> list[str]:
             "read-only ARI users that could write over REST-over-WebSocket (GHSA-wcvv-g26m-wx5c)"
         ]
     return []
-
-
-def _ours(bridges: list[Bridge], channels: list[Channel]) -> tuple[BridgeSeen, ...]:
-    """Our bridges, and whether all that are in one are connected."""
-    up = {one.id for one in channels if one.state == "Up"}
-    local = frozenset(ChannelId(one.id) for one in channels if one.name.startswith("Local/"))
-    return tuple(
-        BridgeSeen(
-            one.id,
-            tuple(ChannelId(c) for c in one.channels),
-            set(one.channels) <= up,
-            local & {ChannelId(c) for c in one.channels},
-        )
-        for one in bridges
-        if key_of_name(one.id)
-    )
 
 
 def _first(many: BaseExceptionGroup[_Lost], otherwise: _Lost) -> _Lost:

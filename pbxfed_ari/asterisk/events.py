@@ -179,7 +179,7 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
         case Dial(caller=Channel(id=caller)) if event.dialstatus in _LIFE:
             return LegLives(ChannelId(caller), ChannelId(event.peer.id), event.dialstatus)
         case ContactStatusChange(contact_info=contact, timestamp=when):
-            return _contact(contact, wall_ms if when is None else _milliseconds(when))
+            return _contact(contact, wall_ms if when is None else milliseconds(when))
     return None
 
 
@@ -191,7 +191,7 @@ def entered(
         case ["leg"]:
             return LegEntered(ChannelId(channel.id))
         case ["phone", *by]:
-            return _arrived(channel, wall_ms, fresh_id, by=_owner(by[0]) if by else "")
+            return _arrived(channel, wall_ms, fresh_id, by=owner(by[0]) if by else "")
         case ["did"]:
             return _arrived(channel, wall_ms, fresh_id, outside=True)
         case ["trunk", trunk, *notes]:
@@ -222,6 +222,15 @@ def waiting(
     return None if isinstance(found, LegEntered) else found  # it is looked at with its bridge
 
 
+def came(channel: Channel) -> Arrived | None:
+    """How this caller, who talks, once came to us; `fresh_id` is for the reader to fill in."""
+    if not channel.creationtime:
+        return None
+    _, *args = channel.dialplan.app_data.split(",")
+    found = entered(channel, args, wall_ms=milliseconds(channel.creationtime), fresh_id="")
+    return found if isinstance(found, Arrived) else None
+
+
 def _arrived(
     channel: Channel,
     wall_ms: int,
@@ -249,10 +258,10 @@ def _arrived(
 
 def _endpoint(name: str) -> str:
     """Whose channel this is: `PJSIP/1001-0000002a` is 1001's, whatever caller id it shows."""
-    return _owner(name) if name.startswith("PJSIP/") else ""
+    return owner(name) if name.startswith("PJSIP/") else ""
 
 
-def _owner(name: str) -> str:
+def owner(name: str) -> str:
     """The same, of any technology."""
     return name.partition("/")[2].rpartition("-")[0]
 
@@ -276,7 +285,8 @@ def _contact(contact: ContactInfo, wall_ms: int) -> ContactAdded | ContactRemove
     return ContactAdded(phone, contact.uri, wall_ms)
 
 
-def _milliseconds(when: datetime) -> int:
+def milliseconds(when: datetime) -> int:
+    """Since 1970."""
     return round(when.timestamp() * 1_000)
 
 

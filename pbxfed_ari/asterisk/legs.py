@@ -4,7 +4,9 @@ What Asterisk declines, or does not answer, ends the leg for the core (LegEnded)
 cannot be answered is hung up. So a call can fail, never hang. Ending what is gone already is no error.
 """
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, plain
@@ -27,6 +29,7 @@ from pbxfed_ari.errors import AsteriskError, Declined, Refused
 
 FAILURE = 38  # Q.850: network out of order
 FOR_EVER = "0"
+ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that returns; milliseconds since 1970
 GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
 ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | HangUpLeg | EndBridge
 
@@ -94,6 +97,10 @@ class Legs:
         if effect.what == "answer":
             await channels.answer(effect.call)
             await channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER)
+            with suppress(AsteriskError):  # only a record would miss it
+                await channels.setChannelVar(
+                    effect.call, ANSWERED, str(time.time_ns() // 1_000_000)
+                )
         elif effect.what == "ring":
             await channels.ring(effect.call)
         else:

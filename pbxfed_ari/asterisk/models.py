@@ -32,6 +32,7 @@ class Channel(msgspec.Struct, frozen=True):
     name: str = ""
     state: str = ""
     caller: CallerID = CallerID()
+    creationtime: datetime | None = None
     dialplan: DialplanCEP = DialplanCEP()
 
 

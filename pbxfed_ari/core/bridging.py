@@ -37,7 +37,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     Returned,
 )
-from pbxfed_ari.core.names import CallId, ChannelId, NodeName, bridge_of, leg_of
+from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, leg_of
 from pbxfed_ari.core.tries import BUSY, NO_ANSWER, NORMAL, Try, View
 
 ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHERE
@@ -223,7 +223,7 @@ class Bridged:
         return [], Returned(self.caller, "CHANUNAVAIL", cause)
 
 
-def adopt(key: CallId, caller: ChannelId, leg: ChannelId) -> Bridged:
+def adopt(key: str, caller: ChannelId, leg: ChannelId) -> Bridged:
     """A conversation that was found going on."""
     return Bridged(key, caller, 0, {leg: Part(Leg(), Step.UP)}, present={caller, leg})
 

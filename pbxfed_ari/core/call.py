@@ -32,6 +32,7 @@ from pbxfed_ari.core.effects import (
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    BridgeSeen,
     CallersEvent,
     CameIn,
     Ended,
@@ -39,13 +40,15 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegSeen,
     PeerGaveUp,
     Redirected,
     Returned,
+    TalkFound,
     Ticked,
     WentOut,
 )
-from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, is_dialable
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, attempt_of, is_dialable
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     BUSY,
@@ -68,6 +71,7 @@ FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
+SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
 Input = CallersEvent | PeerGaveUp | Ticked
 
@@ -163,10 +167,33 @@ class Call:
         setup = self.setup
         return setup is not None and setup.number == attempt and not setup.abandoned
 
-    def adopt(self, leg: ChannelId, now: float) -> None:
-        """It was found talking, by a bridge of ours, after a restart."""
-        self.phase, self.answered = Phase.TALKING, now
-        self.bridged = adopt(self.id, self.arrival.channel, leg)
+    def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
+        """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
+        self.bridged = adopt(self.key, self.arrival.channel, leg)
+        self._found(seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
+
+    def found(self, event: TalkFound, attempt: int, now: float) -> None:
+        """The same after a hand-over. Nobody knows when it was answered: it counts as talking since its leg was made."""
+        self._found(event.leg, attempt, event.leg.began_ms if event.leg else 0, now, event.wall_ms)
+
+    def _found(
+        self, to: LegSeen | None, attempt: int, answered_ms: int, now: float, wall_ms: int
+    ) -> None:
+        since = (wall_ms - answered_ms) / 1_000 if answered_ms else 0.0
+        self.phase, self.answered = Phase.TALKING, max(now - since, self.began, SOMETIME)
+        if to is None:
+            return
+        dialed = self.arrival.number
+        number = to.number if to.number != dialed else ""
+        last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
+        earlier = Try((), "of before a restart: not known any more")
+        self.tried = [*[earlier] * (attempt - 1), last]
+        self.route = replace(NOWHERE, number=Extension(to.number or dialed))
+        began = max(0, to.began_ms - self.arrival.wall_ms) / 1_000
+        rang = max(0.0, round(self.answered - self.began - began, 3))
+        self.history = [
+            Attempted(self.route.number, last.legs, last.reason, began, rang, "answered")
+        ]
 
     def handle(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """What the event means to this call: the row of TABLE for it, or nothing."""

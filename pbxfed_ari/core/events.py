@@ -336,6 +336,16 @@ class WentOut:
 
 
 @dataclass(frozen=True, slots=True)
+class LegSeen:
+    """A leg of ours that talks: whither it goes, and whose number Asterisk shows there."""
+
+    peer: NodeName | None
+    trunk: str
+    number: str
+    began_ms: int = 0  # milliseconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeSeen:
     """A bridge of ours, and the channels in it; `talks`: they are connected."""
 
@@ -343,6 +353,19 @@ class BridgeSeen:
     channels: tuple[ChannelId, ...]
     talks: bool
     put: frozenset[ChannelId] = frozenset()  # those of them that a transfer has put there
+    callers: tuple[Arrived, ...] = ()  # those of them that had come to us, as they came
+    leg: LegSeen | None = None
+    answered_ms: int = 0  # milliseconds since 1970; 0: not known
+
+
+@dataclass(frozen=True, slots=True)
+class TalkFound:
+    """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
+
+    arrived: Arrived
+    note: str
+    leg: LegSeen | None
+    wall_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +374,7 @@ class ChannelsListed:
 
     channels: frozenset[ChannelId]
     bridges: tuple[BridgeSeen, ...] = ()
+    wall_ms: int = 0
 
 
 Event = (
@@ -386,6 +410,7 @@ Event = (
     | CameIn
     | WentOut
     | ChannelsListed
+    | TalkFound
 )
 CallersEvent = (
     Arrived
@@ -400,4 +425,4 @@ CallersEvent = (
     | CameIn
     | WentOut
 )
-CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed
+CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed | TalkFound

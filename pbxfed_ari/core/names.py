@@ -98,6 +98,12 @@ def leg_of(key: str, attempt: int, index: int) -> ChannelId:
     return ChannelId(f"{TRUNK_PREFIX}{key}-{attempt}-{index}")
 
 
+def attempt_of(leg: ChannelId) -> int:
+    """Which try of its call made this leg."""
+    number = leg.split("-")[2:3]
+    return int(number[0]) if number and number[0].isdecimal() else 1
+
+
 def key_of_name(name: str) -> str:
     """The call whose bridge or leg this is; "" if the name is not one of ours."""
     return name.removeprefix(TRUNK_PREFIX).split("-")[0] if name.startswith(TRUNK_PREFIX) else ""

@@ -4,6 +4,7 @@ It finds the call that an event concerns, and forgets it at its end.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pbxfed_ari.core.call import Call, Input, Phase
 from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, SendTo
@@ -20,6 +21,7 @@ from pbxfed_ari.core.events import (
     PeerGaveUp,
     PeerHasCall,
     Returned,
+    TalkFound,
     Ticked,
     WentOut,
 )
@@ -79,6 +81,8 @@ class Switchboard:
                 return self._peer_has(event, now, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
+            case TalkFound():
+                return self._talk_found(event, now)
         before: list[Effect] = []
         if isinstance(event, WentOut) and event.channel in self._put:
             event = Ended(event.channel)  # of Local channels ARI tells no other end
@@ -217,13 +221,13 @@ class Switchboard:
         kept: set[ChannelId] = set()
         for seen in listed.bridges:
             if seen.name not in ours:
-                effects += self._found(seen, now)
+                effects += self._found(seen, now, listed.wall_ms)
             kept |= set(seen.channels)
         known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.live}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
         return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
 
-    def _found(self, seen: BridgeSeen, now: float) -> list[Effect]:
+    def _found(self, seen: BridgeSeen, now: float, wall_ms: int) -> list[Effect]:
         """A bridge that an earlier life of ours has made: a conversation is kept, all else ends."""
         key = key_of_name(seen.name)
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
@@ -232,11 +236,29 @@ class Switchboard:
         if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer
             caller, leg = (*callers, *legs)
             self._put.update(dict.fromkeys(seen.put, caller))
-            arrival = Arrived(caller, "", "", "", fresh_id=key)
-            call = Call(CallId(key), arrival, now, self.ring_seconds, self.control)
-            call.adopt(leg, now)
+            arrival = next((one for one in seen.callers if one.channel == caller), None)
+            arrival = arrival or Arrived(caller, "", "", "", wall_ms=wall_ms)
+            bill = read(arrival.note) if arrival.peer else None
+            known = CallId(bill.call if bill else key)
+            arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
+            call = self._of_before(known, arrival, now, wall_ms)
+            call.adopt(leg, seen, now, wall_ms)
             self._keep(call)
             return []
         alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew
         ends: list[Effect] = [HangUp(channel, NORMAL) for channel in [*legs, *alone]]
         return [*ends, EndBridge(ChannelId(seen.name), seen.name)]
+
+    def _talk_found(self, event: TalkFound, now: float) -> list[Effect]:
+        """A call that was handed over by an earlier life of ours: it needs nothing of us but its record."""
+        bill = read(event.note)
+        if event.arrived.channel not in self._calls and bill is not None:
+            arrival = replace(event.arrived, fresh_id=event.arrived.channel)
+            call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
+            call.found(event, bill.attempt, now)
+            self._keep(call)
+        return []
+
+    def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
+        began = now - (wall_ms - arrival.wall_ms) / 1_000
+        return Call(known, arrival, began, self.ring_seconds, self.control)

@@ -28,6 +28,7 @@ class FakeAri:
         self.hand_written: set[str] = set()
         self.channels: list[Json] = []
         self.bridges: list[Json] = []
+        self.variables: dict[tuple[str, str], str] = {}  # of channels
         self.contacts: dict[str, list[str]] = {}
         self.unheard_of: set[str] = set()  # phones that make a question fail
         self.online: set[str] | None = None  # endpoints; None: those with contacts
@@ -153,7 +154,10 @@ class FakeAri:
                 if any(phone in one for phone in self.unheard_of for one in asked):
                     return web.json_response({"message": "Unable to read"}, status=500)
                 return web.json_response({"variables": {one: self._contacts(one) for one in asked}})
-            case "GET", ["channels", _, "variable"]:
+            case "GET", ["channels", id, "variable"]:
+                said = self.variables.get((id, request.query["variable"]))
+                if said is not None:
+                    return web.json_response({"value": said})
                 return web.json_response({"value": self._contacts(request.query["variable"])})
             case "GET", ["endpoints", tech]:
                 names = [name for kind, name in self.objects if kind == "endpoint"]

@@ -20,8 +20,11 @@ from pbxfed_ari.core.events import (
     ContactsListed,
     Ended,
     Event,
+    LegSeen,
     Returned,
+    TalkFound,
 )
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import Declined
 
 from .fake import FakeAri, Json
@@ -136,7 +139,9 @@ async def test_everything_is_read_before_up_is_told() -> None:
         async with connected(fake) as inbox:
             await inbox.until_kind(Returned)
         listed, contacts, up, arrived, returned = inbox.events
-        assert listed == ChannelsListed(frozenset({"1", "2", "3"}))  # type: ignore[arg-type]
+        assert isinstance(listed, ChannelsListed)
+        assert set(map(str, listed.channels)) == {"1", "2", "3"}
+        assert listed.bridges == ()
         assert isinstance(contacts, ContactsListed)
         assert contacts.contacts == {("1001", "sip:a")}
         assert up == AsteriskUp("22.10.1", restarted=False)
@@ -286,6 +291,56 @@ async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:
         assert "channel:1.2" in fake.endpoint_ids
         await fake.send({"type": "ChannelDestroyed", "channel": caller})
         await inbox.until_kind(Ended)
+
+
+async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
+    """How he came and when, whither the leg goes and who is there, when it was answered."""
+    came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
+    made: Json = {
+        "name": "PJSIP/pf-c-00000002",
+        "creationtime": "2026-11-25T12:00:01.000+0000",
+        "caller": {"name": "", "number": "1005"},
+    }
+    async with FakeAri() as fake:
+        fake.channels = [
+            {**channel("1.1", "pbxfed,phone,"), "state": "Up", **came},
+            {**channel("pf-f00-1-0", "pbxfed,leg"), "state": "Up", **made},
+        ]
+        fake.bridges = [{"id": "pf-f00", "channels": ["1.1", "pf-f00-1-0"]}]
+        fake.variables = {("1.1", "PBXFED_ANSWERED"): "1795608003000"}
+        async with connected(fake) as inbox:
+            await inbox.until_kind(ChannelsListed)
+    (listed,) = inbox.of(ChannelsListed)
+    assert isinstance(listed, ChannelsListed)
+    (bridge,) = listed.bridges
+    (caller,) = bridge.callers
+    assert bridge.talks
+    assert (caller.channel, caller.caller, caller.number) == ("1.1", "1001", "1002")
+    assert (caller.endpoint, caller.wall_ms) == ("1001", 1_795_608_000_000)
+    assert bridge.leg == LegSeen(NodeName("c"), "sip", "1005", 1_795_608_001_000)
+    assert bridge.answered_ms == 1_795_608_003_000
+
+
+async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
+    """And with whom; a caller whom Dial has not connected is not told."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
+    made: Json = {"name": "PJSIP/1002-00000002", "caller": {"name": "", "number": "1002"}}
+    async with FakeAri() as fake:
+        fake.channels = [
+            {**channel("1.1"), **came, "dialplan": plan},
+            {**channel("1.2", app="AppDial"), **made},
+            {**channel("1.3"), **came, "dialplan": plan},
+        ]
+        fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
+        fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/2"}
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(TalkFound)
+    (found,) = inbox.of(TalkFound)
+    assert isinstance(found, TalkFound)
+    caller = found.arrived
+    assert (caller.channel, caller.caller, caller.number) == ("1.1", "1001", "1002")
+    assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
 async def test_an_event_before_up_is_told_after_it() -> None:

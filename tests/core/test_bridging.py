@@ -6,6 +6,7 @@ import pytest
 
 from pbxfed_ari.core.effects import (
     Abandon,
+    CallEnded,
     DialLeg,
     Effect,
     EndBridge,
@@ -30,6 +31,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegSeen,
     Redirected,
     WentOut,
 )
@@ -392,3 +394,40 @@ def test_what_should_have_ended_and_has_not_is_ended_when_asterisk_is_back() -> 
     assert board.at(3.0, found(seen(CALLER, TWO), more=(ONE,))) == [HangUp(ONE, 16)]
     board.at(4.0, LegEnded(TWO, 16))
     assert board.at(5.0, found(more=(CALLER,))) == [HangUp(CALLER, 16)]
+
+
+def record_after(bridge: BridgeSeen) -> CallEnded:
+    """Of the call that was found talking at 100 and ended at 110."""
+    board = Switchboard(control="bridge")
+    view = View(A, trunks=("sip",))
+    channels = frozenset(bridge.channels)
+    board.handle(ChannelsListed(channels, (bridge,), wall_ms=1_060_000), 100.0, view)
+    caller, leg = bridge.channels
+    board.handle(LegEnded(leg, 16), 110.0, view)
+    (ended,) = board.handle(Ended(caller), 110.0, view)
+    assert isinstance(ended, CallEnded)
+    return ended
+
+
+def test_the_record_of_an_adopted_call_tells_what_asterisk_knows() -> None:
+    """Who called whom, when, who answered where at which try, how long they talked."""
+    leg = ChannelId("pf-f00-2-0")
+    came = Arrived(CALLER, "1001", "1002", "Ann", endpoint="1002", wall_ms=1_000_000)
+    there = LegSeen(B, "sip", "1005", 1_007_000)
+    bridge = BridgeSeen(BRIDGE, (CALLER, leg), True, frozenset(), (came,), there, 1_010_000)
+    found = record_after(bridge)
+    assert (found.call, found.caller, found.number, found.tries) == ("f00", "1002", "1001", 2)
+    assert (found.answered, found.seconds, found.talked) == (True, 70.0, 60.0)
+    assert (found.began_ms, found.reached, found.control) == (1_000_000, "1005", "bridge")
+    (last,) = found.attempts
+    assert (last.legs, last.began, last.seconds) == ((Leg(B, "sip", "1005"),), 7.0, 3.0)
+
+
+def test_an_adopted_part_of_a_peers_call_keeps_its_id() -> None:
+    """And the names of its legs and bridge."""
+    leg, name = ChannelId("pf-beef.f00-1-0"), "pf-beef.f00"
+    came = Arrived(CALLER, "1001", "1002", "", B, "beef/1/1", wall_ms=1_000_000)
+    bridge = BridgeSeen(name, (CALLER, leg), True, frozenset(), (came,), LegSeen(None, "", "1001"))
+    found = record_after(bridge)
+    assert (found.call, found.peer, found.reached) == ("beef", B, "")
+    assert (found.answered, found.seconds, found.talked) == (True, 70.0, 10.0)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import (
     CallEnded,
     Effect,
@@ -22,8 +23,10 @@ from pbxfed_ari.core.events import (
     ChannelsListed,
     Ended,
     LegLives,
+    LegSeen,
     Redirected,
     Returned,
+    TalkFound,
 )
 from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName, ObjectId
@@ -147,6 +150,28 @@ def test_a_call_of_before_a_restart_ends_when_it_returns() -> None:
     assert Switchboard().handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 0.0, View()) == [
         HangUp(CHANNEL, 20)
     ]
+
+
+def test_a_call_that_was_handed_over_before_a_restart_keeps_its_record() -> None:
+    """Who called whom, when, who answered where; not when it was answered: it counts from when that leg was made."""
+    board, view = Switchboard(), View(A)
+    came = Arrived(CHANNEL, "1001", "1002", "", wall_ms=1_000_000)
+    found = TalkFound(came, "beef/1/2", LegSeen(B, "sip", "1001", 1_007_000), 1_060_000)
+    assert board.handle(found, 100.0, view) == []
+    assert board.handle(found, 100.1, view) == []
+    (call,) = board
+    assert (call.phase, len(call.tried)) == (Phase.TALKING, 2)
+    (kept,) = board.handle(Ended(CHANNEL), 110.0, view)
+    assert isinstance(kept, CallEnded)
+    assert (kept.call, kept.caller, kept.number, kept.control) == (
+        "beef",
+        "1002",
+        "1001",
+        "handover",
+    )
+    assert (kept.began_ms, kept.seconds, kept.talked, kept.tries) == (1_000_000, 70.0, 63.0, 2)
+    assert kept.attempts[0].legs == (Leg(B, "sip"),)
+    assert len(board) == 0
 
 
 def test_a_call_that_ended_unseen_is_forgotten() -> None:

@@ -137,10 +137,22 @@ def test_a_daemon_that_dies_and_returns_loses_no_conversation_and_leaves_nothing
     print(f"live again after {time.monotonic() - began:.1f} s")
     time.sleep(0.5)
     assert all(both_hear(bridged, dialled) for dialled in talking)
-    assert len(bridged.get("a", "/calls")) == 2
+    shown = {call["from"]: call for call in bridged.get("a", "/calls")}
+    assert {who: call["to"] for who, call in shown.items()} == {"1001": "1003", "1004": "1002"}
+    assert shown["1001"]["tries"][0]["legs"] == [{"node": "c", "trunk": "sip"}]
+    assert shown["1004"]["tries"][0]["legs"] == [{"node": "a", "trunk": None}]
+    before = {call["call"] for call in shown.values()}
     for dialled in talking:
         lab.hang_up(dialled)
     nothing_left(bridged)
+    kept = bridged.get("a", "/calls/records?last=true&limit=2&parts=true")
+    assert {one["call"] for one in kept} == before
+    for one in kept:
+        assert one["answered"]
+        assert one["tries"] == 1
+        assert one["reached"] == {"1001": "1003", "1004": "1002"}[one["from"]]
+        assert one["seconds"] > one["talked_seconds"] > 2
+        assert abs(time.time() * 1_000 - one["began_ms"] - one["seconds"] * 1_000) < 3_000
 
 
 def test_the_other_side_hangs_up_while_the_daemon_is_away(bridged: Federation) -> None:

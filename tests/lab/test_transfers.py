@@ -136,6 +136,8 @@ def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -
     is_over(phones, by, calls[by])
     assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
     assert newest(phones, to)["other"] == stays
+    live = phones.get(PHONES[by], "/calls")
+    assert stays in [call["from"] for call in live if call["to"] == to]
     phones.lab.end(to, calls[to])
     is_over(phones, stays, calls[stays])
 
@@ -225,6 +227,32 @@ def test_transferred_twice(phones: Federation) -> None:
         is_over(phones, by, calls[by])
     phones.lab.end("1005", calls["1005"])
     is_over(phones, "1004", calls["1004"])
+
+
+def test_a_daemon_that_dies_and_returns_still_knows_who_talks(
+    phones: Federation, mode: str
+) -> None:
+    """At both ends of the trunk; and the record is kept as if it had lived on."""
+    lab = phones.lab
+    calls = talk(phones, "1001", "1003")
+    for node in "ac":
+        lab.kill(node, "daemon")
+    for node in "ac":
+        lab.start(node, "daemon")
+    phones.until(phones.whole)
+    for node in "ac":
+        phones.until(lambda node=node: len(phones.get(node, "/calls")) == 1, 3)  # type: ignore[misc]
+        (shown,) = phones.get(node, "/calls")
+        assert (shown["from"], shown["to"], shown["control"]) == ("1001", "1003", mode)
+        assert shown["tries"][0]["legs"][0]["node"] == "c"
+    both_hear(phones, calls, "1001", "1003")
+    phones.lab.end("1003", calls["1003"])
+    is_over(phones, "1001", calls["1001"])
+    nothing_left(phones)
+    kept = [phones.get(n, "/calls/records?last=true&limit=1&parts=true")[0] for n in "ac"]
+    assert kept[0]["call"] == kept[1]["call"] == shown["call"]
+    assert [one["peer"] for one in kept] == ["", "a"]
+    assert all(one["answered"] and one["reached"] == "1003" for one in kept)
 
 
 def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Federation) -> None:

@@ -1,0 +1,100 @@
+"""Conversations that an earlier life of this daemon has left at Asterisk, and what Asterisk knows of them.
+
+In a bridge of ours: who came and when, whither the leg goes, when it was answered (a variable that legs.py sets). In a bridge
+of Dial, after a hand-over: the same, but for when it was answered, since nobody wrote that down; of numbers that the call
+was sent on from, only the last; of its tries, how many.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner
+from pbxfed_ari.asterisk.legs import ANSWERED
+from pbxfed_ari.asterisk.models import Bridge, Channel
+from pbxfed_ari.core.events import Arrived, BridgeSeen, LegSeen, TalkFound
+from pbxfed_ari.core.names import ChannelId, key_of_name, node_of_trunk
+from pbxfed_ari.errors import AsteriskError, Declined
+
+DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
+
+
+async def answered(ari: AriClient, bridges: list[Bridge]) -> dict[str, int]:
+    """When the calls in our bridges were answered, by bridge; milliseconds since 1970, 0: nobody has written it down.
+
+    Raises: Unreachable.
+    """
+
+    async def when(bridge: Bridge) -> int:
+        for channel in bridge.channels:
+            if not key_of_name(channel):
+                with suppress(Declined):
+                    said = await ari.channels.getChannelVar(channel, ANSWERED)
+                    if said.isdecimal():
+                        return int(said)
+        return 0
+
+    own = [one for one in bridges if key_of_name(one.id)]
+    found = await asyncio.gather(*map(when, own))
+    return {one.id: said for one, said in zip(own, found, strict=True)}
+
+
+def ours(
+    bridges: list[Bridge], channels: list[Channel], answers: Mapping[str, int]
+) -> tuple[BridgeSeen, ...]:
+    """Our bridges, whether all that are in one are connected, and who they are."""
+    by_id = {one.id: one for one in channels}
+    up = {one.id for one in channels if one.state == "Up"}
+    local = frozenset(ChannelId(one.id) for one in channels if one.name.startswith("Local/"))
+    return tuple(
+        BridgeSeen(
+            one.id,
+            tuple(ChannelId(c) for c in one.channels),
+            set(one.channels) <= up,
+            local & {ChannelId(c) for c in one.channels},
+            tuple(arrived for c in one.channels if c in by_id and (arrived := came(by_id[c]))),
+            next((leg(by_id[c]) for c in one.channels if key_of_name(c) and c in by_id), None),
+            answers.get(one.id, 0),
+        )
+        for one in bridges
+        if key_of_name(one.id)
+    )
+
+
+def handed_over(
+    bridges: list[Bridge], channels: list[Channel]
+) -> list[tuple[Channel, LegSeen | None]]:
+    """The callers who talk by Dial, each with whom Dial has connected him."""
+    by_id = {one.id: one for one in channels}
+    found: list[tuple[Channel, LegSeen | None]] = []
+    for bridge in bridges:
+        here = [by_id[c] for c in bridge.channels if c in by_id]
+        if len(here) != 2 or key_of_name(bridge.id):
+            continue
+        for caller, other in (here, here[::-1]):
+            if (caller.dialplan.context, caller.dialplan.app_name) == DIAL:
+                found.append((caller, leg(other)))
+    return found
+
+
+async def how_it_came(
+    ari: AriClient, caller: Channel, to: LegSeen | None, wall_ms: int
+) -> TalkFound | None:
+    """What the dialplan and the daemon had set on this caller's channel; None if that makes no call."""
+    try:
+        args = await ari.channels.getChannelVar(caller.id, "PBXFED_ARGS")
+        note = await ari.channels.getChannelVar(caller.id, "PBXFED_CALL")
+    except AsteriskError:
+        return None
+    began = milliseconds(caller.creationtime) if caller.creationtime else wall_ms
+    arrived = entered(caller, args.split(","), wall_ms=began, fresh_id="")
+    return TalkFound(arrived, note, to, wall_ms) if isinstance(arrived, Arrived) else None
+
+
+def leg(channel: Channel) -> LegSeen:
+    """Whither this leg goes, and who is there: the number that Asterisk shows to the caller."""
+    peer = node_of_trunk(owner(channel.name))
+    trunk = "iax2" if channel.name.startswith("IAX2/") else "sip"
+    began = milliseconds(channel.creationtime) if channel.creationtime else 0
+    return LegSeen(peer, trunk if peer else "", channel.caller.number, began)
