@@ -4,6 +4,7 @@ Start: settings → key and store → machines → link → HTTP → ARI. Stop: 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -118,6 +119,8 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
         node = await Node.build(settings, stack)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: looking through ten thousand objects would stop all calls for a moment
         return await node.serve()
 
 
