@@ -401,6 +401,8 @@ class Node:
             "event_failures": self.loop.failures,
             "introductions_refused": self.federation.gate.refusals,
             "tokens_refused": self.desk.refused,
+            "dns_queries": self.dns.queries,
+            "dns_limited": self.dns.limited,
             "frames_dropped": dict(self.mail.dropped),
             "messages_sent": dict(self.mail.sent),
             "messages_received": dict(self.mail.received),

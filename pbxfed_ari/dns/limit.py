@@ -8,7 +8,10 @@ from enum import Enum
 from ipaddress import ip_address
 
 RATE, BURST = 50.0, 100.0  # answers for one IPv4 address or IPv6 /64
-TOTAL, TOTAL_BURST = 1_000.0, 2_000.0  # for all: the loop has calls to serve
+TOTAL, TOTAL_BURST = (
+    200.0,
+    400.0,
+)  # for all: an answer takes up to a millisecond, and the loop has calls to serve
 MOST = 10_000  # networks remembered
 
 
@@ -40,7 +43,7 @@ class Bucket:
 
 
 class Limit:
-    """Of all that ask by UDP."""
+    """Of all that ask by UDP, or of all that ask by TCP: who is sent there has not used it up."""
 
     def __init__(self, now: float = 0.0) -> None:
         self._total = Bucket(TOTAL, TOTAL_BURST, now)

@@ -35,7 +35,7 @@ class Replier:
 
     def __init__(self, zone: Zone, look: Look) -> None:
         self._zone, self._look = zone, look
-        self._origin = dns.name.from_text(f"{zone.domain}.")
+        self._origin = dns.name.from_text(f"{zone.domain}.").labels
 
     def reply(self, query: bytes, client: str, *, udp: bool) -> bytes | None:
         """The answer to send; None: it was no query, nobody is answered."""
@@ -94,10 +94,10 @@ class Replier:
             sets.setdefault((record.owner, record.kind), []).append(record)
         found = []
         for (owner, kind), some in sets.items():
-            name = dns.name.Name([label.encode() for label in owner]).concatenate(self._origin)
-            name = asked if name == asked else name
-            data = [_rdata(kind, record.data) for record in some]
-            found.append(dns.rrset.from_rdata_list(name, some[0].ttl, data))
+            labels = (*(label.encode() for label in owner), *self._origin)
+            same = owner == self._zone.below(_labels(asked))
+            data = tuple(record.data for record in some)
+            found.append(_rrset(asked.labels if same else labels, kind, some[0].ttl, data))
         return found
 
 
@@ -135,5 +135,10 @@ def _labels(name: dns.name.Name) -> Labels:
 
 
 @lru_cache(maxsize=4_096)
-def _rdata(kind: str, data: str) -> dns.rdata.Rdata:
-    return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(kind), data)
+def _rrset(
+    labels: tuple[bytes, ...], kind: str, ttl: int, data: tuple[str, ...]
+) -> dns.rrset.RRset:
+    """Made once: answers differ little from one another. Nobody may change it."""
+    of = dns.rdatatype.from_text(kind)
+    found = [dns.rdata.from_text(dns.rdataclass.IN, of, text) for text in data]
+    return dns.rrset.from_rdata_list(dns.name.Name(labels), ttl, found)

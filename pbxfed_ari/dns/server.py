@@ -32,7 +32,7 @@ class DnsServer:
         self.places: list[Where] = []  # where it listens
         self.connections: Counter[str] = Counter()  # by address
         self._wanted = places
-        self._limit = Limit()
+        self._limits = {True: Limit(), False: Limit()}  # of UDP, of TCP
         self._open: set[_Connection] = set()
         self._udp: list[asyncio.DatagramTransport] = []
         self._tcp: list[asyncio.Server] = []
@@ -74,12 +74,10 @@ class DnsServer:
     def answer(self, query: bytes, client: str, *, udp: bool) -> bytes | None:
         """What to send back, if anything."""
         self.queries += 1
-        verdict = Verdict.ANSWER
-        if udp:
-            verdict = self._limit.judge(client, asyncio.get_running_loop().time())
+        verdict = self._limits[udp].judge(client, asyncio.get_running_loop().time())
         if verdict is not Verdict.ANSWER:
             self.limited += 1
-            return truncated(query) if verdict is Verdict.TRUNCATE else None
+            return truncated(query) if udp and verdict is Verdict.TRUNCATE else None
         try:
             said = self.replier.reply(query, client, udp=udp)
         except Exception:  # a query must not stop the daemon

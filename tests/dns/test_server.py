@@ -13,6 +13,7 @@ import pytest
 
 from pbxfed_ari.core.zone import Answer, Asker, Labels, Zone
 from pbxfed_ari.dns import server as room
+from pbxfed_ari.dns.limit import BURST
 from pbxfed_ari.dns.reply import Replier
 from pbxfed_ari.dns.server import CONNECTIONS_EACH, QUERIES_EACH, DnsServer, client
 from pbxfed_ari.errors import ConfigError
@@ -98,6 +99,25 @@ async def test_garbage_by_udp_leaves_it_answering(server: DnsServer) -> None:
             sock.sendto(rng.randbytes(length), (host, port))
     await asyncio.sleep(0.05)
     assert (await dns.asyncquery.udp(QUERY, host, port=port, timeout=5)).answer
+
+
+async def test_a_flood_by_tcp_ends_its_connections(server: DnsServer) -> None:
+    """An answer costs us more than the question its sender."""
+    answers = 0
+    for _ in range(4):
+        reader, writer = await asyncio.open_connection(*server.places[0])
+        writer.write(FRAMED * 50)
+        try:
+            while length := await reader.read(2):
+                await reader.readexactly(int.from_bytes(length, "big"))
+                answers += 1
+                if answers % 50 == 0:
+                    break
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        writer.close()
+    assert BURST - 50 <= answers < 150
+    assert server.limited > 0
 
 
 async def test_queries_of_one_connection_are_answered_in_order(server: DnsServer) -> None:
