@@ -102,10 +102,21 @@ class Replier:
 
 
 def truncated(query: bytes) -> bytes | None:
-    """Ask again by TCP: who is what he says he is will; None if it was no query."""
-    if len(query) < HEADER or query[2] & QR:
+    """Ask again by TCP: who is what he says he is will. None if there is no question.
+
+    It stands in the answer, or resolvers would not believe it. It is found, not read: this is said in a flood.
+    """
+    if len(query) < HEADER or query[2] & QR or query[4:6] != b"\0\1":
         return None
-    return _bare(query, dns.rcode.NOERROR, TC)
+    end = HEADER
+    while end < len(query) and 0 < query[end] < 64:
+        end += 1 + query[end]
+    end += 5  # the root, type, class
+    if end > len(query) or query[end - 5]:
+        return None
+    said = bytearray(_bare(query, dns.rcode.NOERROR, TC))
+    said[5] = 1
+    return bytes(said) + query[HEADER:end]
 
 
 def _bare(query: bytes, code: int, flags: int = 0) -> bytes:

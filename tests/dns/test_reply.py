@@ -181,6 +181,20 @@ def test_while_we_do_not_know_who_lives_others_are_to_be_asked() -> None:
     assert (answer.rcode(), answer.flags & dns.flags.AA) == (dns.rcode.SERVFAIL, 0)
 
 
+def test_who_asks_too_much_is_told_to_come_by_tcp() -> None:
+    """A truncated answer to his question, no longer than it; to what holds none, nothing."""
+    query = dns.message.make_query(f"_SIP._udp.{DOMAIN}", "SRV", use_edns=0)
+    said = truncated(query.to_wire())
+    assert said is not None
+    answer = dns.message.from_wire(said)
+    assert query.is_response(answer)
+    assert answer.flags & dns.flags.TC
+    assert len(said) < len(query.to_wire())
+    for length in range(len(said)):
+        assert truncated(query.to_wire()[:length]) is None
+    assert truncated(query.to_wire()[:12] + b"\xc0\x0c\0\1\0\1") is None
+
+
 def test_an_answer_is_never_answered() -> None:
     """Two servers must not talk to one another for ever."""
     query = bytearray(dns.message.make_query(DOMAIN, "A").to_wire())
@@ -189,6 +203,7 @@ def test_an_answer_is_never_answered() -> None:
     assert truncated(bytes(query)) is None
     assert send(b"short") is None
     assert truncated(b"") is None
+    assert truncated(bytes(40)) is None
 
 
 @pytest.mark.parametrize(
