@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
+from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS
 from pbxfed_ari.errors import ConfigError, Refused
 from pbxfed_ari.web.access import Role, Tokens, read_tokens
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # it brings asyncio, and every command reads the configuratio
 DEFAULT_PATH = Path("/etc/pbxfed/pbxfed.toml")
 KEY_HEX = 64  # digits of the federation's key
 TRUNKS = ("sip", "iax2")
+LONGEST_DOMAIN = 200  # characters that leave room for a node's name in front
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # of a DNS name
 
 Check = Callable[[Any], str]  # an empty text, or what is wrong and what would be right
@@ -105,6 +107,52 @@ def _listen(value: object) -> str:
     host, _, port = str(value).rpartition(":")
     ok = bool(host) and port.isdecimal() and 0 < int(port) < 65_536
     return "" if ok else 'must be address:port, as "127.0.0.1:8780"'
+
+
+def _phones(value: object) -> str:
+    words = [str(word).partition(":") for word in value] if isinstance(value, list) else []
+    good = all(
+        name in TRANSPORTS and (not colon or (port.isdecimal() and 0 < int(port) < 65_536))
+        for name, colon, port in words
+    )
+    names = [name for name, _, _ in words]
+    good = good and bool(names) and len(set(names)) == len(names)
+    return "" if good else 'must be a list, best first, as ["tls:5061", "tcp", "udp:5060"]'
+
+
+def _addresses(value: object) -> str:
+    texts = value if isinstance(value, list) and len(value) <= MOST_HOSTS else [""]
+    good = all(isinstance(text, str) and _one_host(text) for text in texts)
+    return "" if good else f'must be {MOST_HOSTS} at most, as ["198.51.100.7", "2001:db8::7"]'
+
+
+def _dns_listen(value: object) -> str:
+    texts = value if isinstance(value, list) else [""]
+    good = all(isinstance(text, str) and place(text) is not None for text in texts)
+    return (
+        ""
+        if good
+        else 'must be a list of addresses of this machine, as ["10.0.0.11", "[::1]:5353"]'
+    )
+
+
+def _one_host(text: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text and not (ip.is_unspecified or ip.is_multicast)
+
+
+def place(text: str) -> tuple[str, int] | None:
+    """Address and port of a place in dns.listen; None if it is not one.
+
+    One host's address: an answer that leaves by another than the one that was asked is thrown away by the asker.
+    """
+    host, port = (text, "53") if _one_host(text) else text.rpartition(":")[::2]
+    host = host.removeprefix("[").removesuffix("]")
+    good = _one_host(host) and port.isdecimal() and 0 < int(port) < 65_536
+    return (host, int(port)) if good else None
 
 
 def _doors(value: object) -> str:
@@ -240,6 +288,12 @@ class AsteriskSettings:
     )
     sip_port: int = _key(_between(1, 65_535), "where Asterisk takes SIP from peers", 5060)
     iax_port: int = _key(_between(1, 65_535), "where Asterisk takes IAX2 from peers", 4569)
+    phones: tuple[str, ...] = _key(
+        _phones, "transports that phones may use, with their ports, best first", ("udp",)
+    )
+    phone_addresses: tuple[str, ...] = _key(
+        _addresses, "where phones reach Asterisk, IPv4 and IPv6, if not at node.address", ()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +323,16 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DnsSettings:
+    """The DNS service for the federation's domain."""
+
+    listen: tuple[str, ...] = _key(
+        _dns_listen, "addresses to answer at, port 53 unless said; none: no DNS is served", ()
+    )
+    ttl: int = _key(_between(0, 3_600), "how long an answer may be remembered", 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """The log."""
 
@@ -289,6 +353,7 @@ class Settings:
     asterisk: AsteriskSettings
     calls: CallSettings
     http: HttpSettings
+    dns: DnsSettings
     log: LogSettings
 
     def check_machine(self) -> None:
@@ -343,6 +408,16 @@ class Settings:
                 "make one with `openssl rand -hex 32`, copy it to all nodes"
             )
         return key
+
+    def phone_ports(self) -> tuple[tuple[str, int], ...]:
+        """The transports of asterisk.phones, each with its port: UDP and TCP are where peers call, unless said."""
+        usual = {**TRANSPORTS, **dict.fromkeys(("udp", "tcp"), self.asterisk.sip_port)}
+        words = (word.partition(":") for word in self.asterisk.phones)
+        return tuple((name, int(port) if port else usual[name]) for name, _, port in words)
+
+    def dns_places(self) -> tuple[tuple[str, int], ...]:
+        """Addresses and ports of dns.listen."""
+        return tuple(found for text in self.dns.listen if (found := place(text)) is not None)
 
     def ari_password(self) -> str:
         """The password in asterisk.password_file.
@@ -416,6 +491,7 @@ _SECTIONS: dict[str, type] = {
     "asterisk": AsteriskSettings,
     "calls": CallSettings,
     "http": HttpSettings,
+    "dns": DnsSettings,
     "log": LogSettings,
 }
 _S = TypeVar("_S")
@@ -455,7 +531,7 @@ def parse(data: Mapping[str, object], path: Path) -> Settings:
         raise ConfigError(
             f"{path}: http.listen = {settings.http.listen!r}: beyond loopback http.token_file must be set"
         )
-    wrong = _wrong_wan(settings.wan)
+    wrong = _wrong_wan(settings.wan) or _wrong_dns(settings)
     if wrong:
         raise ConfigError(f"{path}: {wrong}")
     return settings
@@ -499,6 +575,16 @@ def _wrong_wan(wan: WanSettings) -> str:
                 f"wan.credentials_file = {str(wan.credentials_file)!r}: leave it or "
                 "wan.password_file out, one proof is enough"
             )
+    return ""
+
+
+def _wrong_dns(settings: Settings) -> str:
+    domain = settings.federation.domain
+    if settings.dns.listen and not (_host(domain) and len(domain) <= LONGEST_DOMAIN):
+        return (
+            f"federation.domain = {domain!r}: must be a DNS name of {LONGEST_DOMAIN} characters at most "
+            "where dns.listen is set"
+        )
     return ""
 
 

@@ -76,6 +76,10 @@ from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.zone import Answer as DnsAnswer
+from pbxfed_ari.core.zone import Labels, Zone, asker
+from pbxfed_ari.dns.reply import Replier
+from pbxfed_ari.dns.server import DnsServer
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.join.desk import Desk
 from pbxfed_ari.keys import keep_keyring, load_node_key, open_keyring
@@ -187,6 +191,9 @@ class Node:
             post=self.post,
             note=self._note,
         )
+        self.zone = Zone(settings.federation.domain, settings.dns.ttl)
+        self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
+        self._rng = Random(secrets.randbits(64))
         self.api = Api(self, settings.http_access())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         asterisk = self.room.perform
@@ -277,6 +284,8 @@ class Node:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, settings)
+        await node.dns.open()
+        stack.callback(node.dns.close)
         if node.wan is not None:
             await node.wan.open()
             stack.push_async_callback(node.wan.close)
@@ -306,6 +315,7 @@ class Node:
             self.loop.perform(self.federation.leave())
             self.loop.stop()
             self.link.close()
+            self.dns.close()
             room.cancel()
             seeds.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
@@ -394,6 +404,8 @@ class Node:
             "event_failures": self.loop.failures,
             "introductions_refused": self.federation.gate.refusals,
             "tokens_refused": self.desk.refused,
+            "dns_queries": self.dns.queries,
+            "dns_limited": self.dns.limited,
             "frames_dropped": dict(self.mail.dropped),
             "messages_sent": dict(self.mail.sent),
             "messages_received": dict(self.mail.received),
@@ -487,6 +499,13 @@ class Node:
 
     def _make_key(self, effect: AskRotation) -> None:
         self.post(Rotate(0, os.urandom(KEY), wall_ms()))
+
+    def _look_up(self, owner: Labels, kind: str, client: str) -> DnsAnswer | None:
+        """What DNS tells; nothing, before we have heard who lives."""
+        if not self.federation.settled(self.now()):
+            return None
+        asking = asker(self.federation, client, wall_ms(), self._rng)
+        return self.zone.answer(owner, kind, asking)
 
     def _forward(self, effect: Forward) -> None:
         if self.wan is not None:
@@ -586,7 +605,7 @@ class Node:
         except ConfigError as error:
             log.error("reload refused, the old configuration stands: %s", error)
             return
-        for section in ("federation", "lan", "wan", "asterisk", "http"):
+        for section in ("federation", "lan", "wan", "asterisk", "http", "dns"):
             if getattr(fresh, section) != getattr(self.settings, section):
                 log.warning("reload: [%s] has changed; that needs a restart", section)
         if (fresh.node.name, fresh.node.address, fresh.node.site) != (
@@ -616,6 +635,9 @@ class Node:
             settings.asterisk.sip_port,
             settings.asterisk.iax_port,
             __version__,
+            settings.phone_ports(),
+            settings.asterisk.phone_addresses,
+            bool(settings.dns.listen),
         )
 
 

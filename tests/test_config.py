@@ -101,6 +101,17 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
             "[wan]\nlink = 'nats'\nconnect = ['nats://b']\npassword_file = '/p'\ncredentials_file = '/c'",
             "wan.credentials_file = '/c': leave it or wan.password_file out",
         ),
+        ("phones = []", "asterisk.phones = []: must be a list, best first"),
+        ("phones = ['sctp']", "asterisk.phones = ['sctp']: must be a list, best first"),
+        ("phones = ['udp:']", "asterisk.phones = ['udp:']: must be a list, best first"),
+        ("phones = ['udp', 'udp:5']", "must be a list, best first"),
+        ("phone_addresses = ['::']", "asterisk.phone_addresses = ['::']: must be 4"),
+        ("phone_addresses = '::1'", "asterisk.phone_addresses = '::1': must be 4"),
+        ("[dns]\nlisten = '10.0.0.1'", "dns.listen = '10.0.0.1': must be a list of addresses"),
+        ("[dns]\nlisten = ['0.0.0.0:53']", "dns.listen = ['0.0.0.0:53']: must be a list of"),
+        ("[dns]\nlisten = ['10.0.0.1:0']", "dns.listen = ['10.0.0.1:0']: must be a list of"),
+        ("[dns]\nlisten = ['localhost']", "dns.listen = ['localhost']: must be a list of"),
+        ("[dns]\nttl = -1", "dns.ttl = -1: must be 0 to 3600"),
         ("node = 3", "node = 3: must be a section"),
         ("[node", "not valid TOML"),
     ],
@@ -114,6 +125,35 @@ def test_a_wrong_line_is_refused_by_name(path: Path, line: str, words: str) -> N
     path.write_text(f"{line}\n{text}" if line.startswith("node =") else text + line)
     assert words in refusal(path)
     assert refusal(path).startswith(str(path))
+
+
+def test_dns_is_off_until_it_listens_somewhere(path: Path) -> None:
+    """IPv4 and IPv6, with and without a port; phones have UDP where peers call."""
+    settings = config.load(path)
+    assert (settings.dns_places(), settings.dns.ttl) == ((), 5)
+    assert settings.phone_ports() == (("udp", 5060),)
+    path.write_text(
+        path.read_text().replace(
+            "[asterisk]", "[asterisk]\nsip_port = 5070\nphones = ['tls', 'tcp', 'ws:80']"
+        )
+        + "[dns]\nlisten = ['10.0.0.1', '10.0.0.1:5353', '::1', '[fd00::1]:54']"
+    )
+    settings = config.load(path)
+    assert settings.phone_ports() == (("tls", 5061), ("tcp", 5070), ("ws", 80))
+    assert settings.dns_places() == (
+        ("10.0.0.1", 53),
+        ("10.0.0.1", 5353),
+        ("::1", 53),
+        ("fd00::1", 54),
+    )
+
+
+def test_a_domain_that_is_no_dns_name_cannot_be_served(path: Path) -> None:
+    """It may be a realm, though."""
+    path.write_text(path.read_text().replace("pbx.example", "my pbx"))
+    assert config.load(path).federation.domain == "my pbx"
+    path.write_text(path.read_text() + "[dns]\nlisten = ['10.0.0.1']")
+    assert "federation.domain = 'my pbx': must be a DNS name" in refusal(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """pbxfed …: the operator's command. `run` is the daemon; every other command speaks to it over HTTP.
 
-`daemon` is the way there, `tables` what is printed; `reading` and `routing` ask, `belonging` says who is a member, `objects`
-edits: one group of commands for each kind of object, their `options` of its fields, and `bulk` for many at once. A command's
-module is imported when it is called for: the shell waits for none of the others.
+`daemon` is the way there, `tables` what is printed; `reading`, `routing` and `dns` ask, `belonging` says who is a member,
+`objects` edits: one group of commands for each kind of object, their `options` of its fields, and `bulk` for many at once. A
+command's module is imported when it is called for: the shell waits for none of the others.
 """
 
 from importlib import import_module
@@ -21,6 +21,7 @@ SECTIONS = {
         **dict.fromkeys(("status", "members", "ring", "where"), "reading"),
         **dict.fromkeys(("route", "explain"), "routing"),
         **dict.fromkeys(("calls", "events"), "reading"),
+        "dns": "dns",
     },
     "Who belongs": dict.fromkeys(("invite", "join", "expel", "keys"), "belonging"),
 }

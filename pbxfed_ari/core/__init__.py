@@ -18,6 +18,7 @@ Reading order:
     who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken)
     what it means   ring (who is responsible when nobody says), editing, importing (many edits), claims, registering, pushing
     federation      all of these together
+    who is named    signpost (which nodes a phone is told of, in which order), zone (the same as DNS says it)
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,
                     outside, barring), explaining, waybill (what travels along), setup (is there life?), bridging (own legs),
                     call (one call), lines (what limits count), switchboard (all calls)

@@ -21,19 +21,37 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pbxfed_ari.core.messages import UNREADABLE, Epoch, Host, MaybePort, Name, Number, Shown
+from pbxfed_ari.core.messages import (
+    MANY,
+    UNREADABLE,
+    Epoch,
+    Host,
+    MaybePort,
+    Name,
+    Number,
+    Port,
+    Shown,
+)
 from pbxfed_ari.core.names import Extension, is_extension
 from pbxfed_ari.core.stamp import LAST, stamp_of
 
 INFO_KEY = "n"
 ABSORBED_KEY = "l"
 UNSURE = b"\xff"
+TRANSPORTS = {
+    "udp": 5060,
+    "tcp": 5060,
+    "tls": 5061,
+    "ws": 8088,
+    "wss": 8089,
+}  # of phones; usual ports
+MOST_HOSTS = 4  # addresses of a node that phones are told
 SINCE = stamp_of(1_577_836_800_000)  # 2020: no registration is older
 _USUAL = re.compile(r"sip:([^@]*)@([0-9.]+):([0-9]+)")
 
 
 class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What peers must know of a node to call it."""
+    """What peers must know of a node to call it, and phones to find it. New fields are appended with a default."""
 
     address: Host  # where its Asterisk answers SIP and IAX2
     site: Name
@@ -47,6 +65,11 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     sip_port: MaybePort = 5060
     iax_port: MaybePort = 4569
     release: Shown = ""
+    phones: Annotated[
+        tuple[tuple[Shown, Port], ...], MANY
+    ] = ()  # (transport, port) where phones reach it, best first; not said: UDP at sip_port
+    phone_addresses: Annotated[tuple[Shown, ...], MANY] = ()  # not said: `address`
+    dns: bool = False  # it answers for the federation's domain
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,11 @@ from pbxfed_ari.core.names import extension
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.reach import Way
+from pbxfed_ari.core.signpost import signs
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import Asking
+from pbxfed_ari.core.zone import Record, Zone, text
 from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
@@ -221,6 +223,21 @@ class Api:
         found = explained.shown(explain(asking, federation, lines), federation.me)
         return web.json_response({"extension": number, "from": caller, **found})
 
+    async def dns_zone(self, request: web.Request) -> web.Response:
+        """The domain as a static zone; it does not follow health."""
+        federation = self._node.federation
+        zone, known = Zone(federation.identity.realm, 0), signs(federation)
+        records = zone.export(known, request.query.get("site", ""))
+        above = zone.delegation(known)
+        body: Json = {
+            "domain": zone.domain,
+            "records": [_record(record) for record in records],
+            "delegation": [_record(record) for record in above],
+            "text": text(zone.domain, records),
+            "delegation_text": text(zone.domain, above),
+        }
+        return web.json_response(body)
+
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus' text format."""
         return web.Response(body=self.measures.render(), headers={"Content-Type": TYPE})
@@ -236,6 +253,7 @@ class Api:
         ext = in_path("ext", "A number.", KINDS["extension"].key.schema(), "1001")
         dialed = in_path("ext", "What is dialed.", schemas.TEXT, "1001")
         caller = in_query("from", "The extension that calls.", schemas.TEXT)
+        site = in_query("site", "A site whose nodes shall come first.", schemas.TEXT)
         inbound = in_query("inbound", "It comes from the outside, by a PSTN line.", schemas.TEXT)
         ref, listed = schemas.ref, schemas.listed
         health = answer(ref("health"), "Calls can be served.")
@@ -285,6 +303,14 @@ class Api:
                 "How a call would go from here, and why; none is made",
                 ref("route"),
                 parameters=(dialed, caller, inbound),
+            ),
+            _read(
+                "/dns/zone",
+                self.dns_zone,
+                "federation",
+                "The domain as a static zone, and what delegates it",
+                ref("zone"),
+                parameters=(site,),
             ),
             *CallBook(self._node).operations(),
             *(o for collection in self._collections for o in collection.operations()),
@@ -383,6 +409,11 @@ def _read(
         answers={200: found, **({503: sick} if sick else {})},
         errors=errors,
     )
+
+
+def _record(record: Record) -> Json:
+    name = ".".join(record.owner) or "@"
+    return {"name": name, "ttl": record.ttl, "type": record.kind, "data": record.data}
 
 
 def _time(ms: int) -> str:

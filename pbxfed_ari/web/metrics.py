@@ -302,6 +302,8 @@ class _Reading:
             ("event_failures", "Events that could not be handled: mistakes of ours, in the log."),
             ("introductions_refused", "Introductions of nodes that do not belong here."),
             ("tokens_refused", "Invitations that were wrong, used or out of date."),
+            ("dns_queries", "DNS queries that came."),
+            ("dns_limited", "DNS queries above the limits: sent to TCP, or not answered."),
         ):
             yield _counter(f"pbxfed_{key}", text, _number(counters[key]))
 

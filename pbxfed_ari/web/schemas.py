@@ -134,6 +134,7 @@ def _closed(properties: Mapping[str, Json], required: list[str] | None = None) -
 
 _LEG = record({"node": TEXT, "trunk": MAYBE}, maybe={"number": TEXT, "line": TEXT, "digits": TEXT})
 _LEAD = record({"context": TEXT, "exten": TEXT})
+_RECORD = record({"name": TEXT, "ttl": COUNT, "type": TEXT, "data": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
 _WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
 _AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
@@ -199,6 +200,15 @@ OTHERS: dict[str, Json] = {
         {
             "fingerprint": TEXT,
             "members": listed(record({"node": TEXT, "weight": COUNT, "share": NUMBER})),
+        }
+    ),
+    "zone": record(
+        {
+            "domain": TEXT,
+            "records": listed(_RECORD),
+            "delegation": listed(_RECORD),
+            "text": TEXT,
+            "delegation_text": TEXT,
         }
     ),
     "preference": record({"key": TEXT, "owner": TEXT, "preference": TEXTS}),

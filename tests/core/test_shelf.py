@@ -48,6 +48,16 @@ def test_every_key_names_the_registration_that_made_it(number: str, uri: str) ->
 DESCRIBED = encode(NodeInfo("10.0.0.7", "main", 100, ("sip",), bytes(32)))
 
 
+def test_an_older_release_says_nothing_of_phones_and_a_newer_one_more() -> None:
+    """Fields are appended: either can be read."""
+    old = b"\x98" + encode(NodeInfo("10.0.0.7", "main", 100, ("sip",), bytes(32)))[1:-3]
+    info = decode_info(old)
+    assert info is not None
+    assert (info.phones, info.phone_addresses, info.dns) == ((), (), False)
+    newer = bytes((DESCRIBED[0] + 1,)) + DESCRIBED[1:] + b"\x01"
+    assert decode_info(newer) == decode_info(DESCRIBED)
+
+
 @given(st.integers(SINCE, SINCE + (1 << 56) - 1))
 def test_a_registration_is_seven_bytes_and_comes_back(stamp: int) -> None:
     """A stamp is most of what a delta carries."""

@@ -30,6 +30,8 @@ NUMBERS = dict.fromkeys(
         "event_failures",
         "introductions_refused",
         "tokens_refused",
+        "dns_queries",
+        "dns_limited",
     ],
     7,
 )

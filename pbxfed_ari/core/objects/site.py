@@ -1,11 +1,27 @@
 """A site: a place with its own short numbers, and a line to the other places that carries so much."""
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Annotated
 
 from pbxfed_ari.core.objects.extension import CODECS
-from pbxfed_ari.core.objects.fields import LABEL, Choice, Field, Text, Whole, Word
+from pbxfed_ari.core.objects.fields import LABEL, Choice, Field, ListOf, Named, Text, Whole, Word
 from pbxfed_ari.core.objects.kind import Item, Kind
+from pbxfed_ari.errors import Refused
+
+_NET = r"[0-9A-Fa-f:.]{2,39}(?:/[0-9]{1,3})?"
+
+
+def net(text: str) -> str:
+    """An IPv4 or IPv6 network, with no bit set behind its prefix.
+
+    Raises: Refused.
+    """
+    try:
+        ip_network(text)
+    except ValueError:
+        raise Refused(f"network {text!r}: must be like 10.1.0.0/16 or fd00:1::/48") from None
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +56,14 @@ class SiteObject(Item):
             "The codec of calls over its line; empty: as the phones agree.",
         ),
     ] = ""
+    nets: Annotated[
+        tuple[str, ...],
+        Field(
+            7,
+            ListOf(Named(net, _NET), 100),
+            "Networks that its phones ask DNS from, as 10.1.0.0/16: they are told of its nodes first.",
+        ),
+    ] = ()
 
 
 SITE = Kind(
