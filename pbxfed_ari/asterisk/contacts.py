@@ -16,7 +16,8 @@ value at each refresh and which means nothing while `qualify_frequency=0`. Then,
 1. registered here, by its event, after `wall_ms`: it stays, ContactAdded again (the news crossed);
 2. the mark still stands: not refreshed since `at`, hence not since `wall_ms`: it ends;
 3. the mark is gone: refreshed in the second `expiration_time - interval`. After the second of `wall_ms`: the phone has
-   come back; it stays, ContactAdded as of then, marked again. In that second or before it: it ends.
+   come back; it stays, ContactAdded as of then, marked again. In that second or before it: it ends. Later than now: it was
+   granted another interval, and ends.
 4. never noted (the daemon is younger than the registration): it ends; the phone's next refresh is an event.
 
 Only in the very second of `wall_ms` can 3 be wrong, for a phone that came back before the news of its move did (some 50 ms):
@@ -229,7 +230,7 @@ class Contacts:
             noted = self._noted.get(key)
             if noted is not None and noted.at_ms > effect.wall_ms:
                 self._post(ContactAdded(*key, noted.at_ms))
-            elif refreshed := stays(contact, noted, effect.wall_ms):
+            elif refreshed := stays(contact, noted, effect.wall_ms, self._wall_ms()):
                 back = ContactAdded(*key, refreshed * 1_000)
                 self.saw(back)
                 self._post(back)
@@ -240,16 +241,17 @@ class Contacts:
                 raise
 
 
-def stays(contact: dict[str, str], noted: Noted | None, wall_ms: int) -> int:
+def stays(contact: dict[str, str], noted: Noted | None, wall_ms: int, now_ms: int) -> int:
     """In which second has the phone refreshed this registration since it registered elsewhere at `wall_ms`? 0: it has not.
 
-    See the rule above.
+    See the rule above. What would have been refreshed later than now was not: the interval is another one, by the phone's wish,
+    or because Asterisk told of an old registration anew.
     """
     marked = contact.get(MARK) in ("yes", "true")
     if noted is None or noted.interval is None or marked:
         return 0
     refreshed = int(contact.get("expiration_time", "0")) - noted.interval
-    return refreshed if refreshed > wall_ms // 1_000 else 0
+    return refreshed if wall_ms // 1_000 < refreshed <= now_ms // 1_000 else 0
 
 
 def granted(expires: int, at_ms: int) -> int:

@@ -33,13 +33,14 @@ def refreshed(second: int) -> dict[str, str]:
         (refreshed(1061), Noted(AT, 300), 1_060_900, True),  # came back
         (refreshed(1061), None, 1_060_900, False),  # never noted: its refresh will be an event
         (refreshed(1061), Noted(AT), 1_060_900, False),  # noted, interval not read yet
+        (refreshed(1060), Noted(AT, 289), 1_060_900, False),  # told of late: not refreshed in 11 s
     ],
 )
 def test_a_registration_stays_only_if_the_phone_came_back(
     contact: dict[str, str], noted: Noted | None, moved_ms: int, it_stays: bool
 ) -> None:
     """Asterisk raises no event for a refresh and keeps whole seconds."""
-    assert bool(stays(contact, noted, moved_ms)) is it_stays
+    assert bool(stays(contact, noted, moved_ms, moved_ms + 300)) is it_stays
 
 
 @pytest.mark.parametrize(
