@@ -15,6 +15,7 @@ from pbxfed_ari.core.events import (
     CameIn,
     ChannelsListed,
     Ended,
+    LegDialed,
     LegEnded,
     LegEntered,
     PeerGaveUp,
@@ -99,6 +100,8 @@ class Switchboard:
             self._forget(call)
             return [HangUp(event.channel, NORMAL)]
         effects = self._told(call, event, now, view)
+        if isinstance(event, LegDialed):
+            self.usage.dialed(call, event.leg)
         if call.finished:
             self._forget(call)
         return [*before, *effects]
