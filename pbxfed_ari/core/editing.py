@@ -214,9 +214,15 @@ class Editor:
         return gone
 
     def _refers(self, edit: Edit, name: str, kinds: tuple[str, ...]) -> None:
-        value = edit.changes[name][1]
+        """What it names from now on must be there; what it named before may have been removed meanwhile."""
+        before, value = edit.changes[name]
+        held = before if isinstance(before, list) else []
         for key in value if isinstance(value, list) else [value]:
-            if key and not any(self._there(KINDS[kind], str(key)) for kind in kinds):
+            if (
+                key
+                and key not in held
+                and not any(self._there(KINDS[kind], str(key)) for kind in kinds)
+            ):
                 raise Refused(
                     f"{edit.kind.name} {edit.key}: {name} = {key!r}: no such {' or '.join(kinds)}; add it first",
                     field=name,
