@@ -39,14 +39,17 @@ class Usage:
         self._hurried = 0.0  # until when
         self._calls: Iterable[Call] = ()
         self._view: View | None = None
+        self._asks: CallId | None = None
         self._now = 0.0
 
     def __repr__(self) -> str:
         return f"Usage({len(self._last)} rung, {len(self._outside)} paid)"
 
-    def at(self, calls: Iterable[Call], view: View, now: float) -> "Usage":
-        """The same, as of now."""
-        self._calls, self._view, self._now = calls, view, now
+    def at(
+        self, calls: Iterable[Call], view: View, now: float, asks: CallId | None = None
+    ) -> "Usage":
+        """The same, as of now, for this call that asks: what it has begun already is no call more of the hour."""
+        self._calls, self._view, self._now, self._asks = calls, view, now, asks
         return self
 
     def began(self, call: Call, now: float) -> None:
@@ -106,7 +109,8 @@ class Usage:
         """Calls to the outside that a number pays for: at once, and begun within the last hour."""
         at_once = sum(1 for c in self._calls if c.asking.payer == number and _leaves(c))
         at_once += sum(way.payer == number for way in self._left())
-        return at_once, len(self._lately(number, self._now))
+        lately = self._lately(number, self._now)
+        return at_once, len(lately) - (self._asks in lately)
 
     def on_line(self, line: str) -> int:
         """Calls that use a PSTN trunk of this node."""

@@ -384,7 +384,7 @@ def test_limits_count_what_goes_on() -> None:
 
 
 def test_a_call_that_tried_several_lines_is_one_call_of_the_hour() -> None:
-    """Who pays did not make more of them."""
+    """Who pays did not make more of them, and where it is let out its other lines are no others."""
     lines = [
         make("trunk", name, site="main", endpoint="p", nodes=["a"], patterns=["_0."])
         for name in ("one", "two")
@@ -396,6 +396,14 @@ def test_a_call_that_tried_several_lines_is_one_call_of_the_hour() -> None:
     assert handed(board.handle(Returned(ChannelId("1"), "CONGESTION", 34), 1.0, view))
     assert handed(board.handle(arrive("0302", "2"), 2.0, view))
     assert causes(board.handle(arrive("0303", "3"), 3.0, view)) == [21]
+    board, view = board_with(*lines, payer, office)
+    for second, call in enumerate(("beef", "cafe")):
+        for line in "one", "two":
+            note = f"{call}/1/1/{line}//1009"
+            come = arrive("0301", f"{call}{line}", peer=B, note=note)
+            assert handed(board.handle(come, float(second), view))
+    come = arrive("0301", "9", peer=B, note="fade/1/1/one//1009")
+    assert causes(board.handle(come, 3.0, view)) == [21]
 
 
 @pytest.mark.parametrize("quick", [True, False])
