@@ -42,8 +42,9 @@ def read(
             imported = pjsip_conf.read(
                 text, realm=realm, file=name, include=lambda glob: _included(folder, glob)
             )
-        prefixes = [s["prefix"] for s in daemon.pages(at("sites", limit=PAGE)) if s["prefix"]]
-        proposal = numbers.propose(imported.objects, _known(daemon), prefixes)
+        prefixes = {s["site"]: s["prefix"] for s in daemon.pages(at("sites", limit=PAGE))}
+        own = prefixes.get(site, "")
+        proposal = numbers.propose(imported.objects, _known(daemon), [*prefixes.values()], own)
         if proposal.clashes and not renumber:
             fail(_clash(proposal.clashes, proposal.mapping, proposal.prefix, site), REFUSED)
         imported = numbers.apply(imported, proposal, site=site)

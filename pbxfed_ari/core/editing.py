@@ -4,7 +4,7 @@ Nothing is published here; the federation does that, and answers the editor when
 once are planned one after the other, as if those before stood already, and refused whole if one of them is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from pbxfed_ari.core.objects.kind import (
     pack_entry,
     places,
 )
+from pbxfed_ari.core.objects.time import Zone
 from pbxfed_ari.core.stamp import HybridClock
 from pbxfed_ari.errors import Refused
 
@@ -61,9 +62,17 @@ class Editor:
     """Plans the edits of one request."""
 
     def __init__(
-        self, me: NodeName, directory: Directory, clock: HybridClock, *, realm: str, wall_ms: int
+        self,
+        me: NodeName,
+        directory: Directory,
+        clock: HybridClock,
+        *,
+        realm: str,
+        wall_ms: int,
+        is_zone: Callable[[str], bool] = lambda zone: True,
     ) -> None:
-        """`realm` is what digests are made for."""
+        """`realm` is what digests are made for; `is_zone`: does this machine know such a time zone?"""
+        self._is_zone = is_zone
         self._me, self._directory, self._clock = me, directory, clock
         self._realm, self._wall_ms = realm, wall_ms
         self._planned: dict[tuple[str, str], Edit] = {}  # by space and key
@@ -152,8 +161,11 @@ class Editor:
             if name in kind.sets:
                 gone += self._entries(object_id, kind.fields[name].group, value, wanted)
             elif not _stands(kind, item, name, value):
-                group = kind.fields[name].group
-                wanted[object_id, group] = kind.fields[name].type.pack(value)
+                group, type_ = kind.fields[name].group, kind.fields[name].type
+                if isinstance(type_, Zone) and not self._is_zone(value):
+                    said = "no such time zone is known here; write it as Europe/Berlin"
+                    raise Refused(f"{kind.name} {key}: {name} = {value!r}: {said}", field=name)
+                wanted[object_id, group] = type_.pack(value)
         records = [*self._records(wanted), *self._deaths(gone)]
         what = "added" if new else "changed" if records else "unchanged"
         changes = _changes(kind, item, values)
@@ -214,9 +226,15 @@ class Editor:
         return gone
 
     def _refers(self, edit: Edit, name: str, kinds: tuple[str, ...]) -> None:
-        value = edit.changes[name][1]
+        """What it names from now on must be there; what it named before may have been removed meanwhile."""
+        before, value = edit.changes[name]
+        held = before if isinstance(before, list) else []
         for key in value if isinstance(value, list) else [value]:
-            if key and not any(self._there(KINDS[kind], str(key)) for kind in kinds):
+            if (
+                key
+                and key not in held
+                and not any(self._there(KINDS[kind], str(key)) for kind in kinds)
+            ):
                 raise Refused(
                     f"{edit.kind.name} {edit.key}: {name} = {key!r}: no such {' or '.join(kinds)}; add it first",
                     field=name,

@@ -836,8 +836,14 @@ class Federation:
         return self.watch.clock_off(now)
 
     def _editor(self, wall_ms: int) -> editing.Editor:
-        realm = self.identity.realm
-        return editing.Editor(self.me, self.directory, self._clock, realm=realm, wall_ms=wall_ms)
+        return editing.Editor(
+            self.me,
+            self.directory,
+            self._clock,
+            realm=self.identity.realm,
+            wall_ms=wall_ms,
+            is_zone=lambda zone: self._calendar(zone, wall_ms) is not None,
+        )
 
     # --- belonging
 

@@ -1,17 +1,31 @@
-"""What goes on at this node, counted for the limits that configuration sets. Counted over the calls there are, when asked."""
+"""What goes on at this node, counted for the limits that configuration sets. Counted over the calls there are, when asked.
+
+Who has called the outside may transfer it and hang up: his call is over, but he goes on paying for as long as that one's lasts.
+"""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import Leg, Outside
-from pbxfed_ari.core.names import CallId, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.tries import View
 
 HOUR = 3_600.0
 A_SECOND = 20  # calls that come within one, above which no call more is bridged
 AT_ONCE = 200  # bridged calls
+REMEMBERED = 10_000  # legs to the outside
 LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A leg to the outside that Dial has begun: who called it, and pays."""
+
+    call: CallId
+    payer: str
+    line: str  # the PSTN trunk of this node; "" of a peer's
 
 
 class Usage:
@@ -20,19 +34,23 @@ class Usage:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}  # when a number was last rung from here
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
+        self._ways: dict[ChannelId, _Way] = {}  # legs to the outside, lately
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
         self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
         self._calls: Iterable[Call] = ()
         self._view: View | None = None
+        self._asks: CallId | None = None
         self._now = 0.0
 
     def __repr__(self) -> str:
         return f"Usage({len(self._last)} rung, {len(self._outside)} paid)"
 
-    def at(self, calls: Iterable[Call], view: View, now: float) -> "Usage":
-        """The same, as of now."""
-        self._calls, self._view, self._now = calls, view, now
+    def at(
+        self, calls: Iterable[Call], view: View, now: float, asks: CallId | None = None
+    ) -> "Usage":
+        """The same, as of now, for this call that asks: what it has begun already is no call more of the hour."""
+        self._calls, self._view, self._now, self._asks = calls, view, now, asks
         return self
 
     def began(self, call: Call, now: float) -> None:
@@ -42,6 +60,14 @@ class Usage:
                 self._lately(call.asking.payer, now).setdefault(call.id, now)  # once for all tries
             else:
                 self._last[leg.number or call.route.number] = now
+
+    def dialed(self, call: Call, leg: ChannelId) -> None:
+        """Dial has begun this leg of the call."""
+        if _leaves(call):
+            lines = [one.line for one in call.legs if isinstance(one, Outside)]
+            self._ways[leg] = _Way(call.id, call.asking.payer, "".join(lines[:1]))
+            while len(self._ways) > REMEMBERED:
+                self._ways.pop(next(iter(self._ways)))
 
     def arrived(self, now: float) -> None:
         """A call has come."""
@@ -92,14 +118,22 @@ class Usage:
     def outside_of(self, number: str) -> tuple[int, int]:
         """Calls to the outside that a number pays for: at once, and begun within the last hour."""
         at_once = sum(1 for c in self._calls if c.asking.payer == number and _leaves(c))
-        return at_once, len(self._lately(number, self._now))
+        at_once += sum(way.payer == number for way in self._left())
+        lately = self._lately(number, self._now)
+        return at_once, len(lately) - (self._asks in lately)
 
     def on_line(self, line: str) -> int:
         """Calls that use a PSTN trunk of this node."""
         return sum(
             any(isinstance(leg, Outside) and leg.line == line for leg in call.legs)
             for call in self._calls
-        )
+        ) + sum(way.line == line for way in self._left())
+
+    def _left(self) -> Iterator[_Way]:
+        """Legs to the outside that were transferred and have calls of their own."""
+        going_on = {call.id for call in self._calls if _leaves(call)}
+        ways = (self._ways.get(call.arrival.channel) for call in self._calls)
+        return (way for way in ways if way is not None and way.call not in going_on)
 
     def between(self, site: str) -> int:
         """Calls between this node and nodes of another site; of all other sites for ""."""

@@ -3,7 +3,7 @@
 Of the trunks whose patterns match, the cheapest goes first, then those of the caller's own site (local breakout); those that
 are alike share the numbers among them, by weighted rendezvous hashing as on the ring. Each of a trunk's nodes is a try of its
 own. The node that has the line looks again, counts its calls and refuses beyond its capacity; the call then goes on to the
-next try. Emergency numbers are for whoever calls from inside, and nobody is asked.
+next try. Emergency numbers are for whoever calls from inside, and nobody is asked; a line that counts as full is tried last.
 """
 
 from pbxfed_ari.core import barring, patterns, reaching, ring
@@ -42,7 +42,7 @@ def emergency(number: Extension, asking: Asking, view: View, lines: Lines) -> Ro
         return Route((), REJECTED, why, number)
     site = view.site(view.me)
     found = [t for t in _trunks(view) if number in t.emergency and t.site == site]
-    found.sort(key=lambda t: (t.cost, t.key))
+    found.sort(key=lambda t: (_full(t, lines), t.cost, t.key))
     tries = _tries(found, number, view, lines, f"emergency number {number}")
     why = f"emergency number {number}: site {site} has no trunk for it that can be reached"
     return Route(tuple(tries), NO_ROUTE, why, number)
@@ -77,7 +77,7 @@ def let_out(number: Extension, asking: Asking, view: View, lines: Lines) -> Rout
     refusal = _refused(trunk, number, asking.payer, view, lines)
     if refusal:
         return Route((), REJECTED, f"{number}: {refusal}", number)
-    if _full(trunk, lines):
+    if number not in trunk.emergency and _full(trunk, lines):
         return Route(
             (), CONGESTION, f"trunk {trunk.key}: all {trunk.capacity} lines are taken", number
         )
@@ -119,8 +119,9 @@ def _tries(
             node = NodeName(name)
             said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
             if node == view.me:
-                if not _full(trunk, lines):
-                    legs = (_line(trunk, number, number in trunk.emergency),)
+                urgent = number in trunk.emergency
+                if urgent or not _full(trunk, lines):
+                    legs = (_line(trunk, number, urgent),)
                     tries.append(Try(legs, f"{said} here", ANSWERED_WITHIN, float(trunk.timer)))
                 continue
             there, _ = reaching.passable([node], view, lines)

@@ -16,6 +16,7 @@ from pbxfed_ari.core.events import (
     CameIn,
     ChannelsListed,
     Ended,
+    LegDialed,
     LegEnded,
     LegEntered,
     PeerGaveUp,
@@ -103,6 +104,8 @@ class Switchboard:
             self._forget(call)
             return [HangUp(event.channel, NORMAL)]
         effects = self._told(call, event, now, view)
+        if isinstance(event, LegDialed):
+            self.usage.dialed(call, event.leg)
         if call.finished:
             self._forget(call)
         return [*before, *effects]
@@ -145,7 +148,7 @@ class Switchboard:
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
-        effects = call.handle(event, now, view, self.lines(now, view))
+        effects = call.handle(event, now, view, self.lines(now, view, call.id))
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
         if call.phase in (Phase.HELD, Phase.DIALING):
@@ -187,9 +190,9 @@ class Switchboard:
 
     # --- helpers
 
-    def lines(self, now: float, view: View) -> Usage:
-        """What goes on here, for limits."""
-        return self.usage.at(self._calls.values(), view, now)
+    def lines(self, now: float, view: View, asks: CallId | None = None) -> Usage:
+        """What goes on here, for the limits of the call that asks."""
+        return self.usage.at(self._calls.values(), view, now, asks)
 
     def _stranger(self, event: CallersEvent) -> list[Effect]:
         """A call of before a restart: if it comes back from Dial its try has failed, and its tries are forgotten."""

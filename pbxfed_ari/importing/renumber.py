@@ -17,6 +17,7 @@ from pbxfed_ari.core import names
 from pbxfed_ari.core.names import is_extension
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.fields import ListOf, Named, Type
+from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing import rules
 from pbxfed_ari.importing.report import Imported, Note, Object
 
@@ -48,9 +49,17 @@ class Renumbering:
 
 
 def propose(
-    objects: Sequence[Object], known: Mapping[str, str], prefixes: Collection[str] = ()
+    objects: Sequence[Object],
+    known: Mapping[str, str],
+    prefixes: Collection[str] = (),
+    own: str = "",
 ) -> Renumbering:
-    """New numbers for these extensions. `known`: number → kind of all that there is; `prefixes`: of all sites."""
+    """New numbers for these extensions. `known`: number → kind of all that there is; `prefixes`: of all sites.
+
+    `own` is the prefix that their site has already: others dial by it, so it stays.
+
+    Raises: Refused, if `own` leads to a number that is taken, or can be none.
+    """
     numbers = [_number(one) for one in objects]
     clashes = {number: known[number] for number in numbers if number in known}
     if not clashes:
@@ -61,7 +70,7 @@ def propose(
     mapping: dict[str, str] = {}
     prefix = ""
     if any(number in known for number in plain):
-        prefix = _prefix(plain, set(known), prefixes)
+        prefix = _standing(own, plain, known) if own else _prefix(plain, set(known), prefixes)
         if prefix:
             mapping = {number: prefix + number for number in plain}
         else:
@@ -123,6 +132,19 @@ def _moved(one: Object, mapping: Mapping[str, str], notes: list[Note]) -> Object
     if lost:
         notes.append(Note("", f"extension {number}", "its secret", lost))
     return made
+
+
+def _standing(prefix: str, numbers: Sequence[str], known: Mapping[str, str]) -> str:
+    """The prefix that their site has, if it can be put before all of these."""
+    for number in numbers:
+        new = prefix + number
+        why = known.get(new, "") and f"is taken ({known[new]})"
+        if why or not _usable(new):
+            raise Refused(
+                f"extension {number}: with the prefix {prefix} of its site it would be {new}, which "
+                f"{why or 'can be no number'}: remove one of the two, or import into another site"
+            )
+    return prefix
 
 
 def _prefix(numbers: Sequence[str], known: set[str], sites: Collection[str]) -> str:

@@ -24,11 +24,12 @@ from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import Asking
 from pbxfed_ari.core.zone import Record, Zone, text
+from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.bodies import MAX_BODY
-from pbxfed_ari.web.callbook import CallBook, Records
+from pbxfed_ari.web.callbook import FLAG, CallBook, Records
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.inbox import Inbox
@@ -217,7 +218,10 @@ class Api:
         number = request.match_info["ext"]
         caller = request.query.get("from", "")
         federation, wall_ms = self._node.federation, self._node.wall_ms()
-        inbound = request.query.get("inbound") is not None
+        said = request.query.get("inbound", "false")
+        if said not in ("true", "false"):
+            raise Refused(f"inbound = {said!r}: must be true or false", status=400)
+        inbound = said == "true"
         asking = Asking(number, "" if inbound else caller, did=inbound, wall_ms=wall_ms)
         lines = self._node.switchboard.lines(self._node.now(), federation)
         found = explained.shown(explain(asking, federation, lines), federation.me)
@@ -254,7 +258,7 @@ class Api:
         dialed = in_path("ext", "What is dialed.", schemas.TEXT, "1001")
         caller = in_query("from", "The extension that calls.", schemas.TEXT)
         site = in_query("site", "A site whose nodes shall come first.", schemas.TEXT)
-        inbound = in_query("inbound", "It comes from the outside, by a PSTN line.", schemas.TEXT)
+        inbound = in_query("inbound", "true: it comes from the outside, by a PSTN line.", FLAG)
         ref, listed = schemas.ref, schemas.listed
         health = answer(ref("health"), "Calls can be served.")
         sick = answer(ref("health"), "Calls cannot be served, for these reasons.")
@@ -303,6 +307,7 @@ class Api:
                 "How a call would go from here, and why; none is made",
                 ref("route"),
                 parameters=(dialed, caller, inbound),
+                errors=(400,),
             ),
             _read(
                 "/dns/zone",

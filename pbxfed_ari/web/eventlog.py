@@ -7,6 +7,7 @@ one, and one that the ring has overtaken has lost events and is sent away (web/a
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from pbxfed_ari.core.effects import Note
@@ -60,9 +61,9 @@ class EventLog:
         """Has the ring overtaken who has read up to this id?"""
         return since < self.last - len(self._entries)
 
-    async def news(self) -> None:
-        """Return when there is a newer event, or the log is closed."""
-        await self._news.wait()
+    def news(self) -> Awaitable[object]:
+        """Wait until there is an event newer than those there are at this call, or the log is closed."""
+        return self._news.wait()
 
     def _wake(self) -> None:
         self._news.set()

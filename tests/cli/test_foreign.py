@@ -70,6 +70,21 @@ def test_numbers_that_are_taken_are_refused_with_a_proposal_and_given_anew(
     assert shell.json("ext", "show", f"{prefix}1005")["site"] == "munich"
 
 
+def test_a_site_that_has_a_prefix_keeps_it(shell: Shell, ext: Ext, tmp_path: Path) -> None:
+    """Another one would take their short numbers from its phones."""
+    ext("1001")
+    shell("site", "add", "munich", "--prefix", "89")
+    ext("891005")
+    file = tmp_path / "export.csv"
+    command = ("ext", "import", str(file), "--from", "freepbx", "--renumber", "--site", "munich")
+    file.write_text(FREEPBX)
+    assert "1005" in shell.refused(*command)
+    file.write_text(FREEPBX.replace("1005", "1006"))
+    shell(*command)
+    assert shell.json("site", "show", "munich")["prefix"] == "89"
+    assert shell.json("ext", "show", "891001")["name"] == "Ann Lee"
+
+
 def test_what_cannot_be_read_changes_nothing(shell: Shell, tmp_path: Path) -> None:
     """File and line are named; options that make no sense together are wrong usage."""
     file = tmp_path / "pjsip.conf"

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import (
     CallEnded,
@@ -22,6 +24,7 @@ from pbxfed_ari.core.events import (
     CallEvent,
     ChannelsListed,
     Ended,
+    LegDialed,
     LegLives,
     LegSeen,
     Redirected,
@@ -406,7 +409,7 @@ def test_limits_count_what_goes_on() -> None:
 
 
 def test_a_call_that_tried_several_lines_is_one_call_of_the_hour() -> None:
-    """Who pays did not make more of them."""
+    """Who pays did not make more of them, and where it is let out its other lines are no others."""
     lines = [
         make("trunk", name, site="main", endpoint="p", nodes=["a"], patterns=["_0."])
         for name in ("one", "two")
@@ -418,6 +421,38 @@ def test_a_call_that_tried_several_lines_is_one_call_of_the_hour() -> None:
     assert handed(board.handle(Returned(ChannelId("1"), "CONGESTION", 34), 1.0, view))
     assert handed(board.handle(arrive("0302", "2"), 2.0, view))
     assert causes(board.handle(arrive("0303", "3"), 3.0, view)) == [21]
+    board, view = board_with(*lines, payer, office)
+    for second, call in enumerate(("beef", "cafe")):
+        for line in "one", "two":
+            note = f"{call}/1/1/{line}//1009"
+            come = arrive("0301", f"{call}{line}", peer=B, note=note)
+            assert handed(board.handle(come, float(second), view))
+    come = arrive("0301", "9", peer=B, note="fade/1/1/one//1009")
+    assert causes(board.handle(come, 3.0, view)) == [21]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_who_transfers_the_outside_goes_on_paying_for_it(quick: bool) -> None:
+    """Else whoever has a phone's secret connects the outside with whom he likes, as often as he likes."""
+    line = make(
+        "trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."], capacity=1
+    )
+    payer = make("extension", "1009", calling_class="office")
+    board, view = board_with(line, payer, make("class", "office", pstn_calls=1))
+    assert handed(board.handle(arrive("0301", "1"), 0.0, view))
+    board.handle(LegDialed(ChannelId("1"), LEG, "PJSIP/p-01"), 0.1, view)
+    board.handle(Answered(ChannelId("1"), LEG), 1.0, view)
+    moved = arrive("1001", LEG, endpoint="p", by="1009")
+    events: list[CallEvent] = (
+        [Ended(ChannelId("1")), moved] if quick else [moved, Ended(ChannelId("1"))]
+    )
+    effects = [board.handle(event, 2.0, view) for event in events]
+    assert any(map(handed, effects))
+    assert causes(board.handle(arrive("0302", "3"), 3.0, view)) == [21]
+    peers = arrive("0302", "4", peer=B, note="beef/1/1/one")
+    assert causes(board.handle(peers, 3.0, view)) == [34]  # the line is taken
+    board.handle(Ended(LEG), 4.0, view)
+    assert handed(board.handle(arrive("0303", "5"), 5.0, view))
 
 
 def test_nobody_pays_by_a_caller_id() -> None:

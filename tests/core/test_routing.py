@@ -305,6 +305,17 @@ def test_emergency_numbers_leave_from_the_callers_own_site_as_they_were_dialed()
     assert "site main has no trunk for it" in found.reason
 
 
+def test_who_calls_for_help_is_not_told_that_all_lines_are_taken() -> None:
+    """We count our own calls only: the provider may find room."""
+    full = line("full", capacity=1, emergency=["112"], cost=1)
+    busy = Busy(lines={"full": 1})
+    both = view(caller(), full, line("free", emergency=["112"]))
+    found = route(Asking("112", "1009"), both, busy)
+    assert [o.line for (o,) in legs(found)] == ["free", "full"]
+    assert legs(route(Asking("112", peer=B, line="full"), both, busy))
+    assert not legs(route(Asking("0301", peer=B, line="full"), both, busy))
+
+
 def test_an_emergency_number_of_another_place_takes_nobodys_calls_here() -> None:
     """One of this place goes before whoever has it."""
     far = line("munich", site="munich", emergency=["1001", "110"])

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.names import is_extension
+from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing.renumber import REFERRING, apply, follow, propose
 from pbxfed_ari.importing.report import Imported, Object, lines
 
@@ -47,6 +48,17 @@ def test_a_prefix_is_free_if_no_number_begins_with_it(
     taken: list[str], sites: list[str], prefix: str
 ) -> None:
     assert propose(phones("1001", "1002"), known(*taken), sites).prefix == prefix
+
+
+def test_a_site_keeps_its_prefix() -> None:
+    """Its phones dial short numbers by it."""
+    proposal = propose(phones("1001", "1002"), known("1001", "711003"), ["71", "8"], "71")
+    assert (proposal.prefix, proposal.mapping["1002"]) == ("71", "711002")
+    with pytest.raises(Refused, match=r"1002: .* 711002, which is taken \(extension\)"):
+        propose(phones("1002"), known("1002", "711002"), ["71"], "71")
+    with pytest.raises(Refused, match=r"12: .* 112, which can be no number"):
+        propose(phones("12"), known("12"), ["1"], "1")
+    assert propose(phones("1005"), known("1001"), ["71"], "71").mapping == {}
 
 
 def test_no_number_becomes_one_for_emergencies() -> None:

@@ -249,6 +249,18 @@ def test_what_is_named_must_be_there() -> None:
     assert there["a"].shown("group", "600") is None
 
 
+def test_a_member_that_was_removed_keeps_nobody_from_editing_the_group() -> None:
+    """It stays named, and rings nobody; it could not be named anew."""
+    there = world("1001", "1002", "1003")
+    node = there["a"]
+    node.put("group", "600", members=["1001", "1002"])
+    assert node.remove("1001").status == 200
+    assert node.put("group", "600", members=["1001", "1002", "1003"]).status == 200
+    assert members(node) == ["1001", "1002", "1003"]
+    assert node.put("group", "600", members=["1002"]).status == 200
+    assert "no such extension" in node.put("group", "600", members=["1001", "1002"]).error
+
+
 def test_an_edit_of_what_somebody_else_has_changed_is_refused() -> None:
     """412, by the tag that its editor had seen."""
     there = world("1001")

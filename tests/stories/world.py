@@ -63,6 +63,7 @@ from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
+from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import Seal
@@ -135,6 +136,7 @@ class Node:
             directory=directory,
             timing=world.timing,
             multicast=name not in world.unicast_only,
+            calendar=local_time,
         )
         post = Post if world.sealed else PlainPost
         self.post = post(Seal(key, salt), self.key, who=self.federation.gate.roster.who)

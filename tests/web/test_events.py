@@ -124,6 +124,16 @@ async def test_a_reader_that_the_ring_has_overtaken_is_sent_away(
         assert b"id:" not in await asyncio.wait_for(stream.content.read(), 5)
 
 
+async def test_what_happens_before_a_wait_has_begun_ends_it(log: EventLog) -> None:
+    """A task begins a turn of the loop later; what happened in that turn came only with the next comment."""
+    news = log.news()
+    happen(log)
+    await asyncio.wait_for(news, 1)
+    closed = log.news()
+    log.close()
+    await asyncio.wait_for(closed, 1)
+
+
 async def test_silence_is_broken_by_a_comment(
     client: Client, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

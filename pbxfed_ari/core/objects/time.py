@@ -28,6 +28,10 @@ def _day(text: str) -> str:
     return text
 
 
+class Zone(Word):
+    """The name of a time zone. Whether there is such a one only the edge knows: an editor is asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalTime:
     """A moment as the clocks on the wall show it."""
@@ -45,7 +49,7 @@ class TimeCondition(Item):
         str,
         Field(
             2,
-            Word(_ZONE, "an IANA time zone, as Europe/Berlin", empty=False),
+            Zone(_ZONE, "an IANA time zone, as Europe/Berlin", empty=False),
             "The time zone, as Europe/Berlin.",
         ),
     ] = "UTC"
