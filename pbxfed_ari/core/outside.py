@@ -113,22 +113,29 @@ def _barred(trunk: PstnTrunk, number: Extension, payer: str, view: View) -> str:
 def _tries(
     trunks: list[PstnTrunk], number: Extension, view: View, lines: Lines, why: str
 ) -> list[Try]:
+    """Each trunk at each of its nodes; then again by the peers' second kind of trunk."""
     tries: list[Try] = []
     for trunk in trunks:
-        for name in trunk.nodes:
-            node = NodeName(name)
-            said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
-            if node == view.me:
-                urgent = number in trunk.emergency
-                if urgent or not _full(trunk, lines):
-                    legs = (_line(trunk, number, urgent),)
-                    tries.append(Try(legs, f"{said} here", ANSWERED_WITHIN, float(trunk.timer)))
-                continue
-            there, _ = reaching.passable([node], view, lines)
-            found = reaching.leg(node, view, 0, line=trunk.key) if there else None
-            if found is not None:
-                tries.append(Try((found,), f"{said} on {node} (by {found.trunk})", ANSWERED_WITHIN))
+        nodes = [NodeName(name) for name in trunk.nodes]
+        there, _ = reaching.passable([node for node in nodes if node != view.me], view, lines)
+        said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
+        for rank in range(max((len(view.trunks(node)) for node in there), default=1)):
+            for node in nodes:
+                if node == view.me and rank == 0:
+                    tries += _here(trunk, number, lines, said)
+                found = reaching.leg(node, view, rank, line=trunk.key) if node in there else None
+                if found is not None:
+                    way = f"{said} on {node} (by {found.trunk})"
+                    tries.append(Try((found,), way, ANSWERED_WITHIN))
     return tries
+
+
+def _here(trunk: PstnTrunk, number: Extension, lines: Lines, said: str) -> list[Try]:
+    urgent = number in trunk.emergency
+    if not urgent and _full(trunk, lines):
+        return []
+    legs = (_line(trunk, number, urgent),)
+    return [Try(legs, f"{said} here", ANSWERED_WITHIN, float(trunk.timer))]
 
 
 def _line(trunk: PstnTrunk, number: Extension, urgent: bool) -> Outside:

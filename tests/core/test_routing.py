@@ -279,6 +279,15 @@ def test_the_cheapest_first_then_the_own_sites_then_by_hash() -> None:
     assert first == {"t0", "t1", "t2", "t3"}
 
 
+def test_a_line_of_another_node_is_reached_by_its_second_kind_of_trunk_too() -> None:
+    """After all of its nodes have been tried by the first."""
+    out = line("far", nodes=["b", "c"])
+    there = View(A, items=(caller(), out), trunks=("sip", "iax2"))
+    assert legs(ask("030123", there)) == [
+        (Leg(node, kind, line="far"),) for kind in ("sip", "iax2") for node in (B, C)
+    ]
+
+
 def test_a_trunk_that_is_full_is_passed_over_and_refuses_peers() -> None:
     """The node that has the line counts it."""
     there = view(caller(), line("full", capacity=2, cost=1), line("free"))
