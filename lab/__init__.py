@@ -10,5 +10,5 @@
     python -m lab down                    nothing is left
 
 In reading order: lab (the whole, as a Python object), node, phone, useragent, netns, hub, root; then places, process,
-phonebox, sip, tones. Tests use `lab.lab.Lab`; the command line says the same things.
+phonebox, sip, tls, tones. Tests use `lab.lab.Lab`; the command line says the same things.
 """

@@ -43,6 +43,8 @@ from pbxfed_ari.core.events import (
     ContactRemoved,
     Ended,
     Event,
+    LegDialed,
+    LegEnded,
     LegSeen,
     Returned,
 )
@@ -122,6 +124,7 @@ class Connection:
         self._started: datetime | None = None
         self._held: list[AriEvent] | None = None
         self._callers: set[ChannelId] = set()
+        self._dialed: set[ChannelId] = set()  # legs of Dial
         self._group: asyncio.TaskGroup | None = None  # of this life
         self._iax_heard = False
         self._hopeful = False
@@ -286,7 +289,9 @@ class Connection:
 
     def _tell_waiting(self, channels: list[Channel]) -> None:
         """Who waits for us since before we were connected; then what was held, without those."""
-        self._callers &= {ChannelId(one.id) for one in channels}
+        listed = {ChannelId(one.id) for one in channels}
+        self._callers &= listed
+        self._dialed &= listed
         told: set[ChannelId] = set()
         for channel in channels:
             entered = waiting(channel, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
@@ -344,9 +349,15 @@ class Connection:
         match event:
             case Arrived(channel=channel) | Returned(channel=channel):
                 self._callers.add(channel)
-            case Ended(channel=channel):
-                if channel not in self._callers:
-                    return  # a dialed leg; only callers are calls
+            case LegDialed(leg=leg):
+                self._dialed.add(leg)
+            case Ended(channel=channel, cause=cause):
+                dialed = channel in self._dialed
+                self._dialed.discard(channel)
+                if channel not in self._callers:  # only callers are calls
+                    if dialed:
+                        self._post(LegEnded(channel, cause))
+                    return
                 self._callers.discard(channel)
             case ContactAdded() | ContactRemoved():
                 self._contacts.saw(event)

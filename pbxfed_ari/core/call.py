@@ -366,7 +366,7 @@ class Call:
             place = attempt.lead
             return [Lead(self.caller, place.context, place.exten), note]
         line = next((leg.line for leg in attempt.legs if isinstance(leg, Leg) and leg.line), "")
-        waits = self.setup.deadline - now + setup.BUSY
+        waits = self.setup.latest - now
         until = (
             round(self.arrival.wall_ms + (now - self.began + waits) * 1_000) if waits < NEVER else 0
         )

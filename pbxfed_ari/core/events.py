@@ -286,7 +286,7 @@ class LegEntered:
 
 @dataclass(frozen=True, slots=True)
 class LegEnded:
-    """A leg that we made is no more; `cause` is Q.850, `sip` what its phone answered."""
+    """A leg that we made, or Dial, is no more; `cause` is Q.850, `sip` what the phone of one of ours answered."""
 
     leg: ChannelId
     cause: int = 0

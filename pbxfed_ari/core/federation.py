@@ -69,7 +69,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.gate import QUIET, Gate
-from pbxfed_ari.core.importing import Imports
+from pbxfed_ari.core.importing import PLANNED_HERE, Imports
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.ledger import Ledger
 from pbxfed_ari.core.members import LAN, Members, State, Timing
@@ -376,7 +376,6 @@ class Federation:
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
         effects += [*self.ledger.catchup.tick(now), *self.imports.tick(now)]
-        effects += [e for edit in self.imports.released(now) for e in self._edited(edit, now)]
         if self.joined:
             effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.gate.next_deadline():
@@ -804,8 +803,9 @@ class Federation:
 
     def _edited(self, event: Edited, now: float) -> list[Effect]:
         """Publish an edit: on the disk before anybody hears of it, and the editor last."""
-        if self.imports.holds(event, now):
-            return []
+        if self.imports.has_planned(event):
+            said = f"{event.kind} {event.key}: {PLANNED_HERE}"
+            return [Reply(event.ticket, 503, error=said)]
         off = self._clock_off(event.wall_ms, now)
         if off:
             return [Reply(event.ticket, 503, error=f"{event.kind} {event.key}: {off}")]

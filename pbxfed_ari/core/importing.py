@@ -2,13 +2,12 @@
 
 First all are planned, and nothing is changed by that; a refusal ends it. Then what was planned is published, a slice at a
 time, so that calls and heartbeats are not kept waiting and no receiver is flooded. An edit here of an object that is planned
-waits for the end of the import. What other nodes edit meanwhile meets it by stamp, and is told if it is a conflict. A daemon
-that dies amid the publishing has published a part; the same import again does the rest.
+is refused until the import has ended. What other nodes edit meanwhile meets it by stamp, and is told if it is a conflict. A
+daemon that dies amid the publishing has published a part; the same import again does the rest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 
 from pbxfed_ari.core.editing import Edit, Editor
@@ -21,6 +20,7 @@ PLANNED = 200  # edits planned in one go
 PUBLISHED = 50  # edits published in one go; each costs a few times what planning it did
 COUNTED = ("added", "changed", "removed", "unchanged")
 BUSY = "another import is going on here; repeat this one in a moment"
+PLANNED_HERE = "an import that is going on here is about to change it; repeat this in a moment"
 PAUSE = 0.004  # seconds between two slices, for whatever else is to be done
 Publish = Callable[[Sequence[BookSet]], list[Effect]]
 
@@ -34,7 +34,6 @@ class Imports:
         self._slices: Iterator[list[Effect]] | None = None
         self._editor: Editor | None = None
         self._due = float("inf")
-        self._waiting: list[tuple[float, Edited]] = []  # since when
 
     def next_deadline(self) -> float:
         """When the next slice is due."""
@@ -50,22 +49,9 @@ class Imports:
         self._slices, self._due, self._editor = slices, now, editor
         return self.tick(now)
 
-    def holds(self, event: Edited, now: float) -> bool:
-        """Must this edit wait? It would not see what is planned, and be undone by it."""
-        if self._editor is None or not self._editor.has_planned(event):
-            return False
-        self._waiting.append((now, event))
-        return True
-
-    def released(self, now: float) -> list[Edited]:
-        """The edits that have waited long enough, with their clock set on."""
-        if self._slices is not None or not self._waiting:
-            return []
-        waiting, self._waiting = self._waiting, []
-        return [
-            replace(event, wall_ms=event.wall_ms + round((now - since) * 1_000))
-            for since, event in waiting
-        ]
+    def has_planned(self, event: Edited) -> bool:
+        """Is this import about to change the object that is edited? The edit would not see that, and be undone by it."""
+        return self._editor is not None and self._editor.has_planned(event)
 
     def tick(self, now: float) -> list[Effect]:
         """The next slice, if it is due."""

@@ -1,6 +1,6 @@
 """What goes on at this node, counted for the limits that configuration sets. Counted over the calls there are, when asked.
 
-Who has called the outside may transfer it and hang up: his call is over, but he goes on paying for as long as that one's lasts.
+Who has called the outside may transfer it and hang up: his call is over, but he goes on paying for as long as its leg lives.
 """
 
 from collections import deque
@@ -15,7 +15,6 @@ from pbxfed_ari.core.tries import View
 HOUR = 3_600.0
 A_SECOND = 20  # calls that come within one, above which no call more is bridged
 AT_ONCE = 200  # bridged calls
-REMEMBERED = 10_000  # legs to the outside
 LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
 
 
@@ -34,7 +33,7 @@ class Usage:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}  # when a number was last rung from here
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
-        self._ways: dict[ChannelId, _Way] = {}  # legs to the outside, lately
+        self._ways: dict[ChannelId, _Way] = {}  # legs to the outside that live
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
         self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
@@ -66,8 +65,14 @@ class Usage:
         if _leaves(call):
             lines = [one.line for one in call.legs if isinstance(one, Outside)]
             self._ways[leg] = _Way(call.id, call.asking.payer, "".join(lines[:1]))
-            while len(self._ways) > REMEMBERED:
-                self._ways.pop(next(iter(self._ways)))
+
+    def gone(self, leg: ChannelId) -> None:
+        """This channel is no more."""
+        self._ways.pop(leg, None)
+
+    def listed(self, channels: frozenset[ChannelId]) -> None:
+        """These are all channels that there are."""
+        self._ways = {leg: way for leg, way in self._ways.items() if leg in channels}
 
     def arrived(self, now: float) -> None:
         """A call has come."""
@@ -130,10 +135,9 @@ class Usage:
         ) + sum(way.line == line for way in self._left())
 
     def _left(self) -> Iterator[_Way]:
-        """Legs to the outside that were transferred and have calls of their own."""
+        """Legs to the outside that live on, while the call that began them is over."""
         going_on = {call.id for call in self._calls if _leaves(call)}
-        ways = (self._ways.get(call.arrival.channel) for call in self._calls)
-        return (way for way in ways if way is not None and way.call not in going_on)
+        return (way for way in self._ways.values() if way.call not in going_on)
 
     def between(self, site: str) -> int:
         """Calls between this node and nodes of another site; of all other sites for ""."""

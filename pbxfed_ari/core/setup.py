@@ -39,6 +39,7 @@ class Setup:
     number: int  # of the try
     began: float
     deadline: float  # when it is abandoned without a sign of life
+    latest: float  # the same, if its peer answers others
     lives: bool = False
     abandoned: bool = False
     legs: dict[ChannelId, NodeName | None] = field(default_factory=dict)  # begun, and whither
@@ -83,7 +84,7 @@ class Setup:
     def _busy(self, now: float, view: View, lines: Lines) -> bool:
         """Has a peer of this try, that is within reach, answered another since it began?"""
         legs = [leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer is not None]
-        return now < self.began + LIFE + BUSY and any(
+        return now < self.latest and any(
             view.reachable(leg.peer) and lines.heard(leg.peer, leg.trunk) > self.began
             for leg in legs
             if leg.peer is not None
@@ -109,7 +110,8 @@ def begin(
     """
     waits = patience(attempt, view) * (2 if hurried else 1)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
-    return Setup(attempt, number, now, now + (ONCE_MORE if peers and peers <= silent else waits))
+    deadline = now + (ONCE_MORE if peers and peers <= silent else waits)
+    return Setup(attempt, number, now, deadline, deadline + BUSY)
 
 
 def patience(attempt: Try, view: View) -> float:

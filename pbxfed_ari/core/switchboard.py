@@ -85,6 +85,8 @@ class Switchboard:
             case TalkFound():
                 return self._talk_found(event, now)
         before: list[Effect] = []
+        if isinstance(event, LegEnded | Ended):
+            self.usage.gone(event.leg if isinstance(event, LegEnded) else event.channel)
         if isinstance(event, WentOut) and event.channel in self._put:
             event = Ended(event.channel)  # of Local channels ARI tells no other end
         if isinstance(event, Arrived):
@@ -207,6 +209,7 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
+        self.usage.listed(listed.channels)
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]

@@ -20,6 +20,8 @@ from pbxfed_ari.core.events import (
     ContactsListed,
     Ended,
     Event,
+    LegDialed,
+    LegEnded,
     LegSeen,
     Returned,
     TalkFound,
@@ -258,7 +260,7 @@ async def test_iax2_is_heard_of_as_soon_as_there_are_peers() -> None:
 
 
 async def test_only_callers_are_calls() -> None:
-    """A dialed leg's end is not a call's; an unknown event is nothing."""
+    """A dialed leg's end is told as a leg's, a strange channel's not at all; an unknown event is nothing."""
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         before = len(inbox.events)
@@ -266,14 +268,17 @@ async def test_only_callers_are_calls() -> None:
         events: list[Json] = [
             {"type": "StasisStart", "args": ["phone"], "channel": caller},
             {"type": "NotInventedYet", "x": [1]},
+            {"type": "Dial", "dialstatus": "", "caller": caller, "peer": {"id": "2"}},
             {"type": "Dial", "dialstatus": "ANSWER", "caller": caller, "peer": {"id": "2"}},
             {"type": "ChannelDestroyed", "channel": {"id": "2"}},
+            {"type": "ChannelDestroyed", "channel": {"id": "3"}},
             {"type": "ChannelDestroyed", "channel": caller},
         ]
         for event in events:
             await fake.send(event)
         await inbox.until_kind(Ended)
-        assert [type(one) for one in inbox.events[before:]] == [Arrived, Answered, Ended]
+        told = [type(one) for one in inbox.events[before:]]
+        assert told == [Arrived, LegDialed, Answered, LegEnded, Ended]
 
 
 async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:

@@ -25,6 +25,7 @@ from pbxfed_ari.core.events import (
     ChannelsListed,
     Ended,
     LegDialed,
+    LegEnded,
     LegLives,
     LegSeen,
     Redirected,
@@ -453,6 +454,27 @@ def test_who_transfers_the_outside_goes_on_paying_for_it(quick: bool) -> None:
     assert causes(board.handle(peers, 3.0, view)) == [34]  # the line is taken
     board.handle(Ended(LEG), 4.0, view)
     assert handed(board.handle(arrive("0303", "5"), 5.0, view))
+
+
+def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both() -> None:
+    """By an attended transfer: his two calls end, their legs talk on."""
+    line = make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."])
+    payer = make("extension", "1009", calling_class="office")
+    board, view = board_with(line, payer, make("class", "office", pstn_calls=2))
+    for caller in "1", "2":
+        channel, leg = ChannelId(caller), ChannelId(f"leg{caller}")
+        assert handed(board.handle(arrive("0301", caller), 0.0, view))
+        board.handle(LegDialed(channel, leg, "PJSIP/p-01"), 0.1, view)
+        board.handle(Answered(channel, leg), 1.0, view)
+    for caller in "1", "2":
+        board.handle(Ended(ChannelId(caller)), 2.0, view)
+    assert causes(board.handle(arrive("0302", "3"), 3.0, view)) == [21]
+    board.handle(LegEnded(ChannelId("leg1")), 4.0, view)
+    assert handed(board.handle(arrive("0303", "4"), 5.0, view))
+    board.handle(Ended(ChannelId("4")), 5.1, view)
+    both = frozenset({ChannelId("5")})  # what happened while Asterisk was out of reach
+    board.handle(ChannelsListed(both, ()), 6.0, view)
+    assert board.usage.outside_of("1009")[0] == 0
 
 
 def test_nobody_pays_by_a_caller_id() -> None:

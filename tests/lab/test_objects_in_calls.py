@@ -12,6 +12,7 @@ from lab.lab import Lab
 from lab.phone import PhoneRefused
 from lab.places import CHECKOUT, Places
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.test_bridge import channels
 
 # c has a line to the outside, written by hand; what plays the outside is a phone that registers there
 PROVIDER = f"""
@@ -258,6 +259,27 @@ def test_a_limit_of_calls_to_the_outside_holds_wherever_its_phones_are(
     assert talk(federation, "1002/2", "030124") == "provider"
     lab.unregister("1002/2")
     federation.until(lambda: all(federation.where("1002", n) == ["b"] for n in "abc"))
+
+
+def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both(
+    federation: Federation,
+) -> None:
+    """His phone is out of it; as long as they talk he may have no call more."""
+    lab = federation.lab
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(federation, "trunk", "city", patterns=["_0X."], capacity=0, **fields)
+    put(federation, "class", "few", pstn_calls=2)
+    put(federation, "extension", "1003", calling_class="few")
+    since = time.time()
+    first, second = lab.dial("1003", "030123"), lab.dial("1003", "030124")
+    assert lab.transfer("1003", first.id, "030124", other=second.id) == 202
+    federation.until(lambda: all(c["state"] == "ended" for c in lab.calls_of("1003", since)), 5)
+    talking = [c for c in lab.calls_of("provider", since) if c["state"] == "answered"]
+    assert len(talking) == 2
+    assert str(lab.call("1003", "030125").cause).startswith("403")
+    lab.end("provider", talking[0]["call"])
+    federation.until(lambda: channels(federation, "c") == 0, 5)
+    assert talk(federation, "1003", "030125") == "provider"
 
 
 def test_a_phone_with_as_many_calls_as_it_may_have_is_busy(federation: Federation) -> None:

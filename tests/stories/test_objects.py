@@ -353,22 +353,23 @@ def test_a_large_import_keeps_nobody_waiting() -> None:
     assert all(len(n.federation.directory.phones()) == 1_002 for n in there.running())
 
 
-def test_an_edit_of_what_an_import_is_about_to_change_waits_and_stands() -> None:
-    """Set back to what it was before, it would change nothing now, and be undone in a moment."""
+def test_an_edit_of_what_an_import_is_about_to_change_is_refused() -> None:
+    """Set back to what it was before, it would change nothing now, and be undone in a moment. Afterwards it is taken."""
     there = world("20500", "20501")
     there["a"].put("extension", "20500", name="Phone 20500")
     node = there["a"]
     assert replies(node.handle(Imported(7, thousand(name="New"), node.wall_ms()))) == []
     there.run(0.02)
-    assert name_of(node, "20500") == "Phone 20500"
-    held = [Edited(8, "extension", "20500", {"name": "Phone 20500"}, node.wall_ms(), b"8" * 8)]
-    held.append(Edited(9, "extension", "20501", None, node.wall_ms(), b"9" * 8))
-    assert [replies(node.handle(edit)) for edit in held] == [[], []]
-    done = [200, 200, 200]  # of the import, then of those that waited
-    assert there.run(5, lambda: replies(node.effects)[-3:] == done and there.agree())
-    for one in there.running():
-        names = [name_of(one, number) for number in ("20500", "20501", "20502")]
-        assert names == ["Phone 20500", None, "New"]
+    refused = node.put("extension", "20500", name="Phone 20500")
+    assert (refused.status, "about to change it; repeat this in a moment" in refused.error) == (
+        503,
+        True,
+    )
+    assert node.drop("extension", "20501").status == 503
+    assert there.run(5, lambda: replies(node.effects)[-1:] == [200] and there.agree())
+    assert {name_of(one, "20500") for one in there.running()} == {"New"}
+    assert node.put("extension", "20500", name="Phone 20500").status == 200
+    assert node.drop("extension", "20501").status == 200
 
 
 def name_of(node: Node, number: str) -> object:

@@ -5,6 +5,7 @@ for the book, and describes itself as JSON schema. It refuses with the rule alon
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,15 +20,15 @@ _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "of
 Json = dict[str, object]
 
 
-class Type:
+class Type(ABC):
     """A kind of value."""
 
+    @abstractmethod
     def check(self, value: object) -> object:
         """The value as it is kept.
 
         Raises: ValueError, with the rule.
         """
-        raise NotImplementedError
 
     def parse(self, text: str) -> object:
         """The value that a text stands for, not checked yet.
@@ -40,9 +41,9 @@ class Type:
         """The text that `parse` takes back."""
         return str(value)
 
+    @abstractmethod
     def schema(self) -> Json:
         """JSON schema (draft 2020-12)."""
-        raise NotImplementedError
 
     def pack(self, value: object) -> bytes:
         """The bytes in the book."""
