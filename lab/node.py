@@ -240,7 +240,8 @@ maxfiles = 65536
             f"cert_file={here}/lib/keys/sip.crt\npriv_key_file={here}/lib/keys/sip.key\n"
             f"[transport-wss]\ntype=transport\nprotocol=wss\nbind={address}\n",
             "iax.conf": (self._include("iax.conf") or "[general]\n")
-            + f"[general](+)\nbindaddr={address}\n",
+            + f"[general](+)\nbindaddr={address}\n"
+            '#tryinclude "pbxfed-iax-peers.conf"\n',
             "ari.conf": self._include("ari.conf")
             or f"[general]\nenabled=yes\n[pbxfed]\ntype=user\npassword={password}\n",
             "pbxfed-ari-password.conf": f"password={password}\n",
