@@ -169,7 +169,8 @@ maxfiles = 65536
         f"[transport-tls]\ntype=transport\nprotocol=tls\nbind={address}:5061\nmethod=tlsv1_2\n"
         f"cert_file={certificate}\npriv_key_file={key}\n"
         f"[transport-wss]\ntype=transport\nprotocol=wss\nbind={address}\n",
-        "iax.conf": _own("iax.conf") + f"[general](+)\nbindaddr={address}\n",
+        "iax.conf": _own("iax.conf") + f"[general](+)\nbindaddr={address}\n"
+        '#tryinclude "pbxfed-iax-peers.conf"\n',
         "ari.conf": _own("ari.conf"),
         "pbxfed-ari-password.conf": f"password={password}\n",
         "http.conf": _own("http.conf")
