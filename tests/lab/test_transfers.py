@@ -165,6 +165,7 @@ def test_attended(phones: Federation, caller: str, called: str, by: str, to: str
             3,
             what=f"{who} is shown {whom}",
         )
+    assert phones.get(PHONES[by], "/calls"), "they talk, and where they were connected it is shown"
     phones.lab.end(stays, calls[stays])
     is_over(phones, to, calls[to])
 
