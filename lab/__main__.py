@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lab.compose import ComposeLab
 from lab.hub import KINDS
 from lab.lab import Lab
 from lab.members import PARTS
@@ -34,10 +36,38 @@ def refusals(command: F) -> F:
     return run  # type: ignore[return-value]
 
 
-def the_lab() -> Lab:
-    """The lab of this checkout, telling each step as it is done."""
+def told() -> Callable[[str], None]:
+    """What tells each step as it is done, with the time that it took."""
     begun = time.monotonic()
-    return Lab(say=lambda text: click.echo(f"[{time.monotonic() - begun:5.1f} s] {text}"))
+    return lambda text: click.echo(f"[{time.monotonic() - begun:5.1f} s] {text}")
+
+
+def native_lab() -> Lab:
+    """The lab of this checkout, in namespaces."""
+    return Lab(say=told())
+
+
+def the_lab() -> Lab | ComposeLab:
+    """The lab that is up: the native one of this checkout, otherwise one in containers."""
+    native = native_lab()
+    if native.places.record.exists() or not shutil.which("docker"):
+        return native
+    containers = ComposeLab(say=told())
+    try:
+        return containers if containers.running() else native
+    except LabError as error:
+        raise LabError(f"no lab in {native.places.state}, and {error}") from None
+
+
+def cabled_lab() -> Lab:
+    """The lab that is up, for what only a native one has."""
+    lab = the_lab()
+    if isinstance(lab, ComposeLab):
+        raise LabError(
+            "a lab in containers has no cables to cut or count at: "
+            "`kill` and `start`, or a native lab (`down`, then `up`)"
+        )
+    return lab
 
 
 def parts(command: F) -> F:
@@ -65,10 +95,16 @@ def main() -> None:
     "--nat", multiple=True, metavar="SITE", help="A site that can dial out and not be dialled."
 )
 @click.option("--no-daemon", is_flag=True, help="Asterisk only.")
+@click.option("--docker", is_flag=True, help="In containers: three nodes, or four on two sites.")
 @refusals
-def up(nodes: int, sites: int, wan: str | None, nat: tuple[str, ...], no_daemon: bool) -> None:
+def up(
+    nodes: int, sites: int, wan: str | None, nat: tuple[str, ...], no_daemon: bool, docker: bool
+) -> None:
     """Make the lab and start every node. Sites are called main, branch1, branch2 …"""
-    the_lab().up(nodes, sites=sites, daemon=not no_daemon, wan=wan, nat=nat)
+    if docker:
+        ComposeLab(say=told()).up(sites)
+        return
+    native_lab().up(nodes, sites=sites, daemon=not no_daemon, wan=wan, nat=nat)
 
 
 @main.command()
@@ -191,14 +227,14 @@ def start(node: str, what: str) -> None:
 @refusals
 def cut(nodes: tuple[str, ...]) -> None:
     """Pull the cables of NODES (site:NAME cuts a site off, `hub` the NATS server)."""
-    the_lab().cut(*nodes)
+    cabled_lab().cut(*nodes)
 
 
 @main.command()
 @refusals
 def heal() -> None:
     """Plug every cable in again."""
-    the_lab().heal()
+    cabled_lab().heal()
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})
@@ -215,7 +251,7 @@ def execute(node: str, command: tuple[str, ...]) -> None:
 @refusals
 def count(as_json: bool) -> None:
     """Frames and bytes per node, and of each site's way to the others, counted by the kernel."""
-    lab = the_lab()
+    lab = cabled_lab()
     found = lab.bytes()
     if as_json:
         click.echo(json.dumps(found))

@@ -121,6 +121,10 @@ class Folders:
         """All of them in one folder."""
         return cls(*(folder / name for name in ("etc", "lib", "spool", "run", "log", "cache")))
 
+    def all(self) -> tuple[Path, ...]:
+        """Each of them."""
+        return self.etc, self.lib, self.spool, self.run, self.log, self.cache
+
     @property
     def objects(self) -> Path:
         """The file of pushed objects, which the daemon writes, too."""

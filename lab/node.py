@@ -31,6 +31,7 @@ from lab.netns import Host, socket_in
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
 from lab.root import INSIDE, inside
+from lab.toml import toml
 
 DOMAIN = "pbxfed.lab"
 DAEMON_PORT = 8780
@@ -327,12 +328,3 @@ class Node:
 def daemon_program() -> str:
     """The `pbxfed` of the Python that runs the lab."""
     return str(Path(sys.prefix) / "bin" / "pbxfed")
-
-
-def toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write tables of plain values as TOML; JSON's strings, numbers and lists are TOML's too."""
-    tables = []
-    for section, values in settings.items():
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        tables.append("\n".join([f"[{section}]", *lines]))
-    return "\n\n".join(tables) + "\n"

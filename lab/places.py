@@ -34,6 +34,12 @@ class Places:
         """Read PBXFED_LAB; without it the lab lives in `.lab` of this checkout."""
         return cls(Path(os.environ.get("PBXFED_LAB") or CHECKOUT / ".lab").absolute())
 
+    @classmethod
+    def of_containers(cls) -> Places:
+        """Where a lab in containers remembers its phones: beside the native one's folder."""
+        state = cls.default().state
+        return cls(state.with_name(f"{state.name}-containers"))
+
     @property
     def prefix(self) -> str:
         """Eight characters that belong to this lab alone."""

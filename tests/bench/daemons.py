@@ -20,7 +20,8 @@ from typing import Any
 from aiohttp import web
 
 from lab.netns import socket_in
-from lab.node import DOMAIN, daemon_program, toml
+from lab.node import DOMAIN, daemon_program
+from lab.toml import toml
 from tests.asterisk.fake import FakeAri
 from tests.bench.ground import PARALLEL, Ground, until
 from tests.bench.system import System
