@@ -172,6 +172,10 @@ class Directory:
         """The objects that claim a key, the one that holds it first; the others stand disabled."""
         return sorted(self._items(self._claims.get(space, {}).get(key, ())), key=_age)
 
+    def claimants(self, space: str, key: str) -> tuple[bytes, ...]:
+        """The ids of the objects that claim a key, in no order."""
+        return self._claims.get(space, {}).get(key, ())
+
     def by_id(self, object_id: bytes) -> Item | None:
         """The object with this id, whether it holds its key or not."""
         found = self._read.get(object_id)

@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from pbxfed_ari.core import claims, editing, pushing, registering, shelf
+from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, vault
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import (
@@ -72,6 +72,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.gate import QUIET, Gate
+from pbxfed_ari.core.handouts import Handouts
 from pbxfed_ari.core.importing import PLANNED_HERE, Imports
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.ledger import Ledger
@@ -101,7 +102,7 @@ from pbxfed_ari.core.messages import (
 )
 from pbxfed_ari.core.names import CallId, Extension, NodeName
 from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.reach import Reach
@@ -110,6 +111,7 @@ from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import EQUAL, UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry
+from pbxfed_ari.core.vault import Resealing
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
@@ -179,6 +181,7 @@ class Federation:
         self.imports = Imports(lambda records: self.ledger.publish(records, durable=True))
         self.watch = Watch(self.me, identity.realm, self.members)
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
+        self.resealing = Resealing(self.me, self.directory, keys, signer, self.home)
         self.directory.hidden = self._outside()
         self._contests = claims.Contests(self.directory)
         self._beats = 0  # heartbeats since the last that had to say the time
@@ -210,6 +213,15 @@ class Federation:
     def phone(self, number: Extension) -> Phone | None:
         """The extension that holds a number."""
         return self.directory.phone(number)
+
+    def handouts(self, phone: Phone) -> Handouts:
+        """Who may fetch an extension's provisioning file."""
+        return handouts.unpack(self.directory.book.groups(phone.id).get(HANDOUTS))
+
+    def secret(self, phone: Phone) -> str | None:
+        """An extension's secret, if it is kept and can be read here: for its file alone."""
+        found, gate = self.handouts(phone), self.gate
+        return vault.secret_of(phone, found, gate.keys, gate.signer, self.identity.realm)
 
     def site(self, node: NodeName) -> str:
         """Where a node is."""
@@ -284,6 +296,7 @@ class Federation:
             self.doors.next_deadline() if self.joined else float("inf"),
             self.gate.next_deadline(),
             self.imports.next_deadline(),
+            self.resealing.next_deadline(),
         )
 
     # --- living
@@ -392,6 +405,7 @@ class Federation:
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
         effects += [*self.ledger.catchup.tick(now), *self.imports.tick(now)]
+        effects += self.ledger.publish(self.resealing.tick(now))
         if self.joined:
             effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.gate.next_deadline():
@@ -403,6 +417,8 @@ class Federation:
     def _gate_due(self, now: float) -> list[Effect]:
         """Keys are used otherwise from now on; who has a new one introduces itself anew."""
         effects, again = self.gate.tick(now)
+        if self.joined:
+            self.resealing.rotated(now)
         if again and self.joined:
             hello = self._hello(ask=True)
             effects += [*self._greet(hello), *[Forward(hello)] * self.sites.forwarding]
@@ -478,6 +494,7 @@ class Federation:
         self.directory.streams.open(self.ledger.own)
         self.ledger.open = True
         self.sites.started(i.epoch, now)
+        self.resealing.rotated(now)
         self._joined_at = now
         self._next_beat = now + self._rng.random() * self.members.timing.period
         effects: list[Effect] = [
@@ -864,6 +881,7 @@ class Federation:
             realm=self.identity.realm,
             wall_ms=wall_ms,
             is_zone=lambda zone: self._calendar(zone, wall_ms) is not None,
+            lock=vault.lock(self.gate.keys, self.gate.signer),
         )
 
     # --- belonging

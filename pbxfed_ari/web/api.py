@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from random import SystemRandom
 from typing import Protocol
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.effects import Reply
+from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
@@ -33,6 +34,7 @@ from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.callbook import FLAG, CallBook, Records
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.handouts import HandoutRoutes, Offer
 from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.objects import Collection
@@ -47,6 +49,7 @@ from pbxfed_ari.web.operation import (
     in_query,
     routes,
 )
+from pbxfed_ari.web.phonefiles import PhoneFiles
 from pbxfed_ari.web.problem import guard, problem
 from pbxfed_ari.web.transfer import Transfer
 
@@ -59,6 +62,15 @@ class Node(Protocol):
     events: EventLog
     call_events: EventLog
     store_trouble: str  # why nothing is kept on the disk any more, or ""
+
+    @property
+    def offer(self) -> Offer | None:
+        """Where phones fetch their provisioning files; None: nowhere."""
+        ...
+
+    def note(self, note: Note) -> None:
+        """Something worth an event."""
+        ...
 
     @property
     def records(self) -> Records:
@@ -118,6 +130,8 @@ class Api:
         self._inbox = Inbox(node)
         self._events = EventStream(node.events)
         self.measures = Metrics(node)
+        self._rng = SystemRandom()
+        self.phone_files = PhoneFiles(node, self._inbox, self._rng)
         self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
         self.operations = self._operations()
         self._document = json.dumps(document(self.operations)).encode()
@@ -320,6 +334,7 @@ class Api:
             ),
             *CallBook(self._node).operations(),
             *(o for collection in self._collections for o in collection.operations()),
+            *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
         ]

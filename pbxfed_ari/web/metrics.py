@@ -304,6 +304,9 @@ class _Reading:
             ("tokens_refused", "Invitations that were wrong, used or out of date."),
             ("dns_queries", "DNS queries that came."),
             ("dns_limited", "DNS queries above the limits: sent to TCP, or not answered."),
+            ("provisioning_served", "Provisioning files that phones fetched."),
+            ("provisioning_refused", "Requests for provisioning files that are not there."),
+            ("provisioning_limited", "Requests for provisioning files above the limits."),
         ):
             yield _counter(f"pbxfed_{key}", text, _number(counters[key]))
 
