@@ -227,7 +227,7 @@ maxfiles = 65536
             "modules.conf": "[modules]\nautoload=yes\n"
             + "".join(f"noload={module}.so\n" for module in NOLOAD),
             "logger.conf": "[general]\ndateformat=%F %T.%3q\n"
-            "[logfiles]\nfull => notice,warning,error,verbose(3)\n",
+            "[logfiles]\nfull => notice,warning,error,verbose(3)\n" + self._include("logger.conf"),
             "extensions.conf": "[general]\nstatic=yes\n" + self._include("extensions.conf"),
             "sorcery.conf": self._include("sorcery.conf"),
             "extconfig.conf": self._include("extconfig.conf"),
@@ -287,6 +287,7 @@ maxfiles = 65536
                 "password_file": str(self.folder / "ari.password"),
                 "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
                 "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
+                "security_log": str(self.folder / "log" / "pbxfed-security.log"),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},

@@ -156,6 +156,13 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthenticationsFailed:
+    """At our Asterisk, lately: (address, proven, forgeable), as core/failures.py has it."""
+
+    found: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeChanged:
     """This node's own description (address, weight, trunks) is now this."""
 
@@ -390,6 +397,7 @@ Event = (
     | Imported
     | Rotate
     | Admit
+    | AuthenticationsFailed
     | NodeChanged
     | ContactAdded
     | ContactRemoved
