@@ -279,7 +279,7 @@ class AsteriskSettings:
     iax_peers: Path = _key(
         _text,
         "file of IAX2 peers that the daemon owns",
-        Path("/etc/asterisk/pbxfed-iax-peers.conf"),
+        Path("/var/lib/asterisk/pbxfed/iax-peers.conf"),
     )
     objects: Path = _key(
         _text,

@@ -8,8 +8,8 @@ Two machines, fed with events in order, answering with effects in order:
 Reading order:
 
     names, messages (the protocol between nodes), events (world to us), effects (us to world), stamp (the hybrid clock)
-    who lives       members, rollcall (who comes back after a cut), reach (how each is heard and told), doors (where others may
-                    be found), clocks, watch (what is off)
+    who lives       members, condition (how well a node can serve), rollcall (who comes back after a cut), reach (how each is
+                    heard and told), doors (where others may be found), clocks, watch (what is off)
     what is known   shelf (what one node alone writes), book (what anyone may write), streams (how both travel), contents
                     (what they amount to), graves (when the dead may be forgotten), directory (all of it as one view), objects/
                     (kind first: how each kind of configuration is described)

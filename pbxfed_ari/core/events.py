@@ -163,6 +163,20 @@ class AuthenticationsFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainSwitched:
+    """This node shall be left by and by, on purpose; or no longer."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """This node's health is now missing so many tenths (core/health.py)."""
+
+    sick: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeChanged:
     """This node's own description (address, weight, trunks) is now this."""
 
@@ -398,6 +412,8 @@ Event = (
     | Rotate
     | Admit
     | AuthenticationsFailed
+    | DrainSwitched
+    | HealthChanged
     | NodeChanged
     | ContactAdded
     | ContactRemoved

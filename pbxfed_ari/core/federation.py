@@ -13,6 +13,7 @@ import msgspec
 
 from pbxfed_ari.core import claims, editing, pushing, registering, shelf
 from pbxfed_ari.core.clocks import DATED
+from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import (
     NUMBER,
     Absorbed,
@@ -52,8 +53,10 @@ from pbxfed_ari.core.events import (
     ContactAdded,
     ContactRemoved,
     ContactsListed,
+    DrainSwitched,
     Edited,
     Event,
+    HealthChanged,
     Imported,
     Introduced,
     NodeChanged,
@@ -171,7 +174,7 @@ class Federation:
             (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
         )
         self.ring = Ring({identity.name: 100})
-        self.ready = False  # our Asterisk takes calls
+        self.condition = Condition(ready=False)  # ours; ready once our Asterisk takes calls
         self._rng = rng
         self._clock = HybridClock()
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
@@ -259,7 +262,14 @@ class Federation:
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here: it answers us, and its Asterisk takes calls."""
         member = self.members.get(node)
-        return self.members.reachable(node) and (member is None or member.ready)
+        return self.members.reachable(node) and (member is None or member.condition.ready)
+
+    def condition_of(self, node: NodeName) -> Condition:
+        """How well a node can serve, by its own account; of one that we never met, nothing speaks against it."""
+        member = self.members.get(node)
+        if node == self.me:
+            return self.condition
+        return Condition() if member is None else member.condition
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         """How a node wants to be called, best first."""
@@ -375,7 +385,13 @@ class Federation:
                 told = self.ledger.shelve(self.failures.failed(event, now))
                 return [*told, *self.failures.alarms(whose(one) for one, _, _ in found)]
             case AsteriskUp() | AsteriskDown():
-                return self._asterisk(now, ready=isinstance(event, AsteriskUp))
+                return self._became(
+                    replace(self.condition, ready=isinstance(event, AsteriskUp)), now
+                )
+            case DrainSwitched(on):
+                return self._became(replace(self.condition, drains=on), now)
+            case HealthChanged(sick):
+                return self._became(replace(self.condition, sick=sick), now)
             case _:
                 return []
 
@@ -408,7 +424,7 @@ class Federation:
     def _between_sites(self, now: float) -> list[Effect]:
         fingerprint = self.directory.fingerprint()
         self.sites.clock = self.watch.clocks.seconds(now)
-        effects, compare = self.sites.tick(now, fingerprint, ready=self.ready)
+        effects, compare = self.sites.tick(now, fingerprint, self.condition)
         for address in compare:
             effects += self.ledger.catchup.compare_with(address, now)
         return effects + self._elect(now)
@@ -443,10 +459,11 @@ class Federation:
             streams.held(self.ledger.own),
             self.directory.fingerprint(),
             self.members.incarnation,
-            self.ready,
+            self.condition.ready,
             self.sites.candidate,
             clock,
             self._number % NUMBERS,
+            self.condition.word,
         )
 
     def _call_name(self, now: float) -> list[Effect]:
@@ -805,11 +822,15 @@ class Federation:
         self._welcome_from = max(self._welcome_from, now - 1.0) + 1.0 / WELCOMES
         return [SendTo(event.source, self._hello(ask=True))]
 
-    def _asterisk(self, now: float, *, ready: bool) -> list[Effect]:
-        """Our Asterisk has come or gone: peers hear of it at once, not with the next heartbeat."""
-        changed, self.ready = self.ready is not ready, ready
+    def _became(self, condition: Condition, now: float) -> list[Effect]:
+        """We can serve otherwise than before: peers hear of it at once, not with the next heartbeat."""
+        if condition == self.condition:
+            return []
+        before, self.condition = self.condition, condition
         self.sites.changed(now)
-        return [Broadcast(self._heartbeat())] if changed and self.joined else []
+        self._remake_ring()
+        told = Note("condition", (("node", self.me), ("is", str(condition)), ("was", str(before))))
+        return [told, *([Broadcast(self._heartbeat())] if self.joined else [])]
 
     # --- edits
 
@@ -964,8 +985,10 @@ class Federation:
         return effects
 
     def _remake_ring(self) -> None:
+        """Of those that new things may be given to; of all that live, if there is none."""
+        living = self.nodes()
         weights: dict[str, int] = {}
-        for name in [self.me, *(member.name for member in self.members.alive())]:
+        for name in [name for name in living if self.condition_of(name).takes] or living:
             info = self.directory.info(name)
             weights[name] = info.weight if info else 100
         if weights != self.ring.weights:

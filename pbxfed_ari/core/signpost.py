@@ -4,8 +4,9 @@
              20   well, of another site
              30   to be tried last: it lives, but not within our reach, or it is being drained
 
-Nobody is told of the dead. Of those that live and take no calls, only when there is nobody else: a phone that is told nothing
-remembers that. Weights are the nodes' capacities; clients draw among equal priorities by them.
+Nobody is told of the dead. Of those that live and cannot serve (core/condition.py), only when there is nobody else: a phone
+that is told nothing remembers that. Weights are what is left of the nodes' capacities; clients draw among equal priorities by
+them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +32,7 @@ class Standing(IntEnum):
 
     WELL = 0
     LAST = 1
-    SICK = 2  # lives, takes no calls
+    SICK = 2  # lives, cannot serve
     GONE = 3
 
 
@@ -65,7 +66,7 @@ def signs(federation: Federation) -> list[Sign]:
     me = federation.me
     known = [me, *(name for name in federation.directory.known() if name != me)]
     infos = ((name, federation.directory.info(name)) for name in known)
-    return [_sign(name, info, standing(federation, name)) for name, info in infos if info]
+    return [_sign(federation, name, info) for name, info in infos if info]
 
 
 def standing(federation: Federation, node: NodeName) -> Standing:
@@ -73,9 +74,10 @@ def standing(federation: Federation, node: NodeName) -> Standing:
     member = federation.members.get(node)
     if node != federation.me and (member is None or not member.up):
         return Standing.GONE
-    if not (federation.ready if member is None else member.ready):
+    condition = federation.condition_of(node)
+    if not condition.serves:
         return Standing.SICK
-    return Standing.WELL if federation.reachable(node) else Standing.LAST
+    return Standing.WELL if condition.takes and federation.reachable(node) else Standing.LAST
 
 
 def nets(federation: Federation) -> list[tuple[str, str]]:
@@ -136,13 +138,13 @@ def nearest(known: Sequence[Sign], site: str, rng: Random) -> list[Sign]:
     return sorted(rank, key=lambda sign: rng.random() ** (1 / sign.weight), reverse=True)[:MOST]
 
 
-def _sign(name: NodeName, info: NodeInfo, how: Standing) -> Sign:
+def _sign(federation: Federation, name: NodeName, info: NodeInfo) -> Sign:
     ports = info.phones or (("udp", info.sip_port),)
     return Sign(
         name,
         info.site,
-        how,
-        info.weight,
+        standing(federation, name),
+        federation.condition_of(name).weight(info.weight),
         _hosts(info.phone_addresses) or (info.address,),
         tuple((transport, port) for transport, port in ports if transport in TRANSPORTS and port),
         info.dns,

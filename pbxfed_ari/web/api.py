@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
+from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.effects import Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
@@ -367,7 +368,8 @@ class Api:
             "node": federation.me,
             "state": "alive" if federation.joined else "joining",
             "address": identity.address,
-            "takes_calls": federation.ready,
+            "takes_calls": federation.condition.ready,
+            **_condition(federation.condition),
             "site": identity.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
@@ -400,6 +402,7 @@ class Api:
             "state": member.state.value,
             "address": info.address if member.away and info else member.address[0],
             "takes_calls": federation_reaches(federation, member),
+            **_condition(member.condition if member.up else None),
             "site": member.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
@@ -413,6 +416,13 @@ class Api:
 def federation_reaches(federation: Federation, member: Member) -> bool:
     """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
     return member.up and federation.reachable(member.name)
+
+
+def _condition(condition: Condition | None) -> Json:
+    """What a node says of itself; nothing is known of one that is down."""
+    if condition is None:
+        return {"condition": "", "sick": None, "drains": None}
+    return {"condition": str(condition), "sick": condition.sick, "drains": condition.drains}
 
 
 def _way(way: Way) -> Json:

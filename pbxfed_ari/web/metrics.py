@@ -177,7 +177,7 @@ class _Reading:
         yield _gauge(
             "pbxfed_ready",
             "1 if the Asterisk of this node takes calls, as peers are told.",
-            federation.ready,
+            federation.condition.ready,
         )
         yield _gauge(
             "pbxfed_objects_to_push",
