@@ -296,6 +296,11 @@ class AsteriskSettings:
         "file of phones and trunks that Asterisk reads",
         Path("/var/lib/asterisk/pbxfed/objects.sqlite3"),
     )
+    security_log: Path = _key(
+        _text,
+        "file into which Asterisk writes its security events",
+        Path("/var/log/asterisk/pbxfed-security.log"),
+    )
     sip_port: int = _key(_between(1, 65_535), "where Asterisk takes SIP from peers", 5060)
     iax_port: int = _key(_between(1, 65_535), "where Asterisk takes IAX2 from peers", 4569)
     phones: tuple[str, ...] = _key(

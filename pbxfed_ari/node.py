@@ -92,6 +92,7 @@ from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensors import capacity
 from pbxfed_ari.sensors.clock import local_time
+from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
@@ -196,6 +197,7 @@ class Node:
             post=self.post,
             note=self.note,
         )
+        self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
         self._rng = Random(secrets.randbits(64))
@@ -348,6 +350,7 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             room = tasks.create_task(self.room.run(), name="asterisk")
             seeds = tasks.create_task(self.seeds.run(), name="seeds")
+            guards = tasks.create_task(self.security_log.run(), name="security log")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.manager.stopping(reason)
@@ -357,6 +360,7 @@ class Node:
             self.dns.close()
             room.cancel()
             seeds.cancel()
+            guards.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
 
@@ -459,6 +463,11 @@ class Node:
         log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
         if not note.log_only:
             self.events.add(note, wall_ms())
+
+    def failures_read(self) -> dict[str, object]:
+        """Whether failed authentications are counted here, and from where."""
+        log = self.security_log
+        return {"file": str(log.path), "trouble": log.trouble, "bytes_skipped": log.skipped}
 
     # --- rooms
 

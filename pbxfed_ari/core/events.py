@@ -158,6 +158,13 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthenticationsFailed:
+    """At our Asterisk, lately: (address, proven, forgeable), as core/failures.py has it."""
+
+    found: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DrainSwitched:
     """This node shall be left by and by, on purpose; or no longer."""
 
@@ -406,6 +413,7 @@ Event = (
     | Imported
     | Rotate
     | Admit
+    | AuthenticationsFailed
     | DrainSwitched
     | HealthChanged
     | NodeChanged

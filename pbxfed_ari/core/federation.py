@@ -21,6 +21,7 @@ from pbxfed_ari.core.directory import (
     Conflicted,
     ContactChanged,
     Directory,
+    FailuresChanged,
     InfoChanged,
     KeyGranted,
     MemberChanged,
@@ -48,6 +49,7 @@ from pbxfed_ari.core.events import (
     Admit,
     AsteriskDown,
     AsteriskUp,
+    AuthenticationsFailed,
     ContactAdded,
     ContactRemoved,
     ContactsListed,
@@ -71,6 +73,7 @@ from pbxfed_ari.core.events import (
     by_wan,
     wan,
 )
+from pbxfed_ari.core.failures import Failures, whose
 from pbxfed_ari.core.gate import QUIET, Gate
 from pbxfed_ari.core.handouts import Handouts
 from pbxfed_ari.core.importing import PLANNED_HERE, Imports
@@ -116,7 +119,9 @@ from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
 _Request = Edited | Imported | Rotate | Admit
-_OwnFact = _Request | NodeChanged | ContactAdded | ContactRemoved | ContactsListed
+_OwnFact = (
+    _Request | NodeChanged | ContactAdded | ContactRemoved | ContactsListed | AuthenticationsFailed
+)
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
 SETTLING = 0.5  # seconds after it has taken it, in which all who live have answered
@@ -183,6 +188,7 @@ class Federation:
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
         self.resealing = Resealing(self.me, self.directory, keys, signer, self.home)
         self.directory.hidden = self._outside()
+        self.failures = Failures(self.me, self.directory, self.members.up)
         self._contests = claims.Contests(self.directory)
         self._beats = 0  # heartbeats since the last that had to say the time
         self._challenged: dict[
@@ -302,6 +308,7 @@ class Federation:
             self.gate.next_deadline(),
             self.imports.next_deadline(),
             self.resealing.next_deadline(),
+            self.failures.next_deadline(),
         )
 
     # --- living
@@ -392,6 +399,9 @@ class Federation:
                 return self.ledger.shelve([ShelfDrop(shelf.contact_key(number, uri))])
             case ContactsListed():
                 return self.ledger.shelve(registering.listed(event, self.me, self.directory))
+            case AuthenticationsFailed(found):
+                told = self.ledger.shelve(self.failures.failed(event, now))
+                return [*told, *self.failures.alarms(whose(one) for one, _, _ in found)]
             case AsteriskUp() | AsteriskDown():
                 return self._became(
                     replace(self.condition, ready=isinstance(event, AsteriskUp)), now
@@ -415,6 +425,7 @@ class Federation:
             effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.gate.next_deadline():
             effects += self._gate_due(now)
+        effects += self.ledger.shelve(self.failures.tick(now))
         if now >= self.sites.next_deadline():
             effects += self._between_sites(now)
         return effects
@@ -498,6 +509,7 @@ class Federation:
         self.directory.adopt(self.me, i.epoch, i.lineage)
         self.directory.streams.open(self.ledger.own)
         self.ledger.open = True
+        self.failures.recall(now)
         self.sites.started(i.epoch, now)
         self.resealing.rotated(now)
         self._joined_at = now
@@ -954,6 +966,8 @@ class Federation:
                     self._remake_ring()
                 case Absorbed(node, epoch, through):
                     effects.append(PersistAbsorbed(node, epoch, through))
+                case FailuresChanged(address=address):
+                    effects += self.failures.alarms([address])
                 case ObjectChanged(space, key):
                     if space == NUMBER:
                         effects += pushing.phone(Extension(key), self.directory)

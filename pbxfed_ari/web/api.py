@@ -109,6 +109,10 @@ class Node(Protocol):
         """What was sent, received and dropped."""
         ...
 
+    def failures_read(self) -> Json:
+        """Whether failed authentications are counted here, and from where."""
+        ...
+
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
         ...
@@ -188,9 +192,14 @@ class Api:
             "contested": list(dict.fromkeys(item.key for item in directory.contested())),
             "registered": len(directory.registered(federation.members.up)),
             "calls": len(self._node.switchboard),
+            "failed_authentications": self._failures(),
             "counters": self._node.counters(),
         }
         return web.json_response(body)
+
+    async def failures(self, request: web.Request) -> web.Response:
+        """Who failed to authenticate, in the whole federation."""
+        return web.json_response(self._failures())
 
     async def members(self, request: web.Request) -> web.Response:
         """Every node, as seen from here."""
@@ -297,6 +306,13 @@ class Api:
                 "Every node, as seen from here",
                 listed(ref("member")),
             ),
+            _read(
+                "/failures",
+                self.failures,
+                "federation",
+                "Addresses from which authentications have failed, in the whole federation",
+                ref("failures"),
+            ),
             _read("/ring", self.ring, "federation", "Who takes part, with what share", ref("ring")),
             _read(
                 "/ring/{key}",
@@ -346,6 +362,19 @@ class Api:
         found = federation.watch.clocks.median([m.name for m in federation.members.alive()])
         ahead, peers = found or (None, 0)
         return {"seconds_ahead": None if ahead is None else round(ahead, 1), "peers": peers}
+
+    def _failures(self) -> Json:
+        rows = self._node.federation.failures.table()
+        shown = [
+            {
+                "address": r.address,
+                "failures": r.failures,
+                "forgeable": r.forgeable,
+                "nodes": r.nodes,
+            }
+            for r in rows
+        ]
+        return {"read_from": self._node.failures_read(), "addresses": shown}
 
     def _members(self) -> list[Json]:
         federation = self._node.federation

@@ -197,7 +197,16 @@ OTHERS: dict[str, Json] = {
             "contested": TEXTS,
             "registered": COUNT,
             "calls": COUNT,
+            "failed_authentications": ref("failures"),
             "counters": FREE,
+        }
+    ),
+    "failures": record(
+        {
+            "read_from": record({"file": TEXT, "trouble": TEXT, "bytes_skipped": COUNT}),
+            "addresses": listed(
+                record({"address": TEXT, "failures": COUNT, "forgeable": COUNT, "nodes": TEXTS})
+            ),
         }
     ),
     "ring": record(

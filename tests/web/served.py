@@ -81,6 +81,9 @@ class Served:
     def counters(self) -> dict[str, object]:
         return {**NUMBERS, "frames_dropped": {}, "messages_sent": {}, "messages_received": {}}
 
+    def failures_read(self) -> dict[str, object]:
+        return {"file": "/var/log/asterisk/pbxfed-security.log", "trouble": "", "bytes_skipped": 0}
+
     def wall_ms(self) -> int:
         return self.node.wall_ms()
 
