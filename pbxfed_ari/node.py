@@ -114,6 +114,9 @@ def run(settings: Settings) -> None:
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # two lines a call: what the format does not show need not be found out (logging's documentation, "Optimization")
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     os.umask(0o077)  # the store holds digests
     reason = asyncio.run(_serve(settings))
     if reason:
