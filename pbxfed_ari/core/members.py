@@ -30,6 +30,7 @@ from math import ceil
 from operator import attrgetter
 from random import Random
 
+from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo
 from pbxfed_ari.core.events import Address, wan
 from pbxfed_ari.core.messages import (
@@ -111,7 +112,7 @@ class Member:
     since: float = 0.0  # when it entered this state
     version: int = 0  # of its own stream, by its last heartbeat
     vector: int = 0  # its version vector's hash
-    ready: bool = True  # its Asterisk takes calls, it says
+    condition: Condition = Condition()  # how well it can serve, it says
     relays: bool = False  # it could speak for its site, it says
     away: bool = False  # of another site: its own site's verdict counts, it is not probed
     every: int = 1  # periods between two of its heartbeats to us (core/reach.py)
@@ -123,7 +124,7 @@ class Member:
 
     @property
     def up(self) -> bool:
-        """It counts for the ring."""
+        """It lives; whether it counts for the ring is its condition's to say."""
         return self.state in UP
 
     @property
@@ -294,7 +295,7 @@ class Members:
         site: str,
         state: State,
         *,
-        ready: bool,
+        condition: Condition,
         until: float,
         now: float,
     ) -> list[Effect]:
@@ -307,7 +308,8 @@ class Members:
             peer = Member(name, epoch, wan(name), site, "", State.NEW, since=now, away=True)
             peer.state = known.state if known is not None else State.NEW
             self._install(peer, known)
-        peer.site, peer.ready, peer.heard = site, ready, now
+        self.changed |= condition != peer.condition
+        peer.site, peer.condition, peer.heard = site, condition, now
         effects = self._enter(peer, state, now, by=f"site {site}")
         self._due(peer, until if peer.up else float("inf"))
         return effects
@@ -344,10 +346,11 @@ class Members:
         peer = self._peers.get(name)
         if peer is None:
             return
-        if (beat.ready, beat.relays) != (peer.ready, peer.relays):
+        condition = Condition.of(beat.ready, beat.condition)
+        if (condition, beat.relays) != (peer.condition, peer.relays):
             self.changed = True
         peer.version, peer.vector = beat.version, beat.vector
-        peer.ready, peer.relays = beat.ready, beat.relays
+        peer.condition, peer.relays = condition, beat.relays
         peer.incarnation = max(peer.incarnation, beat.incarnation)
 
     def _install(self, peer: Member, known: Member | None) -> None:

@@ -11,7 +11,7 @@ too, so nobody can take another's name. What travels:
 *Belonging.* A node that introduces itself under a key of yesterday was away during a rotation: it gets a Grant. One that does
              not belong gets a Refusal. Both are sealed for that node alone, so it needs no key that others use now.
 
-*Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, readiness. It is discovery,
+*Living.*    Each node multicasts one Heartbeat a period: own version, hash of the version vector, condition. It is discovery,
              failure detection and anti-entropy in one frame.
                  A ──Probe(n)──▶ B ──Ack(n)──▶ A                       the direct question, after missed heartbeats
                  A ──ProbeFor(B,n)──▶ C ──Probe──▶ B ──Ack──▶ C ──AckFor(B,n)──▶ A      the indirect one
@@ -71,6 +71,7 @@ Word = Annotated[int, Meta(ge=0)]  # 64 bits
 Beat = Annotated[int, Meta(ge=0, lt=NUMBERS)]
 MANY = Meta(max_length=100)  # entries of a list that are answered one by one
 CALLERS = 100  # nonces that one RollCall answers
+Few = Annotated[int, Meta(ge=0, lt=1 << 16)]
 Turns = Annotated[int, Meta(ge=1, le=65_535)]
 
 
@@ -136,6 +137,7 @@ class Heartbeat(Message, frozen=True, tag=3):
     relays: bool = False  # it could speak for its site: its link to the others works
     clock: Epoch = 0  # as in Ack, in some heartbeats only (core/clocks.py)
     number: Beat = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
+    condition: Few = 0  # how sick it is and whether it drains, a word of core/condition.py
 
 
 class RollCall(Message, frozen=True, tag=33):

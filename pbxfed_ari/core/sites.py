@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
+from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.effects import CloseSessionPast, Effect, Forward, Note, SendTo, WanListen
 from pbxfed_ari.core.events import Address, wan
 from pbxfed_ari.core.members import Member, Members, State
@@ -39,6 +40,7 @@ NODES = 40  # of a report in one frame
 UNKNOWN = -1  # what a forwarder holds, before it has said so
 UP, READY, LEFT = 1, 2, 4  # what a report says of a node
 EQUAL = 8  # its last heartbeat said the fingerprint of this report
+WORD = 4  # bits below the word of its condition
 
 
 @dataclass(slots=True)
@@ -220,7 +222,7 @@ class Sites:
                 epoch,
                 report.site,
                 State.ALIVE if flags & UP else State.LEFT if flags & LEFT else State.DOWN,
-                ready=bool(flags & READY),
+                condition=Condition.of(bool(flags & READY), flags >> WORD),
                 until=now + SILENT,
                 now=now,
             )
@@ -233,7 +235,7 @@ class Sites:
         return max((e for n, e, flags in report.nodes if n == me and flags & UP), default=0)
 
     def tick(
-        self, now: float, fingerprint: int, *, ready: bool
+        self, now: float, fingerprint: int, condition: Condition
     ) -> tuple[list[Effect], list[Address]]:
         """What is due: reports and questions to send, and forwarders to compare vectors with."""
         if now >= self._aside_until:
@@ -247,7 +249,7 @@ class Sites:
             pause = CALL if self._missed(now) else REPORT
             self._next_report = now + pause if self.forwarding else float("inf")
             if self.forwarding and self.linked:
-                effects += [Forward(report) for report in self._report(fingerprint, ready=ready)]
+                effects += [Forward(report) for report in self._report(fingerprint, condition)]
         for site, reporter, heard in self:
             if now >= heard + SILENT and site not in self._silent:
                 self._silent.add(site)
@@ -289,14 +291,18 @@ class Sites:
         neighbour.asked = 0
         return self._question(neighbour, now)
 
-    def _report(self, fingerprint: int, *, ready: bool) -> Iterable[SiteReport]:
-        nodes = [(str(self.me), self.epoch, UP | EQUAL | (READY if ready else 0))]
+    def _report(self, fingerprint: int, condition: Condition) -> Iterable[SiteReport]:
+        nodes = [(str(self.me), self.epoch, EQUAL | _living(condition))]
         for member in self._members:
             if self._here(member) and member.state is not State.NEW:
-                flags = UP | (READY if member.ready else 0) if member.up else 0
+                flags = _living(member.condition) if member.up else 0
                 flags = LEFT if member.state is State.LEFT else flags
                 flags |= EQUAL if member.up and member.vector == fingerprint else 0
                 nodes.append((member.name, member.epoch, flags))
         for i in range(0, len(nodes), NODES):
             told = tuple(nodes[i : i + NODES])
             yield SiteReport(self.site, fingerprint, told, clock=self.clock)
+
+
+def _living(condition: Condition) -> int:
+    return UP | (READY if condition.ready else 0) | condition.word << WORD

@@ -174,7 +174,9 @@ def test_a_recorded_report_brings_nobody_back() -> None:
     recorded = [world[east].post.frame(federation._hello())]
     recorded += [
         world[east].post.frame(report)
-        for report in federation.sites._report(federation.directory.fingerprint(), ready=True)
+        for report in federation.sites._report(
+            federation.directory.fingerprint(), federation.condition
+        )
     ]
     cut(world, "east")
     world.run(12)

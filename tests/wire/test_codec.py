@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pbxfed_ari.core import messages as m
 from pbxfed_ari.errors import Malformed, TooBig, UnknownKind
 from pbxfed_ari.wire import codec
+from pbxfed_ari.wire.seal import OVERHEAD
 
 VECTORS: list[tuple[m.AnyMessage, str]] = [
     (
@@ -36,8 +37,8 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
     (m.Grant(b"\x02", b"\x03", 9, "a", True, (8, "b")), "9711c40102c4010309a161c39208a162"),
     (m.Refusal(b"\x02", "expelled"), "9312c40102a8657870656c6c6564"),
     (
-        m.Heartbeat(41, 0x1122334455667788, 0, False, True, 0, 9),
-        "980329cf112233445566778800c2c30009",
+        m.Heartbeat(41, 0x1122334455667788, 0, False, True, 0, 9, 19),
+        "990329cf112233445566778800c2c3000913",
     ),
     (m.Probe(5), "920405"),
     (m.Ack(5), "93050500"),
@@ -69,11 +70,11 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
     (m.Copies(True, 2), "931ec302"),
     (
         m.Copy(m.Heartbeat(41, 0x1122334455667788, 0, False, True, 0, 9), 3),
-        "931f980329cf112233445566778800c2c3000903",
+        "931f990329cf112233445566778800c2c300090003",
     ),
     (
         m.RollCall(m.Heartbeat(41, 0x1122334455667788, 0, True, False, 0, 9), 7, (258, 3)),
-        "9421980329cf112233445566778800c3c200090792cd010203",
+        "9421990329cf112233445566778800c3c20009000792cd010203",
     ),
     (m.Neighbours((("b", "10.0.0.2", 8781),)), "92209193a162a831302e302e302e32cd224d"),
     (m.CallHere("f00dbeef0001", 2), "9328ac66303064626565663030303102"),
@@ -86,6 +87,18 @@ def test_wire_version_1_is_frozen(message: m.AnyMessage, written: str) -> None:
     """These bytes are what released nodes speak: a change here is a new wire version."""
     assert codec.encode(message).hex() == written
     assert codec.decode(bytes.fromhex(written)) == message
+
+
+def test_a_heartbeat_of_an_older_release_is_that_of_a_node_that_is_well() -> None:
+    """It does not know that it could say anything else."""
+    beat = codec.decode(bytes.fromhex("980329cf112233445566778800c2c30009"))
+    assert beat == m.Heartbeat(41, 0x1122334455667788, 0, False, True, 0, 9, 0)
+
+
+def test_a_heartbeat_takes_little() -> None:
+    """Half of all that a node sends at rest: 88 bytes with Ethernet, IPv4, UDP and seal."""
+    beat = m.Heartbeat(65_535, 1 << 63, 0, True, True, 0, 127, 26)
+    assert 42 + OVERHEAD + len(codec.encode(beat)) <= 88
 
 
 def test_a_field_of_a_newer_release_is_ignored() -> None:
