@@ -120,6 +120,9 @@ def run(settings: Settings) -> None:
     logs.set_up(settings.log.level)
     faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where we hung
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # two lines a call: what the format does not show need not be found out (logging's documentation, "Optimization")
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     os.umask(0o077)  # the store holds digests
     reason = asyncio.run(_serve(settings))
     if reason:

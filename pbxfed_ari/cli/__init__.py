@@ -18,7 +18,7 @@ from pbxfed_ari.cli.tables import as_json, show
 from pbxfed_ari.errors import ConfigError
 
 SECTIONS = {
-    "The daemon": {"run": "", "check": "", "version": "", "calibrate": "capacity"},
+    "The daemon": {"init": "init", "run": "", "check": "", "version": "", "calibrate": "capacity"},
     "Questions": {
         **dict.fromkeys(("status", "members", "ring", "where"), "reading"),
         **dict.fromkeys(("route", "explain"), "routing"),

@@ -45,6 +45,7 @@ def settings(sheet: Sheet) -> str:
         "recipe",
         attributes(
             (
+                ("voIpProt.SIP.keepalive.sessionTimers", 1),
                 ("nat.keepalive.interval", KEEP_ALIVE),
                 ("tcpIpApp.keepalive.tcp.sip.tls.enable", int(sheet.transport == "tls")),
                 ("tcpIpApp.keepalive.tcp.idleTransmitInterval", KEEP_ALIVE),

@@ -62,6 +62,7 @@ class PhoneFiles:
     def __init__(self, node: Node, inbox: Inbox, rng: Random) -> None:
         self._node, self._inbox, self._rng = node, inbox, rng
         self.served = self.refused = self.limited = 0
+        self._used: set[bytes] = set()  # proofs of those that were good once
         self._total = Bucket(TOTAL, TOTAL_BURST, node.now())
         self._buckets: dict[bytes, Bucket] = {}
         self.app = web.Application(middlewares=[self._guard], client_max_size=1024)
@@ -95,6 +96,8 @@ class PhoneFiles:
         secret = federation.secret(phone)
         assert offer is not None, "nobody could ask"
         try:
+            if federation.gate.expelled:
+                raise Unfit("this node was expelled from the federation")
             if secret is None:
                 raise Unfit("its secret cannot be read here: set it again (`pbxfed ext set`)")
             told = sheet(
@@ -106,7 +109,13 @@ class PhoneFiles:
             raise web.HTTPServiceUnavailable from None
 
     async def _end(self, phone: Phone, one: Handout) -> None:
-        """It was good once. Who comes at the same time, to a node that has not heard of it, gets it too."""
+        """It was good once. Who comes at the same time, to a node that has not heard of it, gets it too.
+
+        Raises: HTTPNotFound, if somebody was faster; HTTPServiceUnavailable, if it cannot be ended.
+        """
+        if one.proof in self._used:
+            raise web.HTTPNotFound
+        self._used.add(one.proof)
         wish = Withdraw((one.name,))
         try:
             await self._inbox.ask(
@@ -123,6 +132,7 @@ class PhoneFiles:
                 )
             )
         except Refused as refused:
+            self._used.discard(one.proof)
             log.warning("extension %s: no provisioning file: %s", phone.number, refused)
             raise web.HTTPServiceUnavailable from None
 

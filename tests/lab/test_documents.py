@@ -26,6 +26,7 @@ NODE = [block for block in HERE if "-m lab" not in block.text]
 # what no node of a lab that others use can do, and who does it, in these words
 ELSEWHERE = {
     "pbxfed run": ("lab/node.py", 'daemon_program(), "run"'),
+    "pbxfed init": ("tests/lab/test_init.py", '["pbxfed", "init", *argv]'),
     "pbxfed join": ("tests/lab/test_keys.py", '"join", "-"'),
     "pbxfed keys rotate": ("tests/lab/test_keys.py", '"keys", "rotate"'),
 }

@@ -19,7 +19,7 @@ from tests.lab.conftest import Federation
 from tests.lab.recording import power
 from tests.lab.test_baresip import MODULES, TONE, speak
 
-NUMBER, PORT = "1022", 8783
+NUMBER, CALLER, PORT = "1022", "1023", 8783
 SERVING = "ab"
 SOUND = f"""
 ausrc_srate 8000
@@ -134,15 +134,15 @@ def registered(federation: Federation, folder: Path) -> None:
 
 
 def calls_with_media(federation: Federation, folder: Path) -> None:
-    """1001 calls it: each hears the other's tone."""
+    """A phone at c calls it: each hears the other's tone."""
     lab = federation.lab
-    call = lab.dial("1001", NUMBER)
+    call = lab.dial(CALLER, NUMBER)
     time.sleep(1.5)
-    ours = lab.group("c").ask("call", phone="1001", call=call.id, tones=[TONE], last_seconds=1.0)
+    ours = lab.group("c").ask("call", phone=CALLER, call=call.id, tones=[TONE], last_seconds=1.0)
     lab.hang_up(call)
     assert ours["heard"][str(TONE)] >= 0.2
     time.sleep(0.5)
-    spoken = int(lab.phone("1001")["hertz"])
+    spoken = int(lab.phone(CALLER)["hertz"])
     assert power(folder / "heard.wav", spoken) > 10 * power(folder / "heard.wav", spoken + 130)
 
 
@@ -160,7 +160,7 @@ def test_a_phone_is_provisioned_by_one_node_and_by_another_when_that_is_dead(
     base = urlsplit(made["url"]).path.removesuffix("accounts")
     token = base.split("/")[2]
     federation.until(federation.whole)
-    federation.phone("1001", "c")
+    federation.phone(CALLER, "c")
     with baresip(lab, "a", base) as folder:
         account = (folder / "accounts").read_text()
         secret = account.split(";auth_pass=")[1].split(";")[0]

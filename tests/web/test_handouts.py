@@ -1,5 +1,6 @@
 """Provisioning over HTTP: an operator hands URLs out, phones fetch their files, and nobody else learns anything."""
 
+import asyncio
 import logging
 from typing import Any
 from urllib.parse import urlsplit
@@ -123,6 +124,25 @@ async def test_a_url_that_is_good_once(operator: Client, phones: Client) -> None
     assert await status(phones, settings) == 404
     assert await status(phones, master) == 404
     assert (await (await operator.get(PATH)).json())["urls"] == []
+
+
+async def test_of_two_who_come_at_once_one_gets_it(operator: Client, phones: Client) -> None:
+    """A thief who watches for the phone is not served beside it."""
+    made = await hand_out(operator, vendor="linphone", once=True)
+    found = await asyncio.gather(*(status(phones, made["url"]) for _ in range(5)))
+    assert sorted(found) == [200, 404, 404, 404, 404]
+
+
+async def test_an_expelled_node_hands_nothing_out(
+    operator: Client, phones: Client, served: Served
+) -> None:
+    """What it still holds may be out of date, and it is not asked for any more."""
+    made = await hand_out(operator, vendor="linphone")
+    served.world.run(3)
+    served.world["b"].rotate("a")
+    served.world.run(5)
+    assert served.federation.gate.expelled
+    assert await status(phones, made["url"]) == 503
 
 
 async def test_revoked_urls_are_gone(operator: Client, phones: Client) -> None:
