@@ -1,9 +1,8 @@
 """The vault: secrets that are kept for provisioning files, sealed under a group key, opened for the file alone.
 
 After a rotation they come under the new key, so that an old one may go (`Resealing`). Each secret's home (the ring says which
-node that is) seals it; what that has not done after a minute, be it dead or of an older release, the first does who looks.
-The same secret under the same key is the same bytes, whoever seals it. Such a change is stamped just above what it replaces,
-not with the time: an edit that it has not seen is newer, and stands.
+node that is) seals it; if that dies, the next one does. The same secret under the same key is the same bytes, whoever seals it.
+Such a change is stamped just above what it replaces, not with the time: an edit that it has not seen is newer, and stands.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,8 +61,7 @@ class Resealing:
         self._seen = b""  # the key that all was looked at for
         self._due = float("inf")
         self._left: Iterator[str] | None = None
-        self._others = False  # some were left to their homes
-        self._again = False  # what they have not done is ours
+        self._others = False  # some were not ours to seal
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
@@ -73,7 +71,7 @@ class Resealing:
         """We may seal with another key from now on: all is looked at, when the others have it too."""
         if self._keys.sealing.id != self._seen:
             self._seen = self._keys.sealing.id
-            self._left, self._due, self._again = None, now + SETTLED, False
+            self._left, self._due = None, now + SETTLED
 
     def tick(self, now: float) -> list[BookSet]:
         """What is to be published, of the next numbers."""
@@ -86,8 +84,7 @@ class Resealing:
         if numbers:
             self._due = now + PAUSE
         else:
-            self._left, self._again = None, self._others
-            self._due = now + (AGAIN if self._others else EVERY)
+            self._left, self._due = None, now + (AGAIN if self._others else EVERY)
         return [record for number in numbers for record in self._sealed_anew(number)]
 
     def _sealed_anew(self, number: str) -> Iterator[BookSet]:
@@ -96,7 +93,7 @@ class Resealing:
             before = unpack(entry.value if entry else None)
             if entry is None or not before.each or before.key == self._keys.sealing.id:
                 continue
-            if self._home(Extension(number)) != self._me and not self._again:
+            if self._home(Extension(number)) != self._me:
                 self._others = True
             elif (after := self._anew(object_id, before)) is not None:
                 yield BookSet(
@@ -104,13 +101,14 @@ class Resealing:
                 )
 
     def _anew(self, object_id: bytes, before: Handouts) -> bytes | None:
-        """None, if the key that it stands under is not held (any more, or yet), or newer than ours."""
-        key, now = self._keys.get(before.key), self._keys.sealing
-        if key is None or (key.made, key.id) > (now.made, now.id):
+        """None, if the key that it stands under is not held (any more, or yet)."""
+        key = self._keys.get(before.key)
+        if key is None:
             return None
         plain = self._signer.unlock(key.material, before.sealed, object_id)
         if plain is None:
             return None
+        now = self._keys.sealing
         sealed = self._signer.lock(now.material, plain, object_id)
         return pack(Handouts(now.id, sealed, before.each))
 

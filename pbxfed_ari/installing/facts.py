@@ -19,6 +19,7 @@ class Asterisk:
     user: str = "asterisk"
     group: str = "asterisk"
     calls: int = 0  # that a restart would end
+    chan_sip: bool = False  # the older SIP channel runs
     too_old: str = ""  # why it cannot be used
     warning: str = ""
 

@@ -21,6 +21,7 @@ from pbxfed_ari.installing.machine import CommandLine
 ARI_SECONDS = 5.0  # for an answer
 HEARD_WITHIN = 0.5  # seconds, for our own multicast
 STARTS_WITHIN = 60.0  # seconds, of Asterisk
+STEP = 0.2  # seconds between two looks at it
 
 
 def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Seen:
@@ -68,12 +69,14 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
 
 
 def wait_for(cli: CommandLine) -> bool:
-    """Until Asterisk has started again; whether it did in time."""
-    end = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < end:
+    """Until Asterisk has started again, and is not the one that was; whether it did in time."""
+    began = time.monotonic()
+    while (spent := time.monotonic() - began) < STARTS_WITHIN:
         if "fully booted" in cli.ask("core waitfullybooted"):
-            return True
-        time.sleep(0.2)
+            up = re.search(r"System uptime: (\d+)", cli.ask("core show uptime seconds"))
+            if up and int(up[1]) <= spent + 1:
+                return True
+        time.sleep(STEP)
     return False
 
 

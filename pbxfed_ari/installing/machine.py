@@ -125,17 +125,18 @@ def _asterisk(cli: CommandLine) -> Asterisk:
         r"^(\d+) active channel", cli.ask("core show channels count") if said else "", re.M
     )
     return Asterisk(
-        version,
-        bool(said),
-        pid,
-        etc,
-        varlib,
-        logs,
-        user,
-        _group(user),
-        int(calls[1]) if calls else 0,
-        words[0] if old else "",
-        words[0] if words and not old else "",
+        version=version,
+        running=bool(said),
+        pid=pid,
+        etc=etc,
+        varlib=varlib,
+        logs=logs,
+        user=user,
+        group=_group(user),
+        calls=int(calls[1]) if calls else 0,
+        chan_sip=bool(said) and " Running " in cli.ask("module show like chan_sip.so"),
+        too_old=words[0] if old else "",
+        warning=words[0] if words and not old else "",
     )
 
 

@@ -26,6 +26,7 @@ PASSWORD = f"{FOLDER}/ari-password.conf"
 ARI_USER = "pbxfed"
 DEFAULT_URL, DEFAULT_OBJECTS = "http://127.0.0.1:8088", OBJECTS
 SECURITY = "pbxfed-security.log"
+HEAD_OF_FILE = 2_000  # characters, in which a generated file says that it is one
 DEFAULT_SECURITY = f"/var/log/asterisk/{SECURITY}"
 
 
@@ -113,6 +114,7 @@ def plan(
     hints: list[str] = []
     sip = settings.sip(his["pjsip.conf"], wish.address)
     conflicts += [sip.conflict] if sip.conflict else []
+    conflicts += [_older_sip(asterisk.etc)] if sip.ours and asterisk.chan_sip else []
     iax = settings.iax(his["iax.conf"], wish.address) if iax_loaded else None
     if iax is None:
         hints.append("IAX2 is not to be had at this address: nodes will call this one by SIP only")
@@ -140,6 +142,7 @@ def plan(
         without = {("global", "endpoint_identifier_order")} if identifies else set()
         fitted = fit(file, text, his[file], accepted=wish.accepted, without=without)
         conflicts += fitted.conflicts
+        hints += _written_by_a_program(machine, file) if fitted.text else []
         extra = settings.TRANSPORT if file == "pjsip.conf" and sip.ours else ""
         edits += _edits(machine, file, fitted.text + extra)
     password = machine.password or wish.password
@@ -186,6 +189,24 @@ def taken(machine: Machine, wanted: Mapping[str, Mapping[str, object]], address:
                     f"stop that program, or give {owner} another port ({key})"
                 )
     return found
+
+
+def _older_sip(etc: str) -> Conflict:
+    """chan_sip (until Asterisk 20) listens at the port that our transport would have."""
+    why = "it has SIP's port, and there is no UDP transport of PJSIP: noload it, or give PJSIP one at another port"
+    return Conflict(f"{etc}/modules.conf", "module chan_sip", "running", "", why)
+
+
+def _written_by_a_program(machine: Machine, file: str) -> list[str]:
+    """A file that another program writes will lose our lines."""
+    head = machine.files.get(file, "")[:HEAD_OF_FILE].lower()
+    if not any(word in head for word in ("do not edit", "do not modify", "freepbx")):
+        return []
+    mine = file.replace(".conf", "_custom.conf")
+    return [
+        f"{file} says that a program writes it, which would lose our line: put it where that program keeps yours "
+        f"(FreePBX: {mine}), then `pbxfed init` again"
+    ]
 
 
 def _sections(machine: Machine, file: str) -> list[Section]:

@@ -192,6 +192,23 @@ def test_a_line_that_stands_in_the_way_is_named(
         assert conflicts[0].wanted in {s.last(key) for s in sections}
 
 
+def test_the_older_sip_channel_may_not_have_our_port() -> None:
+    """Unless PJSIP has a place of its own."""
+    old = Asterisk("20.5.0", True, 100, chan_sip=True)
+    (conflict,) = planned(machine(asterisk=old)).conflicts
+    assert "module chan_sip = running: it has SIP's port" in str(conflict)
+    both = machine(asterisk=old, more={"pjsip.conf": "[t]\ntype=transport\nbind=0.0.0.0:5061\n"})
+    assert planned(both).conflicts == ()
+
+
+def test_a_file_that_a_program_writes_is_not_the_place() -> None:
+    """It is said, and where the place is; a line that is there already is enough."""
+    files = {**machine().files, "http.conf": "; DO NOT EDIT, FreePBX writes this\n[general]\n"}
+    found = replace(machine(), files=files)
+    assert "(FreePBX: http_custom.conf)" in planned(found).hints[0]
+    assert planned(machine()).hints == ()
+
+
 def test_modules_that_are_loaded_one_by_one() -> None:
     """Those that are missing are named, as lines to write."""
     files = {**machine().files, "modules.conf": "[modules]\nautoload=no\nload=res_ari.so\n"}

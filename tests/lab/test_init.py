@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from lab.machines import DOMAIN, Machine, Machines
 from lab.places import CHECKOUT, Places
-from pbxfed_ari.wire import token as tokens
+from pbxfed_ari.wire import token as words
 
 SECRET = "correct-horse-9"
 EVERYTHING = "cd /etc/asterisk && find . -printf '%p %y %m %u %g\\n' | sort && find . -type f | sort | xargs sha256sum"
@@ -193,13 +193,10 @@ def test_three_machines_become_one_telephone_system_and_are_what_they_were(three
     assert fingerprint(a) == again
     a.start_daemon()
     invited_wrongly(three)
-    for machine in (b, c):
-        token = a.run(["pbxfed", "invite"]).stdout
-        said = done(machine, "--join", "-", "--yes", given=token)
-        assert "bad " not in said
-        machine.start_daemon()
-        used = token
-    assert "was used by node c" in init_of_a_fourth(three, used)
+    tokens = [a.run(["pbxfed", "invite"]).stdout for _ in "bc"]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(joined, (b, c), tokens))
+    assert "was used by node c" in init_of_a_fourth(three, tokens[1])
     checks = {row["name"]: row["state"] for row in json.loads(done(c, "--check", "--json"))}
     assert set(checks.values()) == {"good"}, checks
     assert "application" in checks
@@ -217,6 +214,12 @@ def test_three_machines_become_one_telephone_system_and_are_what_they_were(three
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda machine: taken_back(machine, before[machine.name]), (a, b, c)))
+
+
+def joined(machine: Machine, token: str) -> None:
+    """A member, with a daemon that is well."""
+    assert "bad " not in done(machine, "--join", "-", "--yes", given=token)
+    machine.start_daemon()
 
 
 def taken_back(machine: Machine, before: str) -> None:
@@ -240,7 +243,7 @@ def invited_wrongly(three: Machines) -> None:
     a, b, _ = three.nodes()
     late = a.run(["pbxfed", "invite", "--ttl", "1"]).stdout.strip()
     good = a.run(["pbxfed", "invite"]).stdout.strip()
-    foreign = tokens.write(replace(tokens.read(good), version=2))
+    foreign = words.write(replace(words.read(good), version=2))
     said = refused(b, "--join", foreign, "--yes")
     assert "speaks wire version 2, this release 1: install the same release" in said
     before = fingerprint(b)

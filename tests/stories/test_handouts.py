@@ -1,15 +1,12 @@
 """Stories of secrets kept for provisioning files: sealed, the same on all, under the newest key, for nobody else."""
 
-import pytest
-
 from pbxfed_ari.core.effects import Reply
 from pbxfed_ari.core.events import Edited
-from pbxfed_ari.core.handouts import MOST, Handout, Handouts, Issue, Wish, Withdraw, pack, proof
-from pbxfed_ari.core.keys import GroupKey, Keyring
+from pbxfed_ari.core.handouts import MOST, Handout, Handouts, Issue, Wish, Withdraw, proof
 from pbxfed_ari.core.messages import BookSet
-from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.objects.extension import HANDOUTS
-from pbxfed_ari.core.vault import AGAIN, SETTLED, Resealing
+from pbxfed_ari.core.vault import AGAIN, SETTLED
 from tests.stories.world import Node, World
 
 SECRET, OTHER = "correct-horse-9", "battery-staple-7"
@@ -170,44 +167,6 @@ def test_where_the_home_dies_the_next_one_seals() -> None:
     for node in world.running():
         assert handouts(node).key == node.federation.gate.keys.sealing.id != old
         assert secret(node) == SECRET
-
-
-def test_what_the_home_does_not_do_another_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its release may be an older one, which knows nothing of this."""
-    world = provisioned()
-    home = world["a"].federation.home(Extension("1001"))
-    lazy = world[home].federation.resealing
-    monkeypatch.setattr(lazy, "rotated", lambda now: None)
-    monkeypatch.setattr(lazy, "_due", float("inf"))
-    world["a"].rotate()
-    world.run(SETTLED + 5)
-    assert handouts(world["a"]).key != world["a"].federation.gate.keys.sealing.id
-    world.run(AGAIN + 5)
-    keys = {node.federation.gate.keys.sealing.id for node in world.running()}
-    assert {handouts(node).key for node in world.running()} == keys
-    assert {secret(node) for node in world.running()} == {SECRET}
-
-
-def test_nothing_is_sealed_under_an_older_key() -> None:
-    """A node that holds the new key and does not use it yet must not undo what others have done with it."""
-    world = provisioned("a")
-    node = world["a"]
-    directory, old = node.federation.directory, node.federation.gate.keys.sealing
-    phone, newer = directory.phones()[0], GroupKey(bytes(32), made=1 << 60)
-    sealed = node.key.lock(newer.material, SECRET.encode(), phone.id)
-    stamp, _ = directory.book.stamp(phone.id, HANDOUTS)
-    value = pack(Handouts(newer.id, sealed, handouts(node).each))
-    node.perform(
-        node.federation.ledger.publish([BookSet(phone.id, HANDOUTS, stamp + 1, "", value, 0)])
-    )
-    keys = Keyring([old])
-    keys.hold(newer, 0.0)
-    vault = Resealing(NodeName("a"), directory, keys, node.key, lambda number: NodeName("a"))
-    vault.rotated(0.0)
-    assert vault.tick(SETTLED) == []
-    keys.tick(SETTLED)
-    assert keys.sealing == newer
-    assert vault.tick(SETTLED + AGAIN) == []
 
 
 def test_an_edit_that_the_sealing_has_not_seen_stands() -> None:

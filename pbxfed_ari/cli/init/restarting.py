@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pbxfed_ari.installing.machine import CommandLine
     from pbxfed_ari.installing.plan import Plan
 
+PAUSE = 0.5  # seconds: Asterisk says yes, then it ends
+
 
 def take_up(options: Options, plan: "Plan", cli: "CommandLine") -> str:
     """Let Asterisk read what was written; what is left to do, if the operator does not want it now."""
@@ -55,7 +57,7 @@ def forget(options: Options, cli: "CommandLine") -> str:
 
 def _restart(cli: "CommandLine") -> None:
     cli.ask("core restart now")
-    time.sleep(0.5)  # it says yes, then it ends
+    time.sleep(PAUSE)
 
 
 def _calls(cli: "CommandLine") -> int | None:

@@ -1,6 +1,7 @@
 """What is printed: the plan as a diff, the checks, and all of it as JSON."""
 
 import difflib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,4 +119,5 @@ def start_line(wish: "Wish") -> str:
     ]
     if any(unit.exists() for unit in units):
         return "`systemctl enable --now pbxfed`"
-    return f"`runuser -u {wish.user} -- pbxfed run`"
+    program = Path(sys.prefix) / "bin" / "pbxfed"  # of this virtual environment
+    return f"`runuser -u {wish.user} -- {program if program.exists() else 'pbxfed'} run`"
