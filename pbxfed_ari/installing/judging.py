@@ -34,6 +34,7 @@ class Sockets:
     http: int = 8088
     http_host: str = "127.0.0.1"
     api: int = 8780
+    api_host: str = "127.0.0.1"
     lan: int = 8781
     group: str = "239.255.77.80"
     multicast: bool = True
@@ -205,6 +206,12 @@ def _lan(seen: Seen) -> Check:
 
 
 def _application(seen: Seen) -> Check:
+    at = seen.at
+    found = [s for s in seen.machine.sockets if s.meets("tcp", at.api_host, at.api)]
+    other = next((s for s in found if s.program and s.program != "pbxfed"), None)
+    if other is not None:
+        text = f"TCP port {at.api} is taken by {other.program} (process {other.pid})"
+        return Check("application", BAD, text, "stop that program, or set http.listen")
     if seen.app:
         return Check("application", GOOD, "the daemon has its Stasis application")
     return Check(

@@ -36,6 +36,8 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
         iax=asterisk.iax_port if "iax2" in settings.calls.trunks else None,
         http=url.port or 80,
         http_host=url.hostname or "127.0.0.1",
+        api=int(settings.http.listen.rpartition(":")[2]),
+        api_host=settings.http.listen.rpartition(":")[0].strip("[]"),
         lan=settings.lan.port,
         group=settings.lan.group,
         multicast=settings.lan.multicast,

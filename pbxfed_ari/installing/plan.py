@@ -44,6 +44,8 @@ class Wish:
     password_file: str = "/etc/pbxfed/ari.password"
     default_password_file: bool = True
     user: str = "pbxfed"  # who runs the daemon
+    listen: str = "127.0.0.1:8780"  # his HTTP API
+    lan: int = 8781  # his UDP port
     password: str = ""  # a fresh one, for who has none
     joins: bool = False  # pbxfed.toml is written by the joining
     accepted: frozenset[str] = frozenset()  # conflicts that are overridden
@@ -168,17 +170,20 @@ def plan(
     )
 
 
-def taken(machine: Machine, wanted: Mapping[str, Mapping[str, object]], address: str) -> list[str]:
+def taken(machine: Machine, made: Plan) -> list[str]:
     """Ports that another program has: each with who it is and what to do."""
-    asterisk, port = machine.asterisk, wanted["asterisk"].get
+    wish, asterisk, port = made.wish, machine.asterisk, made.settings["asterisk"].get
+    api, address = wish.listen.rpartition(":"), wish.address
     url = urlsplit(str(port("url", DEFAULT_URL)))
     places = [
         ("udp", address, int(str(port("sip_port", settings.SIP))), "Asterisk", "asterisk.sip_port"),
-        ("udp", address, int(str(port("iax_port", settings.IAX))), "Asterisk", "asterisk.iax_port"),
         ("tcp", str(url.hostname), url.port or 80, "Asterisk", "asterisk.url"),
-        ("tcp", "127.0.0.1", 8780, "pbxfed", "http.listen"),
-        ("udp", "0.0.0.0", 8781, "pbxfed", "lan.port"),
+        ("tcp", api[0].strip("[]"), int(api[2]), "pbxfed", "http.listen"),
+        ("udp", "0.0.0.0", wish.lan, "pbxfed", "lan.port"),
     ]
+    if not made.settings["calls"]:
+        iax = int(str(port("iax_port", settings.IAX)))
+        places.append(("udp", address, iax, "Asterisk", "asterisk.iax_port"))
     found = []
     for protocol, host, number, owner, key in places:
         for socket in machine.sockets:

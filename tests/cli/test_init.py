@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pbxfed_ari.cli import main
+from pbxfed_ari.cli.init import setting_up
 from pbxfed_ari.installing import machine as machines
 from pbxfed_ari.installing import writing
 from pbxfed_ari.installing.facts import Asterisk, Interface, Machine, Socket
+from pbxfed_ari.installing.judging import Check
 from tests.installing.samples import machine
 
 Type = Callable[..., Result]
@@ -144,6 +146,23 @@ def test_without_a_configuration_there_is_nothing_to_check_or_to_remove(typed: T
     assert "`pbxfed init` first" in refused(typed("--check"))
     done = typed("--remove", "--yes")
     assert (done.exit_code, "nothing of `pbxfed init` is here" in done.stdout) == (0, True)
+
+
+def test_what_is_not_well_after_writing_is_said_with_the_way_back(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the exit code tells scripts."""
+    bad = [Check("sip", "bad", "nobody listens at 10.0.0.11:5060/udp", "restart Asterisk")]
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(writing, "write", lambda *given: None)
+    monkeypatch.setattr(setting_up, "take_up", lambda *given: "")
+    monkeypatch.setattr(setting_up, "look_again", lambda *given: bad)
+    done = typed("--domain", "x.y", "--yes")
+    assert done.exit_code == 1
+    assert (
+        "bad   sip          nobody listens at 10.0.0.11:5060/udp; restart Asterisk" in done.stdout
+    )
+    assert "`pbxfed init --remove` takes it back" in done.stdout
 
 
 def test_only_root_writes(typed: Type, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,10 @@ ASKS = {"input": Chain([Rule("udp", [(8781, 8781)], unknown=True, verdict="drop"
             *("lan", "bad", "UDP port 8781 is taken by x"),
         ),
         ({"multicast": "Network is unreachable"}, "lan", "hint", "fails: Network is unreachable"),
+        (
+            listening(Socket("tcp", "127.0.0.1", 8780, "x", 7)),
+            *("application", "bad", "TCP port 8780 is taken by x"),
+        ),
         ({"app": False}, "application", "hint", "the daemon does not run yet"),
         ({"rtp": (10_000, 10_019)}, "rtp", "hint", "10000 to 10019 are few: 5 calls"),
         (

@@ -314,9 +314,18 @@ def test_a_taken_port_names_the_program() -> None:
             Socket("tcp", "192.0.2.1", 8088, "nginx", 9),
         )
     )
-    (said,) = taken(found, planned(found).settings, "10.0.0.11")
+    (said,) = taken(found, planned(found))
     assert said.startswith("UDP port 5060 is taken by kamailio (process 7): Asterisk needs it")
     assert "asterisk.sip_port" in said
+
+
+def test_the_daemons_ports_are_those_that_are_configured() -> None:
+    """And IAX2's is nobody's where there is no IAX2."""
+    others = (("udp", "0.0.0.0", 4569), ("tcp", "127.0.0.1", 8780), ("udp", "0.0.0.0", 8781))
+    sockets = tuple(Socket(*place, "x", 7) for place in others)
+    found = machine(sockets=sockets, more={"modules.conf": "noload = chan_iax2.so\n"})
+    assert [s[:13] for s in taken(found, planned(found))] == ["TCP port 8780", "UDP port 8781"]
+    assert taken(found, planned(found, listen="127.0.0.1:8790", lan=8791)) == []
 
 
 def test_an_asterisk_that_is_root_shares_by_the_daemons_group() -> None:

@@ -109,6 +109,34 @@ def test_when_the_token_is_refused_none_is_changed(disk: Disk) -> None:
     assert (disk.all(), disk.folders()) == (before, folders)
 
 
+def test_a_removal_that_was_interrupted_is_finished(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest goes last."""
+    before, folders = disk.all(), disk.folders()
+    writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+    known = [disk.config, disk.config.with_name("ari.password")]
+    found = writing.load(disk.state)
+    assert found is not None
+    with monkeypatch.context() as patch:
+        real, left = writing._put, iter(range(3))
+
+        def failing(path: Path, text: str, mode: int, owner: tuple[int, int]) -> None:
+            if next(left, None) is None:
+                raise OSError("power cut")
+            real(path, text, mode, owner)
+
+        patch.setattr(writing, "_put", failing)
+        undos = writing.undone(disk.state, found, known)
+        with pytest.raises(OSError, match="power cut"):
+            writing.take_back(disk.state, found, undos, purge=True)
+    assert disk.all() != before
+    again = writing.load(disk.state)
+    assert again == found
+    writing.take_back(disk.state, found, writing.undone(disk.state, found, known), purge=True)
+    assert (disk.all(), disk.folders()) == (before, folders)
+
+
 def test_the_manifest_cannot_make_us_touch_other_files(disk: Disk) -> None:
     """It stands where the daemon's user may write."""
     disk.state.mkdir()

@@ -46,7 +46,7 @@ def set_up(options: Options) -> int:
     machine, cli = look(options, settings, manifest)
     wish = wished(options, settings, machine, manifest)
     plan, wish = agreed(options, machine, wish, manifest)
-    busy = taken(machine, plan.settings, wish.address)
+    busy = taken(machine, plan)
     if busy:
         raise Refused("; ".join(busy))
     if not options.json:

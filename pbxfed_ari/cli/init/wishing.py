@@ -29,6 +29,7 @@ def wished(
     options: Options, settings: "Settings | None", machine: "Machine", manifest: "Manifest | None"
 ) -> "Wish":
     """What was typed, what is configured, and defaults."""
+    from pbxfed_ari.config import HttpSettings, LanSettings
     from pbxfed_ari.core.names import node_name
     from pbxfed_ari.installing.plan import Wish
     from pbxfed_ari.join import asking
@@ -69,6 +70,8 @@ def wished(
         password_file=str(password_file.absolute()),
         default_password_file=password_file == PASSWORD_FILE,
         user=daemon_user(options, manifest),
+        listen=settings.http.listen if settings else HttpSettings().listen,
+        lan=settings.lan.port if settings else LanSettings().port,
         password=secrets.token_urlsafe(PASSWORD_BYTES),
         joins=given is not None and not (machine.member and settings),
         accepted=frozenset(manifest.accepted if manifest else ()),
