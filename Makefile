@@ -6,16 +6,21 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 ALONE := tests/lab/test_load.py tests/lab/test_many.py  # they need the whole machine
 
-.PHONY: demo test check bench stories unit clean
+.PHONY: demo test test-docker check bench stories unit clean
 
 demo: $(READY)
 	$(PYTHON) -m lab.demo
 
 test: $(READY)
 	$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest -q -n 2 --ignore=tests/lab --ignore=tests/lab_tools
+	$(PYTHON) -m pytest -q -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
 	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
 	$(PYTHON) -m pytest -q $(ALONE)
+	$(MAKE) --no-print-directory test-docker
+
+# The lab in containers, in a Docker engine of its own; where none can be started, that is said, with the reason.
+test-docker: $(READY)
+	$(PYTHON) -m pytest -q -rs tests/docker
 
 check: $(READY)
 	.venv/bin/ruff format --check .

@@ -73,7 +73,8 @@ if [ -z "$init" ]; then
     echo "Cannot connect to the Docker daemon: the lab's own engine does not run; start it: python -m lab.engine up" >&2
     exit 1
 fi
-exec nsenter --target "${{init%% *}}" --mount --net --root --wd /usr/bin/docker --host unix://{folder}/docker.sock "$@"
+here=$PWD; cd / && exec nsenter --target "${{init%% *}}" --mount --net --root --wd \\
+    sh -c 'cd "$0" 2>/dev/null; exec /usr/bin/docker --host unix://{folder}/docker.sock "$@"' "$here" "$@"
 """
 
 

@@ -124,6 +124,7 @@ class Node:
                 "password_file": str(self.folder / "ari.password"),
                 "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
                 "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
+                "security_log": str(self.folder / "log" / "pbxfed-security.log"),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},

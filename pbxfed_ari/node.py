@@ -89,13 +89,18 @@ from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
+from pbxfed_ari.provisioning.telling import Recipe
+from pbxfed_ari.sensors import capacity
 from pbxfed_ari.sensors.clock import local_time
+from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.callbook import COLUMNS, record
 from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.web.handouts import Offer
+from pbxfed_ari.web.listener import Listener
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
 from pbxfed_ari.wire.token import ASK, Answer
@@ -115,6 +120,9 @@ def run(settings: Settings) -> None:
     logs.set_up(settings.log.level)
     faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where we hung
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # two lines a call: what the format does not show need not be found out (logging's documentation, "Optimization")
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     os.umask(0o077)  # the store holds digests
     reason = asyncio.run(_serve(settings))
     if reason:
@@ -167,7 +175,7 @@ class Node:
             key,
             admit=self.post,
             send=self.link.send,
-            note=self._note,
+            note=self.note,
             welcome=self._welcome,
         )
         self.seeds = Seeds(
@@ -190,11 +198,13 @@ class Node:
             objects=settings.asterisk.objects,
             expected=lambda: {n for n, _ in federation.directory.contacts_of(federation.me)},
             post=self.post,
-            note=self._note,
+            note=self.note,
         )
+        self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
         self._rng = Random(secrets.randbits(64))
+        self.tls = settings.provisioning_tls()
         self.api = Api(self, settings.http_access())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.manager = ServiceManager(os.environ, os.getpid())
@@ -235,7 +245,7 @@ class Node:
                 SendElsewhere: asterisk,
                 HangUp: asterisk,
                 Reply: self._reply,
-                Note: self._note,
+                Note: self.note,
                 Stop: self._stop,
                 CallEnded: self._call_ended,
             },
@@ -287,12 +297,42 @@ class Node:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, settings)
+        await node.open_to_phones(stack)
         await node.dns.open()
         stack.callback(node.dns.close)
         if node.wan is not None:
             await node.wan.open()
             stack.push_async_callback(node.wan.close)
         return node
+
+    async def open_to_phones(self, stack: AsyncExitStack) -> None:
+        """Listen where phones fetch their provisioning files, if they shall.
+
+        Raises: ConfigError.
+        """
+        listen = self.settings.provisioning.listen
+        if listen is None or self.tls is None:
+            return
+        host, _, port = listen.rpartition(":")
+        listener = Listener(self.api.phone_files.app, self.tls)
+        stack.push_async_callback(listener.close)
+        try:
+            await listener.open(host.strip("[]"), int(port))
+        except OSError as error:
+            raise ConfigError(
+                f"{self.settings.path}: provisioning.listen = {listen!r}: {error.strerror or error}; "
+                "another program has the port, or the address is not this machine's"
+            ) from None
+
+    @property
+    def offer(self) -> Offer | None:
+        """Where phones fetch their provisioning files, and what they are told there."""
+        settings = self.settings.provisioning
+        if settings.listen is None:
+            return None
+        host = settings.host or self.settings.federation.domain
+        recipe = Recipe(settings.servers, settings.expires)
+        return Offer(host, int(settings.listen.rpartition(":")[2]), recipe)
 
     async def serve(self) -> str:
         """Run until stopped. Returns the reason if it must not go on, else an empty text."""
@@ -313,6 +353,7 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             room = tasks.create_task(self.room.run(), name="asterisk")
             seeds = tasks.create_task(self.seeds.run(), name="seeds")
+            guards = tasks.create_task(self.security_log.run(), name="security log")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.manager.stopping(reason)
@@ -322,6 +363,7 @@ class Node:
             self.dns.close()
             room.cancel()
             seeds.cancel()
+            guards.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
 
@@ -410,10 +452,25 @@ class Node:
             "tokens_refused": self.desk.refused,
             "dns_queries": self.dns.queries,
             "dns_limited": self.dns.limited,
+            "provisioning_served": self.api.phone_files.served,
+            "provisioning_refused": self.api.phone_files.refused,
+            "provisioning_limited": self.api.phone_files.limited,
             "frames_dropped": dict(self.mail.dropped),
             "messages_sent": dict(self.mail.sent),
             "messages_received": dict(self.mail.received),
         }
+
+    def note(self, note: Note) -> None:
+        """Something worth a line in the log, and mostly an event."""
+        words = " ".join(f"{name}={value}" for name, value in note.fields)
+        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
+        if not note.log_only:
+            self.events.add(note, wall_ms())
+
+    def failures_read(self) -> dict[str, object]:
+        """Whether failed authentications are counted here, and from where."""
+        log = self.security_log
+        return {"file": str(log.path), "trouble": log.trouble, "bytes_skipped": log.skipped}
 
     # --- rooms
 
@@ -570,12 +627,6 @@ class Node:
         else:
             self.wan.broadcast(frame)
 
-    def _note(self, note: Note) -> None:
-        words = " ".join(f"{name}={value}" for name, value in note.fields)
-        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
-        if not note.log_only:
-            self.events.add(note, wall_ms())
-
     def _call_ended(self, call: CallEnded) -> None:
         log.info(
             "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
@@ -619,6 +670,7 @@ class Node:
         except ConfigError as error:
             log.error("reload refused, the old configuration stands: %s", error)
             return
+        self._renew_certificate(fresh)
         for section in ("federation", "lan", "wan", "asterisk", "http", "dns"):
             if getattr(fresh, section) != getattr(self.settings, section):
                 log.warning("reload: [%s] has changed; that needs a restart", section)
@@ -638,12 +690,26 @@ class Node:
         self.post(describe(self._info()))
         log.info("reloaded %s", fresh.path)
 
+    def _renew_certificate(self, fresh: Settings) -> None:
+        """The certificate that phones are shown is read again; where they connect to stays until a restart."""
+        new, old = fresh.provisioning, self.settings.provisioning
+        if new.listen != old.listen:
+            log.warning("reload: provisioning.listen has changed; that needs a restart")
+        elif self.tls is not None:
+            try:
+                fresh.provisioning_tls()
+                assert new.certificate_file is not None
+                self.tls.load_cert_chain(new.certificate_file, new.key_file)
+            except (ConfigError, OSError) as error:
+                log.error("the certificate for phones is not renewed: %s", error)
+
     def _info(self) -> NodeInfo:
         settings = self.settings
+        measured = capacity.kept(settings.node.state)
         return NodeInfo(
             settings.node.address,
             settings.node.site,
-            settings.node.weight,
+            settings.node.weight or (measured.weight if measured else capacity.UNKNOWN),
             settings.calls.trunks,
             self.key.public,
             settings.asterisk.sip_port,

@@ -10,6 +10,7 @@ from pbxfed_ari.cli.daemon import Daemon, at
 from pbxfed_ari.cli.tables import as_json, show, table
 
 MOST_EVENTS = 1_000  # a daemon keeps no more
+SHOWN = 5  # addresses that fail to authenticate
 
 
 @click.command()
@@ -33,6 +34,7 @@ def status(path: Path | None, as_json: bool) -> None:
             for number in body["contested"]
         ],
         *[f"site        {_site(site, body['wan'])}" for site in body["sites"]],
+        *_failures(body["failed_authentications"]),
         "",
         table(
             body["members"],
@@ -181,6 +183,21 @@ def events(path: Path | None, follow: bool, since: int, as_json: bool) -> None:
             click.echo(json.dumps(event) if as_json else _event(event))
     except KeyboardInterrupt:
         return
+
+
+def _failures(found: dict[str, Any]) -> list[str]:
+    """The addresses that fail to authenticate most."""
+    read, rows = found["read_from"], found["addresses"]
+    lines = [
+        f"failing     {row['address']}: {row['failures']} failed authentications at {', '.join(row['nodes']) or 'no node'}"
+        + (f", {row['forgeable']} more here that may be forged" if row["forgeable"] else "")
+        for row in rows[:SHOWN]
+    ]
+    if rows[SHOWN:]:
+        lines.append(f"failing     {len(rows) - SHOWN} addresses more: `pbxfed status --json`")
+    if read["trouble"]:
+        lines.append(f"failing     not counted here: {read['file']}: {read['trouble']}")
+    return lines
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from random import SystemRandom
 from typing import Protocol
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.effects import Reply
+from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
@@ -33,6 +34,7 @@ from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.callbook import FLAG, CallBook, Records
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.handouts import HandoutRoutes, Offer
 from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.objects import Collection
@@ -47,6 +49,7 @@ from pbxfed_ari.web.operation import (
     in_query,
     routes,
 )
+from pbxfed_ari.web.phonefiles import PhoneFiles
 from pbxfed_ari.web.problem import guard, problem
 from pbxfed_ari.web.transfer import Transfer
 
@@ -59,6 +62,15 @@ class Node(Protocol):
     events: EventLog
     call_events: EventLog
     store_trouble: str  # why nothing is kept on the disk any more, or ""
+
+    @property
+    def offer(self) -> Offer | None:
+        """Where phones fetch their provisioning files; None: nowhere."""
+        ...
+
+    def note(self, note: Note) -> None:
+        """Something worth an event."""
+        ...
 
     @property
     def records(self) -> Records:
@@ -97,6 +109,10 @@ class Node(Protocol):
         """What was sent, received and dropped."""
         ...
 
+    def failures_read(self) -> Json:
+        """Whether failed authentications are counted here, and from where."""
+        ...
+
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
         ...
@@ -118,6 +134,8 @@ class Api:
         self._inbox = Inbox(node)
         self._events = EventStream(node.events)
         self.measures = Metrics(node)
+        self._rng = SystemRandom()
+        self.phone_files = PhoneFiles(node, self._inbox, self._rng)
         self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
         self.operations = self._operations()
         self._document = json.dumps(document(self.operations)).encode()
@@ -174,9 +192,14 @@ class Api:
             "contested": list(dict.fromkeys(item.key for item in directory.contested())),
             "registered": len(directory.registered(federation.members.up)),
             "calls": len(self._node.switchboard),
+            "failed_authentications": self._failures(),
             "counters": self._node.counters(),
         }
         return web.json_response(body)
+
+    async def failures(self, request: web.Request) -> web.Response:
+        """Who failed to authenticate, in the whole federation."""
+        return web.json_response(self._failures())
 
     async def members(self, request: web.Request) -> web.Response:
         """Every node, as seen from here."""
@@ -283,6 +306,13 @@ class Api:
                 "Every node, as seen from here",
                 listed(ref("member")),
             ),
+            _read(
+                "/failures",
+                self.failures,
+                "federation",
+                "Addresses from which authentications have failed, in the whole federation",
+                ref("failures"),
+            ),
             _read("/ring", self.ring, "federation", "Who takes part, with what share", ref("ring")),
             _read(
                 "/ring/{key}",
@@ -320,6 +350,7 @@ class Api:
             ),
             *CallBook(self._node).operations(),
             *(o for collection in self._collections for o in collection.operations()),
+            *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
         ]
@@ -331,6 +362,19 @@ class Api:
         found = federation.watch.clocks.median([m.name for m in federation.members.alive()])
         ahead, peers = found or (None, 0)
         return {"seconds_ahead": None if ahead is None else round(ahead, 1), "peers": peers}
+
+    def _failures(self) -> Json:
+        rows = self._node.federation.failures.table()
+        shown = [
+            {
+                "address": r.address,
+                "failures": r.failures,
+                "forgeable": r.forgeable,
+                "nodes": r.nodes,
+            }
+            for r in rows
+        ]
+        return {"read_from": self._node.failures_read(), "addresses": shown}
 
     def _members(self) -> list[Json]:
         federation = self._node.federation

@@ -161,6 +161,7 @@ _MEMBER = record(
         "silent_seconds": NUMBER,
     },
 )
+_HANDOUT = record({"id": HEX, "vendor": TEXT, "mac": TEXT, "once": YES_NO, "made": TIME})
 _COUNTED: dict[str, Json] = {w: COUNT for w in ("added", "changed", "removed", "unchanged")}
 
 OTHERS: dict[str, Json] = {
@@ -196,7 +197,16 @@ OTHERS: dict[str, Json] = {
             "contested": TEXTS,
             "registered": COUNT,
             "calls": COUNT,
+            "failed_authentications": ref("failures"),
             "counters": FREE,
+        }
+    ),
+    "failures": record(
+        {
+            "read_from": record({"file": TEXT, "trouble": TEXT, "bytes_skipped": COUNT}),
+            "addresses": listed(
+                record({"address": TEXT, "failures": COUNT, "forgeable": COUNT, "nodes": TEXTS})
+            ),
         }
     ),
     "ring": record(
@@ -292,6 +302,21 @@ OTHERS: dict[str, Json] = {
     ),
     "rotated": record({"key": HEX, "expelled": MAYBE}),
     "invitation": record({"token": TEXT, "until": TIME}),
+    "provisioning": record(
+        {"extension": TEXT, "served_here": YES_NO, "readable": YES_NO, "urls": listed(_HANDOUT)}
+    ),
+    "provisioning_url": {
+        "allOf": [
+            _HANDOUT,
+            record(
+                {
+                    "extension": TEXT,
+                    "url": {**TEXT, "description": "What to give to the phone."},
+                    "files": {**TEXTS, "description": "What it asks for then, in this order."},
+                }
+            ),
+        ]
+    },
     "removed": {"type": "object", "required": ["removed"], "properties": {"removed": YES_NO}},
     "imported": record(
         {

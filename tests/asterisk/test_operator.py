@@ -173,9 +173,10 @@ async def test_a_call_is_told_before_it_goes_on() -> None:
         desk.operator.perform(hand_over("1"))
         await desk.idle()
         assert fake.asked == ["POST channels/1/variables", "POST channels/1/continue"]
-        ((_, body),) = fake.bodies
-        assert isinstance(body, dict)
-        assert body["variables"]["PBXFED_LOCAL"] == "1002"
+        (_, told), (_, place) = fake.bodies
+        assert isinstance(told, dict)
+        assert told["variables"]["PBXFED_LOCAL"] == "1002"
+        assert place == {"context": "pbxfed-dial", "extension": "1002", "priority": 1}
 
 
 async def test_before_22_10_each_variable_goes_alone() -> None:

@@ -15,6 +15,7 @@ from lab import compose
 from lab.compose import FILES, ComposeLab, docker
 from lab.engine import Engine, NoEngine
 from lab.places import CHECKOUT, LabError, Places
+from tests import documents
 
 SECRET = "correct-horse-9"
 
@@ -40,13 +41,11 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def lab(engine: Engine) -> Iterator[ComposeLab]:
     """Three nodes; 1001 is registered at a, 1002 at c."""
+    (typed,) = [b for b in documents.blocks() if b.by == "tests/docker/test_compose.py"]
+    # docker compose … up, python -m lab exec, phone register, call: the last line is a call that both hear
+    subprocess.run(["bash", "-e", "-c", typed.text], cwd=CHECKOUT, check=True)
     lab = ComposeLab()
-    lab.up()
-    for number in ("1001", "1002"):
-        lab.add_extension(number, secret=SECRET)
     until(lambda: all(known(lab, name, "1002") for name in "abc"))
-    lab.register("1001", "a")
-    lab.register("1002", "c")
     until(lambda: at(lab, "1002", seen_from="a") == ["c"])
     yield lab
     lab.down()

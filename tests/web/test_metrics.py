@@ -32,6 +32,9 @@ NUMBERS = dict.fromkeys(
         "tokens_refused",
         "dns_queries",
         "dns_limited",
+        "provisioning_served",
+        "provisioning_refused",
+        "provisioning_limited",
     ],
     7,
 )
