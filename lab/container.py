@@ -146,6 +146,7 @@ def write_node(environ: Mapping[str, str]) -> None:
     name, address = chosen["node"]["name"], chosen["node"]["address"]
     domain, password = chosen["federation"]["domain"], secrets.token_urlsafe(18)
     _make_folders(FOLDERS)
+    Path(chosen["node"]["state"]).mkdir(parents=True, exist_ok=True)
     shutil.copytree(CHECKOUT / "dialplan", FOLDERS.etc / "pbxfed", dirs_exist_ok=True)
     tls.write(FOLDERS.lib / "keys/sip.crt", FOLDERS.lib / "keys/sip.key", address)
     files = asterisk.files(name, address, password, FOLDERS)
