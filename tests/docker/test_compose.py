@@ -29,6 +29,8 @@ def engine() -> Iterator[Engine]:
         engine.start()
     except NoEngine as reason:
         pytest.skip(f"not run: {reason}")
+    engine.docker("volume", "prune", "--all", "--force")  # of a run that was killed
+    engine.docker("network", "prune", "--force")
     with pytest.MonkeyPatch.context() as patch:
         engine.ensure_base()
         for name, value in engine.environment().items():
