@@ -281,6 +281,10 @@ class Federation:
         member = self.members.get(node)
         return self.members.reachable(node) and (member is None or member.condition.ready)
 
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node."""
+        return self.condition_of(node).takes
+
     def condition_of(self, node: NodeName) -> Condition:
         """How well a node can serve, by its own account; of one that we never met, nothing speaks against it."""
         member = self.members.get(node)
@@ -1011,7 +1015,7 @@ class Federation:
         """Of those that new things may be given to; of all that live, if there is none."""
         living = self.nodes()
         weights: dict[str, int] = {}
-        for name in [name for name in living if self.condition_of(name).takes] or living:
+        for name in [name for name in living if self.takes(name)] or living:
             info = self.directory.info(name)
             weights[name] = info.weight if info else 100
         if weights != self.ring.weights:

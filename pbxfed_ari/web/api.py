@@ -15,6 +15,7 @@ from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import extension
@@ -93,6 +94,15 @@ class Node(Protocol):
         """What an operator should mend."""
         ...
 
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
+        ...
+
+    def unread(self) -> Mapping[str, str]:
+        """Sensors that cannot be read, each with the reason."""
+        ...
+
     def store_bytes(self) -> int:
         """What the store takes of the disk."""
         ...
@@ -155,16 +165,20 @@ class Api:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 if calls can be served, else 503 with the reasons."""
-        reasons = self._node.reasons()
+        troubles = {name: why for name, why in self._node.troubles().items() if why}
+        said = [why for name, why in troubles.items() if name != "sick"]
+        poorly = "poorly" if self._node.health.sick else "ok"
         body: Json = {
-            "status": "down" if reasons else "ok",
+            "status": ("sick" if list(troubles) == ["sick"] else "down") if troubles else poorly,
             "node": self._node.federation.me,
             "version": __version__,
-            "reasons": reasons,
+            "reasons": [*said, *map(str, self._node.health.reasons())],
+            **_score(self._node.health),
+            "unread": dict(self._node.unread()),
             "warnings": self._node.warnings(),
             "asterisk": self._node.asterisk(),
         }
-        return web.json_response(body, status=503 if reasons else 200)
+        return web.json_response(body, status=503 if troubles else 200)
 
     async def version(self, request: web.Request) -> web.Response:
         """Which release this is."""
@@ -180,6 +194,7 @@ class Api:
             "epoch": federation.identity.epoch,
             "domain": federation.identity.realm,
             "health": self._node.reasons() or "ok",
+            **_score(self._node.health),
             "warnings": self._node.warnings(),
             "clock": self._clock(),
             "asterisk": self._node.asterisk(),
@@ -431,6 +446,21 @@ class Api:
 def federation_reaches(federation: Federation, member: Member) -> bool:
     """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
     return member.up and federation.reachable(member.name)
+
+
+def _score(health: Health) -> Json:
+    """What the sensors have found."""
+    found = [
+        {
+            "sensor": reason.gauge.name,
+            "what": f"{reason.gauge.thing} {reason.value}",
+            "limit": reason.limit,
+            "costs": reason.costs,
+            "remedy": reason.gauge.remedy,
+        }
+        for reason in health.reasons()
+    ]
+    return {"score": health.score, "sensors": found}
 
 
 def _condition(condition: Condition | None) -> Json:

@@ -138,6 +138,7 @@ _RECORD = record({"name": TEXT, "ttl": COUNT, "type": TEXT, "data": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
 _WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
 _AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
+_SENSOR = record({"sensor": TEXT, "what": TEXT, "limit": TEXT, "costs": COUNT, "remedy": TEXT})
 _MEMBER = record(
     {
         "node": TEXT,
@@ -168,10 +169,13 @@ OTHERS: dict[str, Json] = {
     "problem": record({"title": TEXT, "status": {"type": "integer"}, "detail": TEXT}),
     "health": record(
         {
-            "status": {"type": "string", "enum": ["ok", "down"]},
+            "status": {"type": "string", "enum": ["ok", "poorly", "sick", "down"]},
             "node": TEXT,
             "version": TEXT,
             "reasons": TEXTS,
+            "score": NUMBER,
+            "sensors": listed(_SENSOR),
+            "unread": FREE,
             "warnings": TEXTS,
             "asterisk": FREE,
         }
@@ -185,6 +189,8 @@ OTHERS: dict[str, Json] = {
             "epoch": COUNT,
             "domain": TEXT,
             "health": {"anyOf": [{"const": "ok"}, TEXTS]},
+            "score": NUMBER,
+            "sensors": listed(_SENSOR),
             "warnings": TEXTS,
             "clock": record({"seconds_ahead": {"type": ["number", "null"]}, "peers": COUNT}),
             "asterisk": FREE,
