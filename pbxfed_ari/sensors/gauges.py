@@ -38,7 +38,7 @@ QUEUES = Gauge(
 )
 TRUNKS = Gauge(
     "trunks",
-    "of this node's PSTN trunks there are offline:",
+    "PSTN trunks of this node that are offline:",
     "",
     0.01,
     1.0,

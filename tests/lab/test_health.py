@@ -136,7 +136,7 @@ def test_checks_that_fail_hang_or_flood_make_a_node_sick_each_with_its_reason(
     files = [folder / name for name in ("fails", "hangs", "floods")]
     for file in files[:2]:
         file.touch()
-    checked.until(lambda: condition(checked) == "sick 4/10")
+    checked.until(lambda: condition(checked) == "poorly 4/10")
     assert ring(checked) == ["a", "b", "c"]
     assert checked.lab.http("c", "GET", "/health")[1]["status"] == "poorly"
     files[2].touch()
