@@ -29,7 +29,6 @@ ELSEWHERE = {
     "pbxfed init": ("tests/lab/test_init.py", '["pbxfed", "init", *argv]'),
     "pbxfed join": ("tests/lab/test_keys.py", '"join", "-"'),
     "pbxfed ext provision": ("tests/lab/test_provisioning.py", '"ext", "provision", NUMBER'),
-    "pbxfed init": ("tests/lab/test_init.py", '"pbxfed", "init"'),
     "pbxfed keys rotate": ("tests/lab/test_keys.py", '"keys", "rotate"'),
 }
 INLINE = sorted(
