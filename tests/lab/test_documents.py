@@ -28,6 +28,7 @@ ELSEWHERE = {
     "pbxfed run": ("lab/node.py", 'daemon_program(), "run"'),
     "pbxfed init": ("tests/lab/test_init.py", '["pbxfed", "init", *argv]'),
     "pbxfed join": ("tests/lab/test_keys.py", '"join", "-"'),
+    "pbxfed ext provision": ("tests/lab/test_provisioning.py", '"ext", "provision", NUMBER'),
     "pbxfed keys rotate": ("tests/lab/test_keys.py", '"keys", "rotate"'),
 }
 INLINE = sorted(

@@ -124,7 +124,7 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
     kept = lab.node("c").folder / "state.kept"
     state.rename(kept)
     state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(state)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(state)], check=True)
     try:
         for path in kept.iterdir():
             shutil.copy(path, state)
@@ -134,7 +134,7 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
             while True:
                 ballast.write(bytes(4096))
         took = federation.until(lambda: left_the_ring(federation, "c"), what="c steps aside")
-        assert "the disk of node.state has 0.0 MB left of 3.0 MB" in str(
+        assert "the disk of node.state has 0.0 MB left of 12.0 MB" in str(
             lab.http("c", "GET", "/health")[1]["reasons"]
         )
         print(f"full disk: out of the ring after {took:.1f} s")
