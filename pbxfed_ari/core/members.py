@@ -121,6 +121,7 @@ class Member:
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
     session: bytes = b""  # the salt of its boot: who else says its name is not it
     told: bool = False  # that it is gone was said; not again until it has lived in between
+    served: float = float("-inf")  # when it was last heard with an Asterisk that takes calls
 
     @property
     def up(self) -> bool:
@@ -270,7 +271,7 @@ class Members:
         """A message about living, from a peer that `heard` has just been told of."""
         match message:
             case Heartbeat():
-                self._beat(name, message)
+                self._beat(name, message, now)
                 return []
             case Probe(nonce):
                 return [SendTo(source, Ack(nonce))]
@@ -310,6 +311,8 @@ class Members:
             self._install(peer, known)
         self.changed |= condition != peer.condition
         peer.site, peer.condition, peer.heard = site, condition, now
+        if condition.ready and state in UP:
+            peer.served = now
         effects = self._enter(peer, state, now, by=f"site {site}")
         self._due(peer, until if peer.up else float("inf"))
         return effects
@@ -342,7 +345,7 @@ class Members:
             return max(peer.due, now + self._patience())
         return now + self._patience()
 
-    def _beat(self, name: NodeName, beat: Heartbeat) -> None:
+    def _beat(self, name: NodeName, beat: Heartbeat, now: float) -> None:
         peer = self._peers.get(name)
         if peer is None:
             return
@@ -351,6 +354,8 @@ class Members:
             self.changed = True
         peer.version, peer.vector = beat.version, beat.vector
         peer.condition, peer.relays = condition, beat.relays
+        if condition.ready:
+            peer.served = now
         peer.incarnation = max(peer.incarnation, beat.incarnation)
 
     def _install(self, peer: Member, known: Member | None) -> None:
@@ -358,6 +363,8 @@ class Members:
         at = bisect_left(self._sorted, peer.name, key=attrgetter("name"))
         self._sorted[at : at + (known is not None)] = [peer]
         self._peers[peer.name] = peer
+        if known is not None:
+            peer.served = known.served
         if known is not None and known.up:
             self._count(known, -1)
         if peer.up:

@@ -39,6 +39,7 @@ class View:
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
         self.devices: list[str] = []
+        self.taken: dict[Registration, NodeName] = {}
         self.settles = 0.0
 
     def get(self, space: str, key: str) -> Item | None:
@@ -52,6 +53,12 @@ class View:
 
     def devices_here(self, number: str) -> list[str]:
         return self.devices
+
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        return list(self.taken.items())
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        return [place for place in self.taken if place.node in nodes]
 
     def settled(self, now: float) -> bool:
         return now >= self.settles
