@@ -36,8 +36,9 @@ class Loop:
         switchboard: Switchboard,
         rooms: Mapping[type[Effect], Perform],
         late: Callable[[float], None] = lambda seconds: None,
+        turned: Callable[[], None] = lambda: None,
     ) -> None:
-        """`late` is told by how many seconds each deadline was missed."""
+        """`late` is told by how many seconds each deadline was missed, `turned` that a turn has ended: each second or so."""
         self.federation = federation
         self.switchboard = switchboard
         self._rooms = rooms
@@ -48,7 +49,7 @@ class Loop:
         self._loop = asyncio.get_running_loop()
         self.failures = 0  # events that a machine raised on
         self._stopped = False
-        self._late = late
+        self._late, self._turned = late, turned
 
     def start(self) -> None:
         """Begin: perform what the federation asks at the start of a boot."""
@@ -87,6 +88,7 @@ class Loop:
             except Exception:
                 self.failures += 1
                 log.exception("could not send news")  # its fields may hold secrets
+        self._turned()
         self._set_timer()
 
     def _empty(self) -> None:

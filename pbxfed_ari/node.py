@@ -4,6 +4,7 @@ Start: settings → key and store → machines → link → HTTP → ARI. Stop: 
 """
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -17,7 +18,7 @@ from random import Random, uniform
 
 from aiohttp import web
 
-from pbxfed_ari import __version__, certificates, config
+from pbxfed_ari import __version__, certificates, config, logs
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import (
@@ -89,6 +90,7 @@ from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.sensors.clock import local_time
+from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
@@ -110,9 +112,8 @@ def run(settings: Settings) -> None:
     Raises: ConfigError, if it cannot start, or must not go on (its name is taken).
     """
     settings.check_machine()
-    logging.basicConfig(
-        level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.set_up(settings.log.level)
+    faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where we hung
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     os.umask(0o077)  # the store holds digests
     reason = asyncio.run(_serve(settings))
@@ -196,6 +197,7 @@ class Node:
         self._rng = Random(secrets.randbits(64))
         self.api = Api(self, settings.http_access())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.manager = ServiceManager(os.environ, os.getpid())
         asterisk = self.room.perform
         self.loop = Loop(
             federation,
@@ -238,6 +240,7 @@ class Node:
                 CallEnded: self._call_ended,
             },
             late=self.api.measures.late,
+            turned=self._turned,
         )
 
     @classmethod
@@ -312,6 +315,7 @@ class Node:
             seeds = tasks.create_task(self.seeds.run(), name="seeds")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
+            self.manager.stopping(reason)
             self.loop.perform(self.federation.leave())
             self.loop.stop()
             self.link.close()
@@ -592,6 +596,16 @@ class Node:
     def _stop(self, stop: Stop) -> None:
         if not self._stopped.done():
             self._stopped.set_result(stop.reason)
+
+    def _turned(self) -> None:
+        self.manager.turned(self.now(), self.federation.joined, self._at_a_glance)
+
+    def _at_a_glance(self) -> str:
+        """One line for `systemctl status`."""
+        federation = self.federation
+        others, calls = len(federation.members.alive()), len(self.switchboard)
+        health = "; ".join(self.reasons()) or "healthy"
+        return f"node {federation.me} of {federation.identity.realm}: {health}; {others} peers, {calls} calls"
 
     def _settled(self) -> None:
         """What stands in Asterisk and nowhere else may go; unless we know nothing, as after the loss of a disk."""

@@ -96,6 +96,11 @@ class Bridged:
         """Whither each leg goes."""
         return {leg: p.to.peer if isinstance(p.to, Leg) else None for leg, p in self.legs.items()}
 
+    def phones(self, called: str) -> dict[ChannelId, str]:
+        """Which phone of ours each leg rings."""
+        ours = {leg: p.to for leg, p in self.legs.items() if isinstance(p.to, Leg)}
+        return {leg: to.number or called for leg, to in ours.items() if to.peer is None}
+
     def begin(self, attempt: Try, number: int, called: str, note: str, view: View) -> list[Effect]:
         """Make the legs; the bridge, too, if this is the first try."""
         effects: list[Effect] = [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE)]

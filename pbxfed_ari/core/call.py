@@ -110,6 +110,9 @@ class Call:
     finished: bool = False  # its record is kept, nothing of it is left
     caller: ChannelId = field(init=False)  # by a transfer it may become another one
     caller_gone: bool = False  # the one that began
+    leg: ChannelId = ChannelId("")  # of Dial's, which has answered
+    leg_lives: bool = False
+    talks_with: tuple[Leg | Outside, ...] | None = None  # of those that were rung
     moved: dict[ChannelId, str] = field(
         default_factory=dict
     )  # whither a leg's phone sends the call
@@ -142,6 +145,8 @@ class Call:
     @property
     def legs(self) -> tuple[Leg | Outside, ...]:
         """What rings now, or talks."""
+        if self.phase is Phase.TALKING and self.talks_with is not None:
+            return self.talks_with
         live = self.phase in (Phase.DIALING, Phase.TALKING)
         return self.tried[-1].legs if live and self.tried else ()
 
@@ -244,12 +249,15 @@ class Call:
             self.sent_to = self.moved.get(event.leg, "")
         if self.bridged is None:
             if isinstance(event, Answered) and self.phase is Phase.DIALING:
-                self._talks(now)
+                self._talks(now, event.leg)
+                self.leg, self.leg_lives = event.leg, bool(event.leg)
+            if isinstance(event, LegEnded):
+                return self._without(event.leg, now)
             late = isinstance(event, LegEntered)  # of a try before this one
             return [HangUpLeg(self.arrival.channel, event.leg, NORMAL)] if late else []
         effects, outcome = self.bridged.handle(event)
         if isinstance(outcome, Answered):
-            self._talks(now)
+            self._talks(now, outcome.leg)
         elif outcome is not None:
             return [*effects, *self._way_failed(outcome, now, view, lines)]
         return [*effects, *self._talked(now)]
@@ -260,6 +268,16 @@ class Call:
             return []
         self.phase, self.cause = Phase.OVER, NORMAL
         return [self._record(now)] if self.caller_gone else []
+
+    def _without(self, leg: ChannelId, now: float) -> list[Effect]:
+        """Dial's leg has gone, or goes another way: without a caller, too, this is the end."""
+        if leg != self.leg:
+            return []
+        self.leg_lives, self.talks_with = False, ()
+        if not self.caller_gone or self.phase is not Phase.TALKING:
+            return []
+        self.phase, self.cause = Phase.OVER, NORMAL
+        return [self._record(now)]
 
     def _redirected(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside."""
@@ -323,6 +341,8 @@ class Call:
         self.caller_gone = self.caller_gone or event.channel == self.arrival.channel
         if self.phase is Phase.TALKING and self.bridged is not None:
             return [*self.bridged.gone(event.channel), *self._talked(now)]
+        if self.phase is Phase.TALKING and self.leg_lives:
+            return []  # it ends in a moment, or he has put it through to somebody
         if self.phase is Phase.DIALING and event.channel != self.caller:
             return []
         if self.phase is Phase.DIALING:
@@ -392,6 +412,7 @@ class Call:
         self.bridged = Bridged(self.key, channel, seconds)
         made = self.bridged.begin(attempt, len(self.tried), number, said, view)
         self.setup.legs.update(self.bridged.peers())
+        self.setup.phones.update(self.bridged.phones(number))
         return [*made, note]
 
     def _bridges(self, lines: Lines) -> bool:
@@ -432,7 +453,9 @@ class Call:
         found = routes.route(self.asking, view, lines)
         self.route = found if found.tries else replace(self.route, onward=found.onward)
 
-    def _talks(self, now: float) -> None:
+    def _talks(self, now: float, leg: ChannelId) -> None:
+        if self.setup is not None:
+            self.talks_with = self.setup.whom(leg, self.route.number)
         self.phase, self.answered = Phase.TALKING, now
         self._came_of_it("answered", now)
 
@@ -601,6 +624,7 @@ TABLE = (
         LegEnded,
         Call._leg_news,
         (TALKING, OVER),
+        "keep the record, if the caller has gone, too; "
         "bridge mode: one who talked has gone, hang up who is left alone and end the bridge",
     ),
     Row(
@@ -615,7 +639,8 @@ TABLE = (
         Ended,
         Call._ended,
         (DIALING, TALKING, OVER),
-        "keep the record; bridge mode: end all legs and the bridge, unless a transfer has put somebody in the caller's place",
+        "keep the record, unless its leg talks on, by a transfer; "
+        "bridge mode: end all legs and the bridge, unless a transfer has put somebody in the caller's place",
     ),
 )
 _ROWS = {(state, row.event): row for row in TABLE for state in row.states}

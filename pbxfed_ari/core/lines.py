@@ -157,7 +157,8 @@ def _involves(call: Call, number: str) -> bool:
     """Does a phone of ours with this number take part?"""
     if call.phase not in (Phase.DIALING, Phase.TALKING):
         return False
-    made = call.arrival.peer is None and number in (call.arrival.endpoint, call.arrival.caller)
+    ours = call.arrival.peer is None and not call.caller_gone
+    made = ours and number in (call.arrival.endpoint, call.arrival.caller)
     here = (leg for leg in call.legs if isinstance(leg, Leg) and leg.peer is None)
     return made or any((leg.number or call.route.number) == number for leg in here)
 

@@ -43,10 +43,25 @@ class Setup:
     lives: bool = False
     abandoned: bool = False
     legs: dict[ChannelId, NodeName | None] = field(default_factory=dict)  # begun, and whither
+    phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
 
     def dialed(self, leg: ChannelId, name: str) -> None:
         """Dial has begun a leg."""
         self.legs[leg] = _peer_of(name)
+        if self.legs[leg] is None:
+            self.phones[leg] = _owner_of(name)
+
+    def whom(self, leg: ChannelId, called: str) -> tuple[Leg | Outside, ...]:
+        """Of those that were rung, who has answered by this leg; several phones of one peer cannot be told apart."""
+        peer, phone = self.legs.get(leg), self.phones.get(leg)
+        if leg not in self.legs or len(self.attempt.legs) < 2:
+            return self.attempt.legs
+        return tuple(
+            one
+            for one in self.attempt.legs
+            if isinstance(one, Outside)
+            or (one.peer == peer and (peer or phone in (None, one.number or called)))
+        )
 
     def alive(self) -> None:
         """Somebody is there."""
@@ -143,4 +158,9 @@ def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:
 
 def _peer_of(channel: str) -> NodeName | None:
     """Whither a leg goes: `PJSIP/pf-b-0000002a` and `IAX2/pf-b-123` go to b."""
-    return node_of_trunk(channel.partition("/")[2].rpartition("-")[0])
+    return node_of_trunk(_owner_of(channel))
+
+
+def _owner_of(channel: str) -> str:
+    """Whose endpoint it is: `PJSIP/1001-0000002a` is 1001's."""
+    return channel.partition("/")[2].rpartition("-")[0]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pbxfed_ari.core.call import Call, Input, Phase
 from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, SendTo
 from pbxfed_ari.core.events import (
+    Answered,
     Arrived,
     BridgeSeen,
     CallersEvent,
@@ -45,6 +46,7 @@ class Switchboard:
         self.usage = Usage()
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
+        self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's, that have answered
         self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
@@ -108,17 +110,26 @@ class Switchboard:
         effects = self._told(call, event, now, view)
         if isinstance(event, LegDialed):
             self.usage.dialed(call, event.leg)
+        if isinstance(event, Answered) and call.leg:
+            self._by_leg[call.leg] = call.arrival.channel
         if call.finished:
             self._forget(call)
         return [*before, *effects]
 
     def _leave(self, channel: ChannelId, now: float, view: View) -> list[Effect]:
-        """A transfer has taken a caller out of his call: that one ends without him."""
+        """A transfer has taken a caller out of his call, which ends without him; or a leg, and it ends with its caller."""
         call = self._calls.get(channel)
+        if call is not None:
+            call.leg_lives = False  # whatever becomes of it, it is not his
+            effects = call.handle(Ended(channel), now, view, self.lines(now, view))
+            self._forget(call)
+            return effects
+        call = self._calls.get(self._by_leg.get(channel, ChannelId("")))
         if call is None:
             return []
-        effects = call.handle(Ended(channel), now, view, self.lines(now, view))
-        self._forget(call)
+        effects = call.handle(LegEnded(channel, NORMAL), now, view, self.lines(now, view))
+        if call.finished:
+            self._forget(call)
         return effects
 
     def _call_of(self, event: CallersEvent) -> Call | None:
@@ -128,7 +139,7 @@ class Switchboard:
                 return self._calls.get(self._by_key.get(key_of_name(name), ChannelId("")))
             case Arrived(channel=channel) | Returned(channel=channel) | Ended(channel=channel):
                 return self._calls.get(self._put.get(channel, channel))
-        mine = self._by_key.get(key_of_name(event.leg)) if event.leg else None
+        mine = self._by_key.get(key_of_name(event.leg)) or self._by_leg.get(event.leg)
         channel = ChannelId("") if isinstance(event, LegEntered | LegEnded) else event.channel
         return self._calls.get(mine or channel)
 
@@ -139,6 +150,7 @@ class Switchboard:
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.arrival.channel, None)
         self._in_setup.pop(call.arrival.channel, None)
+        self._by_leg.pop(call.leg, None)
         for channel in [c for c, caller in self._put.items() if caller == call.arrival.channel]:
             del self._put[channel]
         if self._by_key.get(call.key) == call.arrival.channel:
@@ -216,7 +228,8 @@ class Switchboard:
             for channel in (*here, *put):
                 if channel not in listed.channels:
                     effects += self._told(call, Ended(channel), now, view)
-            for leg in list(call.bridged.legs) if call.bridged and not call.finished else []:
+            legs = list(call.bridged.legs) if call.bridged else [call.leg] if call.leg_lives else []
+            for leg in legs if not call.finished else []:
                 if leg not in listed.channels:
                     effects += self._told(call, LegEnded(leg, NORMAL), now, view)
             if call.finished:

@@ -13,6 +13,7 @@ from pbxfed_ari.core.effects import (
     HangUp,
     Lead,
     Leg,
+    MakeLeg,
     Note,
     Outside,
     SendElsewhere,
@@ -26,6 +27,7 @@ from pbxfed_ari.core.events import (
     Ended,
     LegDialed,
     LegEnded,
+    LegEntered,
     LegLives,
     LegSeen,
     Redirected,
@@ -475,6 +477,66 @@ def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both() -> None
     both = frozenset({ChannelId("5")})  # what happened while Asterisk was out of reach
     board.handle(ChannelsListed(both, ()), 6.0, view)
     assert board.usage.outside_of("1009")[0] == 0
+
+
+def test_two_calls_that_were_connected_go_on_as_long_as_their_legs() -> None:
+    """By an attended transfer of who called both; each has its record, and he has no call any more."""
+    board, view = board_with(make("extension", "1001", call_limit=1))
+    for caller, called in ("1", "1002"), ("2", "1003"):
+        board.handle(arrive(called, caller, endpoint="1001"), 0.0, view)
+        leg = ChannelId(f"leg{caller}")
+        board.handle(LegDialed(ChannelId(caller), leg, f"PJSIP/{called}-01"), 0.1, view)
+        board.handle(Answered(ChannelId(caller), leg), 1.0, view)
+    assert board.usage.at(board, view, 1.0).calls_of("1001") == 2
+    for caller in "1", "2":
+        assert not board.handle(Ended(ChannelId(caller)), 2.0, view)
+    assert [call.phase for call in board] == [Phase.TALKING] * 2
+    assert [board.usage.at(board, view, 2.0).calls_of(n) for n in ("1001", "1002")] == [0, 1]
+    (record,) = board.handle(LegEnded(ChannelId("leg1")), 5.0, view)
+    assert isinstance(record, CallEnded)
+    assert record.talked == 4.0
+    # the other's end was missed
+    (record,) = board.handle(ChannelsListed(frozenset(), ()), 6.0, view)
+    assert isinstance(record, CallEnded)
+    assert record.talked == 5.0
+    assert not len(board)
+    assert not board._by_leg
+
+
+def test_a_leg_that_is_sent_elsewhere_leaves_its_call() -> None:
+    """By a blind transfer of the caller: it is a call of its own now."""
+    board, view = board_with()
+    leg = ChannelId("leg")
+    board.handle(arrive("1002", "1", endpoint="1001"), 0.0, view)
+    board.handle(LegDialed(ChannelId("1"), leg, "PJSIP/1002-01"), 0.1, view)
+    board.handle(Answered(ChannelId("1"), leg), 1.0, view)
+    board.handle(Ended(ChannelId("1")), 2.0, view)
+    effects = board.handle(arrive("1003", "leg", endpoint="1002", by="1001"), 2.1, view)
+    assert any(isinstance(e, CallEnded) for e in effects)
+    assert handed(effects)
+    assert [call.arrival.number for call in board] == ["1003"]
+    assert not board._by_leg
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_of_a_group_only_who_answered_has_a_call(control: str) -> None:
+    """Its limit counts for that one alone."""
+    phones = [make("extension", number, call_limit=1) for number in ("1001", "1002")]
+    group = make("group", "600", members=["1001", "1002"])
+    board, view = board_with(group, *phones)
+    board.control, one = control, ChannelId("1")
+    effects = board.handle(arrive("600", "1", endpoint="1009"), 0.0, view)
+    made = [e.leg for e in effects if isinstance(e, MakeLeg)]
+    for number in "1001", "1002":
+        leg = made[number == "1002"] if made else ChannelId(number)
+        board.handle(LegDialed(one, leg, f"PJSIP/{number}-01"), 0.1, view)
+        if control == "bridge":
+            board.handle(LegEntered(leg), 0.1, view)
+    busy = [board.usage.at(board, view, 0.5).calls_of(n) for n in ("1001", "1002")]
+    assert busy == [1, 1]
+    board.handle(Answered(one, leg), 1.0, view)
+    busy = [board.usage.at(board, view, 1.0).calls_of(n) for n in ("1001", "1002")]
+    assert busy == [0, 1]
 
 
 def test_nobody_pays_by_a_caller_id() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab.lab import Dialled, Lab
+from lab.calls import Dialled
+from lab.lab import Lab
 from lab.places import LabError
 from tests.lab.conftest import Federation
 from tests.lab.test_bridge import nothing_left
@@ -165,6 +166,7 @@ def test_attended(phones: Federation, caller: str, called: str, by: str, to: str
             3,
             what=f"{who} is shown {whom}",
         )
+    assert phones.get(PHONES[by], "/calls"), "they talk, and where they were connected it is shown"
     phones.lab.end(stays, calls[stays])
     is_over(phones, to, calls[to])
 

@@ -1,0 +1,28 @@
+"""Log lines, as the journal wants them."""
+
+import logging
+import sys
+
+from pbxfed_ari.logs import JournalFormatter, is_journal
+
+
+def test_every_line_has_the_priority_of_its_record() -> None:
+    """Else `journalctl -p err` shows the first line of a traceback alone."""
+    try:
+        raise ValueError("no\nsense")
+    except ValueError:
+        record = logging.LogRecord(
+            "pbxfed", logging.ERROR, "", 1, "could not %s", ("do",), sys.exc_info()
+        )
+    lines = JournalFormatter().format(record).split("\n")
+
+    assert lines[0] == "<3>ERROR pbxfed could not do"
+    assert lines[-1] == "<3>sense"
+    assert all(line.startswith("<3>") for line in lines)
+
+
+def test_the_journal_is_known_by_its_socket() -> None:
+    """The variable is inherited by whoever we start, and by whoever has redirected us since."""
+    assert is_journal({"JOURNAL_STREAM": "8:4711"}, 8, 4711)
+    assert not is_journal({"JOURNAL_STREAM": "8:4711"}, 8, 4712)
+    assert not is_journal({}, 8, 4711)
