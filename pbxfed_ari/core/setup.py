@@ -15,7 +15,7 @@ has given it up.
 
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.effects import Abandon, Effect, Leg, SendTo
+from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import Lines, Try, View
