@@ -204,7 +204,11 @@ class NodeSettings:
     name: str = _key(_name, "unique in the federation")
     address: str = _key(_address, "IPv4 address that peers send and dial to")
     site: str = _key(_name, "nodes of one site share a LAN", "main")
-    weight: int = _key(_between(1, 1000), "capacity in relation to the other nodes", 100)
+    weight: int = _key(
+        _between(0, 1000),
+        "capacity in relation to the other nodes; 0: what `pbxfed calibrate` has kept, else 100",
+        0,
+    )
     state: Path = _key(
         _text, "folder for the store and this node's own key", Path("/var/lib/pbxfed")
     )

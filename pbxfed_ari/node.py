@@ -89,6 +89,7 @@ from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
+from pbxfed_ari.sensors import capacity
 from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.records import Records
@@ -640,10 +641,11 @@ class Node:
 
     def _info(self) -> NodeInfo:
         settings = self.settings
+        measured = capacity.kept(settings.node.state)
         return NodeInfo(
             settings.node.address,
             settings.node.site,
-            settings.node.weight,
+            settings.node.weight or (measured.weight if measured else capacity.UNKNOWN),
             settings.calls.trunks,
             self.key.public,
             settings.asterisk.sip_port,

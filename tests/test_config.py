@@ -39,7 +39,7 @@ def refusal(path: Path) -> str:
 def test_a_good_file_is_read_with_defaults(path: Path) -> None:
     """What is not said has a sane value."""
     settings = config.load(path)
-    assert (settings.node.name, settings.node.weight, settings.lan.port) == ("a", 100, 8781)
+    assert (settings.node.name, settings.node.weight, settings.lan.port) == ("a", 0, 8781)
     assert settings.calls.trunks == ("sip", "iax2")
     assert settings.federation_key() == b"\xab" * 32
     assert settings.ari_password() == "secret"

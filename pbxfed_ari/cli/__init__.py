@@ -1,6 +1,7 @@
 """pbxfed …: the operator's command. `run` is the daemon; every other command speaks to it over HTTP.
 
 `daemon` is the way there, `tables` what is printed; `reading`, `routing` and `dns` ask, `belonging` says who is a member,
+`capacity` measures this machine;
 `objects` edits: one group of commands for each kind of object, their `options` of its fields, and `bulk` for many at once. A
 command's module is imported when it is called for: the shell waits for none of the others.
 """
@@ -16,7 +17,7 @@ from pbxfed_ari.cli.tables import as_json, show
 from pbxfed_ari.errors import ConfigError
 
 SECTIONS = {
-    "The daemon": {"run": "", "check": "", "version": ""},
+    "The daemon": {"run": "", "check": "", "version": "", "calibrate": "capacity"},
     "Questions": {
         **dict.fromkeys(("status", "members", "ring", "where"), "reading"),
         **dict.fromkeys(("route", "explain"), "routing"),

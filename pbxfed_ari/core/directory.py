@@ -133,6 +133,7 @@ class Directory:
         self._limbo: dict[BookKey, tuple[Edit, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
+        self._registered: Counter[NodeName] = Counter()  # how many on each shelf
         self._infos: dict[NodeName, NodeInfo] = {}
         self._keys: dict[bytes, str] = {}  # what each object claims
         self._claims: dict[str, dict[str, tuple[bytes, ...]]] = {}  # space → key → its objects
@@ -260,7 +261,7 @@ class Directory:
 
     def registered_at(self, node: NodeName) -> int:
         """How many registrations stand on one node's shelf."""
-        return sum(n == node for known in self._contacts.values() for n, _ in known)
+        return self._registered[node]
 
     def contacts_of(self, node: NodeName) -> set[tuple[Extension, str]]:
         """The registrations on one node's shelf."""
@@ -601,6 +602,7 @@ class Directory:
     ) -> list[Change]:
         contact: Contact | None = shelf.decode_contact(value) if value is not None else None
         known = self._contacts.setdefault(number, {})
+        self._registered[node] += (contact is not None) - ((node, uri) in known)
         if contact is None:
             known.pop((node, uri), None)
         else:

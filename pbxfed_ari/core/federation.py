@@ -234,6 +234,11 @@ class Federation:
         """All nodes that live, this one among them."""
         return [self.me, *(member.name for member in self.members.alive())]
 
+    def capacity(self, node: NodeName) -> int:
+        """What a node can carry, in relation to the others: its weight, and what its health has left of it."""
+        info = self.directory.info(node)
+        return self.condition_of(node).weight(info.weight if info else 100)
+
     def lines_out(self) -> list[Item]:
         """All PSTN trunks, by name."""
         return self.directory.all(KINDS["trunk"])

@@ -40,6 +40,7 @@ class View:
         self.dead: Sequence[NodeName] = ()
         self.devices: list[str] = []
         self.taken: dict[Registration, NodeName] = {}
+        self.capacities: dict[str, int] = {}
         self.settles = 0.0
 
     def get(self, space: str, key: str) -> Item | None:
@@ -89,6 +90,9 @@ class View:
 
     def lines_out(self) -> Sequence[Item]:
         return [item for (space, _), item in sorted(self.items.items()) if space == "trunk"]
+
+    def capacity(self, node: NodeName) -> int:
+        return self.capacities.get(node, 100)
 
     def local_time(self, zone: str, wall_ms: int) -> LocalTime | None:
         return self.at
