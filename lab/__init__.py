@@ -9,6 +9,7 @@
     python -m lab cut site:branch1        a whole site off; python -m lab kill hub
     python -m lab down                    nothing is left
 
-In reading order: lab (the whole, as a Python object), node, phone, useragent, netns, hub, root; then places, process,
-phonebox, sip, tls, tones. Tests use `lab.lab.Lab`; the command line says the same things.
+In reading order: lab (the whole, as a Python object), members, phones, calls (what it shares with other kinds of lab), node,
+asterisk, phone, useragent, netns, hub, root; then places, process, phonebox, sip, tls, tones. Tests use `lab.lab.Lab`; the
+command line says the same things.
 """

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from lab.hub import KINDS
-from lab.lab import PARTS, Lab
+from lab.lab import Lab
+from lab.members import PARTS
 from lab.places import LabError
 
 F = TypeVar("F", bound=Callable[..., None])

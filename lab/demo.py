@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
-from lab.lab import CallResult, Lab
+from lab.calls import CallResult
+from lab.lab import Lab
 from lab.places import CHECKOUT, LOCKS, LabError, Places, locked
 from lab.root import ensure_root
 

@@ -13,28 +13,26 @@ come from another process, and a killed one leaves nothing that the next cannot 
 
 from __future__ import annotations
 
-import json
 import secrets
 import signal
 import string
-import subprocess
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-from lab import clock, process, tones
+from lab import clock, process
+from lab.calls import Calls
 from lab.hub import HUB, KINDS, Hub, settings
+from lab.members import PARTS, Say
 from lab.netns import FEDERATION_PORT, Host, Network, Traffic, edge
 from lab.node import DOMAIN, Node
-from lab.phone import PhoneGroup, PhoneRefused
+from lab.phone import PhoneGroup
 from lab.places import LabError, Places
 from lab.process import Process
 from lab.root import ensure_root, remove_tree
 
 MOST_NODES = 99  # addresses .11 to .109; the phones' are 100 above
-PARTS = {"all": ("daemon", "asterisk"), "daemon": ("daemon",), "asterisk": ("asterisk",)}
 MATCHES = {
     "federation": f"udp dport {FEDERATION_PORT}",
     "multicast": f"ip daddr 224.0.0.0/4 udp dport {FEDERATION_PORT}",
@@ -42,68 +40,8 @@ MATCHES = {
     "all": "",
 }
 
-Say = Callable[[str], None]
 
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What became of a call. `ok` only if it was answered and both heard each other."""
-
-    ok: bool
-    caller: str
-    called: str
-    nodes: tuple[str | None, str | None]
-    trunk: str | None
-    setup_ms: float | None
-    media: dict[str, bool]
-    cause: str | None
-    caller_id: dict[str, str] | None = None
-    invites: int = 0
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract of `call --json`."""
-        found = asdict(self)
-        return {
-            "ok": found.pop("ok"),
-            "from": found.pop("caller"),
-            "to": found.pop("called"),
-            **found,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """The way of a call as the caller's PBX tells it: this node, the node it was bridged to, by which trunk."""
-
-    node: str | None = None
-    peer: str | None = None
-    trunk: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Dialled:
-    """An answered call that goes on until it is hung up."""
-
-    caller: str
-    called: str
-    id: str
-    setup_ms: float
-    started: float
-    invites_before: int
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A phone's registration: where, how long it took, under which Contact."""
-
-    extension: str
-    node: str
-    ms: float
-    contact: str
-
-
-class Lab:
+class Lab(Calls):
     """One lab. `extra` adds text to Asterisk's files: keys `pjsip.conf`, or `a/pjsip.conf` for one node."""
 
     def __init__(
@@ -234,22 +172,7 @@ class Lab:
                 }
                 for node in self.nodes()
             ],
-            "phones": [
-                {
-                    "extension": number,
-                    "node": self._node_at(phone["server"]),
-                    "address": self.node(record["phones"][number]["home"]).phones.address,
-                    "registered": phone["server"] is not None,
-                    "contact": phone["contact"],
-                    "invites": phone["invites"],
-                    "calls": phone["calls"],
-                    "moves": [
-                        {**m, "from": self._node_at(m["from"]), "to": self._node_at(m["to"])}
-                        for m in phone["moves"]
-                    ],
-                }
-                for number, phone in sorted(self._phones().items())
-            ],
+            "phones": self._phones_told(),
         }
 
     # --- nodes -----------------------------------------------------------------------------------
@@ -325,39 +248,6 @@ class Lab:
         """A node's daemon believes that it is so many seconds later: from its next start on, then at once."""
         clock.set_wrong(self.node(node).clock, seconds)
 
-    def http(self, node: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Ask a node's daemon over HTTP: status and decoded answer."""
-        return self.node(node).http(method, path, body)
-
-    def asterisk(self, node: str, command: str) -> str:
-        """Ask a node's Asterisk, as `asterisk -rx` does, in a millisecond or two."""
-        return self.node(node).asterisk(command)
-
-    def exec(
-        self, node: str, argv: Sequence[str], **options: Any
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command as that node would; `options` are subprocess.run's."""
-        member = self.node(node)
-        options = {"text": True, "check": False, "env": member.environment(), **options}
-        # `env` looks the program up in the node's PATH; `ip` would look in ours
-        command = ["ip", "netns", "exec", member.host.namespace, "env", *argv]
-        done: subprocess.CompletedProcess[str] = subprocess.run(command, **options)
-        return done
-
-    def pbxfed(self, node: str, *argv: str, check: bool = True) -> str:
-        """Run the daemon's command line on a node and return what it printed."""
-        done = self.exec(node, ["pbxfed", *argv], capture_output=True)
-        if check and done.returncode:
-            said = (done.stderr or done.stdout).strip()
-            raise LabError(f"{node}: pbxfed {' '.join(argv)}: exit {done.returncode}: {said}")
-        return done.stdout
-
-    def logs(self, node: str, lines: int = 40) -> str:
-        """The ends of a node's logs."""
-        member = self.node(node)
-        names = ("pbxfed.log", "full", "console")
-        return "\n".join(f"==> {node}: {name}\n{member.tail(name, lines)}" for name in names)
-
     # --- the network -----------------------------------------------------------------------------
 
     def cut(self, *nodes: str) -> None:
@@ -430,6 +320,10 @@ class Lab:
             for site, at in seen.items()
         }
 
+    def group(self, home: str) -> PhoneGroup:
+        """The phones at home at one node."""
+        return PhoneGroup(home, self.node(home).phones, DOMAIN, self.places)
+
     def _host(self, target: str) -> Host:
         hub = self.hub()
         if target == HUB and hub:
@@ -443,368 +337,6 @@ class Lab:
             if one["site"] == site:
                 return int(one["site_number"])
         raise LabError(f"no site {site}")
-
-    # --- phones ----------------------------------------------------------------------------------
-
-    def add_extension(
-        self, extension: str, *, name: str = "", secret: str = "", node: str | None = None
-    ) -> str:
-        """Add an extension to the federation through a node's command line; return its secret."""
-        secret = secret or secrets.token_hex(8)
-        via = node or next((one.name for one in self.nodes() if one.daemon_up()), "a")
-        self.pbxfed(via, "ext", "add", extension, "--name", name or extension, "--secret", secret)
-        self.remember_extension(extension, secret, name=name)
-        return secret
-
-    def remember_extension(self, extension: str, secret: str, *, name: str = "") -> None:
-        """Let the lab's phones know the secret of an extension that was made by other means."""
-        with self.places.lock():
-            record = self._load()
-            record["extensions"][extension] = {"secret": secret, "name": name or extension}
-            self._save(record)
-
-    def register(
-        self,
-        extension: str,
-        node: str,
-        *,
-        secret: str | None = None,
-        servers: Sequence[str] = (),
-        same_contact: bool = True,
-        home: str | None = None,
-        expires: int | None = None,
-        keepalive: float | None = None,
-        patience: float | None = None,
-        timeout: float = 5.0,
-    ) -> Registered:
-        """Register a phone at a node; one that is registered elsewhere moves, without a word there.
-
-        Args:
-            extension: `1001`, or `1001/2` for a second phone with the same number.
-            node: the registrar.
-            secret: by default the one the lab remembers.
-            servers: nodes to go to, in order and round again, when `node` falls silent.
-            same_contact: keep the Contact URI of the last registration, or be a new device.
-            home: the node whose phone group it stands in; by default the first it registers at.
-            expires: seconds that are asked of the registrar (300).
-            keepalive: seconds between two questions to a server, if there is a second one (0.5).
-            patience: seconds of silence after which a server counts as dead (2).
-            timeout: seconds to wait for this registration.
-
-        Raises:
-            PhoneRefused: with the SIP status, as `401: wrong secret`.
-        """
-        group, number, known = self._stand(extension, home or node, secret)
-        addresses = [self.node(name).host.address for name in dict.fromkeys([node, *servers])]
-        answer = group.ask(
-            "register",
-            phone=extension,
-            secret=known["secret"],
-            name=known["name"],
-            index=number,
-            servers=addresses,
-            same_contact=same_contact,
-            expires=expires,
-            keepalive=keepalive,
-            dead_after=patience,
-            timeout=timeout,
-        )
-        return Registered(extension, node, round(answer["ms"], 2), answer["contact"])
-
-    def _stand(
-        self, extension: str, home: str, secret: str | None
-    ) -> tuple[PhoneGroup, int, dict[str, Any]]:
-        """Find a phone's place in the lab, or give it one; start its group."""
-        self.node(home)
-        with self.places.lock():
-            record = self._load()
-            number = extension_of(extension)
-            known = record["extensions"].setdefault(number, {"secret": None, "name": number})
-            if secret is not None:
-                known["secret"] = secret
-            if known["secret"] is None:
-                raise LabError(f"the lab does not know the secret of {extension}: give --secret")
-            phone = record["phones"].setdefault(
-                extension, {"home": home, "index": len(record["phones"])}
-            )
-            self._save(record)
-            group = self.group(phone["home"])
-            group.start()
-        return group, phone["index"], known
-
-    def unregister(self, extension: str) -> None:
-        """Let a phone sign off properly."""
-        self._group_of(extension).ask("unregister", phone=extension)
-
-    def unplug(self, extension: str) -> None:
-        """Let a phone vanish without a word; registering it again plugs it in."""
-        self._group_of(extension).ask("unplug", phone=extension)
-
-    def manners(
-        self,
-        extension: str,
-        *,
-        answer_after_ms: float | None = 0,
-        refuse: str | None = None,
-        send_to: str | None = None,
-        early: bool = False,
-    ) -> None:
-        """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`).
-
-        `send_to`: the number in the Contact of a refusal, as with `302 Moved Temporarily`; `early`: speak while it rings.
-        """
-        self._group_of(extension).ask(
-            "manners",
-            phone=extension,
-            answer_after_ms=answer_after_ms,
-            refuse=refuse,
-            send_to=send_to,
-            early=early,
-        )
-
-    def phone(self, extension: str) -> dict[str, Any]:
-        """One phone's state: server (an address or None), contact, hertz, invites, calls, moves."""
-        found = {p["extension"]: p for p in self._group_of(extension).ask("status")["phones"]}
-        if extension not in found:
-            raise LabError(f"phone {extension} is unplugged")
-        return dict(found[extension])
-
-    def calls_of(self, extension: str, since: float = 0.0) -> list[dict[str, Any]]:
-        """The calls that a phone made and got since a moment (time.time())."""
-        answer = self._group_of(extension).ask("calls", phone=extension, since=since)
-        return list(answer["calls"])
-
-    def group(self, home: str) -> PhoneGroup:
-        """The phones at home at one node."""
-        return PhoneGroup(home, self.node(home).phones, DOMAIN, self.places)
-
-    def _group_of(self, extension: str) -> PhoneGroup:
-        phone = self._load()["phones"].get(extension)
-        if phone is None:
-            raise LabError(f"there is no phone {extension}: register it first")
-        return self.group(phone["home"])
-
-    def _phones(self) -> dict[str, dict[str, Any]]:
-        """Every phone that is plugged in, by extension."""
-        homes = {phone["home"] for phone in self._load()["phones"].values()}
-        groups = [group for home in homes if (group := self.group(home)).running()]
-        return {p["extension"]: p for group in groups for p in group.ask("status")["phones"]}
-
-    def _node_at(self, address: str | None) -> str | None:
-        return next((node.name for node in self.nodes() if node.host.address == address), None)
-
-    # --- calls -----------------------------------------------------------------------------------
-
-    def call(
-        self, caller: str, called: str, *, hold: float = 1.5, timeout: float = 40.0
-    ) -> CallResult:
-        """Call, talk for a while, hang up; tell what became of it."""
-        before, invites = time.time(), self._invites(called)
-        try:
-            dialled = self.dial(caller, called, timeout=timeout)
-        except PhoneRefused as refusal:
-            return self._failed(caller, called, str(refusal), before, invites)
-        until = time.monotonic() + hold
-        way = self.way(caller, patience=min(hold, 0.3))
-        time.sleep(max(0.0, until - time.monotonic()))
-        return self.finish(dialled, way=way)
-
-    def dial(self, caller: str, called: str, *, timeout: float = 40.0) -> Dialled:
-        """Call and leave it open. Raises PhoneRefused with the SIP status if nobody answers."""
-        invites = self._invites(called)
-        started = time.time()
-        answer = self._group_of(caller).ask(
-            "dial", phone=caller, number=called, timeout=timeout, patience=timeout + 10
-        )
-        return Dialled(caller, called, answer["call"], answer["setup_ms"], started, invites)
-
-    def way(self, caller: str, *, patience: float = 0.3) -> Way:
-        """Which way a phone's present call takes, by its PBX's own account.
-
-        Under load the 200 may leave before the legs are bridged: it is asked again for `patience` seconds.
-        """
-        node = self._node_at(self.phone(caller)["server"])
-        deadline = time.monotonic() + patience
-        while node is not None:
-            bridged, found = self._way_now(node, caller)
-            if bridged or time.monotonic() >= deadline:
-                return found
-            time.sleep(0.02)
-        return Way()
-
-    def _way_now(self, node: str, caller: str) -> tuple[bool, Way]:
-        """Whether a phone's leg is bridged at all, and the way it has taken."""
-        rows = [
-            line.split("!")
-            for line in self.asterisk(node, "core show channels concise").splitlines()
-        ]
-        rows = [row for row in rows if len(row) >= 13]
-        bridges = {
-            row[12]
-            for row in rows
-            if row[0].startswith(f"PJSIP/{extension_of(caller)}-") and row[12]
-        }
-        for row in rows:
-            if row[12] in bridges:
-                for start, name in (("PJSIP/pf-", "sip"), ("IAX2/pf-", "iax2")):
-                    if row[0].startswith(start):
-                        peer = row[0].removeprefix(start).rpartition("-")[0]
-                        return True, Way(node, peer, name)
-        return bool(bridges), Way(node, node)
-
-    def listen(
-        self, dialled: Dialled, *, last_seconds: float = 10.0
-    ) -> tuple[dict[str, bool], Any]:
-        """Who has heard whom in a call, and the called phone's side of it (None if no phone was found)."""
-        theirs = self._other_side(dialled, last_seconds)
-        spoken = theirs["hertz"] if theirs else self._hertz(dialled.called)
-        ours = self._group_of(dialled.caller).ask(
-            "call",
-            phone=dialled.caller,
-            call=dialled.id,
-            tones=[spoken] if spoken else [],
-            last_seconds=last_seconds,
-        )
-        return {
-            "a_to_b": theirs is not None and _enough(theirs, self._hertz(dialled.caller)),
-            "b_to_a": _enough(ours, spoken),
-        }, theirs
-
-    def hang_up(self, dialled: Dialled) -> None:
-        """Let the caller hang up."""
-        self.end(dialled.caller, dialled.id)
-
-    def end(self, phone: str, call: str) -> None:
-        """Let a phone hang up a call of its own."""
-        self._group_of(phone).ask("hang_up", phone=phone, call=call)
-
-    def hold(self, phone: str, call: str, on: bool = True) -> None:
-        """Let a phone put a call of its own on hold, or talk again."""
-        self._group_of(phone).ask("hold", phone=phone, call=call, on=on)
-
-    def transfer(self, phone: str, call: str, number: str, *, other: str | None = None) -> int:
-        """Let a phone transfer a call blindly, or to the other side of its `other` call; the REFER's status.
-
-        Raises PhoneRefused, with the SIP status.
-        """
-        answer = self._group_of(phone).ask(
-            "transfer", phone=phone, call=call, number=number, other=other
-        )
-        return int(answer["status"])
-
-    def press(self, phone: str, call: str, keys: str) -> None:
-        """Let a phone press keys in a call."""
-        self._group_of(phone).ask("press", phone=phone, call=call, keys=keys)
-
-    def hears(self, phone: str, call: str, other: str, *, seconds: float = 0.5) -> bool:
-        """Does a phone hear another one in this call, within the next seconds?"""
-        answer = self._group_of(phone).ask(
-            "listen", phone=phone, call=call, tone=self._hertz(other), seconds=seconds
-        )
-        return bool(answer["heard"] >= tones.ENOUGH)
-
-    def finish(self, dialled: Dialled, *, way: Way | None = None) -> CallResult:
-        """Judge an open call by what was heard, then hang it up."""
-        media, theirs = self.listen(dialled)
-        self.hang_up(dialled)
-        missing = [way.replace("_", " ") for way, heard in media.items() if not heard]
-        return CallResult(
-            ok=not missing,
-            caller=dialled.caller,
-            called=dialled.called,
-            nodes=(way.node, way.peer) if way else (None, None),
-            trunk=way.trunk if way else None,
-            setup_ms=dialled.setup_ms,
-            media=media,
-            cause=f"answered, but nothing heard from {' and '.join(missing)}" if missing else None,
-            caller_id={"name": theirs["name"], "number": theirs["other"]} if theirs else None,
-            invites=self._invites(dialled.called) - dialled.invites_before,
-            details={"answered_by": theirs["phone"] if theirs else None},
-        )
-
-    def _failed(
-        self, caller: str, called: str, cause: str, since: float, invites: int
-    ) -> CallResult:
-        rang = [] if self._absent(called) else self.calls_of(called, since)
-        rang = [call for call in rang if call["incoming"]]
-        return CallResult(
-            ok=False,
-            caller=caller,
-            called=called,
-            nodes=self._where(caller, called),
-            trunk=None,
-            setup_ms=None,
-            media={"a_to_b": False, "b_to_a": False},
-            cause=cause,
-            caller_id={"name": rang[-1]["name"], "number": rang[-1]["other"]} if rang else None,
-            invites=self._invites(called) - invites,
-        )
-
-    def _other_side(self, dialled: Dialled, last_seconds: float) -> dict[str, Any] | None:
-        """The incoming call, at whichever phone, in which the caller's tone was heard; else the likeliest."""
-        tone = self._hertz(dialled.caller)
-        request: dict[str, Any] = {"since": dialled.started - 0.001, "tones": [tone]}
-        likely: list[dict[str, Any]] = []
-        for group, phone in self._candidates(dialled.called):
-            calls = group.ask("calls", phone=phone, last_seconds=last_seconds, **request)["calls"]
-            answered: list[dict[str, Any]] = [
-                c for c in calls if c["incoming"] and c["answered_at"]
-            ]
-            answered.sort(
-                key=lambda c: (
-                    _enough(c, tone),
-                    c["other"] == extension_of(dialled.caller),
-                    c["started"],
-                )
-            )
-            if answered and _enough(answered[-1], tone):
-                return answered[-1]
-            likely += [
-                c
-                for c in answered
-                if c["phone"] == dialled.called or c["other"] == extension_of(dialled.caller)
-            ]
-        return likely[0] if likely else None
-
-    def _candidates(self, called: str) -> list[tuple[PhoneGroup, str | None]]:
-        """First the phone with the number dialled, then every other."""
-        homes = sorted({phone["home"] for phone in self._load()["phones"].values()})
-        first = [] if self._absent(called) else [(self._group_of(called), called)]
-        return [*first, *((self.group(home), None) for home in homes if self.group(home).running())]
-
-    def _absent(self, extension: str) -> bool:
-        phone = self._load()["phones"].get(extension)
-        if phone is None or not (group := self.group(phone["home"])).running():
-            return True
-        return extension not in group.ask("ping")["phones"]
-
-    def _hertz(self, extension: str) -> int:
-        phone = self._load()["phones"].get(extension)
-        return tones.frequency(phone["index"]) if phone else 0
-
-    def _invites(self, extension: str) -> int:
-        return 0 if self._absent(extension) else int(self.phone(extension)["invites"])
-
-    def _where(self, caller: str, called: str) -> tuple[str | None, str | None]:
-        first, second = (
-            None if self._absent(number) else self._node_at(self.phone(number)["server"])
-            for number in (caller, called)
-        )
-        return first, second
-
-    # --- memory ----------------------------------------------------------------------------------
-
-    def _load(self) -> dict[str, Any]:
-        try:
-            record: dict[str, Any] = json.loads(self.places.record.read_text())
-        except FileNotFoundError:
-            raise LabError(f"no lab in {self.places.state}: `up` first") from None
-        return record
-
-    def _save(self, record: Mapping[str, Any]) -> None:
-        temporary = self.places.record.with_suffix(".new")
-        temporary.write_text(json.dumps(record, indent=1))
-        temporary.replace(self.places.record)
 
 
 def _check(nodes: int, sites: int, wan: str, nat: Sequence[str]) -> None:
@@ -838,12 +370,3 @@ def _plan(index: int, sites: int) -> dict[str, Any]:
         "site_number": number,
         "address": f"10.77.{number}.{11 + index}",
     }
-
-
-def extension_of(phone: str) -> str:
-    """The extension of a phone: `1001` of its first device `1001` and of its second, `1001/2`."""
-    return phone.partition("/")[0]
-
-
-def _enough(call: Mapping[str, Any], hertz: int) -> bool:
-    return bool(call["heard"].get(str(hertz), 0.0) >= tones.ENOUGH)

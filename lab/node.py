@@ -15,16 +15,18 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any
 
-from lab import clock, process, tls
+from lab import asterisk, clock, process, tls
+from lab.asterisk import Folders
 from lab.netns import Host, socket_in
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
@@ -32,103 +34,8 @@ from lab.root import INSIDE, inside
 
 DOMAIN = "pbxfed.lab"
 DAEMON_PORT = 8780
-WSS_PORT = 8089  # of Asterisk's HTTPS server, whose /ws speaks SIP (RFC 7118)
 ASTERISK_STARTS_WITHIN = 20.0  # seconds; 2 on an idle machine
 DAEMON_STARTS_WITHIN = 20.0  # seconds
-
-# Files that are asked for and may be empty: without them the log begins with errors.
-EMPTY = (
-    "acl.conf",
-    "geolocation.conf",
-    "pjproject.conf",
-    "websocket_client.conf",
-    "chan_websocket.conf",
-    "pjsip_notify.conf",
-    "queuerules.conf",
-    "iaxprov.conf",
-)
-
-# Modules that only make noise, or time, in a lab: back ends without a server, hardware, other channels.
-NOLOAD = (
-    "app_adsiprog",
-    "app_agent_pool",
-    "app_alarmreceiver",
-    "app_amd",
-    "app_dictate",
-    "app_festival",
-    "app_followme",
-    "app_getcpeid",
-    "app_jack",
-    "app_minivm",
-    "app_mp3",
-    "app_sla",
-    "app_sms",
-    "app_voicemail_odbc",
-    "app_zapateller",
-    "cdr_adaptive_odbc",
-    "cdr_csv",
-    "cdr_custom",
-    "cdr_manager",
-    "cdr_odbc",
-    "cdr_pgsql",
-    "cdr_radius",
-    "cdr_sqlite3_custom",
-    "cdr_tds",
-    "cel_custom",
-    "cel_manager",
-    "cel_odbc",
-    "cel_pgsql",
-    "cel_radius",
-    "cel_sqlite3_custom",
-    "cel_tds",
-    "chan_console",
-    "chan_motif",
-    "chan_unistim",
-    "codec_amr",
-    "codec_codec2",
-    "func_curl",
-    "func_odbc",
-    "pbx_ael",
-    "pbx_dundi",
-    "pbx_lua",
-    "pbx_realtime",
-    "res_adsi",
-    "res_aeap",
-    "res_ael_share",
-    "res_calendar",
-    "res_calendar_caldav",
-    "res_calendar_ews",
-    "res_calendar_exchange",
-    "res_calendar_icalendar",
-    "res_cdrel_custom",
-    "res_config_curl",
-    "res_config_ldap",
-    "res_config_odbc",
-    "res_config_pgsql",
-    "res_curl",
-    "res_fax",
-    "res_fax_spandsp",
-    "res_hep",
-    "res_hep_pjsip",
-    "res_hep_rtcp",
-    "res_http_media_cache",
-    "res_odbc",
-    "res_odbc_transaction",
-    "res_phoneprov",
-    "res_pjsip_config_wizard",
-    "res_pjsip_phoneprov_provider",
-    "res_pjsip_stir_shaken",
-    "res_prometheus",
-    "res_resolver_unbound",
-    "res_smdi",
-    "res_snmp",
-    "res_speech_aeap",
-    "res_stasis_test",
-    "res_statsd",
-    "res_stir_shaken",
-    "res_stun_monitor",
-    "res_xmpp",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +49,11 @@ class Node:
     places: Places
     root: Path
     wan: Mapping[str, Any]  # the section of the daemon's configuration
+
+    @property
+    def address(self) -> str:
+        """Where phones and peers reach it."""
+        return self.host.address
 
     @property
     def folder(self) -> Path:
@@ -174,12 +86,12 @@ class Node:
         """Write all configuration. `extra` adds text to a file: keys `pjsip.conf` or `a/pjsip.conf`."""
         for part in ("etc", "lib/keys", "spool", "run", "log", "cache", "state", "bin"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        if (CHECKOUT / "dialplan").is_dir():
-            shutil.copytree(CHECKOUT / "dialplan", self.etc / "pbxfed", dirs_exist_ok=True)
+        shutil.copytree(CHECKOUT / "dialplan", self.etc / "pbxfed", dirs_exist_ok=True)
         keys = self.folder / "lib/keys"
         tls.write(keys / "sip.crt", keys / "sip.key", self.host.address)
         password = secrets.token_urlsafe(18)
-        files = self._asterisk_files(password)
+        inside = Folders.under(Path(INSIDE) / "nodes" / self.name)
+        files = asterisk.files(self.name, self.address, password, inside)
         for key, text in extra.items():
             owner, _, name = key.rpartition("/")
             if owner in ("", self.name):
@@ -192,83 +104,6 @@ class Node:
         secret.write_text(password + "\n")
         self._write_daemon_config(self._daemon_settings())
         self._write_shims()
-
-    def _include(self, name: str) -> str:
-        """The project's own file, if it is there."""
-        there = (self.etc / "pbxfed" / name).exists()
-        return f'#include "pbxfed/{name}"\n' if there else ""
-
-    def _asterisk_files(self, password: str) -> dict[str, str]:
-        here = f"{INSIDE}/nodes/{self.name}"
-        last = self.host.address.rsplit(".", 2)[1:]
-        entity = "02:00:00:00:{:02x}:{:02x}".format(*(int(part) for part in last))
-        address = self.host.address
-        return {
-            "asterisk.conf": f"""[directories]
-astetcdir => {here}/etc
-astmoddir => /usr/lib/x86_64-linux-gnu/asterisk/modules
-astvarlibdir => {here}/lib
-astdbdir => {here}/lib
-astkeydir => {here}/lib
-astdatadir => /usr/share/asterisk
-astagidir => /usr/share/asterisk/agi-bin
-astspooldir => {here}/spool
-astrundir => {here}/run
-astlogdir => {here}/log
-astcachedir => {here}/cache
-astsbindir => /usr/sbin
-[options]
-entityid = {entity}
-systemname = {self.name}
-verbose = 3
-hideconnect = yes
-maxfiles = 65536
-""",
-            "modules.conf": "[modules]\nautoload=yes\n"
-            + "".join(f"noload={module}.so\n" for module in NOLOAD),
-            "logger.conf": "[general]\ndateformat=%F %T.%3q\n"
-            "[logfiles]\nfull => notice,warning,error,verbose(3)\n",
-            "extensions.conf": "[general]\nstatic=yes\n" + self._include("extensions.conf"),
-            "sorcery.conf": self._include("sorcery.conf"),
-            "extconfig.conf": self._include("extconfig.conf"),
-            "res_config_sqlite3.conf": self._include("res_config_sqlite3.conf")
-            + f"[pbxfed](+)\ndbfile => {here}/lib/pbxfed.sqlite3\n",
-            "pjsip.conf": self._include("pjsip.conf")
-            + f"[transport-udp]\ntype=transport\nprotocol=udp\nbind={address}:5060\n"
-            f"[transport-tcp]\ntype=transport\nprotocol=tcp\nbind={address}:5060\n"
-            f"[transport-tls]\ntype=transport\nprotocol=tls\nbind={address}:5061\nmethod=tlsv1_2\n"
-            f"cert_file={here}/lib/keys/sip.crt\npriv_key_file={here}/lib/keys/sip.key\n"
-            f"[transport-wss]\ntype=transport\nprotocol=wss\nbind={address}\n",
-            "iax.conf": (self._include("iax.conf") or "[general]\n")
-            + f"[general](+)\nbindaddr={address}\n"
-            '#tryinclude "pbxfed-iax-peers.conf"\n',
-            "ari.conf": self._include("ari.conf")
-            or f"[general]\nenabled=yes\n[pbxfed]\ntype=user\npassword={password}\n",
-            "pbxfed-ari-password.conf": f"password={password}\n",
-            "http.conf": (
-                self._include("http.conf")
-                or "[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=8088\n"
-            )
-            + f"[general](+)\ntlsenable=yes\ntlsbindaddr={address}:{WSS_PORT}\n"
-            f"tlscertfile={here}/lib/keys/sip.crt\ntlsprivatekey={here}/lib/keys/sip.key\n",
-            # ICE is each endpoint's own choice (`webrtc=yes`); off here, none could choose it
-            "rtp.conf": "[general]\nrtpstart=10000\nrtpend=20000\nicesupport=yes\n",
-            "cli_aliases.conf": "[general]\ntemplate=none\n",
-            "cdr.conf": "[general]\nenable=no\n",
-            "cel.conf": "[general]\nenable=no\n",
-            "features.conf": "[general]\n",
-            "manager.conf": "[general]\nenabled=no\n",
-            "musiconhold.conf": "[default]\nmode=playlist\n",
-            "stasis.conf": "[taskpool]\n",
-            "udptl.conf": "[general]\n",
-            "confbridge.conf": "[general]\n",
-            "queues.conf": "[general]\n",
-            "voicemail.conf": "[general]\n",
-            "res_parking.conf": "[general]\n",
-            **dict.fromkeys(EMPTY, ""),
-            "indications.conf": "[general]\ncountry=us\n[us]\ndescription=lab\n"
-            "ringcadence=2000,4000\ndial=350+440\nbusy=480+620/500,0/500\nring=440+480/2000,0/4000\n",
-        }
 
     def _daemon_settings(self) -> dict[str, dict[str, Any]]:
         return {
@@ -288,9 +123,12 @@ maxfiles = 65536
                 "password_file": str(self.folder / "ari.password"),
                 "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
                 "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
+                "control": str(self.folder / "run" / "asterisk.ctl"),
+                "security_log": str(self.folder / "log" / "pbxfed-security.log"),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},
+            "health": {"ignore": ["load"]},  # all nodes share one machine, and so its load
             "log": {"level": "info"},
         }
 
@@ -406,6 +244,14 @@ maxfiles = 65536
         path = f"{self.folder / 'bin'}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
         return {**os.environ, "PATH": path, "PBXFED_CONFIG": str(self.config)}
 
+    def exec(self, argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command as this node would; `options` are subprocess.run's."""
+        options = {"text": True, "check": False, "env": self.environment(), **options}
+        # `env` looks the program up in the node's PATH; `ip` would look in ours
+        command = ["ip", "netns", "exec", self.host.namespace, "env", *argv]
+        done: subprocess.CompletedProcess[str] = subprocess.run(command, **options)
+        return done
+
     # --- questions -------------------------------------------------------------------------------
 
     def asterisk(self, command: str, *, patience: float = 30.0) -> str:
@@ -488,8 +334,12 @@ def daemon_program() -> str:
 
 def toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Write tables of plain values as TOML; JSON's strings, numbers and lists are TOML's too."""
-    tables = []
+    tables: list[str] = []
     for section, values in settings.items():
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        tables.append("\n".join([f"[{section}]", *lines]))
-    return "\n\n".join(tables) + "\n"
+        within = {f"{section}.{k}": v for k, v in values.items() if isinstance(v, Mapping)}
+        lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, Mapping)]
+        if lines or not within:
+            tables.append("\n".join([f"[{section}]", *lines]) + "\n")
+        if within:
+            tables.append(toml(within))
+    return "\n".join(tables)

@@ -1,4 +1,4 @@
-"""A phone group as the lab sees it: start its process, send it requests."""
+"""A group of phones as the lab sees it: start its process, send it requests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +28,57 @@ class PhoneRefused(LabError):
         self.status = status
 
 
+class Group(ABC):
+    """Phones that one process holds. Equal groups are the same one."""
+
+    home: str
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """The address that all of them have."""
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Tell whether the group's process lives."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the group's process, unless it runs, and wait until it listens."""
+
+    @abstractmethod
+    def _exchange(self, line: bytes, patience: float) -> bytes:
+        """Send one line to the process and bring its answer, or nothing."""
+
+    def ask(self, do: str, *, patience: float = 120.0, **request: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer.
+
+        Raises:
+            PhoneRefused: the phone could not do it.
+            OSError: the group's process does not listen.
+        """
+        line = self._exchange(json.dumps({"do": do, **request}).encode() + b"\n", patience)
+        if not line:
+            raise LabError(f"the phones of {self.home} closed the connection; see their log")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise PhoneRefused(answer["error"], answer["status"])
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
-class PhoneGroup:
+class PhoneGroup(Group):
     """The phones whose home is one node: a namespace, an address, a process."""
 
     home: str
     host: Host
     domain: str
     places: Places
+
+    @property
+    def address(self) -> str:
+        """The address that all of them have."""
+        return self.host.address
 
     @property
     def _record(self) -> str:
@@ -76,26 +120,14 @@ class PhoneGroup:
             time.sleep(0.01)
         raise LabError(f"the phones of {self.home} do not start; see {folder}/{self.home}.log")
 
-    def ask(self, do: str, *, patience: float = 120.0, **request: Any) -> dict[str, Any]:
-        """Send one request and wait for its answer.
-
-        Raises:
-            PhoneRefused: the phone could not do it.
-            OSError: the group's process does not listen.
-        """
+    def _exchange(self, line: bytes, patience: float) -> bytes:
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(patience)
             folder = os.open(self.places.phones, os.O_PATH)
-            try:
+            try:  # through a handle: a socket's path may not be longer than 107 bytes
                 control.connect(f"/proc/self/fd/{folder}/{self.home}.sock")
             finally:
                 os.close(folder)
-            control.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
-            with control.makefile() as lines:
-                line = lines.readline()
-        if not line:
-            raise LabError(f"the phones of {self.home} closed the connection; see their log")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise PhoneRefused(answer["error"], answer["status"])
-        return answer
+            control.sendall(line)
+            with control.makefile("rb") as lines:
+                return lines.readline()

@@ -49,9 +49,9 @@ def cache() -> Path:
     return Path(os.environ.get("PBXFED_LAB_CACHE") or "/var/cache/pbxfed-lab")
 
 
-def root_path() -> Path:
+def root_path(packages: Sequence[str] = PACKAGES) -> Path:
     """Where the root of the present recipe is, or will be."""
-    return cache() / f"root-{hash_of(SUITE, *PACKAGES, *APT_OPTIONS, MOUNTS.split('exec')[0])}"
+    return cache() / f"root-{hash_of(SUITE, *packages, *APT_OPTIONS, MOUNTS.split('exec')[0])}"
 
 
 def hash_of(*recipe: str) -> str:
@@ -59,10 +59,16 @@ def hash_of(*recipe: str) -> str:
     return hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:12]
 
 
-def ensure_root() -> Path:
-    """Return the root folder, after making it if this machine has none."""
+def ensure_root(packages: Sequence[str] = PACKAGES) -> Path:
+    """Return the root folder with these packages in it, after making it if this machine has none."""
     ensure_tools()
-    return kept(root_path(), "a root folder with Asterisk", _build)
+
+    def build(root: Path, lock: int, what: str) -> None:
+        debian(root, SUITE, packages, lock, what)
+        (root / "lab").mkdir()
+        (root / "etc" / "hosts").touch()
+
+    return kept(root_path(packages), "a root folder with Asterisk", build)
 
 
 def kept(folder: Path, what: str, build: Callable[[Path, int, str], None]) -> Path:
@@ -85,12 +91,6 @@ def kept(folder: Path, what: str, build: Callable[[Path, int, str], None]) -> Pa
             unfinished.replace(folder)
             _progress(f"made {folder} in {time.monotonic() - begun:.0f} s\n")
     return folder
-
-
-def _build(root: Path, lock: int, what: str) -> None:
-    debian(root, SUITE, PACKAGES, lock, what)
-    (root / "lab").mkdir()
-    (root / "etc" / "hosts").touch()
 
 
 def debian(root: Path, suite: str, packages: Sequence[str], lock: int, what: str) -> None:

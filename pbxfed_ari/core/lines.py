@@ -3,7 +3,7 @@
 Who has called the outside may transfer it and hang up: his call is over, but he goes on paying for as long as its leg lives.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -133,6 +133,17 @@ class Usage:
             any(isinstance(leg, Outside) and leg.line == line for leg in call.legs)
             for call in self._calls
         ) + sum(way.line == line for way in self._left())
+
+    def sent(self, line: str) -> dict[str, int]:
+        """This node's calls by a PSTN trunk, by the nodes that carry them."""
+        assert self._view is not None, "who counts has looked at calls"
+        found: Counter[str] = Counter()
+        for call in self._calls:
+            for leg in call.legs if call.arrival.peer is None and call.id != self._asks else ():
+                if leg.line == line:
+                    peer = leg.peer if isinstance(leg, Leg) else None
+                    found[peer or self._view.me] += 1
+        return found
 
     def _left(self) -> Iterator[_Way]:
         """Legs to the outside that live on, while the call that began them is over."""

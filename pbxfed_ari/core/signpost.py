@@ -2,6 +2,7 @@
 
     priority 10   well, of the phone's own site
              20   well, of another site
+           5 more   of its site it has more than its share of the phones (core/shares.py)
              30   to be tried last: it lives, but not within our reach, or it is being drained
 
 Nobody is told of the dead. Of those that live and cannot serve (core/condition.py), only when there is nobody else: a phone
@@ -10,12 +11,13 @@ them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from random import Random
 
+from pbxfed_ari.core import shares
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects import KINDS
@@ -23,6 +25,7 @@ from pbxfed_ari.core.objects.site import SiteObject
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo
 
 NEAR, FAR, AT_LAST = 10, 20, 30
+FULL = 5  # more than that
 MOST = 8  # nodes in an answer: all of it fits into 512 bytes under most domains
 RESERVED = 2  # of MOST, for the priorities that follow the best
 
@@ -47,6 +50,7 @@ class Sign:
     hosts: tuple[str, ...]  # IPv4 and IPv6 addresses
     ports: tuple[tuple[str, int], ...]  # (transport, port), best first
     dns: bool  # it answers for the domain
+    full: bool = False  # it has its share of phones, and a quarter more
 
     def port(self, transport: str) -> int:
         """Where it takes a transport; 0: nowhere."""
@@ -66,7 +70,20 @@ def signs(federation: Federation) -> list[Sign]:
     me = federation.me
     known = [me, *(name for name in federation.directory.known() if name != me)]
     infos = ((name, federation.directory.info(name)) for name in known)
-    return [_sign(federation, name, info) for name, info in infos if info]
+    found = [_sign(federation, name, info) for name, info in infos if info]
+    above = _above(federation, found)
+    return [replace(sign, full=True) if sign.node in above else sign for sign in found]
+
+
+def _above(federation: Federation, found: Sequence[Sign]) -> set[str]:
+    """Who has more than its share of its site's phones."""
+    above: set[str] = set()
+    well = [sign for sign in found if sign.standing is Standing.WELL]
+    for site in {sign.site for sign in well}:
+        weights = {sign.node: sign.weight for sign in well if sign.site == site}
+        load = {node: federation.directory.registered_at(NodeName(node)) for node in weights}
+        above |= shares.full(load, weights)
+    return above
 
 
 def standing(federation: Federation, node: NodeName) -> Standing:
@@ -111,7 +128,7 @@ def pointers(known: Sequence[Sign], transport: str, site: str, rng: Random) -> l
     ranks: dict[int, list[Sign]] = {}
     for sign in able:
         if sign.standing <= Standing.LAST:
-            near = NEAR if sign.site == site else FAR
+            near = (NEAR if sign.site == site else FAR) + FULL * sign.full
             priority = AT_LAST if sign.standing is Standing.LAST else near
             ranks.setdefault(priority, []).append(sign)
     if not ranks:

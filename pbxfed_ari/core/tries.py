@@ -1,6 +1,6 @@
 """What a route is asked, what it is made of, and what it may ask in turn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -67,6 +67,10 @@ class View(Protocol):
         """Whether calls may be sent to a node from here."""
         ...
 
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node: it is neither sick nor drained."""
+        ...
+
     def alive(self, node: NodeName) -> bool:
         """Does a node count as living?"""
         ...
@@ -95,6 +99,10 @@ class View(Protocol):
         """The ring's owner of a number."""
         ...
 
+    def capacity(self, node: NodeName) -> int:
+        """What a node can carry, in relation to the others: its weight, and what its health has left of it."""
+        ...
+
     def lines_out(self) -> Sequence[Item]:
         """All PSTN trunks, by name."""
         ...
@@ -121,6 +129,10 @@ class Lines(Protocol):
 
     def on_line(self, line: str) -> int:
         """Calls that use a PSTN trunk of this node."""
+        ...
+
+    def sent(self, line: str) -> Mapping[str, int]:
+        """This node's calls by a PSTN trunk, by the nodes that carry them."""
         ...
 
     def between(self, site: str) -> int:
@@ -154,6 +166,9 @@ class _Idle:
 
     def on_line(self, line: str) -> int:
         return 0
+
+    def sent(self, line: str) -> Mapping[str, int]:
+        return {}
 
     def between(self, site: str) -> int:
         return 0

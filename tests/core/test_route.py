@@ -38,7 +38,9 @@ class View:
         self.items = {(kind.space, i.key): i for i in items if (kind := kind_of(i.id))}
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
+        self.sick: Sequence[NodeName] = ()
         self.devices: list[str] = []
+        self.capacities: dict[str, int] = {}
         self.settles = 0.0
 
     def get(self, space: str, key: str) -> Item | None:
@@ -58,6 +60,9 @@ class View:
 
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut
+
+    def takes(self, node: NodeName) -> bool:
+        return node not in self.sick
 
     def alive(self, node: NodeName) -> bool:
         return node not in self.dead
@@ -82,6 +87,9 @@ class View:
 
     def lines_out(self) -> Sequence[Item]:
         return [item for (space, _), item in sorted(self.items.items()) if space == "trunk"]
+
+    def capacity(self, node: NodeName) -> int:
+        return self.capacities.get(node, 100)
 
     def local_time(self, zone: str, wall_ms: int) -> LocalTime | None:
         return self.at

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ class Busy:
     outside: dict[str, tuple[int, int]] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     sites: dict[str, int] = field(default_factory=dict)
+    by: dict[str, int] = field(default_factory=dict)
 
     def calls_of(self, number: str) -> int:
         return self.calls.get(number, 0)
@@ -46,6 +48,9 @@ class Busy:
 
     def on_line(self, line: str) -> int:
         return self.lines.get(line, 0)
+
+    def sent(self, line: str) -> dict[str, int]:
+        return self.by
 
     def between(self, site: str) -> int:
         return self.sites.get(site, 0)
@@ -236,6 +241,18 @@ def test_a_service_leads_into_the_dialplan_of_a_node_that_has_it() -> None:
     assert ask("*97", view(there), peer=B).cause == NO_ROUTE
 
 
+def test_a_service_is_looked_for_last_where_somebody_is_sick_or_drained() -> None:
+    """Here too; but what a peer sent here is for us."""
+    every = make("service", "*97", context="voicemail", nodes=["a", "b", "c"])
+    there = view(every)
+    there.sick = [A, B]
+    found = ask("*97", there)
+    assert [t.legs for t in found.tries] == [(Leg(C, "sip"),), (), (Leg(B, "sip"),)]
+    assert [bool(t.lead) for t in found.tries] == [False, True, False]
+    (arrived,) = ask("*97", there, peer=B).tries
+    assert arrived.lead
+
+
 # --- the outside
 
 LINE: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["a"], "patterns": ["_0."]}
@@ -279,13 +296,56 @@ def test_the_cheapest_first_then_the_own_sites_then_by_hash() -> None:
     assert first == {"t0", "t1", "t2", "t3"}
 
 
+def test_of_a_trunks_nodes_those_that_are_sick_or_drained_come_last() -> None:
+    """They are tried still: no line is lost."""
+    there = view(caller(), line(nodes=["b", "a", "c"], spread="order"))
+    there.sick = [B, A]
+    assert [one.peer if isinstance(one, Leg) else "" for (one,) in legs(ask("0301", there))] == [
+        C,
+        B,
+        "",
+    ]
+
+
 def test_a_line_of_another_node_is_reached_by_its_second_kind_of_trunk_too() -> None:
     """After all of its nodes have been tried by the first."""
-    out = line("far", nodes=["b", "c"])
+    out = line("far", nodes=["b", "c"], spread="order")
     there = View(A, items=(caller(), out), trunks=("sip", "iax2"))
     assert legs(ask("030123", there)) == [
         (Leg(node, kind, line="far"),) for kind in ("sip", "iax2") for node in (B, C)
     ]
+
+
+@pytest.mark.parametrize("inside", [("a", "b", "c"), ("b", "c", "d")], ids=["own", "others'"])
+def test_a_trunks_nodes_carry_calls_by_their_capacity(inside: tuple[str, ...]) -> None:
+    """None above its cap, however many calls stand; this node first as long as it is not above its own."""
+    there = view(caller(), line("out", nodes=list(inside)))
+    there.capacities = {"a": 100, "b": 200, "c": 400, "d": 25}
+    busy = Busy()
+    for count in range(1, 401):
+        found = route(Asking(f"030{count}", "1009"), there, busy)
+        assert {_carrier(leg) for leg in legs(found)} == set(inside)
+        first = _carrier(legs(found)[0])
+        busy.by[first] = busy.by.get(first, 0) + 1
+        whole = sum(there.capacities[node] for node in inside)
+        for node in inside:
+            cap = ceil(1.25 * count * there.capacities[node] / whole)
+            assert busy.by.get(node, 0) <= cap, (count, busy.by)
+    if "a" in inside:
+        assert busy.by["a"] == ceil(1.25 * 400 / 7)
+    else:
+        assert busy.by["d"] == 16
+
+
+def _carrier(legs: tuple[Leg | Outside, ...]) -> str:
+    return "a" if isinstance(legs[0], Outside) else str(legs[0].peer)
+
+
+def test_a_trunks_nodes_may_have_an_order() -> None:
+    """Of the operator's own."""
+    there = view(caller(), line("out", nodes=["c", "a", "b"], spread="order"))
+    found = [_carrier(leg) for leg in legs(route(Asking("0301", "1009"), there, Busy(by={"c": 9})))]
+    assert found == ["c", "a", "b"]
 
 
 def test_a_trunk_that_is_full_is_passed_over_and_refuses_peers() -> None:

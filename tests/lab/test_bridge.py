@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.lab import Dialled
+from lab.calls import Dialled
 from lab.phone import PhoneRefused
 from tests.lab.conftest import Federation
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.lab import CallResult
+from lab.calls import CallResult
 from lab.phone import PhoneRefused
 from tests.lab.conftest import Federation
 

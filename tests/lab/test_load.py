@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.lab import CallResult
+from lab.calls import CallResult
 from lab.load import Load
 from lab.process import Process
 from tests.bench.load import WAYS, Found, Ground, channels

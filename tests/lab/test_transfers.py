@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab.lab import Dialled, Lab
+from lab.calls import Dialled
+from lab.lab import Lab
 from lab.places import LabError
 from tests.lab.conftest import Federation
 from tests.lab.test_bridge import nothing_left

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.node import DOMAIN, WSS_PORT
+from lab.asterisk import WSS_PORT
+from lab.node import DOMAIN
 from lab.places import CHECKOUT
 from tests.lab.conftest import SECRET, Federation
 from tests.lab.recording import power

@@ -36,7 +36,7 @@ class PstnTrunk(Item):
     ]
     nodes: Annotated[
         tuple[str, ...],
-        Field(4, NODES, "The nodes that have it, in the order in which they are tried."),
+        Field(4, NODES, "The nodes that have it."),
     ]
     patterns: Annotated[
         tuple[str, ...],
@@ -77,6 +77,14 @@ class PstnTrunk(Item):
             13, Whole(2, 60), "Seconds without a sign of life after which the next way is tried."
         ),
     ] = 8
+    spread: Annotated[
+        str,
+        Field(
+            14,
+            Choice(("share", "order")),
+            "Of its nodes, each carries calls by its capacity; order: the first named that can.",
+        ),
+    ] = "share"
 
 
 TRUNK = Kind(
