@@ -7,13 +7,13 @@ Only what no command knows of itself is written here. The markup is man(7).
 
 import re
 import sys
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import click
 
 from pbxfed_ari import __version__, config
-from pbxfed_ari.cli import OBJECTS, SECTIONS, SETTINGS, groups, main
+from pbxfed_ari.cli import OBJECTS, SECTIONS, groups, main
 
 EXIT = (
     ("0", "done"),
@@ -43,7 +43,7 @@ SIGNALS = (
 
 def commands_page() -> str:
     """pbxfed(1)."""
-    top = click.Context(main, info_name="pbxfed", **SETTINGS)
+    top = main.make_context("pbxfed", [], resilient_parsing=True)
     parts = [
         _head("PBXFED", 1, "pbxfed", "federate Asterisk PBXs: any phone on any node"),
         ".SH SYNOPSIS\n.B pbxfed\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]",
@@ -97,7 +97,7 @@ def configuration_page() -> str:
 
 
 def _default(value: object) -> str:
-    if value is config.field().default:
+    if value is MISSING:
         return "Needed."
     if value in (None, ""):
         return "Not set by default."
