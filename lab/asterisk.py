@@ -157,7 +157,7 @@ maxfiles = 65536
         "modules.conf": "[modules]\nautoload=yes\n"
         + "".join(f"noload={module}.so\n" for module in NOLOAD),
         "logger.conf": "[general]\ndateformat=%F %T.%3q\n"
-        "[logfiles]\nfull => notice,warning,error,verbose(3)\n",
+        "[logfiles]\nfull => notice,warning,error,verbose(3)\n" + _own("logger.conf"),
         "extensions.conf": "[general]\nstatic=yes\n" + _own("extensions.conf"),
         "sorcery.conf": _own("sorcery.conf"),
         "extconfig.conf": _own("extconfig.conf"),

@@ -1,4 +1,4 @@
-"""Single files out of Debian's packages, kept with the lab's other downloads. Nothing is installed or started."""
+"""Files out of Debian's packages, kept with the lab's other downloads. Nothing is installed or started."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ def taken(package: str, pattern: str) -> Path:
             if found is None:
                 raise LabError(f"{package} holds no {pattern}")
             found.replace(kept)
+    return kept
+
+
+def unpacked(package: str) -> Path:
+    """All files of a package, below one folder; fetched at the first time.
+
+    Raises: LabError, if it cannot be had.
+    """
+    kept = cache() / f"package-{package}"
+    cache().mkdir(parents=True, exist_ok=True)
+    with locked(cache() / f"{package}.lock"), tempfile.TemporaryDirectory(dir=cache()) as folder:
+        if not kept.exists():
+            sys.stderr.write(f"fetching {package}\n")
+            _fetch(package, Path(folder))
+            (Path(folder) / "root").replace(kept)
     return kept
 
 

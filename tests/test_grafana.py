@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.events import AuthenticationsFailed
 from pbxfed_ari.web.metrics import Metrics
 from tests.promtool import promtool
 from tests.stories.world import BEGAN, World
@@ -30,6 +31,7 @@ ROWS = (
     "Conflicts",
     "WAN",
     "The daemon",
+    "Failed authentications",
 )
 MACROS = {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*"}
 OF_PROMETHEUS = {"up": {"job", "instance"}}
@@ -54,6 +56,7 @@ def known() -> dict[str, set[str]]:
     sites = {"a": "east", "b": "east", "c": "west"}
     world = World(names="abc", sites=sites, settle=12.0)
     world["a"].rotate()
+    world["a"].handle(AuthenticationsFailed((("203.0.113.9", 3, 0),)))
     world.run(2.0)
     node = Node(world["a"].federation, world, wan=dict(NUMBERS))
     node.events.add(Note("member down", ()), BEGAN)
@@ -108,6 +111,9 @@ def test_every_metric_of_ours_is_on_the_dashboard_or_left_out_on_purpose(
         "pbxfed_event_loop_lag_seconds_sum",
         "pbxfed_keys",
         "pbxfed_messages_received_total",
+        "pbxfed_provisioning_limited_total",  # phones that ask too much fetch their file later
+        "pbxfed_provisioning_refused_total",
+        "pbxfed_provisioning_served_total",
     }
 
 

@@ -10,6 +10,7 @@ from pbxfed_ari.cli.daemon import Daemon, at
 from pbxfed_ari.cli.tables import as_json, show, table
 
 MOST_EVENTS = 1_000  # a daemon keeps no more
+SHOWN = 5  # addresses that fail to authenticate
 
 
 @click.command()
@@ -24,6 +25,8 @@ def status(path: Path | None, as_json: bool) -> None:
     text = [
         f"node        {body['node']}, pbxfed {body['version']}, domain {body['domain']}",
         f"health      {health}",
+        *([f"score       {body['score']:g}"] if body["sensors"] else []),
+        *[f"reason      {_reason(sensor)}" for sensor in body["sensors"]],
         f"asterisk    {asterisk['state']}{' ' + str(asterisk['version']) if asterisk.get('version') else ''}",
         *[f"warning     {warning}" for warning in asterisk.get("warnings", []) + body["warnings"]],
         f"extensions  {body['extensions']}, {body['registered']} registered",
@@ -33,6 +36,7 @@ def status(path: Path | None, as_json: bool) -> None:
             for number in body["contested"]
         ],
         *[f"site        {_site(site, body['wan'])}" for site in body["sites"]],
+        *_failures(body["failed_authentications"]),
         "",
         table(
             body["members"],
@@ -187,6 +191,21 @@ def events(path: Path | None, follow: bool, since: int, as_json: bool) -> None:
         return
 
 
+def _failures(found: dict[str, Any]) -> list[str]:
+    """The addresses that fail to authenticate most."""
+    read, rows = found["read_from"], found["addresses"]
+    lines = [
+        f"failing     {row['address']}: {row['failures']} failed authentications at {', '.join(row['nodes']) or 'no node'}"
+        + (f", {row['forgeable']} more here that may be forged" if row["forgeable"] else "")
+        for row in rows[:SHOWN]
+    ]
+    if rows[SHOWN:]:
+        lines.append(f"failing     {len(rows) - SHOWN} addresses more: `pbxfed status --json`")
+    if read["trouble"]:
+        lines.append(f"failing     not counted here: {read['file']}: {read['trouble']}")
+    return lines
+
+
 def _event(event: dict[str, Any]) -> str:
     fields = " ".join(f"{name}={value}" for name, value in event["fields"].items())
     return (
@@ -202,3 +221,9 @@ def _site(site: dict[str, object], link: dict[str, object] | None) -> str:
         return f"{site['site']} (this one): {by}; wan.link is not set here"
     up = "up" if link["up"] else f"down: {link['reason']}"
     return f"{site['site']} (this one): {by}; {link['link']} link {up}"
+
+
+def _reason(sensor: dict[str, Any]) -> str:
+    """Why a node is not quite well, in one line."""
+    said = f"{sensor['what']} (limit {sensor['limit']}), costs {sensor['costs']} of 10"
+    return f"{said}; {sensor['remedy']}"

@@ -48,6 +48,14 @@ class InfoChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FailuresChanged:
+    """A node says how many authentications from an address have failed there, or says it no more."""
+
+    node: NodeName
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectChanged:
     """What stands for a key in the book may be another object, a changed one, or none."""
 
@@ -91,6 +99,7 @@ class Absorbed:
 Change = (
     ContactChanged
     | InfoChanged
+    | FailuresChanged
     | ObjectChanged
     | Conflicted
     | Absorbed
@@ -135,6 +144,7 @@ class Directory:
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
         self._registered: Counter[NodeName] = Counter()  # how many on each shelf
         self._infos: dict[NodeName, NodeInfo] = {}
+        self.failures: dict[str, dict[NodeName, int]] = {}  # address → node → told by it
         self._keys: dict[bytes, str] = {}  # what each object claims
         self._claims: dict[str, dict[str, tuple[bytes, ...]]] = {}  # space → key → its objects
         self._ordered: dict[bytes, list[str]] = {}  # keys, as last asked for, by their kind's byte
@@ -172,6 +182,10 @@ class Directory:
     def claims(self, key: str, space: str = NUMBER) -> list[Item]:
         """The objects that claim a key, the one that holds it first; the others stand disabled."""
         return sorted(self._items(self._claims.get(space, {}).get(key, ())), key=_age)
+
+    def claimants(self, space: str, key: str) -> tuple[bytes, ...]:
+        """The ids of the objects that claim a key, in no order."""
+        return self._claims.get(space, {}).get(key, ())
 
     def by_id(self, object_id: bytes) -> Item | None:
         """The object with this id, whether it holds its key or not."""
@@ -329,8 +343,10 @@ class Directory:
         found = self.streams.get(stream)
         if found is None:
             return []
-        above = above or found.base  # who holds nothing knows where it ends from its lineage
-        if found.held <= above or above < found.base:
+        # who holds nothing knows from the lineage where it begins; if that epoch has gone, so have its own entries
+        vouched = self.streams.base(stream)
+        above = above or vouched
+        if found.held <= above or above < vouched:
             return []
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0
@@ -586,8 +602,20 @@ class Directory:
             pairs = shelf.decode_absorbed(value) if value is not None else ()
             done = [pair for pair in pairs if self.streams.absorb((node, pair[0]), pair[1])]
             return [Absorbed(node, *pair) for pair in done]
+        if address := shelf.address_of_key(key):
+            return self._failed(node, address, value)
         contact = shelf.contact_of_key(key)
         return [] if contact is None else self._register(node, *contact, value)
+
+    def _failed(self, node: NodeName, address: str, value: bytes | None) -> list[Change]:
+        count = shelf.decode_count(value) if value is not None else 0
+        if count:
+            self.failures.setdefault(address, {})[node] = count
+        elif address in self.failures:
+            self.failures[address].pop(node, None)
+            if not self.failures[address]:
+                del self.failures[address]
+        return [FailuresChanged(node, address)]
 
     def _describe(self, node: NodeName, value: bytes | None) -> list[Change]:
         info = shelf.decode_info(value) if value is not None else None

@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import HealthChanged, PeerGaveUp, PeerHasCall
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -292,9 +292,9 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """What a peer said concerns calls: the switchboard shall hear it."""
+    """Put this into the inbox: what a peer said of calls, or what our sensors say of us."""
 
-    event: PeerHasCall | PeerGaveUp
+    event: PeerHasCall | PeerGaveUp | HealthChanged
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pbxfed_ari.core.handouts import Wish
 from pbxfed_ari.core.messages import AnyMessage, Grant, Hello, Refusal
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -119,6 +120,7 @@ class Edited:
     )
     match: str = ""
     where: str = ""  # in what was imported: `line 7`
+    wish: Wish | None = None  # of an extension: what shall become of its provisioning files
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,13 @@ class Admit:
     signing: bytes
     public: bytes
     wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationsFailed:
+    """At our Asterisk, lately: (address, proven, forgeable), as core/failures.py has it."""
+
+    found: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +413,7 @@ Event = (
     | Imported
     | Rotate
     | Admit
+    | AuthenticationsFailed
     | DrainSwitched
     | HealthChanged
     | NodeChanged

@@ -93,14 +93,22 @@ def passable(
     return [node for node in dict.fromkeys(nodes) if node not in skipped], skipped
 
 
+def willing(nodes: Sequence[NodeName], view: View) -> list[NodeName]:
+    """Nodes that can do the same, in the order in which they are tried: who is sick or drained comes last."""
+    return sorted(nodes, key=lambda node: not view.takes(node))
+
+
 def service(item: Service, view: View, lines: Lines) -> Route:
-    """Into the dialplan: here if we have it, then on the other nodes that do, in order."""
+    """Into the dialplan: here if we have it, then on the other nodes that do, in order; where it is not well, at last."""
     number = Extension(item.key)
     here = not item.nodes or view.me in item.nodes
-    tries = [lead(item)] if here else []
+    tries: list[Try] = []
     others = [NodeName(name) for name in item.nodes if name != view.me]
     nodes, skipped = passable(others, view, lines)
-    for node in nodes:
+    for node in willing([view.me, *nodes] if here else nodes, view):
+        if node == view.me:
+            tries.append(lead(item))
+            continue
         for rank in range(len(view.trunks(node))):
             found = leg(node, view, rank)
             if found is not None:

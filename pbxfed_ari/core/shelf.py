@@ -9,13 +9,14 @@ A shelf maps a short text key to the bytes of a value:
     "l"                      → what of the origin's earlier epochs was absorbed: (epoch, through version), …
     "c1001 ~CgAABxPE"        → Contact, of extension 1001, at sip:1001@10.0.0.7:5060 (the usual shape, in six bytes)
     "c1001 sips:1001@host"   → Contact, of extension 1001, at any other URI
+    "f203.0.113.9"           → how many authentications from there have failed at this node (core/failures.py)
 """
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, ip_address, ip_network
 from typing import Annotated
 
 import msgspec
@@ -128,6 +129,36 @@ def _unpacked(number: str, text: str) -> str:
     if len(address) != 6:
         return ""
     return f"sip:{number}@{IPv4Address(address[:4])}:{int.from_bytes(address[4:], 'big')}"
+
+
+def failure_key(address: str) -> str:
+    """The key under which the failed authentications of an address, or of a network, stand."""
+    return f"f{address}"
+
+
+def address_of_key(key: str) -> str:
+    """The address that such a key names; "" if it is none, or not written as we write it."""
+    text = key[1:] if key.startswith("f") else ""
+    try:
+        known = str(ip_network(text)) if "/" in text else str(ip_address(text))
+    except ValueError:
+        return ""
+    return text if text == known and "%" not in text else ""
+
+
+def encode_count(count: int) -> bytes:
+    """A count, in as few bytes as it needs."""
+    return count.to_bytes((count.bit_length() + 7) // 8, "big")
+
+
+def decode_count(value: bytes) -> int:
+    """A count; 0 if it is none."""
+    return int.from_bytes(value, "big") if len(value) <= 4 else 0
+
+
+def addresses(info: NodeInfo) -> tuple[str, ...]:
+    """All that are a node's."""
+    return (info.address, *info.phone_addresses)
 
 
 def encode(value: NodeInfo | Contact) -> bytes:

@@ -77,6 +77,10 @@ class View(Protocol):
         """Whether calls may be sent to a node from here."""
         ...
 
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node: it is neither sick nor drained."""
+        ...
+
     def alive(self, node: NodeName) -> bool:
         """Does a node count as living?"""
         ...

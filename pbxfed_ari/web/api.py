@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from random import SystemRandom
 from typing import Protocol
 
 from aiohttp import web
@@ -11,10 +12,11 @@ from aiohttp.typedefs import Handler
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import Registration
-from pbxfed_ari.core.effects import Reply
+from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import extension
@@ -34,6 +36,7 @@ from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.callbook import FLAG, CallBook, Records
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.handouts import HandoutRoutes, Offer
 from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.objects import Collection
@@ -48,6 +51,7 @@ from pbxfed_ari.web.operation import (
     in_query,
     routes,
 )
+from pbxfed_ari.web.phonefiles import PhoneFiles
 from pbxfed_ari.web.problem import guard, problem
 from pbxfed_ari.web.transfer import Transfer
 
@@ -60,6 +64,15 @@ class Node(Protocol):
     events: EventLog
     call_events: EventLog
     store_trouble: str  # why nothing is kept on the disk any more, or ""
+
+    @property
+    def offer(self) -> Offer | None:
+        """Where phones fetch their provisioning files; None: nowhere."""
+        ...
+
+    def note(self, note: Note) -> None:
+        """Something worth an event."""
+        ...
 
     @property
     def records(self) -> Records:
@@ -82,6 +95,15 @@ class Node(Protocol):
         """What an operator should mend."""
         ...
 
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
+        ...
+
+    def unread(self) -> Mapping[str, str]:
+        """Sensors that cannot be read, each with the reason."""
+        ...
+
     def store_bytes(self) -> int:
         """What the store takes of the disk."""
         ...
@@ -96,6 +118,10 @@ class Node(Protocol):
 
     def counters(self) -> Json:
         """What was sent, received and dropped."""
+        ...
+
+    def failures_read(self) -> Json:
+        """Whether failed authentications are counted here, and from where."""
         ...
 
     def wall_ms(self) -> int:
@@ -119,6 +145,8 @@ class Api:
         self._inbox = Inbox(node)
         self._events = EventStream(node.events)
         self.measures = Metrics(node)
+        self._rng = SystemRandom()
+        self.phone_files = PhoneFiles(node, self._inbox, self._rng)
         self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
         self.operations = self._operations()
         self._document = json.dumps(document(self.operations)).encode()
@@ -138,16 +166,20 @@ class Api:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 if calls can be served, else 503 with the reasons."""
-        reasons = self._node.reasons()
+        troubles = {name: why for name, why in self._node.troubles().items() if why}
+        said = [why for name, why in troubles.items() if name != "sick"]
+        poorly = "poorly" if self._node.health.sick else "ok"
         body: Json = {
-            "status": "down" if reasons else "ok",
+            "status": ("sick" if list(troubles) == ["sick"] else "down") if troubles else poorly,
             "node": self._node.federation.me,
             "version": __version__,
-            "reasons": reasons,
+            "reasons": [*said, *map(str, self._node.health.reasons())],
+            **_score(self._node.health),
+            "unread": dict(self._node.unread()),
             "warnings": self._node.warnings(),
             "asterisk": self._node.asterisk(),
         }
-        return web.json_response(body, status=503 if reasons else 200)
+        return web.json_response(body, status=503 if troubles else 200)
 
     async def version(self, request: web.Request) -> web.Response:
         """Which release this is."""
@@ -163,6 +195,7 @@ class Api:
             "epoch": federation.identity.epoch,
             "domain": federation.identity.realm,
             "health": self._node.reasons() or "ok",
+            **_score(self._node.health),
             "warnings": self._node.warnings(),
             "clock": self._clock(),
             "asterisk": self._node.asterisk(),
@@ -175,9 +208,14 @@ class Api:
             "contested": list(dict.fromkeys(item.key for item in directory.contested())),
             "registered": len(directory.registered(federation.members.up)),
             "calls": len(self._node.switchboard),
+            "failed_authentications": self._failures(),
             "counters": self._node.counters(),
         }
         return web.json_response(body)
+
+    async def failures(self, request: web.Request) -> web.Response:
+        """Who failed to authenticate, in the whole federation."""
+        return web.json_response(self._failures())
 
     async def members(self, request: web.Request) -> web.Response:
         """Every node, as seen from here."""
@@ -284,6 +322,13 @@ class Api:
                 "Every node, as seen from here",
                 listed(ref("member")),
             ),
+            _read(
+                "/failures",
+                self.failures,
+                "federation",
+                "Addresses from which authentications have failed, in the whole federation",
+                ref("failures"),
+            ),
             _read("/ring", self.ring, "federation", "Who takes part, with what share", ref("ring")),
             _read(
                 "/ring/{key}",
@@ -321,6 +366,7 @@ class Api:
             ),
             *CallBook(self._node).operations(),
             *(o for collection in self._collections for o in collection.operations()),
+            *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
         ]
@@ -332,6 +378,19 @@ class Api:
         found = federation.watch.clocks.median([m.name for m in federation.members.alive()])
         ahead, peers = found or (None, 0)
         return {"seconds_ahead": None if ahead is None else round(ahead, 1), "peers": peers}
+
+    def _failures(self) -> Json:
+        rows = self._node.federation.failures.table()
+        shown = [
+            {
+                "address": r.address,
+                "failures": r.failures,
+                "forgeable": r.forgeable,
+                "nodes": r.nodes,
+            }
+            for r in rows
+        ]
+        return {"read_from": self._node.failures_read(), "addresses": shown}
 
     def _members(self) -> list[Json]:
         federation = self._node.federation
@@ -388,6 +447,21 @@ class Api:
 def federation_reaches(federation: Federation, member: Member) -> bool:
     """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
     return member.up and federation.reachable(member.name)
+
+
+def _score(health: Health) -> Json:
+    """What the sensors have found."""
+    found = [
+        {
+            "sensor": reason.gauge.name,
+            "what": f"{reason.gauge.thing} {reason.value}",
+            "limit": reason.limit,
+            "costs": reason.costs,
+            "remedy": reason.gauge.remedy,
+        }
+        for reason in health.reasons()
+    ]
+    return {"score": health.score, "sensors": found}
 
 
 def _condition(condition: Condition | None) -> Json:

@@ -2,8 +2,9 @@
 
 What the machines know already is read when Prometheus asks (`_Reading`); only what is gone by then is counted as it happens
 (the loop's lag, calls that ended). Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what
-only grows, moments as seconds since 1970 instead of ages. A label never holds what callers or strangers may choose. The node
-at the other end is `peer`, since `node` is what many a scrape configuration calls the target.
+only grows, moments as seconds since 1970 instead of ages. A label never holds what callers or strangers may choose, but for
+the few addresses that fail to authenticate most. The node at the other end is `peer`, since `node` is what many a scrape
+configuration calls the target.
 """
 
 from collections import Counter
@@ -13,9 +14,11 @@ from typing import Protocol
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from pbxfed_ari.core import condition
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import Keyring
 from pbxfed_ari.core.members import State
 from pbxfed_ari.core.messages import WIRE_VERSION
@@ -37,6 +40,7 @@ OUTCOMES = {  # Q.850 cause of a call that nobody answered → how it went
     ABSENT: "not_registered",
 }
 ANSWERED, FAILED = "answered", "failed"
+WORST = 10  # addresses that have labels of their own
 # no series for the birth of each counter
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -54,6 +58,11 @@ class Node(Protocol):
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
         ...
 
     def asterisk(self) -> Mapping[str, object]:
@@ -135,6 +144,7 @@ class _Reading:
         yield from self._members()
         yield from self._contents()
         yield from self._calls()
+        yield from self._failures()
         yield from self._links()
         yield from self._frames()
         yield from self._sites()
@@ -165,6 +175,17 @@ class _Reading:
             "1 for what keeps this node from being healthy; `pbxfed status` says it in words.",
             "reason",
             troubles,
+        )
+        yield _gauge(
+            "pbxfed_health_score",
+            "What is left of this node's health, as peers are told; 1 is well, at 0.5 it leaves the ring.",
+            node.health.score,
+        )
+        yield _by(
+            "pbxfed_health_cost_ratio",
+            "What each sensor takes of the score.",
+            "sensor",
+            {name: tenths / condition.WORST for name, tenths in node.health.costs().items()},
         )
         yield _gauge(
             "pbxfed_warnings",
@@ -272,6 +293,21 @@ class _Reading:
             {phase.value: phases[phase] for phase in Phase if phase is not Phase.OVER},
         )
 
+    def _failures(self) -> Iterator[Metric]:
+        failures = self._node.federation.failures
+        counted = {"proven": failures.proven, "forgeable": failures.forgeable}
+        text = "Failed authentications at this node, by whether their address may be forged."
+        yield _counts("pbxfed_authentications_failed", text, "source", counted)
+        rows = [row for row in failures.table() if row.failures]
+        text = "Addresses with proven failed authentications lately, in the federation; 100 are kept at most."
+        yield _gauge("pbxfed_failing_addresses", text, len(rows))
+        yield _by(
+            "pbxfed_address_failed_authentications",
+            "Proven failed authentications in the federation, of the ten addresses that have most; gone after a quiet hour.",
+            "address",
+            {row.address: row.failures for row in rows[:WORST]},
+        )
+
     def _links(self) -> Iterator[Metric]:
         links = {"lan": self._node.counters()}
         wan = self._node.wan_link()
@@ -304,6 +340,9 @@ class _Reading:
             ("tokens_refused", "Invitations that were wrong, used or out of date."),
             ("dns_queries", "DNS queries that came."),
             ("dns_limited", "DNS queries above the limits: sent to TCP, or not answered."),
+            ("provisioning_served", "Provisioning files that phones fetched."),
+            ("provisioning_refused", "Requests for provisioning files that are not there."),
+            ("provisioning_limited", "Requests for provisioning files above the limits."),
         ):
             yield _counter(f"pbxfed_{key}", text, _number(counters[key]))
 

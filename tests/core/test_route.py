@@ -38,6 +38,7 @@ class View:
         self.items = {(kind.space, i.key): i for i in items if (kind := kind_of(i.id))}
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
+        self.sick: Sequence[NodeName] = ()
         self.devices: list[str] = []
         self.taken: dict[Registration, NodeName] = {}
         self.capacities: dict[str, int] = {}
@@ -66,6 +67,9 @@ class View:
 
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut
+
+    def takes(self, node: NodeName) -> bool:
+        return node not in self.sick
 
     def alive(self, node: NodeName) -> bool:
         return node not in self.dead
