@@ -136,6 +136,7 @@ class Call:
             line,
             did=arrival.outside,
             outside=arrival.outside,
+            running=bool(arrival.by),
             seed=self.id,
             wall_ms=arrival.wall_ms,
         )

@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import DrainOver, PeerGaveUp, PeerHasCall
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -117,6 +117,14 @@ class PersistAbsorbed:
     origin: NodeName
     epoch: int
     through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep this text under a name, on the disk before going on."""
+
+    name: str
+    value: str
 
 
 # --- asterisk: objects
@@ -288,9 +296,9 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """What a peer said concerns calls: the switchboard shall hear it."""
+    """What a peer said, or what time it is, concerns calls: the switchboard shall hear it."""
 
-    event: PeerHasCall | PeerGaveUp
+    event: PeerHasCall | PeerGaveUp | DrainOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +406,7 @@ Effect = (
     | PersistLineage
     | PersistGone
     | PersistAbsorbed
+    | Remember
     | PushExtension
     | RemoveExtension
     | PushTrunk

@@ -5,7 +5,7 @@ are alike share the numbers among them, by weighted rendezvous hashing as on the
 own: this one first, since nothing is nearer, until it carries a quarter more of this node's calls than its capacity's share;
 else who has most room (shares.py). The node that has the line looks again, counts its calls and refuses beyond its capacity;
 the call then goes on to the next try. Emergency numbers are for whoever calls from inside, and nobody is asked; a line that
-counts as full is tried last.
+counts as full is tried last; so are nodes that are sick or drained.
 """
 
 from pbxfed_ari.core import barring, patterns, reaching, ring, shares
@@ -134,13 +134,14 @@ def _tries(
 
 def _nodes(trunk: PstnTrunk, number: Extension, view: View, lines: Lines) -> list[NodeName]:
     """The nodes that have it, in the order in which they are tried for this number."""
-    known = [NodeName(name) for name in trunk.nodes]
+    known = sorted(map(NodeName, trunk.nodes), key=lambda node: not view.takes(node))
     if trunk.spread == "order" or len(known) < 2 or number in trunk.emergency:
         return known
     weights = {str(node): view.capacity(node) for node in known if view.reachable(node)}
     draw = {node: ring.score(node, weight, number) for node, weight in weights.items()}
-    best = shares.order(lines.sent(trunk.key), weights, view.me, draw)
-    return [*map(NodeName, best), *(node for node in known if node not in weights)]
+    best = map(NodeName, shares.order(lines.sent(trunk.key), weights, view.me, draw))
+    taking = sorted(best, key=lambda node: not view.takes(node))
+    return [*taking, *(node for node in known if node not in weights)]
 
 
 def _here(trunk: PstnTrunk, number: Extension, lines: Lines, said: str) -> list[Try]:

@@ -52,10 +52,13 @@ def service(item: Service, view: View, lines: Lines) -> Route:
     """Into the dialplan: here if we have it, then on the other nodes that do, in order."""
     number = Extension(item.key)
     here = not item.nodes or view.me in item.nodes
-    tries = [lead(item)] if here else []
     others = [NodeName(name) for name in item.nodes if name != view.me]
     nodes, skipped = passable(others, view, lines)
-    for node in nodes:
+    tries: list[Try] = []
+    for node in sorted([view.me, *nodes] if here else nodes, key=lambda n: not view.takes(n)):
+        if node == view.me:
+            tries.append(lead(item))
+            continue
         for rank in range(len(view.trunks(node))):
             found = leg(node, view, rank)
             if found is not None:

@@ -21,6 +21,9 @@ REJECTED = 21  # 403: the caller may not
 LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
 CONGESTION = 34  # 503: all lines are taken
+DRAINED = (
+    42  # switching equipment congestion, 503: this node is being drained, another one may serve
+)
 
 # What may come of a route's tries
 BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"
@@ -38,6 +41,7 @@ class Asking:
     did: bool = False  # `number` is one of our inbound numbers
     outside: bool = False  # it came from the PSTN
     path: tuple[str, ...] = ()  # numbers that have sent it on
+    running: bool = False  # a call that runs is transferred
     seed: str = ""  # what makes a random order: the call's id
     wall_ms: int = 0
 
@@ -77,6 +81,14 @@ class View(Protocol):
 
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""
+        ...
+
+    def takes(self, node: NodeName) -> bool:
+        """May something new be placed on a node? If not, the others come first."""
+        ...
+
+    def drained(self) -> bool:
+        """Is this node being drained?"""
         ...
 
     def trunks(self, node: NodeName) -> Sequence[str]:

@@ -41,6 +41,7 @@ class View:
         self.devices: list[str] = []
         self.capacities: dict[str, int] = {}
         self.settles = 0.0
+        self.leaving: Sequence[NodeName] = ()
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -68,6 +69,12 @@ class View:
 
     def ahead(self, node: NodeName) -> float:
         return 0.0
+
+    def takes(self, node: NodeName) -> bool:
+        return node not in self.leaving
+
+    def drained(self) -> bool:
+        return A in self.leaving
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         return self.kinds
