@@ -8,6 +8,7 @@ print(load.call("a", ["1001"], ["2001", "2002"], secret, rate=50, seconds=10))
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import tempfile
 import time
@@ -72,6 +73,11 @@ class Running:
             self._process.kill()
             self._process.wait()
         return _read(self._folder, self._rate)
+
+    def finish(self, patience: float) -> Outcome:
+        """Begin no more calls, and wait until those that there are have ended."""
+        self._process.send_signal(signal.SIGUSR1)
+        return self.outcome(patience)
 
     def stop(self) -> None:
         """End it, whatever goes on."""
@@ -181,7 +187,7 @@ class Load:
         (folder / "wanderer.xml").write_text(wander.scenario(len(servers)))
         addresses = [self._lab.node(name).host.address for name in servers]
         orders = [addresses[n:] + addresses[:n] for n in range(len(addresses))]
-        who = zip(itertools.cycle(callers), called * len(orders), strict=False)
+        who = zip(itertools.cycle(callers), [*called] * len(orders), strict=False)
         rows = [
             ";".join([one, _proof(one, secret), number, *orders[n % len(orders)]])
             for n, (one, number) in enumerate(who)

@@ -123,10 +123,12 @@ class Node:
                 "password_file": str(self.folder / "ari.password"),
                 "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
                 "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
+                "control": str(self.folder / "run" / "asterisk.ctl"),
                 "security_log": str(self.folder / "log" / "pbxfed-security.log"),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},
+            "health": {"ignore": ["load"]},  # all nodes share one machine, and so its load
             "log": {"level": "info"},
         }
 
@@ -332,8 +334,12 @@ def daemon_program() -> str:
 
 def toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Write tables of plain values as TOML; JSON's strings, numbers and lists are TOML's too."""
-    tables = []
+    tables: list[str] = []
     for section, values in settings.items():
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        tables.append("\n".join([f"[{section}]", *lines]))
-    return "\n\n".join(tables) + "\n"
+        within = {f"{section}.{k}": v for k, v in values.items() if isinstance(v, Mapping)}
+        lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, Mapping)]
+        if lines or not within:
+            tables.append("\n".join([f"[{section}]", *lines]) + "\n")
+        if within:
+            tables.append(toml(within))
+    return "\n".join(tables)

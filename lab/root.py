@@ -49,16 +49,16 @@ def cache() -> Path:
     return Path(os.environ.get("PBXFED_LAB_CACHE") or "/var/cache/pbxfed-lab")
 
 
-def root_path() -> Path:
+def root_path(packages: Sequence[str] = PACKAGES) -> Path:
     """Where the root of the present recipe is, or will be."""
-    recipe = "\n".join((SUITE, *PACKAGES, *APT_OPTIONS, MOUNTS.split("exec")[0]))
+    recipe = "\n".join((SUITE, *packages, *APT_OPTIONS, MOUNTS.split("exec")[0]))
     return cache() / f"root-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def ensure_root() -> Path:
-    """Return the root folder, after making it if this machine has none."""
+def ensure_root(packages: Sequence[str] = PACKAGES) -> Path:
+    """Return the root folder with these packages in it, after making it if this machine has none."""
     ensure_tools()
-    root = root_path()
+    root = root_path(packages)
     if root.is_dir():
         return root
     cache().mkdir(parents=True, exist_ok=True)
@@ -68,11 +68,11 @@ def ensure_root() -> Path:
         if not root.is_dir():
             for leftover in cache().glob("building-*"):
                 remove_tree(leftover)
-            _build(root, lock)
+            _build(root, packages, lock)
     return root
 
 
-def _build(root: Path, lock: int) -> None:
+def _build(root: Path, packages: Sequence[str], lock: int) -> None:
     """Make the root beside its place and move it there when it is whole.
 
     The worker inherits the lock: should we be killed, the next builder waits until the orphan has ended.
@@ -80,7 +80,7 @@ def _build(root: Path, lock: int) -> None:
     begun = time.monotonic()
     unfinished = root.with_name(f"building-{os.getpid()}")
     log = cache() / f"{root.name}.log"
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     command += [f"--aptopt={option}" for option in APT_OPTIONS]
     with log.open("wb") as output:
         worker = subprocess.Popen(

@@ -1,7 +1,7 @@
 """Clients that go on to another node: a SIPp scenario that does so on 503 and on silence, and phones that register where told.
 
-A caller of `scenario` knows three addresses, as SRV records would name them, and asks the next one when one answers 503 or nothing
-at all (RFC 3263 §4.3). SIPp counts a call as failed only if no address served it.
+A caller of `scenario` knows several addresses, as SRV records would name them, and asks the next one when one answers 503, or
+nothing at all (RFC 3263 §4.3). SIPp counts a call as failed only if no address served it.
 """
 
 from __future__ import annotations

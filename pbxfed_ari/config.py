@@ -17,13 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from pbxfed_ari.core.condition import SICK, WORST
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS
 from pbxfed_ari.errors import ConfigError, Refused
+from pbxfed_ari.sensors.command import SHELL, Command
+from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.web.access import Role, Tokens, read_tokens
 
-if TYPE_CHECKING:  # it brings asyncio, and every command reads the configuration
+if TYPE_CHECKING:  # they bring asyncio and more, and every command reads the configuration
+    from ssl import SSLContext
+
     from pbxfed_ari.links.wan import Access
 
 DEFAULT_PATH = Path("/etc/pbxfed/pbxfed.toml")
@@ -88,6 +93,10 @@ def _switch(value: object) -> str:
 def _host(value: object) -> bool:
     labels = value.removesuffix(".").split(".") if isinstance(value, str) else [""]
     return all(map(_LABEL.fullmatch, labels)) and len(str(value)) < 254
+
+
+def _maybe_host(value: object) -> str:
+    return "" if value == "" or _host(value) else "must be a host name, as pbx.example.com"
 
 
 def _hosts(value: object) -> str:
@@ -170,6 +179,22 @@ def _door(text: str) -> bool:
         return False
     plain = not (url.path or url.query or url.fragment) and " " not in text
     return bool(url.hostname) and plain and url.scheme in ("", "nats", "tls") and port != 0
+
+
+def _sensors(value: object) -> str:
+    names = [gauge.name for gauge in OWN]
+    good = isinstance(value, list) and all(name in names for name in value)
+    return "" if good else f"must be a list of these: {', '.join(names)}"
+
+
+def _command(value: object) -> str:
+    words = value if isinstance(value, list) else [value]
+    good = bool(words) and all(isinstance(word, str) and "\0" not in word for word in words)
+    return (
+        ""
+        if good and words[0]
+        else 'must be a list, as ["/usr/local/bin/check-fax", "--quick"]; or a text, with shell = true'
+    )
 
 
 def _user(value: object) -> str:
@@ -290,6 +315,11 @@ class AsteriskSettings:
         "file of phones and trunks that Asterisk reads",
         Path("/var/lib/asterisk/pbxfed/objects.sqlite3"),
     )
+    control: Path = _key(
+        _text,
+        "Asterisk's control socket: what fills its queues is asked there",
+        Path("/var/run/asterisk/asterisk.ctl"),
+    )
     security_log: Path = _key(
         _text,
         "file into which Asterisk writes its security events",
@@ -342,6 +372,46 @@ class DnsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """What this node's health depends on."""
+
+    ignore: tuple[str, ...] = _key(_sensors, "sensors that are not read", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """A check that the operator defines: [checks.NAME]."""
+
+    command: str | tuple[str, ...] = _key(_command, "program and arguments; exit code 0 is well")
+    shell: bool = _key(_switch, "let /bin/sh run it; then it is a text", False)
+    every: int = _key(_between(1, 86_400), "seconds between two runs", 30)
+    timeout: int = _key(_between(1, 300), "seconds after which it counts as failed", 5)
+    weight: int = _key(_between(1, WORST), "tenths of the health that it costs to fail", SICK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningSettings:
+    """Where phones fetch their files."""
+
+    listen: str | None = _key(
+        _listen, "address:port at which phones fetch their files by HTTPS; none: they cannot", None
+    )
+    certificate_file: Path | None = _key(
+        _text, "certificate that phones are shown, with those that vouch for it, as PEM", None
+    )
+    key_file: Path | None = _key(_text, "its private key, as PEM", None)
+    host: str = _key(
+        _maybe_host, "name in the URLs, which the certificate bears; federation.domain if empty", ""
+    )
+    servers: str = _key(
+        _one_of("auto", "dns", "nodes"),
+        "what phones are told: the domain, to be looked up, or two nodes; auto: the domain if nodes answer DNS",
+        "auto",
+    )
+    expires: int = _key(_between(30, 7_200), "seconds that a registration of such phones lasts", 60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """The log."""
 
@@ -363,7 +433,10 @@ class Settings:
     calls: CallSettings
     http: HttpSettings
     dns: DnsSettings
+    health: HealthSettings
+    provisioning: ProvisioningSettings
     log: LogSettings
+    checks: Mapping[str, CheckSettings]
 
     def check_machine(self) -> None:
         """What the file says of this machine must be so.
@@ -427,6 +500,43 @@ class Settings:
     def dns_places(self) -> tuple[tuple[str, int], ...]:
         """Addresses and ports of dns.listen."""
         return tuple(found for text in self.dns.listen if (found := place(text)) is not None)
+
+    def commands(self) -> list[Command]:
+        """The operator's checks."""
+        return [
+            Command(
+                name,
+                (*SHELL, one.command) if isinstance(one.command, str) else one.command,
+                float(one.every),
+                float(one.timeout),
+                one.weight,
+            )
+            for name, one in self.checks.items()
+        ]
+
+    def provisioning_tls(self) -> "SSLContext | None":
+        """What phones are shown, read from the files; None if none are served.
+
+        Raises: ConfigError.
+        """
+        import ssl
+
+        certificate, key = self.provisioning.certificate_file, self.provisioning.key_file
+        if self.provisioning.listen is None or certificate is None or key is None:
+            return None
+        remedy = "name the certificate's own private key"
+        _private(self.path, "provisioning.key_file", key, remedy, lines=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            said = error.strerror or getattr(error, "reason", "") or str(error)
+            raise ConfigError(
+                f"{self.path}: provisioning.certificate_file = {certificate}: {said}; it must be a PEM file "
+                "with the certificate, then those that vouch for it, and provisioning.key_file its key"
+            ) from None
+        return context
 
     def ari_password(self) -> str:
         """The password in asterisk.password_file.
@@ -501,6 +611,8 @@ _SECTIONS: dict[str, type] = {
     "calls": CallSettings,
     "http": HttpSettings,
     "dns": DnsSettings,
+    "health": HealthSettings,
+    "provisioning": ProvisioningSettings,
     "log": LogSettings,
 }
 _S = TypeVar("_S")
@@ -529,21 +641,39 @@ def parse(data: Mapping[str, object], path: Path) -> Settings:
     Raises: ConfigError.
     """
     for section in data:
-        if section not in _SECTIONS:
+        if section not in _SECTIONS and section != "checks":
             raise ConfigError(f"{path}: unknown section [{section}]{_nearest(section, _SECTIONS)}")
     made: dict[str, Any] = {
         name: _section(path, name, kind, data.get(name, {})) for name, kind in _SECTIONS.items()
     }
-    settings = Settings(path=path, **made)
+    settings = Settings(path=path, checks=_checks(path, data.get("checks", {})), **made)
     host = settings.http.listen.rpartition(":")[0].strip("[]")
     if settings.http.token_file is None and not _is_loopback(host):
         raise ConfigError(
             f"{path}: http.listen = {settings.http.listen!r}: beyond loopback http.token_file must be set"
         )
-    wrong = _wrong_wan(settings.wan) or _wrong_dns(settings)
+    wrong = (
+        _wrong_wan(settings.wan)
+        or _wrong_dns(settings)
+        or _wrong_provisioning(settings.provisioning)
+    )
     if wrong:
         raise ConfigError(f"{path}: {wrong}")
     return settings
+
+
+def _checks(path: Path, given: object) -> dict[str, CheckSettings]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: checks = {given!r}: must be sections, as [checks.fax]")
+    found: dict[str, CheckSettings] = {}
+    for name, keys in given.items():
+        if _name(name):
+            raise ConfigError(f"{path}: [checks.{name}]: the name {_name(name)}")
+        one = found[name] = _section(path, f"checks.{name}", CheckSettings, keys)
+        if one.shell is not isinstance(one.command, str):
+            said = f"{path}: checks.{name}.command = {one.command!r}: with shell = {str(one.shell).lower()}"
+            raise ConfigError(f"{said} it must be a {'text' if one.shell else 'list of texts'}")
+    return found
 
 
 def _wrong_wan(wan: WanSettings) -> str:
@@ -594,6 +724,14 @@ def _wrong_dns(settings: Settings) -> str:
             f"federation.domain = {domain!r}: must be a DNS name of {LONGEST_DOMAIN} characters at most "
             "where dns.listen is set"
         )
+    return ""
+
+
+def _wrong_provisioning(provisioning: ProvisioningSettings) -> str:
+    if provisioning.listen is not None:
+        for key in ("certificate_file", "key_file"):
+            if getattr(provisioning, key) is None:
+                return f"provisioning.{key} is missing: files with secrets are served by HTTPS only"
     return ""
 
 

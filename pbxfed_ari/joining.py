@@ -5,6 +5,7 @@ is left alone. The daemon starts afterwards and fetches the first state as every
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from pbxfed_ari.config import DEFAULT_PATH, LanSettings, NodeSettings, Settings
 from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.names import NodeName, node_name
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.installing.daemon import toml
 from pbxfed_ari.join import asking
-from pbxfed_ari.keys import KEYS, keep_keyring, load_keyring, load_node_key
+from pbxfed_ari.join.asking import TurnedAway
+from pbxfed_ari.keys import KEYS, NODE_KEY, keep_keyring, load_keyring, load_node_key
 from pbxfed_ari.wire import token
 from pbxfed_ari.wire.token import Answer, Token
 
@@ -40,8 +43,10 @@ def join(
     address: str | None = None,
     site: str | None = None,
     state: Path | None = None,
+    asterisk: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Joined:
-    """Redeem a token. The options are for a machine that has no configuration file yet.
+    """Redeem a token. The options are for a machine that has no configuration file yet; `asterisk` is what that file shall say
+    of the PBX, where its files are in place.
 
     Raises: Refused, ConfigError, OSError.
     """
@@ -69,14 +74,26 @@ def join(
         node |= {} if site is None else {"site": site}
         config.parse({"node": node, "federation": {"domain": given.domain}}, path)
     _check_free(settings, state)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    answer = asking.ask(given, me, address, load_node_key(state, me))
+    answer = _ask(given, me, address, state)
     _check_answer(path, settings, given, answer, state)
     keys = Keyring([GroupKey(*key) for key in answer.keys], answer.closed)
     keep_keyring(state, keys, answer.born)
     if settings is None:
-        _write(path, me, address, site or answer.site, state, answer)
-    return Joined(me, answer.domain, path, settings is None, _todo(settings, answer))
+        _write(path, me, address, site or answer.site, state, answer, asterisk or {})
+    todo = _todo(settings, answer, asterisk is not None)
+    return Joined(me, answer.domain, path, settings is None, todo)
+
+
+def _ask(given: Token, me: NodeName, address: str, state: Path) -> Answer:
+    """The answer. Who is turned away has no more than before; without an answer the key stays: the token may be its by now."""
+    new = [path for path in (state / NODE_KEY, state) if not path.exists()]
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return asking.ask(given, me, address, load_node_key(state, me))
+    except TurnedAway:
+        for path in new:
+            path.rmdir() if path == state else path.unlink(missing_ok=True)
+        raise
 
 
 def _check_free(settings: Settings | None, state: Path) -> None:
@@ -114,13 +131,22 @@ def _agree(path: Path, key: str, ours: object, theirs: object) -> None:
         )
 
 
-def _write(path: Path, me: NodeName, address: str, site: str, state: Path, answer: Answer) -> None:
+def _write(
+    path: Path,
+    me: NodeName,
+    address: str,
+    site: str,
+    state: Path,
+    answer: Answer,
+    asterisk: Mapping[str, Mapping[str, object]],
+) -> None:
     lan = LanSettings()
     sections: dict[str, dict[str, object]] = {
         "node": {"name": me, "address": address, "site": site},
         "federation": {"domain": answer.domain},
         "lan": {},
         "wan": {},
+        **{section: dict(values) for section, values in asterisk.items()},
     }
     if state != _default_state():
         sections["node"]["state"] = str(state.absolute())
@@ -132,23 +158,18 @@ def _write(path: Path, me: NodeName, address: str, site: str, state: Path, answe
         sections["lan"]["timing"] = answer.timing
     if answer.wan != "none":
         sections["wan"] = {"link": answer.wan, "connect": list(answer.connect)}
-    tables = [
-        "\n".join([f"[{section}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items())])
-        for section, values in sections.items()
-        if values
-    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write("# written by `pbxfed join`; all keys stand in the README\n\n")
-        file.write("\n\n".join(tables) + "\n")
+        file.write(toml(sections))
 
 
-def _todo(settings: Settings | None, answer: Answer) -> tuple[str, ...]:
+def _todo(settings: Settings | None, answer: Answer, included: bool) -> tuple[str, ...]:
     todo = []
-    if settings is None:
+    if settings is None and not included:
         todo.append(
             "write the password of ari.conf's user into /etc/pbxfed/ari.password, mode 0600, "
-            "and include the files of dialplan/ in Asterisk's"
+            "and include the files of dialplan/ in Asterisk's (`pbxfed init` does both)"
         )
     if settings is not None and not (settings.lan.multicast and answer.multicast):
         lan = settings.lan

@@ -114,16 +114,24 @@ class Loop:
                 "could not handle %s", type(event).__name__
             )  # its fields may hold secrets
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        due = min(self.federation.next_deadline(), self.switchboard.next_deadline())
-        at = min(due, self._loop.time() + 60.0)
-        self._timer = self._loop.call_at(at, self._tick, due)
+    def _due(self) -> float:
+        return min(self.federation.next_deadline(), self.switchboard.next_deadline())
 
-    def _tick(self, due: float) -> None:
+    def _set_timer(self) -> None:
+        """One that comes too early looks again: most deadlines move away before they come."""
+        at = min(self._due(), self._loop.time() + 60.0)
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._tick)
+
+    def _tick(self) -> None:
         self._timer = None
-        lag = max(0.0, self._loop.time() - due)
+        lag = self._loop.time() - self._due()
+        if lag < 0.0:
+            self._set_timer()
+            return
         self._late(lag)
         self._handle(Ticked(lag, wall_ms()))
         self._end_turn()

@@ -22,6 +22,7 @@ from pbxfed_ari import __version__, certificates, config, logs
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core import draining
+from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import (
     Abandon,
     AskRotation,
@@ -72,6 +73,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import KEY
 from pbxfed_ari.core.members import PRESETS
 from pbxfed_ari.core.names import NodeName, federation_tag
@@ -91,6 +93,8 @@ from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
+from pbxfed_ari.provisioning.telling import Recipe
+from pbxfed_ari.sensing import Sensing
 from pbxfed_ari.sensors import capacity
 from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.sensors.security_log import SecurityLog
@@ -100,6 +104,8 @@ from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.callbook import COLUMNS, record
 from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.web.handouts import Offer
+from pbxfed_ari.web.listener import Listener
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
 from pbxfed_ari.wire.token import ASK, Answer
@@ -119,6 +125,9 @@ def run(settings: Settings) -> None:
     logs.set_up(settings.log.level)
     faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where we hung
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # two lines a call: what the format does not show need not be found out (logging's documentation, "Optimization")
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     os.umask(0o077)  # the store holds digests
     reason = asyncio.run(_serve(settings))
     if reason:
@@ -171,7 +180,7 @@ class Node:
             key,
             admit=self.post,
             send=self.link.send,
-            note=self._note,
+            note=self.note,
             welcome=self._welcome,
         )
         self.seeds = Seeds(
@@ -194,12 +203,21 @@ class Node:
             objects=settings.asterisk.objects,
             expected=lambda: {n for n, _ in federation.directory.contacts_of(federation.me)},
             post=self.post,
-            note=self._note,
+            note=self.note,
         )
         self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
         self._rng = Random(secrets.randbits(64))
+        self.sensing = Sensing(
+            settings,
+            federation,
+            self.room,
+            store_trouble=lambda: self.store_trouble,
+            perform=lambda effects: self.loop.perform(effects),
+            rng=self._rng,
+        )
+        self.tls = settings.provisioning_tls()
         self.api = Api(self, settings.http_access())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.manager = ServiceManager(os.environ, os.getpid())
@@ -241,11 +259,11 @@ class Node:
                 SendElsewhere: asterisk,
                 HangUp: asterisk,
                 Reply: self._reply,
-                Note: self._note,
+                Note: self.note,
                 Stop: self._stop,
                 CallEnded: self._call_ended,
             },
-            late=self.api.measures.late,
+            late=self._late,
             turned=self._turned,
         )
 
@@ -294,12 +312,42 @@ class Node:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, settings)
+        await node.open_to_phones(stack)
         await node.dns.open()
         stack.callback(node.dns.close)
         if node.wan is not None:
             await node.wan.open()
             stack.push_async_callback(node.wan.close)
         return node
+
+    async def open_to_phones(self, stack: AsyncExitStack) -> None:
+        """Listen where phones fetch their provisioning files, if they shall.
+
+        Raises: ConfigError.
+        """
+        listen = self.settings.provisioning.listen
+        if listen is None or self.tls is None:
+            return
+        host, _, port = listen.rpartition(":")
+        listener = Listener(self.api.phone_files.app, self.tls)
+        stack.push_async_callback(listener.close)
+        try:
+            await listener.open(host.strip("[]"), int(port))
+        except OSError as error:
+            raise ConfigError(
+                f"{self.settings.path}: provisioning.listen = {listen!r}: {error.strerror or error}; "
+                "another program has the port, or the address is not this machine's"
+            ) from None
+
+    @property
+    def offer(self) -> Offer | None:
+        """Where phones fetch their provisioning files, and what they are told there."""
+        settings = self.settings.provisioning
+        if settings.listen is None:
+            return None
+        host = settings.host or self.settings.federation.domain
+        recipe = Recipe(settings.servers, settings.expires)
+        return Offer(host, int(settings.listen.rpartition(":")[2]), recipe)
 
     async def serve(self) -> str:
         """Run until stopped. Returns the reason if it must not go on, else an empty text."""
@@ -320,6 +368,7 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             room = tasks.create_task(self.room.run(), name="asterisk")
             seeds = tasks.create_task(self.seeds.run(), name="seeds")
+            sensors = tasks.create_task(self.sensing.room.run(), name="sensors")
             guards = tasks.create_task(self.security_log.run(), name="security log")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
@@ -330,6 +379,7 @@ class Node:
             self.dns.close()
             room.cancel()
             seeds.cancel()
+            sensors.cancel()
             guards.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
@@ -362,7 +412,17 @@ class Node:
             "asterisk": ""
             if connection.live
             else connection.reason or "Asterisk is being asked what it holds",
+            "sick": self.health.trouble() if self.health.sick >= SICK else "",
         }
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
+        return self.sensing.health
+
+    def unread(self) -> dict[str, str]:
+        """Sensors that cannot be read, each with the reason."""
+        return dict(self.sensing.room.unread)
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
@@ -419,10 +479,20 @@ class Node:
             "tokens_refused": self.desk.refused,
             "dns_queries": self.dns.queries,
             "dns_limited": self.dns.limited,
+            "provisioning_served": self.api.phone_files.served,
+            "provisioning_refused": self.api.phone_files.refused,
+            "provisioning_limited": self.api.phone_files.limited,
             "frames_dropped": dict(self.mail.dropped),
             "messages_sent": dict(self.mail.sent),
             "messages_received": dict(self.mail.received),
         }
+
+    def note(self, note: Note) -> None:
+        """Something worth a line in the log, and mostly an event."""
+        words = " ".join(f"{name}={value}" for name, value in note.fields)
+        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
+        if not note.log_only:
+            self.events.add(note, wall_ms())
 
     def failures_read(self) -> dict[str, object]:
         """Whether failed authentications are counted here, and from where."""
@@ -596,12 +666,6 @@ class Node:
         else:
             self.wan.broadcast(frame)
 
-    def _note(self, note: Note) -> None:
-        words = " ".join(f"{name}={value}" for name, value in note.fields)
-        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
-        if not note.log_only:
-            self.events.add(note, wall_ms())
-
     def _call_ended(self, call: CallEnded) -> None:
         log.info(
             "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
@@ -614,10 +678,15 @@ class Node:
             call.seconds,
         )
         self.api.measures.call_ended(call)
+        self.sensing.failures.ended(call, self.now())
         kept = record(call, self.federation.me)
         self.records.add(kept)
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
+
+    def _late(self, seconds: float) -> None:
+        self.api.measures.late(seconds)
+        self.sensing.lateness.late(seconds)
 
     def _stop(self, stop: Stop) -> None:
         if not self._stopped.done():
@@ -645,7 +714,8 @@ class Node:
         except ConfigError as error:
             log.error("reload refused, the old configuration stands: %s", error)
             return
-        for section in ("federation", "lan", "wan", "asterisk", "http", "dns"):
+        self._renew_certificate(fresh)
+        for section in ("federation", "lan", "wan", "asterisk", "http", "dns", "health", "checks"):
             if getattr(fresh, section) != getattr(self.settings, section):
                 log.warning("reload: [%s] has changed; that needs a restart", section)
         if (fresh.node.name, fresh.node.address, fresh.node.site) != (
@@ -657,12 +727,25 @@ class Node:
                 "reload: node.name, node.address or node.site has changed; that needs a restart"
             )
             return
-        self.settings = fresh
+        self.settings = self.sensing.settings = fresh
         self.switchboard.ring_seconds = fresh.calls.ring_seconds
         self.switchboard.control = fresh.calls.control
         logging.getLogger().setLevel(fresh.log.level.upper())
         self.post(describe(self._info()))
         log.info("reloaded %s", fresh.path)
+
+    def _renew_certificate(self, fresh: Settings) -> None:
+        """The certificate that phones are shown is read again; where they connect to stays until a restart."""
+        new, old = fresh.provisioning, self.settings.provisioning
+        if new.listen != old.listen:
+            log.warning("reload: provisioning.listen has changed; that needs a restart")
+        elif self.tls is not None:
+            try:
+                fresh.provisioning_tls()
+                assert new.certificate_file is not None
+                self.tls.load_cert_chain(new.certificate_file, new.key_file)
+            except (ConfigError, OSError) as error:
+                log.error("the certificate for phones is not renewed: %s", error)
 
     def _info(self) -> NodeInfo:
         settings = self.settings

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import tls
 from pbxfed_ari import config
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.sensors.command import Command
 from pbxfed_ari.web.access import Role
 
 GOOD = """
@@ -111,7 +113,34 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
         ("[dns]\nlisten = ['0.0.0.0:53']", "dns.listen = ['0.0.0.0:53']: must be a list of"),
         ("[dns]\nlisten = ['10.0.0.1:0']", "dns.listen = ['10.0.0.1:0']: must be a list of"),
         ("[dns]\nlisten = ['localhost']", "dns.listen = ['localhost']: must be a list of"),
+        ("[provisioning]\nlisten = '8783'", "provisioning.listen = '8783': must be address:port"),
+        ("[provisioning]\nlisten = '0.0.0.0:8783'", "provisioning.certificate_file is missing"),
+        ("[provisioning]\nhost = 'a b'", "provisioning.host = 'a b': must be a host name"),
+        ("[provisioning]\nservers = 'srv'", "must be one of auto, dns, nodes"),
+        ("[provisioning]\nexpires = 10", "provisioning.expires = 10: must be 30 to 7200"),
         ("[dns]\nttl = -1", "dns.ttl = -1: must be 0 to 3600"),
+        (
+            "[health]\nignore = ['loud']",
+            "health.ignore = ['loud']: must be a list of these: ari, sip,",
+        ),
+        ("[checks]\nfax = 3", "checks.fax = 3: must be a section, [checks.fax]"),
+        ("[checks.Fax]\ncommand = ['x']", "[checks.Fax]: the name must be 1 to 32 of a-z"),
+        ("[checks.fax]\nevery = 3", "checks.fax.command is missing: program and arguments"),
+        ("[checks.fax]\ncommand = []", "checks.fax.command = []: must be a list, as"),
+        ("[checks.fax]\ncommand = ['x', 3]", "checks.fax.command = ['x', 3]: must be a list, as"),
+        (
+            "[checks.fax]\ncommand = 'x'",
+            "checks.fax.command = 'x': with shell = false it must be a list",
+        ),
+        (
+            "[checks.fax]\ncommand = ['x']\nshell = true",
+            "checks.fax.command = ('x',): with shell = true it must be a text",
+        ),
+        ("[checks.fax]\ncommand = ['x']\nweight = 11", "checks.fax.weight = 11: must be 1 to 10"),
+        (
+            "[checks.fax]\ncommand = ['x']\ntimout = 1",
+            "unknown key checks.fax.timout: did you mean timeout?",
+        ),
         ("node = 3", "node = 3: must be a section"),
         ("[node", "not valid TOML"),
     ],
@@ -125,6 +154,17 @@ def test_a_wrong_line_is_refused_by_name(path: Path, line: str, words: str) -> N
     path.write_text(f"{line}\n{text}" if line.startswith("node =") else text + line)
     assert words in refusal(path)
     assert refusal(path).startswith(str(path))
+
+
+def test_checks_are_commands_with_defaults(path: Path) -> None:
+    """A list is run as it is; a text goes to a shell, which was asked for."""
+    assert config.load(path).commands() == []
+    checks = "[checks.fax]\ncommand = ['/bin/fax', '-q']\n[checks.isdn]\ncommand = 'a | b'\nshell = true\nweight = 2\n"
+    path.write_text(path.read_text() + checks)
+    assert config.load(path).commands() == [
+        Command("fax", ("/bin/fax", "-q"), 30.0, 5.0, 5),
+        Command("isdn", ("/bin/sh", "-c", "a | b"), 30.0, 5.0, 2),
+    ]
 
 
 def test_dns_is_off_until_it_listens_somewhere(path: Path) -> None:
@@ -226,3 +266,28 @@ def test_tokens_are_read_with_their_roles(path: Path) -> None:
     path.write_text(path.read_text().partition("[http]")[0])
     assert config.load(path).http_token() is None
     assert config.load(path).http_access().role("") is Role.ADMIN
+
+
+def test_the_certificate_for_phones_is_read_or_refused(path: Path, tmp_path: Path) -> None:
+    """Before the daemon starts, by `pbxfed check`; its key must be the daemon's alone."""
+    assert config.load(path).provisioning_tls() is None
+    crt, key = tmp_path / "crt.pem", tmp_path / "key.pem"
+    files = f"certificate_file = '{crt}'\nkey_file = '{key}'"
+    path.write_text(f"{path.read_text()}[provisioning]\nlisten = '0.0.0.0:8783'\n{files}\n")
+    settings = config.load(path)
+
+    def said() -> str:
+        with pytest.raises(ConfigError) as caught:
+            settings.provisioning_tls()
+        return str(caught.value)
+
+    assert "provisioning.key_file" in said()
+    tls.write(crt, key, "10.0.0.1")
+    assert settings.provisioning_tls() is not None
+    key.chmod(0o644)
+    assert "others may read it" in said()
+    tls.write(tmp_path / "other.pem", key, "10.0.0.1")
+    key.chmod(0o600)
+    assert f"provisioning.certificate_file = {crt}" in said()
+    crt.unlink()
+    assert "No such file" in said()

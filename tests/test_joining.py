@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import ConfigError, Refused
 from pbxfed_ari.join import asking
+from pbxfed_ari.join.asking import TurnedAway
 from pbxfed_ari.keys import keep_keyring, load_keyring, load_node_key, open_keyring
 from pbxfed_ari.wire import token
 from pbxfed_ari.wire.identity import NodeKey
@@ -44,7 +46,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "etc" / "pbxfed.toml"
 
 
-def join(path: Path, **options: str) -> joining.Joined:
+def join(path: Path, **options: Any) -> joining.Joined:
     state = path.parent.parent / "state"
     return joining.join(TEXT, path, name="c", address="10.0.0.3", state=state, **options)
 
@@ -87,6 +89,31 @@ def test_a_configuration_that_disagrees_is_left_as_it_is(
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize(("error", "left"), [(TurnedAway, []), (Refused, ["node.key"])])
+def test_who_is_turned_away_has_no_more_than_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Refused], left: list[str]
+) -> None:
+    """Without any answer the key stays: the token may be its by now."""
+
+    def ask(*given: object) -> Answer:
+        raise error("no")
+
+    monkeypatch.setattr(asking, "ask", ask)
+    with pytest.raises(error):
+        join(path)
+    state = path.parent.parent / "state"
+    assert [one.name for one in state.glob("*")] == left
+    assert state.exists() == bool(left)
+
+
+def test_what_is_known_of_asterisk_is_written_along(path: Path) -> None:
+    """By who has put the files into Asterisk already; nothing of that is left to do."""
+    done = join(path, asterisk={"asterisk": {"sip_port": 5080}, "calls": {"trunks": ["sip"]}})
+    settings = config.load(path)
+    assert (settings.asterisk.sip_port, settings.calls.trunks) == (5080, ("sip",))
+    assert not [line for line in done.todo if "ari.password" in line]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -96,7 +123,7 @@ def test_a_configuration_that_disagrees_is_left_as_it_is(
     ],
 )
 def test_an_option_that_cannot_be_does_not_cost_the_token(
-    path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], words: str
+    path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
 ) -> None:
     """Nothing is asked, nothing is written."""
     monkeypatch.setattr(asking, "ask", None)

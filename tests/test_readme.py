@@ -29,11 +29,21 @@ def test_every_key_is_in_the_table_with_its_default() -> None:
             assert shown.strip("`") == text, key
 
 
+def test_every_key_of_a_check_is_in_its_table() -> None:
+    """It may stand in any number of sections, so it has a table of its own."""
+    table = README.partition("| key of a check |")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]*\| ([^|]*?) \|", table, re.M))
+    declared = {field.name: field.default for field in fields(config.CheckSettings)}
+    assert set(rows) == set(declared)
+    for key, shown in rows.items():
+        assert shown == "needed" or shown.strip("`") == str(declared[key]).lower(), key
+
+
 def test_every_command_is_named() -> None:
     """And none that does not exist."""
     commands = cli.main.list_commands(click.Context(cli.main))
     named = set(re.findall(r"`pbxfed (\w+)", README))
-    listed = {"check", "version", "members"}  # named beside another in one row
+    listed = {"check", "version", "members", "undrain"}  # named beside another in one row
     assert set(commands) == named | listed
 
 

@@ -7,10 +7,11 @@ effect is unknown) and Declined (it did not). Nothing is retried here; that is a
 The password travels in a header, never in a URL, where logs would keep it.
 """
 
+import asyncio
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -26,6 +27,7 @@ from pbxfed_ari.asterisk.models import (
     Variable,
     Variables,
 )
+from pbxfed_ari.asterisk.pool import Answer, Pool, Request
 from pbxfed_ari.errors import Declined, Unreachable
 
 DEADLINE = 2.0  # seconds for one request; a healthy Asterisk answers in milliseconds
@@ -47,7 +49,8 @@ class AriClient:
         self.app = app
         self._headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
         self._deadline = deadline
-        self._session: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession | None = None  # for the events
+        self._pool: Pool | None = None  # for requests
         self.asterisk = Asterisk(self)
         self.applications = Applications(self)
         self.bridges = Bridges(self)
@@ -58,11 +61,8 @@ class AriClient:
         return f"AriClient({self.url!r}, {self.user!r}, app={self.app!r})"
 
     async def __aenter__(self) -> "AriClient":
-        self._session = aiohttp.ClientSession(
-            headers=self._headers,
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10),
-            timeout=aiohttp.ClientTimeout(total=self._deadline),
-        )
+        self._session = aiohttp.ClientSession(headers=self._headers)
+        self._pool = Pool(self.url, self._headers, most=CONNECTIONS)
         return self
 
     async def __aexit__(
@@ -74,19 +74,17 @@ class AriClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The open session."""
-        assert self._session is not None, "AriClient is used outside `async with`"
-        return self._session
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
 
     async def events(self) -> aiohttp.ClientWebSocketResponse:
         """The event websocket of our application. Never `subscribeAll`: it deadlocks 22.10.1 (asterisk#2170).
 
         Raises: aiohttp.ClientError, TimeoutError.
         """
-        return await self.session.ws_connect(
+        assert self._session is not None, "AriClient is used outside `async with`"
+        return await self._session.ws_connect(
             f"{self.url}/ari/events",
             params={"app": self.app},
             heartbeat=15,
@@ -108,26 +106,30 @@ class AriClient:
 
         Raises: Unreachable, Declined.
         """
+        target = f"/ari/{path}?{urlencode(query, quote_via=quote)}" if query else f"/ari/{path}"
+        json = None if body is None else msgspec.json.encode(body)
         limit = self._deadline if deadline is None else deadline
+        ((status, content),) = await self._ask(operation, limit, (method, target, json))
+        return _granted(operation, status, content)
+
+    async def post(self, operation: str, *requests: tuple[str, object]) -> None:
+        """Several POSTs, each a path and a body, done one after the other without waiting for us in between.
+
+        What comes after one that is declined may be granted. Raises: Unreachable, Declined.
+        """
+        texts = [("POST", f"/ari/{path}", msgspec.json.encode(body)) for path, body in requests]
+        for status, content in await self._ask(operation, self._deadline, *texts):
+            _granted(operation, status, content)
+
+    async def _ask(self, operation: str, limit: float, *requests: Request) -> list[Answer]:
+        assert self._pool is not None, "AriClient is used outside `async with`"
         try:
-            async with self.session.request(
-                method,
-                f"{self.url}/ari/{path}",
-                params=query,
-                data=None if body is None else msgspec.json.encode(body),
-                headers=None if body is None else {"Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=limit),
-            ) as answer:
-                content = await answer.read()
+            async with asyncio.timeout(limit):
+                return await self._pool.ask(*requests)
         except TimeoutError:
             raise Unreachable(f"{operation}: no answer within {limit:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise Unreachable(f"{operation}: {reason(error)}") from error
-        if answer.status >= 400:
-            raise Declined(
-                f"{operation}: {answer.status} {_message(content)}", status=answer.status
-            )
-        return content
 
     async def ask(
         self,
@@ -286,9 +288,21 @@ class Channels:
 
     async def continueInDialplan(self, id: str, *, context: str, extension: str) -> None:
         """Let the channel go on at this place in the dialplan, priority 1."""
-        query = {"context": context, "extension": extension, "priority": "1"}
+        body = {"context": context, "extension": extension, "priority": 1}
         path = f"channels/{_part(id)}/continue"
-        await self._ari.request(f"channels.continueInDialplan {id}", "POST", path, query=query)
+        await self._ari.request(f"channels.continueInDialplan {id}", "POST", path, body=body)
+
+    async def continueWithVariables(
+        self, id: str, variables: dict[str, str], *, context: str, extension: str
+    ) -> None:
+        """`setChannelVars` (since 22.10) and `continueInDialplan`, at once."""
+        channel = f"channels/{_part(id)}"
+        place = {"context": context, "extension": extension, "priority": 1}
+        await self._ari.post(
+            f"channels.continueInDialplan {id}",
+            (f"{channel}/variables", {"variables": variables}),
+            (f"{channel}/continue", place),
+        )
 
     async def hangup(self, id: str, *, reason_code: int) -> None:
         """End the channel with this Q.850 cause."""
@@ -324,13 +338,6 @@ class Channels:
             Variables, f"channels.getChannelVars {id}", "GET", path, query=query
         )
         return found.variables
-
-    async def setChannelVars(self, id: str, variables: dict[str, str]) -> None:
-        """Several at once (since 22.10)."""
-        path = f"channels/{_part(id)}/variables"
-        await self._ari.request(
-            f"channels.setChannelVars {id}", "POST", path, body={"variables": variables}
-        )
 
 
 class Bridges:
@@ -384,9 +391,18 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
-        strerror = error.os_error.strerror or str(error.os_error)
-        return "connection refused" if "onnect" in strerror else strerror.lower()
+        error = error.os_error
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return str(error) or type(error).__name__
+
+
+def _granted(operation: str, status: int, content: bytes) -> bytes:
+    if status >= 400:
+        raise Declined(f"{operation}: {status} {_message(content)}", status=status)
+    return content
 
 
 def _message(content: bytes) -> str:

@@ -26,8 +26,10 @@ from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.contacts import LOOK, Contacts
 from pbxfed_ari.asterisk.events import (
+    BRIDGES,
     OURS,
     AriEvent,
+    StasisStart,
     Tolerated,
     decode,
     translate,
@@ -48,7 +50,7 @@ from pbxfed_ari.core.events import (
     LegSeen,
     Returned,
 )
-from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 SHORTEST_WAIT, LONGEST_WAIT = (
@@ -120,6 +122,8 @@ class Connection:
         self.warnings: tuple[str, ...] = ()
         self.tolerated = Tolerated()
         self.iax_expected = False  # peers are written: try to subscribe to IAX2 until it works
+        self._took: float | None = None  # seconds that the last ping took
+        self._pinged: float | None = None  # since when one waits for its answer
         self._told_down = False
         self._started: datetime | None = None
         self._held: list[AriEvent] | None = None
@@ -127,6 +131,9 @@ class Connection:
         self._dialed: set[ChannelId] = set()  # legs of Dial
         self._group: asyncio.TaskGroup | None = None  # of this life
         self._iax_heard = False
+        self._bridging = False  # there are, or were, bridges of ours
+        self._bridges_heard: bool | None = None  # are their events told? None: not known
+        self._filtering = asyncio.Lock()
         self._hopeful = False
 
     def __repr__(self) -> str:
@@ -136,6 +143,13 @@ class Connection:
     def live(self) -> bool:
         """Are we connected and reconciled?"""
         return self.state is State.LIVE
+
+    def answer_time(self) -> float | None:
+        """Seconds that ARI took for the last ping, or that the next one has been waiting; None if it is not connected."""
+        if not self.live or self._took is None:
+            return None
+        waits = 0.0 if self._pinged is None else time.monotonic() - self._pinged
+        return max(self._took, waits)
 
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""
@@ -155,6 +169,7 @@ class Connection:
         self._hopeful = False
         self._held = []
         self._iax_heard = False
+        self._bridges_heard = None
         loss = _Lost("the connection ended")
         try:
             socket = await self._open()
@@ -217,6 +232,8 @@ class Connection:
             channels = await self._ari.channels.list()
             contacts = await self._contacts.listed()
             await self._sweep(channels)
+            self._bridging |= any(key_of_name(bridge.id) for bridge in bridges)
+            await self._filter(bridges=False)
             answers = await found.answered(self._ari, bridges)
         except AsteriskError as error:
             raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
@@ -259,13 +276,30 @@ class Connection:
             raise _Lost(why) from declined  # or it is still loading its modules
 
     async def _subscribe(self) -> None:
-        """Subscriptions are counted: look first. What we would let go need not be sent: it is most of what a call says."""
-        await self._ari.applications.filter((*OURS, REPLACED))
+        """Subscriptions are counted: look first."""
+        await self._filter(bridges=True)
         heard = (await self._ari.applications.get()).endpoint_ids
         if "PJSIP" not in heard:
             await self._ari.applications.subscribe("endpoint:PJSIP")
         self._iax_heard = "IAX2" in heard
         await self._subscribe_iax()
+
+    async def hear_bridges(self) -> None:
+        """There are bridges of ours from now on: hear who enters and leaves them.
+
+        Raises: Unreachable, Declined.
+        """
+        self._bridging = True
+        await self._filter(bridges=True)
+
+    async def _filter(self, *, bridges: bool) -> None:
+        """What we would let go need not be sent: it is most of what a call says. Dial, too, has a bridge for each call."""
+        async with self._filtering:
+            bridges = bridges or self._bridging
+            if bridges != self._bridges_heard:
+                wanted = OURS if bridges else OURS - BRIDGES
+                await self._ari.applications.filter((*wanted, REPLACED))
+                self._bridges_heard = bridges
 
     async def _subscribe_iax(self) -> None:
         """422 as long as there is no IAX2 peer; asked again after the peers were written."""
@@ -330,7 +364,8 @@ class Connection:
         raise _Lost("Asterisk closed the event websocket")
 
     def _tell_event(self, event: AriEvent, *, but: set[ChannelId] | None = None) -> None:
-        told = translate(event, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
+        fresh_id = _fresh_id() if isinstance(event, StasisStart) else ""
+        told = translate(event, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=fresh_id)
         if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
             return
         if isinstance(told, Arrived) and not told.endpoint and told.peer is None and self._group:
@@ -368,17 +403,20 @@ class Connection:
     async def _watch(self) -> None:
         """A socket that is open proves nothing: ask every second whether somebody is there."""
         missed = 0
+        self._took = self._pinged = None
         while True:
             if not missed:
                 await asyncio.sleep(PING_EVERY)
             try:
+                self._pinged = self._pinged or time.monotonic()
                 await self._ari.asterisk.ping(deadline=PING_DEADLINE)
+                self._took, self._pinged = time.monotonic() - self._pinged, None
                 await self._look()
                 missed = 0
                 if self.iax_expected:
                     await self._subscribe_iax()
             except Declined:
-                missed = 0  # it answers
+                missed, self._pinged = 0, None  # it answers
             except Unreachable as error:
                 missed += 1
                 if missed >= MISSES:

@@ -109,6 +109,9 @@ AriEvent = (
     | ContactStatusChange
 )
 OURS = frozenset(kind.__name__ for kind in get_args(AriEvent))  # types that we read
+BRIDGES = frozenset(
+    {"ChannelEnteredBridge", "ChannelLeftBridge"}
+)  # of those, what bridges of ours say
 FromAsterisk = (
     Arrived
     | Returned

@@ -4,8 +4,9 @@ What Asterisk declines, or does not answer, ends the leg for the core (LegEnded)
 cannot be answered is hung up. So a call can fail, never hang. Ending what is gone already is no error.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
@@ -34,6 +35,17 @@ GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends
 ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | HangUpLeg | EndBridge
 
 
+async def _both(*doing: Awaitable[None]) -> None:
+    """At the same time; the first error, when all have been tried."""
+    for error in await asyncio.gather(*doing, return_exceptions=True):
+        if error is not None:
+            raise error
+
+
+async def at_once() -> None:
+    """Nothing needs be done first."""
+
+
 class Legs:
     """Performs the effects of bridge mode, one at a time for each call."""
 
@@ -43,21 +55,33 @@ class Legs:
         *,
         post: Callable[[LegEnded | Ended], None],
         note: Callable[[Note], None],
+        hear_bridges: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
+        """`hear_bridges` is awaited before a bridge is made."""
         self._ari = ari
+        self._hear_bridges = hear_bridges
         self._post = post
         self._note = note
 
     def __repr__(self) -> str:
         return "Legs()"
 
-    async def perform(self, effect: ForLegs) -> None:
-        """Do this. Never raises what Asterisk says."""
+    async def perform(self, *effects: ForLegs) -> None:
+        """Do this, at the same time if it is several. Never raises what Asterisk says."""
+        if len(effects) == 1:
+            await self._perform(effects[0])
+        else:
+            await asyncio.gather(*map(self._perform, effects))
+
+    async def _perform(self, effect: ForLegs) -> None:
         try:
             match effect:
                 case MakeBridge(call, bridge, seconds):
-                    await self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
-                    await self._ari.bridges.createWithId(bridge)
+                    await self._hear_bridges()
+                    await _both(
+                        self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds)),
+                        self._ari.bridges.createWithId(bridge),
+                    )
                 case MakeLeg():
                     await self._make(effect)
                 case DialLeg(call, leg, seconds, shown):

@@ -19,7 +19,7 @@ changed.
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.dialing import dial_string
 from pbxfed_ari.asterisk.ending import end
-from pbxfed_ari.asterisk.legs import ForLegs, Legs
+from pbxfed_ari.asterisk.legs import ForLegs, Legs, at_once
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
@@ -76,6 +76,7 @@ AWAKE = (
     "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
 )
 CANARY = "pf--canary"  # no node's name begins with a hyphen
+NOWHERE = "pbxfed-nowhere"  # a context that does not exist
 LOOK = 1.0  # seconds to answer how the canary is
 
 INVALID_NUMBER = 28  # Q.850
@@ -104,10 +105,11 @@ class Operator:
         post: Callable[[LegEnded | Ended], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
+        hear_bridges: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         self._ari = ari
         self._contacts = contacts
-        self._legs = Legs(ari, post=post, note=note)
+        self._legs = Legs(ari, hear_bridges=hear_bridges, post=post, note=note)
         self._own = own
         self._realm = realm
         self._secret_for = secret_for
@@ -232,7 +234,11 @@ class Operator:
         self._awake, self._asleep = False, set(self._pushed)
         await self._ari.asterisk.setGlobalVar(AWAKE, "")
         aor = (("contact", "sip:127.0.0.1:9"),)
-        endpoint = (("aors", CANARY), ("allow", "ulaw"))  # without a codec it cannot be read again
+        endpoint = (
+            ("aors", CANARY),
+            ("allow", "ulaw"),  # without a codec it cannot be read again
+            ("context", NOWHERE),  # it has no secret: whoever says its name can call, but nobody
+        )
         await self._ari.asterisk.updateObject("aor", CANARY, aor)
         await self._ari.asterisk.updateObject("endpoint", CANARY, endpoint)
 
@@ -286,9 +292,20 @@ class Operator:
                 elif isinstance(effect, SendElsewhere):
                     await self._send_elsewhere(effect)
                 else:
-                    await self._legs.perform(effect)
+                    await self._legs.perform(effect, *self._beside(effect, waiting))
         finally:
             del self._calls[channel]
+
+    @staticmethod
+    def _beside(effect: ForLegs, waiting: deque[ForCalls]) -> list[MakeLeg]:
+        """What need not wait for it: legs are made beside each other, and beside the bridge."""
+        found: list[MakeLeg] = []
+        while isinstance(effect, MakeBridge | MakeLeg) and waiting:
+            if not isinstance(waiting[0], MakeLeg):
+                break
+            found.append(waiting[0])
+            waiting.popleft()
+        return found
 
     async def _hand_over(self, effect: HandOver | Lead) -> None:
         try:
@@ -313,12 +330,14 @@ class Operator:
     async def _continue(
         self, channel: ChannelId, values: dict[str, str], context: str, exten: str
     ) -> None:
+        """In one go; the dialplan forgets what it was told, so that nobody is dialed again if a variable was declined."""
+        channels = self._ari.channels
         if self.several:
-            await self._ari.channels.setChannelVars(channel, values)
-        else:
-            for name, value in values.items():
-                await self._ari.channels.setChannelVar(channel, name, value)
-        await self._ari.channels.continueInDialplan(channel, context=context, extension=exten)
+            await channels.continueWithVariables(channel, values, context=context, extension=exten)
+            return
+        for name, value in values.items():
+            await channels.setChannelVar(channel, name, value)
+        await channels.continueInDialplan(channel, context=context, extension=exten)
 
     async def _send_elsewhere(self, effect: SendElsewhere) -> None:
         """Where to is the caller's own PBX to find out: it reads the number alone."""

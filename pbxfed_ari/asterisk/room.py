@@ -46,6 +46,7 @@ class AsteriskRoom:
             iax_file=iax_file,
             post=post,
             note=note,
+            hear_bridges=lambda: self.connection.hear_bridges(),
             iax_loaded=self._iax_loaded,
         )
         self.connection = Connection(

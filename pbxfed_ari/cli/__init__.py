@@ -2,8 +2,9 @@
 
 `daemon` is the way there, `tables` what is printed; `reading`, `routing` and `dns` ask, `belonging` says who is a member,
 `capacity` measures this machine;
-`objects` edits: one group of commands for each kind of object, their `options` of its fields, and `bulk` for many at once. A
-command's module is imported when it is called for: the shell waits for none of the others.
+`objects` edits: one group of commands for each kind of object, their `options` of its fields, and `bulk` for many at once;
+`provisioning` hands out the files of phones. A command's module is imported when it is called for: the shell waits for none of
+the others.
 """
 
 from importlib import import_module
@@ -17,7 +18,7 @@ from pbxfed_ari.cli.tables import as_json, show
 from pbxfed_ari.errors import ConfigError
 
 SECTIONS = {
-    "The daemon": {"run": "", "check": "", "version": "", "calibrate": "capacity"},
+    "The daemon": {"init": "init", "run": "", "check": "", "version": "", "calibrate": "capacity"},
     "Questions": {
         **dict.fromkeys(("status", "members", "ring", "where"), "reading"),
         **dict.fromkeys(("route", "explain"), "routing"),
@@ -106,6 +107,7 @@ def check(given: Path | None, path: Path | None) -> None:
         open_keyring(loaded.node.state, loaded.federation_key(), write=False)
         loaded.wan_access()
         loaded.ari_password()
+        loaded.provisioning_tls()
         loaded.http_token()
     except ConfigError as error:
         fail(str(error), REFUSED)

@@ -57,6 +57,10 @@ def group(kind: Kind) -> click.Group:
         bulk.exporting(kind, many),
     ):
         made.add_command(command)
+    if kind.name == "extension":
+        from pbxfed_ari.cli.provisioning import provision
+
+        made.add_command(provision)
     return made
 
 

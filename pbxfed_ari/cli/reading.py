@@ -25,6 +25,8 @@ def status(path: Path | None, as_json: bool) -> None:
     text = [
         f"node        {body['node']}, pbxfed {body['version']}, domain {body['domain']}",
         f"health      {health}",
+        *([f"score       {body['score']:g}"] if body["sensors"] else []),
+        *[f"reason      {_reason(sensor)}" for sensor in body["sensors"]],
         f"asterisk    {asterisk['state']}{' ' + str(asterisk['version']) if asterisk.get('version') else ''}",
         *[f"warning     {warning}" for warning in asterisk.get("warnings", []) + body["warnings"]],
         f"extensions  {body['extensions']}, {body['registered']} registered",
@@ -215,3 +217,9 @@ def _site(site: dict[str, object], link: dict[str, object] | None) -> str:
         return f"{site['site']} (this one): {by}; wan.link is not set here"
     up = "up" if link["up"] else f"down: {link['reason']}"
     return f"{site['site']} (this one): {by}; {link['link']} link {up}"
+
+
+def _reason(sensor: dict[str, Any]) -> str:
+    """Why a node is not quite well, in one line."""
+    said = f"{sensor['what']} (limit {sensor['limit']}), costs {sensor['costs']} of 10"
+    return f"{said}; {sensor['remedy']}"

@@ -15,7 +15,8 @@ Reading order:
                     (kind first: how each kind of configuration is described)
     how it is got   marks (vectors in few bytes), reading (a stream once more), catchup, bundle (what travels together), sites
                     (from LAN to LAN), ledger (our own stream and everybody else's)
-    who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken)
+    who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken), handouts (who may fetch a
+                    phone's file), vault (the secret in it)
     what it means   ring (who is responsible when nobody says), editing, importing (many edits), claims, registering, pushing
     federation      all of these together
     who is named    signpost (which nodes a phone is told of, in which order), zone (the same as DNS says it)

@@ -183,6 +183,10 @@ class Directory:
         """The objects that claim a key, the one that holds it first; the others stand disabled."""
         return sorted(self._items(self._claims.get(space, {}).get(key, ())), key=_age)
 
+    def claimants(self, space: str, key: str) -> tuple[bytes, ...]:
+        """The ids of the objects that claim a key, in no order."""
+        return self._claims.get(space, {}).get(key, ())
+
     def by_id(self, object_id: bytes) -> Item | None:
         """The object with this id, whether it holds its key or not."""
         found = self._read.get(object_id)
@@ -339,8 +343,10 @@ class Directory:
         found = self.streams.get(stream)
         if found is None:
             return []
-        above = above or found.base  # who holds nothing knows where it ends from its lineage
-        if found.held <= above or above < found.base:
+        # who holds nothing knows from the lineage where it begins; if that epoch has gone, so have its own entries
+        vouched = self.streams.base(stream)
+        above = above or vouched
+        if found.held <= above or above < vouched:
             return []
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0

@@ -12,9 +12,11 @@ from pbxfed_ari.core.book import LIFE, seen
 from pbxfed_ari.core.book import Entry as Held
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.events import Edited
+from pbxfed_ari.core.handouts import Issue, Lock, Wish, changed, pack, unpack
 from pbxfed_ari.core.messages import BookSet
 from pbxfed_ari.core.names import NodeName, ObjectId
 from pbxfed_ari.core.objects import KINDS, kind_of
+from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
 from pbxfed_ari.core.objects.kind import (
     CLAIM,
     PLACE,
@@ -29,6 +31,10 @@ from pbxfed_ari.core.objects.time import Zone
 from pbxfed_ari.core.stamp import HybridClock
 from pbxfed_ari.errors import Refused
 
+NO_SECRET = (
+    "only the digest of its secret is kept, and a provisioning file needs the secret itself: give it, or have a new one "
+    "made (new_secret, --new-secret), which phones that hold the old one must then be told"
+)
 Groups = dict[tuple[bytes, int], bytes]  # what shall stand: object and field group → value
 
 
@@ -70,8 +76,10 @@ class Editor:
         realm: str,
         wall_ms: int,
         is_zone: Callable[[str], bool] = lambda zone: True,
+        lock: Lock | None = None,
     ) -> None:
-        """`realm` is what digests are made for; `is_zone`: does this machine know such a time zone?"""
+        """`realm` is what digests are made for; `is_zone`: does this machine know such a time zone? `lock` seals secrets."""
+        self._lock = lock
         self._is_zone = is_zone
         self._me, self._directory, self._clock = me, directory, clock
         self._realm, self._wall_ms = realm, wall_ms
@@ -156,6 +164,8 @@ class Editor:
         values = kind.check(key, kept)
         object_id = item.id if item else ObjectId(kind.byte + event.fresh_id)
         wanted: Groups = {(object_id, CLAIM): kind.key.pack(key)} if new else {}
+        if isinstance(item, Phone):
+            wanted |= self._handouts(item, given, values, event.wish)
         gone: list[bytes] = []
         for name, value in values.items():
             if name in kind.sets:
@@ -181,6 +191,27 @@ class Editor:
             dead += [one.id, *self._directory.entries(one.id)]
         records = self._deaths(dead)
         return Edit(kind, key, item.id, "removed", tuple(records))
+
+    def _handouts(
+        self, phone: Phone, given: Mapping[str, Any], values: Mapping[str, Any], wish: Wish | None
+    ) -> Groups:
+        """Its provisioning files, and the secret in them, as they stand after an edit."""
+        before = unpack(self._directory.book.groups(phone.id).get(HANDOUTS))
+
+        def seal() -> tuple[bytes, bytes] | None:
+            if self._lock is not None and "secret" in given:
+                return self._lock(phone.id, given["secret"])
+            if values.get("ha1", phone.ha1) != phone.ha1:
+                return None  # of the new one only the digest is known
+            return (before.key, before.sealed) if before.sealed else None
+
+        try:
+            after = changed(before, wish, seal)
+        except Refused as refused:
+            raise Refused(f"extension {phone.key}: {refused}", status=refused.status) from None
+        if isinstance(wish, Issue) and not after.each:
+            raise Refused(f"extension {phone.key}: {NO_SECRET}", status=409, field="secret")
+        return {} if after == before else {(phone.id, HANDOUTS): pack(after)}
 
     def _entries(
         self, owner: bytes, group: int, values: tuple[str, ...], wanted: Groups

@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import DrainOver, PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import DrainOver, HealthChanged, PeerGaveUp, PeerHasCall
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -296,9 +296,9 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """What a peer said, or what time it is, concerns calls: the switchboard shall hear it."""
+    """Put this into the inbox: what a peer said of calls, what our sensors say of us, or that a drain's time is over."""
 
-    event: PeerHasCall | PeerGaveUp | DrainOver
+    event: PeerHasCall | PeerGaveUp | HealthChanged | DrainOver
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pbxfed_ari.core.handouts import Wish
 from pbxfed_ari.core.messages import AnyMessage, Grant, Hello, Refusal
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -119,6 +120,7 @@ class Edited:
     )
     match: str = ""
     where: str = ""  # in what was imported: `line 7`
+    wish: Wish | None = None  # of an extension: what shall become of its provisioning files
 
 
 @dataclass(frozen=True, slots=True)

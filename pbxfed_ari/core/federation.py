@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from pbxfed_ari.core import claims, editing, pushing, registering, shelf
+from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, vault
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import (
@@ -77,6 +77,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.failures import Failures, whose
 from pbxfed_ari.core.gate import QUIET, Gate
+from pbxfed_ari.core.handouts import Handouts
 from pbxfed_ari.core.importing import PLANNED_HERE, Imports
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.ledger import Ledger
@@ -106,7 +107,7 @@ from pbxfed_ari.core.messages import (
 )
 from pbxfed_ari.core.names import CallId, Extension, NodeName
 from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.reach import Reach
@@ -115,6 +116,7 @@ from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import EQUAL, UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
 from pbxfed_ari.core.streams import Ancestry
+from pbxfed_ari.core.vault import Resealing
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
 
@@ -190,6 +192,7 @@ class Federation:
         self.imports = Imports(lambda records: self.ledger.publish(records, durable=True))
         self.watch = Watch(self.me, identity.realm, self.members)
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
+        self.resealing = Resealing(self.me, self.directory, keys, signer, self.home)
         self.directory.hidden = self._outside()
         self.failures = Failures(self.me, self.directory, self.members.up)
         self._contests = claims.Contests(self.directory)
@@ -222,6 +225,15 @@ class Federation:
     def phone(self, number: Extension) -> Phone | None:
         """The extension that holds a number."""
         return self.directory.phone(number)
+
+    def handouts(self, phone: Phone) -> Handouts:
+        """Who may fetch an extension's provisioning file."""
+        return handouts.unpack(self.directory.book.groups(phone.id).get(HANDOUTS))
+
+    def secret(self, phone: Phone) -> str | None:
+        """An extension's secret, if it is kept and can be read here: for its file alone."""
+        found, gate = self.handouts(phone), self.gate
+        return vault.secret_of(phone, found, gate.keys, gate.signer, self.identity.realm)
 
     def site(self, node: NodeName) -> str:
         """Where a node is."""
@@ -275,16 +287,16 @@ class Federation:
         member = self.members.get(node)
         return self.members.reachable(node) and (member is None or member.condition.ready)
 
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node."""
+        return self.condition_of(node).takes
+
     def condition_of(self, node: NodeName) -> Condition:
         """How well a node can serve, by its own account; of one that we never met, nothing speaks against it."""
         member = self.members.get(node)
         if node == self.me:
             return self.condition
         return Condition() if member is None else member.condition
-
-    def takes(self, node: NodeName) -> bool:
-        """May something new be placed on a node? Not on one that is sick or drained, if there is another."""
-        return self.condition_of(node).takes
 
     def drained(self) -> bool:
         """Is this node being drained?"""
@@ -309,6 +321,7 @@ class Federation:
             self.doors.next_deadline() if self.joined else float("inf"),
             self.gate.next_deadline(),
             self.imports.next_deadline(),
+            self.resealing.next_deadline(),
             self.failures.next_deadline(),
             self.draining.next_deadline(),
         )
@@ -424,6 +437,7 @@ class Federation:
         if now >= self._next_beat:
             effects += self._beat(now) if self.joined else self._call_name(now)
         effects += [*self.ledger.catchup.tick(now), *self.imports.tick(now)]
+        effects += self.ledger.publish(self.resealing.tick(now))
         if self.joined:
             effects += self.doors.tick(now, self._hello(ask=True))
         if now >= self.gate.next_deadline():
@@ -444,6 +458,8 @@ class Federation:
     def _gate_due(self, now: float) -> list[Effect]:
         """Keys are used otherwise from now on; who has a new one introduces itself anew."""
         effects, again = self.gate.tick(now)
+        if self.joined:
+            self.resealing.rotated(now)
         if again and self.joined:
             hello = self._hello(ask=True)
             effects += [*self._greet(hello), *[Forward(hello)] * self.sites.forwarding]
@@ -520,6 +536,7 @@ class Federation:
         self.ledger.open = True
         self.failures.recall(now)
         self.sites.started(i.epoch, now)
+        self.resealing.rotated(now)
         self._joined_at = now
         self._next_beat = now + self._rng.random() * self.members.timing.period
         effects: list[Effect] = [
@@ -906,6 +923,7 @@ class Federation:
             realm=self.identity.realm,
             wall_ms=wall_ms,
             is_zone=lambda zone: self._calendar(zone, wall_ms) is not None,
+            lock=vault.lock(self.gate.keys, self.gate.signer),
         )
 
     # --- belonging
@@ -1018,7 +1036,7 @@ class Federation:
         """Of those that new things may be given to; of all that live, if there is none."""
         living = self.nodes()
         weights: dict[str, int] = {}
-        for name in [name for name in living if self.condition_of(name).takes] or living:
+        for name in [name for name in living if self.takes(name)] or living:
             info = self.directory.info(name)
             weights[name] = info.weight if info else 100
         if weights != self.ring.weights:

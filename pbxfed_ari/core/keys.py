@@ -57,6 +57,14 @@ class Signer(Protocol):
         """Open what that node sealed for us; None if it is anything else."""
         ...
 
+    def lock(self, material: bytes, secret: bytes, context: bytes) -> bytes:
+        """Seal a secret that is kept, under a group key: always alike."""
+        ...
+
+    def unlock(self, material: bytes, sealed: bytes, context: bytes) -> bytes | None:
+        """Open it; None if it is anything else."""
+        ...
+
 
 def key_id(material: bytes) -> bytes:
     """The short name of a group key."""

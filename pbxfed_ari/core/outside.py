@@ -3,9 +3,9 @@
 Of the trunks whose patterns match, the cheapest goes first, then those of the caller's own site (local breakout); those that
 are alike share the numbers among them, by weighted rendezvous hashing as on the ring. Each of a trunk's nodes is a try of its
 own: this one first, since nothing is nearer, until it carries a quarter more of this node's calls than its capacity's share;
-else who has most room (shares.py). The node that has the line looks again, counts its calls and refuses beyond its capacity;
-the call then goes on to the next try. Emergency numbers are for whoever calls from inside, and nobody is asked; a line that
-counts as full is tried last; so are nodes that are sick or drained.
+else who has most room (shares.py); who is sick or drained comes last. The node that has the line looks again, counts its calls
+and refuses beyond its capacity; the call then goes on to the next try. Emergency numbers are for whoever calls from inside, and
+nobody is asked; a line that counts as full is tried last.
 """
 
 from pbxfed_ari.core import barring, patterns, reaching, ring, shares
@@ -122,7 +122,7 @@ def _tries(
         there, _ = reaching.passable([node for node in nodes if node != view.me], view, lines)
         said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
         for rank in range(max((len(view.trunks(node)) for node in there), default=1)):
-            for node in nodes:
+            for node in reaching.willing(nodes, view):
                 if node == view.me and rank == 0:
                     tries += _here(trunk, number, lines, said)
                 found = reaching.leg(node, view, rank, line=trunk.key) if node in there else None
@@ -134,14 +134,13 @@ def _tries(
 
 def _nodes(trunk: PstnTrunk, number: Extension, view: View, lines: Lines) -> list[NodeName]:
     """The nodes that have it, in the order in which they are tried for this number."""
-    known = sorted(map(NodeName, trunk.nodes), key=lambda node: not view.takes(node))
+    known = [NodeName(name) for name in trunk.nodes]
     if trunk.spread == "order" or len(known) < 2 or number in trunk.emergency:
         return known
     weights = {str(node): view.capacity(node) for node in known if view.reachable(node)}
     draw = {node: ring.score(node, weight, number) for node, weight in weights.items()}
-    best = map(NodeName, shares.order(lines.sent(trunk.key), weights, view.me, draw))
-    taking = sorted(best, key=lambda node: not view.takes(node))
-    return [*taking, *(node for node in known if node not in weights)]
+    best = shares.order(lines.sent(trunk.key), weights, view.me, draw)
+    return [*map(NodeName, best), *(node for node in known if node not in weights)]
 
 
 def _here(trunk: PstnTrunk, number: Extension, lines: Lines, said: str) -> list[Try]:

@@ -48,14 +48,19 @@ def passable(
     return [node for node in dict.fromkeys(nodes) if node not in skipped], skipped
 
 
+def willing(nodes: Sequence[NodeName], view: View) -> list[NodeName]:
+    """Nodes that can do the same, in the order in which they are tried: who is sick or drained comes last."""
+    return sorted(nodes, key=lambda node: not view.takes(node))
+
+
 def service(item: Service, view: View, lines: Lines) -> Route:
-    """Into the dialplan: here if we have it, then on the other nodes that do, in order."""
+    """Into the dialplan: here if we have it, then on the other nodes that do, in order; where it is not well, at last."""
     number = Extension(item.key)
     here = not item.nodes or view.me in item.nodes
+    tries: list[Try] = []
     others = [NodeName(name) for name in item.nodes if name != view.me]
     nodes, skipped = passable(others, view, lines)
-    tries: list[Try] = []
-    for node in sorted([view.me, *nodes] if here else nodes, key=lambda n: not view.takes(n)):
+    for node in willing([view.me, *nodes] if here else nodes, view):
         if node == view.me:
             tries.append(lead(item))
             continue

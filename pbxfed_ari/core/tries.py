@@ -71,6 +71,10 @@ class View(Protocol):
         """Whether calls may be sent to a node from here."""
         ...
 
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node: it is neither sick nor drained."""
+        ...
+
     def alive(self, node: NodeName) -> bool:
         """Does a node count as living?"""
         ...
@@ -81,10 +85,6 @@ class View(Protocol):
 
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""
-        ...
-
-    def takes(self, node: NodeName) -> bool:
-        """May something new be placed on a node? If not, the others come first."""
         ...
 
     def drained(self) -> bool:

@@ -5,7 +5,8 @@ answer to ask again by TCP, which cannot be forged (as in BIND's response rate l
 """
 
 from enum import Enum
-from ipaddress import ip_address
+
+from pbxfed_ari.core.bucket import Bucket, network
 
 RATE, BURST = 50.0, 100.0  # answers for one IPv4 address or IPv6 /64
 TOTAL, TOTAL_BURST = (
@@ -23,25 +24,6 @@ class Verdict(Enum):
     DROP = "drop"
 
 
-class Bucket:
-    """Fills at a rate, up to a burst."""
-
-    __slots__ = ("_at", "_burst", "_rate", "level")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst, self._at = rate, burst, now
-        self.level = burst
-
-    def take(self, now: float) -> bool:
-        """One out of it, if there is one."""
-        self.level = min(self._burst, self.level + self._rate * (now - self._at))
-        self._at = now
-        if self.level < 1:
-            return False
-        self.level -= 1
-        return True
-
-
 class Limit:
     """Of all that ask by UDP, or of all that ask by TCP: who is sent there has not used it up."""
 
@@ -52,8 +34,7 @@ class Limit:
 
     def judge(self, client: str, now: float) -> Verdict:
         """A query has come."""
-        packed = ip_address(client).packed
-        key = packed if len(packed) == 4 else packed[:8]
+        key = network(client)
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= MOST:

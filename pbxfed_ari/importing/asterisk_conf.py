@@ -38,6 +38,7 @@ class Option:
 
     key: str
     value: str = field(repr=False)
+    where: str = field(default="", compare=False)  # file:line
 
 
 @dataclass(slots=True)
@@ -177,11 +178,11 @@ class _Parser:
             for index in range(len(section.options) - 1, -1, -1):
                 if section.options[index].key == key:
                     whole = (section.options[index].value + value).strip(_BLANK)
-                    section.options[index] = Option(key, whole)
+                    section.options[index] = Option(key, whole, f"{file}:{number}")
                     return None
         elif value.startswith(">"):
             value = value[1:]
-        section.options.append(Option(key, value.strip(_BLANK)))
+        section.options.append(Option(key, value.strip(_BLANK), f"{file}:{number}"))
         return None
 
     def _directive(self, line: str, file: str, number: int, depth: int) -> None:

@@ -14,16 +14,20 @@ from pbxfed_ari.wire import token
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.token import ANSWER, ASK, Answer, Ask, Token
 
+
+class TurnedAway(Refused):
+    """The inviter says no: this machine is no member, and its token not redeemed by it."""
+
+
 TRIES, PAUSE = 16, 0.5  # asks to each address, and seconds between them
 
 
 def ask(given: Token, name: NodeName, address: str, key: NodeKey) -> Answer:
     """What the inviter answers.
 
-    Raises: Refused, if it refuses, or nobody answers.
+    Raises: TurnedAway, if it refuses; Refused, if nobody answers.
     """
     doors = [_door(text) for text in given.addresses]
-    question = Ask(name, address, key.signing, key.public, __version__)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.bind((address, 0))
@@ -33,12 +37,14 @@ def ask(given: Token, name: NodeName, address: str, key: NodeKey) -> Answer:
             ) from None
         for _ in range(TRIES):
             nonce = secrets.token_bytes(token.NONCE)
+            wall_ms = time.time_ns() // 1_000_000
+            question = Ask(name, address, key.signing, key.public, __version__, wall_ms)
             frame = token.seal(ASK, given.invitation, given.key, question, key, nonce)
             for door in doors:
                 _send(sock, frame, door)
             answer = _listen(sock, given)
             if answer is not None and answer.error:
-                raise Refused(f"the inviter says: {answer.error}")
+                raise TurnedAway(f"the inviter says: {answer.error}")
             if answer is not None:
                 return answer
     raise Refused(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from pbxfed_ari.core.clocks import OFF
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Address, Admit
 from pbxfed_ari.core.messages import WIRE_VERSION
@@ -159,6 +160,11 @@ class Desk:
             return (
                 f"the token ended at {utc(invitation.expires * 1_000)}: "
                 "make another with `pbxfed invite`"
+            )
+        if ask.wall_ms and abs(ask.wall_ms - wall_ms) > OFF * 1_000:
+            return (
+                f"clocks far apart: there it is {utc(ask.wall_ms)}, here {utc(wall_ms)}: "
+                "set the clock that is wrong (chrony, timedatectl), then join again; the token is still good"
             )
         if not self._key.agrees(ask.public):
             return "the node's public key is none"

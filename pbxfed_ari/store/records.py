@@ -4,12 +4,13 @@ Each is written when its call ends, in a few microseconds, and is on the disk a 
 ones, never a call. A file that is damaged is put aside; what the federation knows does not stand in it.
 """
 
-import json
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 Json = dict[str, object]
 KEPT_DAYS = 90
@@ -61,7 +62,7 @@ class Records:
                     record["from"],
                     record["to"],
                     bool(record["peer"]),
-                    json.dumps(record),
+                    msgspec.json.encode(record).decode(),
                 ),
             )
         except sqlite3.Error as error:
@@ -93,7 +94,10 @@ class Records:
             f"order by id {'desc' if last else 'asc'} limit ?",
             (after, since_ms, number, number, parts, min(limit, MOST)),
         ).fetchall()
-        return [{"id": i, **json.loads(text)} for i, text in (reversed(found) if last else found)]
+        return [
+            {"id": i, **msgspec.json.decode(text)}
+            for i, text in (reversed(found) if last else found)
+        ]
 
     def all(
         self, *, number: str = "", since_ms: int = 0, parts: bool = False

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from random import SystemRandom
 from typing import Protocol
 
 from aiohttp import web
@@ -10,10 +11,11 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.effects import Reply
+from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import extension
@@ -34,6 +36,7 @@ from pbxfed_ari.web.callbook import FLAG, CallBook, Records
 from pbxfed_ari.web.draining import DrainRoutes
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
+from pbxfed_ari.web.handouts import HandoutRoutes, Offer
 from pbxfed_ari.web.inbox import Inbox
 from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.objects import Collection
@@ -48,6 +51,7 @@ from pbxfed_ari.web.operation import (
     in_query,
     routes,
 )
+from pbxfed_ari.web.phonefiles import PhoneFiles
 from pbxfed_ari.web.problem import guard, problem
 from pbxfed_ari.web.transfer import Transfer
 
@@ -60,6 +64,15 @@ class Node(Protocol):
     events: EventLog
     call_events: EventLog
     store_trouble: str  # why nothing is kept on the disk any more, or ""
+
+    @property
+    def offer(self) -> Offer | None:
+        """Where phones fetch their provisioning files; None: nowhere."""
+        ...
+
+    def note(self, note: Note) -> None:
+        """Something worth an event."""
+        ...
 
     @property
     def records(self) -> Records:
@@ -80,6 +93,15 @@ class Node(Protocol):
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
+        ...
+
+    def unread(self) -> Mapping[str, str]:
+        """Sensors that cannot be read, each with the reason."""
         ...
 
     def store_bytes(self) -> int:
@@ -123,6 +145,8 @@ class Api:
         self._inbox = Inbox(node)
         self._events = EventStream(node.events)
         self.measures = Metrics(node)
+        self._rng = SystemRandom()
+        self.phone_files = PhoneFiles(node, self._inbox, self._rng)
         self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
         self.operations = self._operations()
         self._document = json.dumps(document(self.operations)).encode()
@@ -142,16 +166,20 @@ class Api:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 if calls can be served, else 503 with the reasons."""
-        reasons = self._node.reasons()
+        troubles = {name: why for name, why in self._node.troubles().items() if why}
+        said = [why for name, why in troubles.items() if name != "sick"]
+        poorly = "poorly" if self._node.health.sick else "ok"
         body: Json = {
-            "status": "down" if reasons else "ok",
+            "status": ("sick" if list(troubles) == ["sick"] else "down") if troubles else poorly,
             "node": self._node.federation.me,
             "version": __version__,
-            "reasons": reasons,
+            "reasons": [*said, *map(str, self._node.health.reasons())],
+            **_score(self._node.health),
+            "unread": dict(self._node.unread()),
             "warnings": self._node.warnings(),
             "asterisk": self._node.asterisk(),
         }
-        return web.json_response(body, status=503 if reasons else 200)
+        return web.json_response(body, status=503 if troubles else 200)
 
     async def version(self, request: web.Request) -> web.Response:
         """Which release this is."""
@@ -167,6 +195,7 @@ class Api:
             "epoch": federation.identity.epoch,
             "domain": federation.identity.realm,
             "health": self._node.reasons() or "ok",
+            **_score(self._node.health),
             "warnings": self._node.warnings(),
             "clock": self._clock(),
             "asterisk": self._node.asterisk(),
@@ -337,6 +366,7 @@ class Api:
             ),
             *CallBook(self._node).operations(),
             *(o for collection in self._collections for o in collection.operations()),
+            *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
             *DrainRoutes(self._node, self._inbox).operations(),
@@ -418,6 +448,21 @@ class Api:
 def federation_reaches(federation: Federation, member: Member) -> bool:
     """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
     return member.up and federation.reachable(member.name)
+
+
+def _score(health: Health) -> Json:
+    """What the sensors have found."""
+    found = [
+        {
+            "sensor": reason.gauge.name,
+            "what": f"{reason.gauge.thing} {reason.value}",
+            "limit": reason.limit,
+            "costs": reason.costs,
+            "remedy": reason.gauge.remedy,
+        }
+        for reason in health.reasons()
+    ]
+    return {"score": health.score, "sensors": found}
 
 
 def _condition(condition: Condition | None) -> Json:

@@ -33,7 +33,7 @@ class EventLog:
         self.counts: Counter[str] = Counter()  # since the start, by name
         self.closed = False
         self._entries: deque[Entry] = deque(maxlen=kept)
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None  # that somebody waits for
 
     def add(self, note: Note, wall_ms: int) -> None:
         """Something has happened."""
@@ -63,8 +63,11 @@ class EventLog:
 
     def news(self) -> Awaitable[object]:
         """Wait until there is an event newer than those there are at this call, or the log is closed."""
+        if self._news is None:
+            self._news = asyncio.Event()
         return self._news.wait()
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        if self._news is not None:
+            self._news.set()
+            self._news = None

@@ -14,9 +14,11 @@ from typing import Protocol
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from pbxfed_ari.core import condition
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import Keyring
 from pbxfed_ari.core.members import State
 from pbxfed_ari.core.messages import WIRE_VERSION
@@ -57,6 +59,11 @@ class Node(Protocol):
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
         ...
 
     def asterisk(self) -> Mapping[str, object]:
@@ -169,6 +176,17 @@ class _Reading:
             "1 for what keeps this node from being healthy; `pbxfed status` says it in words.",
             "reason",
             troubles,
+        )
+        yield _gauge(
+            "pbxfed_health_score",
+            "What is left of this node's health, as peers are told; 1 is well, at 0.5 it leaves the ring.",
+            node.health.score,
+        )
+        yield _by(
+            "pbxfed_health_cost_ratio",
+            "What each sensor takes of the score.",
+            "sensor",
+            {name: tenths / condition.WORST for name, tenths in node.health.costs().items()},
         )
         yield _gauge(
             "pbxfed_warnings",
@@ -328,6 +346,9 @@ class _Reading:
             ("tokens_refused", "Invitations that were wrong, used or out of date."),
             ("dns_queries", "DNS queries that came."),
             ("dns_limited", "DNS queries above the limits: sent to TCP, or not answered."),
+            ("provisioning_served", "Provisioning files that phones fetched."),
+            ("provisioning_refused", "Requests for provisioning files that are not there."),
+            ("provisioning_limited", "Requests for provisioning files above the limits."),
         ):
             yield _counter(f"pbxfed_{key}", text, _number(counters[key]))
 

@@ -138,6 +138,7 @@ _RECORD = record({"name": TEXT, "ttl": COUNT, "type": TEXT, "data": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
 _WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
 _AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
+_SENSOR = record({"sensor": TEXT, "what": TEXT, "limit": TEXT, "costs": COUNT, "remedy": TEXT})
 _MEMBER = record(
     {
         "node": TEXT,
@@ -161,16 +162,20 @@ _MEMBER = record(
         "silent_seconds": NUMBER,
     },
 )
+_HANDOUT = record({"id": HEX, "vendor": TEXT, "mac": TEXT, "once": YES_NO, "made": TIME})
 _COUNTED: dict[str, Json] = {w: COUNT for w in ("added", "changed", "removed", "unchanged")}
 
 OTHERS: dict[str, Json] = {
     "problem": record({"title": TEXT, "status": {"type": "integer"}, "detail": TEXT}),
     "health": record(
         {
-            "status": {"type": "string", "enum": ["ok", "down"]},
+            "status": {"type": "string", "enum": ["ok", "poorly", "sick", "down"]},
             "node": TEXT,
             "version": TEXT,
             "reasons": TEXTS,
+            "score": NUMBER,
+            "sensors": listed(_SENSOR),
+            "unread": FREE,
             "warnings": TEXTS,
             "asterisk": FREE,
         }
@@ -184,6 +189,8 @@ OTHERS: dict[str, Json] = {
             "epoch": COUNT,
             "domain": TEXT,
             "health": {"anyOf": [{"const": "ok"}, TEXTS]},
+            "score": NUMBER,
+            "sensors": listed(_SENSOR),
             "warnings": TEXTS,
             "clock": record({"seconds_ahead": {"type": ["number", "null"]}, "peers": COUNT}),
             "asterisk": FREE,
@@ -314,6 +321,21 @@ OTHERS: dict[str, Json] = {
     ),
     "rotated": record({"key": HEX, "expelled": MAYBE}),
     "invitation": record({"token": TEXT, "until": TIME}),
+    "provisioning": record(
+        {"extension": TEXT, "served_here": YES_NO, "readable": YES_NO, "urls": listed(_HANDOUT)}
+    ),
+    "provisioning_url": {
+        "allOf": [
+            _HANDOUT,
+            record(
+                {
+                    "extension": TEXT,
+                    "url": {**TEXT, "description": "What to give to the phone."},
+                    "files": {**TEXTS, "description": "What it asks for then, in this order."},
+                }
+            ),
+        ]
+    },
     "removed": {"type": "object", "required": ["removed"], "properties": {"removed": YES_NO}},
     "imported": record(
         {

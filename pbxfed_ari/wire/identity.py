@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.wire import safe
 
 SEED = 32  # bytes, of the node's key and of each thing that is derived
 SIGNATURE = 64  # bytes
@@ -75,6 +76,9 @@ class NodeKey:
             return self._pair(public, context).decrypt(_NONCE, sealed, context)
         except (InvalidTag, ValueError):
             return None
+
+    lock = staticmethod(safe.lock)
+    unlock = staticmethod(safe.unlock)
 
     def _pair(self, public: bytes, context: bytes) -> ChaCha20Poly1305:
         return ChaCha20Poly1305(_derive(self._shared(public), b"pbxfed wrap " + context))

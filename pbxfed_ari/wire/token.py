@@ -58,6 +58,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     signing: bytes
     public: bytes
     release: str = ""
+    wall_ms: int = 0  # the asker's clock, milliseconds since 1970; 0: not told
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):

@@ -8,9 +8,16 @@ import pytest
 
 from pbxfed_ari.asterisk import connection
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.connection import Connection, State, Version, judge, parse_version
+from pbxfed_ari.asterisk.connection import (
+    REPLACED,
+    Connection,
+    State,
+    Version,
+    judge,
+    parse_version,
+)
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.events import OURS
+from pbxfed_ari.asterisk.events import BRIDGES, OURS
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -367,12 +374,38 @@ async def test_an_event_before_up_is_told_after_it() -> None:
         assert kinds == [ChannelsListed, ContactsListed, AsteriskUp, Arrived, Arrived]
 
 
+def filters(fake: FakeAri) -> list[set[str]]:
+    """The types of events that were asked for, each time."""
+    bodies = [body for line, body in fake.bodies if line.endswith("/eventFilter")]
+    return [{one["type"] for one in body["allowed"]} for body in bodies]  # type: ignore[index]
+
+
 async def test_only_what_is_read_is_asked_for() -> None:
     """Most of what Asterisk says of a call is for others; and that a second daemon came must be heard."""
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
-        (body,) = [body for line, body in fake.bodies if line.endswith("/eventFilter")]
-    assert body == {"allowed": [{"type": kind} for kind in (*OURS, "ApplicationReplaced")]}
+        assert filters(fake) == [OURS | {REPLACED}, OURS - BRIDGES | {REPLACED}]
+
+
+async def test_bridges_are_heard_from_the_first_of_ours_on() -> None:
+    """Also after the connection was lost."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        for _ in range(2):
+            await inbox.connection.hear_bridges()  # type: ignore[attr-defined]
+        assert filters(fake)[2:] == [OURS | {REPLACED}]
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 2)
+        assert filters(fake)[3:] == [OURS | {REPLACED}]
+
+
+async def test_bridges_that_an_earlier_life_made_are_heard() -> None:
+    """Who talks there may be transferred."""
+    async with FakeAri() as fake:
+        fake.bridges = [{"id": "pf-f00", "channels": ["1.1", "pf-f00-1-0"]}]
+        async with connected(fake) as inbox:
+            await inbox.until_kind(AsteriskUp)
+        assert filters(fake) == [OURS | {REPLACED}]
 
 
 async def test_a_second_daemon_is_named() -> None:

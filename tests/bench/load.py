@@ -42,11 +42,8 @@ exten => _6XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
 """
 
 TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
-SLOWER = "eight requests to ARI, one after the other, where handover has two; it is there for what needs an owner"
-COST = (
-    "in Python two requests to ARI are a third of it, some six events, two datagrams and two lines of log the rest; "
-    "no single part is more"
-)
+SLOWER = "five ways to ARI and back before the answer is heard, where handover has one; it is there for what needs an owner"
+COST = "six events, an answer of ARI, two lines of log: to be woken costs 40 to 80 µs here before anything is done"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,5 +92,7 @@ def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
         hung += sum(isinstance(e, HangUp) for e in effects)
         ended = ended or (isinstance(event, Ended) and event.channel == caller)
     assert hung <= 1
+    if call.leg_lives and call.caller_gone:  # by a transfer: it ends with its leg
+        call.handle(LegEnded(call.leg, 16), now, view, IDLE)
     if ended or hung:
         assert call.phase is Phase.OVER

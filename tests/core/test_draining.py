@@ -10,8 +10,8 @@ from pbxfed_ari.core.events import Answered, Arrived, DrainOver, DrainSwitched
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import DRAINED, Asking, Lead
-from tests.core.test_route import A, B, C, View, make
+from pbxfed_ari.core.tries import DRAINED, Asking
+from tests.core.test_route import A, B, View, make
 from tests.core.test_routing import Busy, legs, line, view
 from tests.stories.world import World
 
@@ -20,7 +20,7 @@ HELP = line("city", emergency=["112"])
 
 def drained(*items: Any, **more: Any) -> View:
     found = view(*items, **more)
-    found.leaving = [A]
+    found.leaving = True
     return found
 
 
@@ -55,21 +55,6 @@ def test_what_runs_or_cannot_go_elsewhere_is_served(asking: Asking) -> None:
     """As on any other node."""
     there = drained(make("did", "+4930", destination="1001"))
     assert legs(route(asking, there, Busy())) == [(Leg(),)]
-
-
-def test_others_place_nothing_here() -> None:
-    """Lines and services of other nodes come first; ours come last, if nobody else has any."""
-    city = line("city", nodes=["b", "c"], spread="order")
-    there = view(city, make("service", "*97", context="ivr", nodes=["a", "b", "c"]))
-    there.leaving = [B]
-    found = route(Asking("0301", "1009"), there, Busy())
-    assert legs(found) == [(Leg(C, "sip", line="city"),), (Leg(B, "sip", line="city"),)]
-    found = route(Asking("*97", "1009"), there, Busy())
-    assert [attempt.lead or attempt.legs for attempt in found.tries] == [
-        Lead("ivr", "*97"),
-        (Leg(C, "sip"),),
-        (Leg(B, "sip"),),
-    ]
 
 
 # --- the deadline

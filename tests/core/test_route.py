@@ -38,10 +38,11 @@ class View:
         self.items = {(kind.space, i.key): i for i in items if (kind := kind_of(i.id))}
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
+        self.sick: Sequence[NodeName] = ()
         self.devices: list[str] = []
         self.capacities: dict[str, int] = {}
         self.settles = 0.0
-        self.leaving: Sequence[NodeName] = ()
+        self.leaving = False
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -61,6 +62,9 @@ class View:
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut
 
+    def takes(self, node: NodeName) -> bool:
+        return node not in self.sick
+
     def alive(self, node: NodeName) -> bool:
         return node not in self.dead
 
@@ -70,11 +74,8 @@ class View:
     def ahead(self, node: NodeName) -> float:
         return 0.0
 
-    def takes(self, node: NodeName) -> bool:
-        return node not in self.leaving
-
     def drained(self) -> bool:
-        return A in self.leaving
+        return self.leaving
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         return self.kinds

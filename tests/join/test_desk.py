@@ -43,8 +43,10 @@ class Rig:
     def invite(self, ttl: int = 60) -> Token:
         return token.read(self.desk.invite("pbx.example", ("10.0.0.1:8781",), ttl, NOW))
 
-    def ask(self, given: Token, key: NodeKey = B, name: str = "b", *, at: int = NOW) -> None:
-        question = Ask(name, "10.0.0.2", key.signing, key.public)
+    def ask(
+        self, given: Token, key: NodeKey = B, name: str = "b", *, at: int = NOW, wall_ms: int = 0
+    ) -> None:
+        question = Ask(name, "10.0.0.2", key.signing, key.public, wall_ms=wall_ms)
         frame = token.seal(ASK, given.invitation, given.key, question, key, bytes(12))
         self.desk.receive(frame, FROM, at)
 
@@ -110,6 +112,19 @@ def test_a_token_ends(rig: Rig) -> None:
     rig.ask(given, at=NOW + 61_000)
     assert "the token ended at 2027-01-15T08:01:00" in rig.answer(given).error
     assert rig.admits == []
+
+
+def test_who_has_a_wrong_clock_sets_it_first(rig: Rig) -> None:
+    """With both times; the token is still good. Releases that do not tell theirs are let in."""
+    given = rig.invite()
+    for wrong in 61_000, -61_000:
+        rig.ask(given, wall_ms=NOW + wrong)
+        said = rig.answer(given).error
+        assert "clocks far apart: there it is 2027-01-15T0" in said
+        assert "here 2027-01-15T08:00:00" in said
+    assert rig.admits == []
+    rig.ask(given, C, "c", wall_ms=NOW + 59_000)
+    assert [a.name for a in rig.admits] == ["c"]
 
 
 def test_a_key_that_nothing_can_be_sealed_for_is_refused(rig: Rig) -> None:

@@ -108,6 +108,12 @@ def daemon_pid(federation: Federation, node: str) -> int:
     return found.pid
 
 
+def left_the_ring(federation: Federation, node: str) -> bool:
+    others = [name for name in "abc" if name != node]
+    rings = [federation.get(name, "/ring")["members"] for name in others]
+    return all(node not in [one["node"] for one in ring] for ring in rings)
+
+
 def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
     """What could not be kept is pulled from the peers after the restart; no secret stands in the log."""
     lab = federation.lab
@@ -118,7 +124,7 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
     kept = lab.node("c").folder / "state.kept"
     state.rename(kept)
     state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(state)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(state)], check=True)
     try:
         for path in kept.iterdir():
             shutil.copy(path, state)
@@ -127,6 +133,11 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
         with (state / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
             while True:
                 ballast.write(bytes(4096))
+        took = federation.until(lambda: left_the_ring(federation, "c"), what="c steps aside")
+        assert "the disk of node.state has 0.0 MB left of 12.0 MB" in str(
+            lab.http("c", "GET", "/health")[1]["reasons"]
+        )
+        print(f"full disk: out of the ring after {took:.1f} s")
         for i in range(20):
             lab.http(
                 "a",

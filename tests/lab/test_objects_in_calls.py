@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,18 @@ auth=provider
 disallow=all
 allow=ulaw
 """
+# b has one, too; what plays the outside there has another name, or it would be the same phone, moved
+BEYOND = (
+    PROVIDER.replace("provider", "beyond")
+    + """
+[provider]
+type=endpoint
+context=pbxfed-did
+aors=beyond
+disallow=all
+allow=ulaw
+"""
+)
 IVR = """
 [ivr]
 exten => welcome,1,Answer()
@@ -43,8 +56,8 @@ PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Lab]:
-    """Three nodes of their own: b has an IVR, c a line to the outside."""
-    extra = {"c/pjsip.conf": PROVIDER, "b/extensions.conf": IVR}
+    """Three nodes of their own: b has an IVR, c a line to the outside, and b, too."""
+    extra = {"c/pjsip.conf": PROVIDER, "b/pjsip.conf": BEYOND, "b/extensions.conf": IVR}
     lab = Lab(Places(CHECKOUT / ".lab-objects"), extra=extra)
     lab.down()
     lab.up(3)
@@ -207,6 +220,7 @@ def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) ->
     )
     since = time.time()
     assert talk(federation, "1001", "030123") == "provider"
+    federation.until(lambda: federation.get("c", "/calls") == [], 5, what="the line is free")
     assert talk(federation, "1003", "030124") == "provider"
     out = [c for c in lab.calls_of("provider", since) if c["incoming"]]
     assert [c["dialed"] for c in out] == ["+4930123", "+4930124"]
@@ -221,6 +235,35 @@ def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) ->
     assert str(lab.call("provider", "030123").cause).startswith(
         "404"
     )  # nobody calls out through us
+
+
+def test_calls_to_the_outside_follow_the_nodes_capacities(federation: Federation) -> None:
+    """Two nodes have the line, one four times as much of everything: ten calls at once, of a node that has none."""
+    lab = federation.lab
+    lab.register("beyond", "b", secret=SECRET)
+    for node, weight in ("b", 100), ("c", 400):
+        lab.configure(node, "node", "weight", weight)
+    federation.until(
+        lambda: (
+            {m["node"]: m["weight"] for m in federation.get("a", "/members")}
+            == {"a": 100, "b": 100, "c": 400}
+        )
+    )
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["b", "c"]}
+    put(federation, "trunk", "city", patterns=["_0X."], capacity=0, **fields)
+    calls = []
+    try:
+        for last in range(10):
+            calls.append(lab.dial("1001", f"0301{last}"))
+        legs = [call["tries"][-1]["legs"][0] for call in federation.get("a", "/calls")]
+        assert Counter(leg["node"] for leg in legs) == {"b": 2, "c": 8}
+    finally:
+        for call in calls:
+            lab.hang_up(call)
+        for node in "bc":
+            lab.configure(node, "node", "weight", 100)
+        lab.unregister("beyond")
+        put(federation, "trunk", "city", nodes=["c"])
 
 
 def test_a_full_line_and_a_class_that_denies(federation: Federation) -> None:

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from pbxfed_ari.core.effects import Reply
+from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.provisioning.telling import Recipe
+from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.web.access import Role, Tokens
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.web.handouts import Offer
 from tests.stories.world import World
 from tests.web.test_metrics import NUMBERS
 
@@ -35,6 +39,9 @@ class Served:
         self.call_events = EventLog(1)
         self.records = Records(":memory:", clock=lambda: self.node.wall_ms() / 1_000)
         self.store_trouble = ""
+        self.health = Health(OWN)
+        self.offer: Offer | None = Offer("phones.example", 8783, Recipe())
+        self.notes: list[Note] = []
         self.deaf = False  # then nothing is answered
         self.api = Api(self, Tokens(tokens))
 
@@ -53,6 +60,9 @@ class Served:
     def _replies(self, seen: int) -> list[Reply]:
         return [e for e in self.node.effects[seen:] if isinstance(e, Reply)]
 
+    def note(self, note: Note) -> None:
+        self.notes.append(note)
+
     def reasons(self) -> list[str]:
         return []
 
@@ -61,6 +71,9 @@ class Served:
 
     def warnings(self) -> list[str]:
         return []
+
+    def unread(self) -> dict[str, str]:
+        return {"queues": "nobody to ask"}
 
     def store_bytes(self) -> int:
         return 4096

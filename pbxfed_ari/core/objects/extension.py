@@ -1,6 +1,7 @@
 """An extension: a number, who it belongs to, and the secret that lets its phone register anywhere.
 
-The secret itself is not kept, but the digest md5(number:realm:secret) of RFC 3261 §22.4, which is all that Asterisk needs.
+The secret itself is not kept, but the digest md5(number:realm:secret) of RFC 3261 §22.4, which is all that Asterisk needs. Only
+of an extension that has a provisioning file the secret is kept too, sealed (`core/handouts.py`).
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from pbxfed_ari.errors import Refused
 
 MIN_SECRET = 8  # characters; a SIP secret is guessed from outside, at the speed of the network
 MIN_VARIETY = 5  # different characters in it
+HANDOUTS = 17  # the field group of its provisioning files and their secret (core/handouts.py)
 CODECS = ("ulaw", "alaw", "g722", "opus", "g729", "gsm", "ilbc", "speex")
 PROFILES = ("nat", "lan", "secure", "webrtc")
 CONTROLS = ("", "handover", "bridge")
@@ -138,6 +140,7 @@ EXTENSION = _Extensions(
     command="ext",
     space="number",
     help="Extensions: a number, its name, and the secret that lets its phone register anywhere.",
+    others={HANDOUTS: "provisioning"},
     example={"extension": "1001", "name": "Reception", "secret": "correct-horse-9", "devices": 2},
 )
 

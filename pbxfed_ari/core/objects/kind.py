@@ -80,9 +80,11 @@ class Kind:
         command: str = "",
         collection: str = "",
         space: str = "",
+        others: Mapping[int, str] | None = None,
     ) -> None:
         """`key_name` says what the key is; `command` and `collection`: in CLI and HTTP; the keys of a `space` differ.
 
+        `others`: field groups, with what they are called, that are no fields: nobody gives or is shown them.
         `example` is one for the documents: the key and a few fields, all that are needed among them.
         """
         self.name, self.byte, self.item = name, byte, item
@@ -100,7 +102,7 @@ class Kind:
                         () if declared.default is MISSING else declared.default
                     )
         self.needed = [n for n, f in self.fields.items() if item_needs(item, n)]
-        self._names = {LIFE: "life", CLAIM: key_name}
+        self._names = {LIFE: "life", CLAIM: key_name, **(others or {})}
         self._names.update({field.group: name for name, field in self.fields.items()})
         self.sets = {n: f for n, f in self.fields.items() if isinstance(f.type, SetOf)}
 

@@ -1,0 +1,151 @@
+"""HTTP/1.1 to one server, over a few connections that stay open.
+
+Requests to ARI are most of what a call costs the daemon, so there is nothing here that they do not need: no cookies, redirects,
+proxies or compression. Whoever asks takes a connection for himself, the one used last, and gives it back after the answer; what
+went wrong closes it. Several requests may be sent at once; the server does one after the other (pipelining, RFC 9112 §9.3.2).
+llhttp (by `httptools`) reads the answers.
+"""
+
+import asyncio
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+IDLE = 10.0  # seconds; Asterisk closes a connection that was idle for 15 (session_keep_alive)
+
+Request = tuple[str, str, bytes | None]  # method; target, quoted already; JSON
+Answer = tuple[int, bytes]  # status, content
+
+
+class Pool:
+    """Connections to the server of a URL, at most so many. `headers` go with each request."""
+
+    def __init__(self, url: str, headers: dict[str, str], *, most: int) -> None:
+        parts = urlsplit(url)
+        self._ssl = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._ssl else 80)
+        self._path = parts.path
+        lines = {"Host": parts.netloc.rpartition("@")[2], **headers}.items()
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in lines)
+        self._room = asyncio.Semaphore(most)
+        self._idle: list[_Wire] = []
+        self._wires: set[_Wire] = set()
+
+    def __repr__(self) -> str:
+        return f"Pool({self._host}:{self._port}, {len(self._wires)} open, {len(self._idle)} idle)"
+
+    async def ask(self, *requests: Request) -> list[Answer]:
+        """These requests, sent at once, done one after the other.
+
+        Raises: OSError. Then, or if it is cancelled, whether they took effect is unknown.
+        """
+        text = b"".join(map(self._text, requests))
+        async with self._room:
+            wire = self._take() or await self._open()
+            try:
+                answers = await wire.ask(text, len(requests))
+            except BaseException:
+                wire.close()
+                raise
+            if wire.usable:
+                self._idle.append(wire)
+            return answers
+
+    def _text(self, request: Request) -> bytes:
+        method, target, json = request
+        head = f"{method} {self._path}{target} HTTP/1.1\r\n{self._head}"
+        if json is None:
+            return f"{head}\r\n".encode()
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(json)}\r\n\r\n"
+        return f"{head}{kind}".encode() + json
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for wire in list(self._wires):
+            wire.close()
+        await asyncio.sleep(0)  # lets the transports close their sockets
+
+    def _take(self) -> "_Wire | None":
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.usable and now - wire.since < IDLE:
+                return wire
+            wire.close()
+        return None
+
+    async def _open(self) -> "_Wire":
+        loop = asyncio.get_running_loop()
+        _, wire = await loop.create_connection(
+            lambda: _Wire(self._wires), self._host, self._port, ssl=self._ssl or None
+        )
+        return wire
+
+
+class _Wire(asyncio.Protocol):
+    """One connection: requests, their answers, then the next."""
+
+    def __init__(self, wires: "set[_Wire]") -> None:
+        self._wires = wires
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._content = b""
+        self._answers: list[Answer] = []
+        self._missing = 0  # answers that have not come
+        self._all: asyncio.Future[list[Answer]] | None = None
+        self._transport: asyncio.Transport | None = None
+        self.usable = False
+        self.since = 0.0  # when the last answer came
+
+    async def ask(self, text: bytes, requests: int) -> list[Answer]:
+        """Send so many requests and wait for all answers. Raises: OSError."""
+        assert self._transport is not None
+        self._answers, self._missing = [], requests
+        self._all = self._loop.create_future()
+        self._transport.write(text)
+        return await self._all
+
+    def close(self) -> None:
+        """It is of no more use."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        self._wires.add(self)
+        self.usable = True
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._failed(ConnectionError(f"the answer is not HTTP: {error}"))
+            self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.usable = False
+        self._wires.discard(self)
+        self._failed(error or ConnectionError("the connection was closed"))
+
+    def _failed(self, error: Exception) -> None:
+        if self._all is not None and not self._all.done():
+            self._all.set_exception(error)
+
+    # --- httptools
+
+    def on_body(self, part: bytes) -> None:
+        self._content += part
+
+    def on_message_complete(self) -> None:
+        self.usable = self._parser.should_keep_alive()
+        self._answers.append((self._parser.get_status_code(), self._content))
+        self._content = b""
+        self._missing -= 1
+        if not self._missing and self._all is not None and not self._all.done():
+            self.since = self._loop.time()
+            self._all.set_result(self._answers)

@@ -1,0 +1,128 @@
+"""What the lines of dialplan/ need of an operator's own: which may differ, and what is to be done where they must not.
+
+A line of ours whose option he has not set is added. Where he has set it:
+
+    SAME    his must say the same, or it is a conflict
+    KEEP    his stays, and serves as well
+    ALONE   ours is for an Asterisk without a section of that name: it would change what others of his section do
+
+Some conflicts can be overridden, if he agrees: our line stands below his, and the last one counts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+TRUE = ("yes", "true", "y", "t", "1", "on")  # ast_true of main/utils.c
+FILES = (
+    "extensions.conf",
+    "sorcery.conf",
+    "extconfig.conf",
+    "res_config_sqlite3.conf",
+    "pjsip.conf",
+    "iax.conf",
+    "logger.conf",
+    "ari.conf",
+    "http.conf",
+)
+REALM, PASSWORD_FILE, PEERS_FILE, OBJECTS = (
+    "pbxfed.lab",
+    "pbxfed-ari-password.conf",
+    "/var/lib/asterisk/pbxfed/iax-peers.conf",
+    "/var/lib/asterisk/pbxfed/objects.sqlite3",
+)  # as they stand in dialplan/; each machine has its own
+
+# What makes Asterisk read a file again; all others need a restart: sorcery and realtime are looked at when PJSIP is loaded
+# (res_pjsip cannot be unloaded), and transports and IAX2's socket when they are made.
+RELOADS = {
+    "extensions.conf": "dialplan reload",
+    "logger.conf": "logger reload",
+    "http.conf": "module reload http",
+    "ari.conf": "module reload res_ari.so",
+}
+
+# Modules that calls need, and those of the second kind of trunk.
+MODULES = (
+    "app_stasis",
+    "chan_pjsip",
+    "func_pjsip_contact",
+    "pbx_config",
+    "res_ari",
+    "res_ari_applications",
+    "res_ari_asterisk",
+    "res_ari_bridges",
+    "res_ari_channels",
+    "res_ari_endpoints",
+    "res_ari_events",
+    "res_config_sqlite3",
+    "res_pjsip",
+    "res_pjsip_session",
+    "res_sorcery_config",
+    "res_sorcery_memory_cache",
+    "res_sorcery_realtime",
+    "res_stasis",
+)
+IAX_MODULE = "chan_iax2"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What becomes of our option where the operator has set it."""
+
+    kind: str = "same"  # or keep, alone
+    good: Callable[[str], bool] | None = None  # which values of his serve as well
+    why: str = "pbxfed needs it so"
+    override: bool = True
+
+
+def _true(value: str) -> bool:
+    return value.strip().lower() in TRUE
+
+
+def _has_username(value: str) -> bool:
+    return "username" in [word.strip() for word in value.split(",")]
+
+
+KEEP, ALONE = Rule("keep"), Rule("alone")
+_SORCERY = Rule(
+    why="phones that are pushed would go into a table of yours; give pbxfed an Asterisk of its own, or merge both by hand",
+    override=False,
+)
+_OWN = Rule(why="the section's name is pbxfed's; give yours another one", override=False)
+
+RULES: dict[tuple[str, str, str], Rule] = {
+    ("http.conf", "general", "enabled"): Rule(
+        good=_true, why="ARI goes through Asterisk's HTTP server; it may stay on loopback"
+    ),
+    ("http.conf", "general", "bindaddr"): KEEP,
+    ("http.conf", "general", "bindport"): KEEP,
+    ("http.conf", "general", "sessionlimit"): KEEP,
+    ("ari.conf", "general", "enabled"): Rule(
+        good=_true, why="ARI is the daemon's only way to Asterisk"
+    ),
+    ("ari.conf", "general", "websocket_write_timeout"): KEEP,
+    ("logger.conf", "logfiles", "pbxfed-security.log"): KEEP,
+    ("iax.conf", "general", "autokill"): KEEP,
+    ("iax.conf", "general", "maxcallnumbers"): KEEP,
+    ("iax.conf", "general", "disallow"): ALONE,
+    ("iax.conf", "general", "allow"): ALONE,
+    ("iax.conf", "general", "requirecalltoken"): ALONE,
+    ("iax.conf", "general", "encryption"): ALONE,
+    ("pjsip.conf", "global", "type"): KEEP,
+    ("pjsip.conf", "global", "default_realm"): Rule(
+        why="secrets are kept as digests for this realm, which is the federation's domain; "
+        "digests of your own phones (md5_cred) are for the realm that they have now"
+    ),
+    ("pjsip.conf", "global", "endpoint_identifier_order"): Rule(
+        good=_has_username, why="nodes and phones are known by their user name"
+    ),
+    ("pjsip.conf", "global", "taskprocessor_overload_trigger"): KEEP,
+}
+
+
+def rule(file: str, section: str, key: str) -> Rule:
+    """The rule for one option of ours."""
+    if file == "sorcery.conf":
+        return _SORCERY
+    if section.startswith("pbxfed"):
+        return _OWN
+    return RULES.get((file, section, key), Rule())

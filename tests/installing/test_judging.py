@@ -1,0 +1,122 @@
+"""Each thing that can be wrong with a machine has its line, and what to do."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pbxfed_ari.installing.facts import Asterisk, Socket
+from pbxfed_ari.installing.firewall import Chain, Rule
+from pbxfed_ari.installing.judging import Seen, Sockets, judge
+from pbxfed_ari.installing.rules import IAX_MODULE, MODULES
+from tests.installing.samples import machine
+
+AT = Sockets(address="10.0.0.11", domain="pbx.example")
+LISTENING = (
+    Socket("udp", "0.0.0.0", 5060, "asterisk", 100),
+    Socket("udp", "0.0.0.0", 4569, "asterisk", 100),
+    Socket("tcp", "127.0.0.1", 8088, "asterisk", 100),
+)
+GOOD = Seen(
+    machine=machine(sockets=LISTENING),
+    at=AT,
+    modules=frozenset({*MODULES, IAX_MODULE}),
+    realm="pbx.example",
+    mappings="Config Engine: sqlite3\n===> pbxfed_endpoint",
+    cache="Sorcery memory cache: res_pjsip/endpoint",
+    dialplan="[ Context 'pbxfed-ask' created by 'pbx_config' ]",
+    ari=200,
+    app=True,
+    writable={"pbxfed": True, "asterisk": True},
+    objects="/var/lib/asterisk/pbxfed/objects.sqlite3",
+)
+
+
+def test_all_is_well() -> None:
+    """Every check is there, and good."""
+    checks = judge(GOOD)
+    assert {check.state for check in checks} == {"good"}
+    assert [check.name for check in checks] == [
+        *("asterisk", "modules", "sip", "http", "iax2", "ari", "dialplan", "realtime", "realm"),
+        *("objects", "lan", "application", "rtp", "firewall", "nat"),
+    ]
+
+
+def asterisk(**changed: Any) -> dict[str, Any]:
+    return {"machine": replace(GOOD.machine, asterisk=Asterisk("22.10.1", True, 100, **changed))}
+
+
+def listening(*more: Socket, without: int = 0) -> dict[str, Any]:
+    kept = [one for one in LISTENING if one.port != without]
+    return {"machine": replace(GOOD.machine, sockets=(*kept, *more))}
+
+
+DROPS = {"input": Chain([Rule("udp", [(5060, 5060)], verdict="drop")], "accept")}
+ASKS = {"input": Chain([Rule("udp", [(8781, 8781)], unknown=True, verdict="drop")], "accept")}
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "state", "words"),
+    [
+        (asterisk(too_old="Asterisk 18 is too old"), "asterisk", "bad", "too old"),
+        ({"machine": machine(asterisk=Asterisk("22.10.1"))}, "asterisk", "bad", "does not run"),
+        ({"machine": machine(asterisk=Asterisk())}, "asterisk", "bad", "no Asterisk on this"),
+        (asterisk(warning="lacks fixes"), "asterisk", "hint", "lacks fixes"),
+        ({"modules": frozenset(MODULES)}, "modules", "bad", "not loaded: chan_iax2"),
+        (listening(without=5060), "sip", "bad", "nobody listens at 10.0.0.11:5060/udp"),
+        (
+            listening(Socket("udp", "10.0.0.11", 4569, "x", 7), without=4569),
+            *("iax2", "bad", "is taken by x (process 7)"),
+        ),
+        ({"ari": 401}, "ari", "bad", "the password is refused"),
+        ({"ari": 404}, "ari", "bad", "there is no ARI"),
+        ({"ari": 0, "ari_error": "refused"}, "ari", "bad", "no answer from 127.0.0.1:8088"),
+        ({"ari": 503}, "ari", "bad", "ARI is disabled"),
+        ({"dialplan": ""}, "dialplan", "bad", "no context pbxfed-ask"),
+        ({"cache": ""}, "realtime", "bad", "does not look into the shared file yet"),
+        ({"realm": "asterisk"}, "realm", "bad", "asterisk, not pbx.example"),
+        ({"writable": {"pbxfed": False}}, "objects", "bad", "pbxfed may not write"),
+        (
+            listening(Socket("udp", "0.0.0.0", 8781, "x", 7)),
+            *("lan", "bad", "UDP port 8781 is taken by x"),
+        ),
+        ({"multicast": "Network is unreachable"}, "lan", "hint", "fails: Network is unreachable"),
+        (
+            listening(Socket("tcp", "127.0.0.1", 8780, "x", 7)),
+            *("application", "bad", "TCP port 8780 is taken by x"),
+        ),
+        ({"app": False}, "application", "hint", "the daemon does not run yet"),
+        ({"rtp": (10_000, 10_019)}, "rtp", "hint", "10000 to 10019 are few: 5 calls"),
+        (
+            listening(Socket("udp", "0.0.0.0", 12_000, "x", 7)),
+            *("rtp", "hint", "port 12000 of the range 10000 to 20000 is used by x"),
+        ),
+        ({"firewall": DROPS}, "firewall", "bad", "drop UDP to: SIP 5060"),
+        ({"firewall": ASKS}, "firewall", "hint", "depends on who asks: federation 8781"),
+        ({"unread": "nft does not show its rules"}, "firewall", "hint", "does not show"),
+        ({"at": replace(AT, linked=True)}, "nat", "hint", "nodes of other sites"),
+        ({"at": replace(AT, peers=("192.0.2.1", "8.8.8.8"))}, "nat", "hint", "nodes at 8.8.8.8"),
+    ],
+)
+def test_what_is_wrong_is_said(changed: dict[str, Any], name: str, state: str, words: str) -> None:
+    """With a remedy, and nothing else is blamed."""
+    checks = judge(replace(GOOD, **changed))
+    (wrong,) = [check for check in checks if check.state != "good"]
+    assert (wrong.name, wrong.state) == (name, state)
+    assert words in wrong.text
+    assert wrong.remedy or name in ("asterisk", "firewall")
+
+
+def test_who_has_no_iax2_is_not_asked_for_it() -> None:
+    """Nor is a public address, or one that is known outside, told of NAT."""
+    checks = judge(replace(GOOD, at=replace(AT, iax=None), modules=frozenset(MODULES)))
+    assert "iax2" not in [check.name for check in checks]
+    assert {check.state for check in checks} == {"good"}
+    for changed in (
+        {"at": replace(AT, linked=True), "outside": True},
+        {"at": replace(AT, address="8.8.8.8", linked=True)},
+    ):
+        seen = replace(GOOD, **changed)
+        assert [
+            check for check in judge(seen) if check.name == "nat" and check.state != "good"
+        ] == []
