@@ -156,3 +156,32 @@ def test_a_link_of_the_operators_stays_a_link(disk: Disk) -> None:
     writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
     assert (disk.etc / "http.conf").is_symlink()
     assert "pbxfed/http.conf" in kept.read_text()
+
+
+def test_a_link_of_another_user_gives_nothing_away(disk: Disk) -> None:
+    """Asterisk's user may write where the shared folder is, and in it: what his link names must not become his."""
+    precious = disk.etc.parent / "precious"
+    precious.mkdir(mode=0o700)
+    (precious / "shadow").touch(mode=0o600)
+    home = Path(disk.plan().objects).parent
+    home.parent.mkdir(parents=True)
+    before, folders = disk.all(), disk.folders()
+    home.symlink_to(precious)
+    with pytest.raises(Refused, match="is a link"):
+        writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+    assert precious.stat().st_mode & 0o7777 == 0o700
+    home.unlink()
+    assert (disk.all(), disk.folders()) == (before, folders)
+    home.mkdir()
+    for name in ("objects.sqlite3", "objects.sqlite3-wal"):
+        link = home / name
+        for put in (link.symlink_to, link.hardlink_to):
+            put(precious / "shadow")
+            with pytest.raises(Refused, match=name):
+                writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+            assert (precious / "shadow").stat().st_mode & 0o777 == 0o600
+            link.unlink()
+    link.symlink_to(precious / "new")
+    with pytest.raises(Refused, match="is a link"):
+        writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+    assert not (precious / "new").exists()
