@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-ALONE := tests/lab/test_load.py tests/lab/test_many.py  # they need the whole machine
+ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
 
 .PHONY: demo test check bench stories unit deb clean
 

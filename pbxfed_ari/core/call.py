@@ -137,6 +137,7 @@ class Call:
             line,
             did=arrival.outside,
             outside=arrival.outside,
+            running=bool(arrival.by),
             seed=self.id,
             wall_ms=arrival.wall_ms,
             heirs=self.bill.heirs if self.bill else (),

@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import HealthChanged, PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import DrainOver, HealthChanged, PeerGaveUp, PeerHasCall
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -117,6 +117,14 @@ class PersistAbsorbed:
     origin: NodeName
     epoch: int
     through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep this text under a name, on the disk before going on."""
+
+    name: str
+    value: str
 
 
 # --- asterisk: objects
@@ -292,9 +300,9 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Put this into the inbox: what a peer said of calls, or what our sensors say of us."""
+    """Put this into the inbox: what a peer said of calls, what our sensors say of us, or that a drain's time is over."""
 
-    event: PeerHasCall | PeerGaveUp | HealthChanged
+    event: PeerHasCall | PeerGaveUp | HealthChanged | DrainOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +410,7 @@ Effect = (
     | PersistLineage
     | PersistGone
     | PersistAbsorbed
+    | Remember
     | PushExtension
     | RemoveExtension
     | PushTrunk

@@ -29,6 +29,7 @@ from pbxfed_ari.core.directory import (
     Registration,
 )
 from pbxfed_ari.core.doors import Doors
+from pbxfed_ari.core.draining import Draining
 from pbxfed_ari.core.effects import (
     Broadcast,
     DropContact,
@@ -53,6 +54,7 @@ from pbxfed_ari.core.events import (
     ContactAdded,
     ContactRemoved,
     ContactsListed,
+    DrainOver,
     DrainSwitched,
     Edited,
     Event,
@@ -162,10 +164,11 @@ class Federation:
         timing: Timing = LAN,
         multicast: bool = True,
         calendar: Calendar = lambda zone, wall_ms: None,
+        drain: str = "",
     ) -> None:
         """`directory` is what the store kept; its streams know nothing of this epoch yet. `multicast`: is there a group?
 
-        `calendar` tells the local time in a zone, at so many milliseconds since 1970.
+        `calendar` tells the local time in a zone, at so many milliseconds since 1970. `drain` is what was kept under that name.
         """
         self.me = identity.name
         self._calendar = calendar
@@ -177,7 +180,10 @@ class Federation:
             (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
         )
         self.ring = Ring({identity.name: 100})
-        self.condition = Condition(ready=False)  # ours; ready once our Asterisk takes calls
+        self.draining = Draining(drain)
+        self.condition = Condition(
+            ready=False, drains=self.draining.order is not None
+        )  # ours; ready once our Asterisk takes calls
         self._rng = rng
         self._clock = HybridClock()
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
@@ -339,6 +345,10 @@ class Federation:
             return self.condition
         return Condition() if member is None else member.condition
 
+    def drained(self) -> bool:
+        """Is this node being drained?"""
+        return self.condition.drains
+
     def trunks(self, node: NodeName) -> Sequence[str]:
         """How a node wants to be called, best first."""
         info = self.directory.info(node)
@@ -360,6 +370,7 @@ class Federation:
             self.imports.next_deadline(),
             self.resealing.next_deadline(),
             self.failures.next_deadline(),
+            self.draining.next_deadline(),
         )
 
     # --- living
@@ -433,7 +444,7 @@ class Federation:
             case Ticked(late, wall_ms):
                 self._read_clock(wall_ms, now)
                 self.directory.wall = wall_ms // 1000
-                return self._tick(now, late)
+                return [*self._patient(now, wall_ms), *self._tick(now, late)]
             case Edited():
                 return self._edited(event, now)
             case Imported():
@@ -458,7 +469,9 @@ class Federation:
                     replace(self.condition, ready=isinstance(event, AsteriskUp)), now
                 )
             case DrainSwitched(on):
-                return self._became(replace(self.condition, drains=on), now)
+                kept = self.draining.switch(event, now)
+                told = self._became(replace(self.condition, drains=on), now)
+                return [*kept, *told, Reply(event.ticket, 200)]
             case HealthChanged(sick):
                 return self._became(replace(self.condition, sick=sick), now)
             case _:
@@ -480,6 +493,14 @@ class Federation:
         if now >= self.sites.next_deadline():
             effects += self._between_sites(now)
         return effects
+
+    def _patient(self, now: float, wall_ms: int) -> list[Effect]:
+        """The deadline of a drain: who is left?"""
+        effects, over = self.draining.tick(now, wall_ms)
+        order = self.draining.order
+        if not over or order is None:
+            return effects
+        return [*effects, Tell(DrainOver(order.end, self.directory.registered_at(self.me)))]
 
     def _gate_due(self, now: float) -> list[Effect]:
         """Keys are used otherwise from now on; who has a new one introduces itself anew."""

@@ -26,6 +26,7 @@ from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
     BUSY_OUT,
+    DRAINED,
     IDLE,
     LOOP,
     NO_ANSWER,
@@ -62,6 +63,8 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
     if outside.is_emergency(number, whole, view):
         return outside.emergency(number, asking, view, lines)
     number = whole
+    if view.drained() and not (asking.outside or asking.path or asking.running):
+        return Route((), DRAINED, f"{view.me} is being drained: call through another node", number)
     if number in asking.path or len(asking.path) > MOST_FORWARDS:
         way = " → ".join([*asking.path, number])
         said = "forwards go round" if number in asking.path else "too many forwards"

@@ -22,6 +22,9 @@ REJECTED = 21  # 403: the caller may not
 LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
 CONGESTION = 34  # 503: all lines are taken
+DRAINED = (
+    42  # switching equipment congestion, 503: this node is being drained, another one may serve
+)
 
 # What may come of a route's tries
 BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"
@@ -39,6 +42,7 @@ class Asking:
     did: bool = False  # `number` is one of our inbound numbers
     outside: bool = False  # it came from the PSTN
     path: tuple[str, ...] = ()  # numbers that have sent it on
+    running: bool = False  # a call that runs is transferred
     seed: str = ""  # what makes a random order: the call's id
     wall_ms: int = 0
     heirs: Heirs = ()  # who shall call the phones of nodes out of reach, by that peer's word
@@ -91,6 +95,10 @@ class View(Protocol):
 
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""
+        ...
+
+    def drained(self) -> bool:
+        """Is this node being drained?"""
         ...
 
     def trunks(self, node: NodeName) -> Sequence[str]:

@@ -34,7 +34,13 @@ def load(state: Path) -> Manifest | None:
     """
     path = state / manifests.NAME
     text = text_of(path)
-    return None if text is None else manifests.read(text, str(path))
+    if text is None:
+        return None
+    if path.is_symlink() or path.stat().st_uid not in (0, os.geteuid()):
+        raise Refused(
+            f"{path}: is not root's: another user has put it there, and it says what is to be removed; take it away"
+        )
+    return manifests.read(text, str(path))
 
 
 def write(plan: Plan, asterisk: Asterisk, belong: Callable[[Undoing], list[Entry]]) -> None:

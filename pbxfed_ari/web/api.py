@@ -34,6 +34,7 @@ from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.callbook import FLAG, CallBook, Records
+from pbxfed_ari.web.draining import DrainRoutes
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.handouts import HandoutRoutes, Offer
@@ -369,6 +370,7 @@ class Api:
             *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
+            *DrainRoutes(self._node, self._inbox).operations(),
         ]
 
     # --- helpers

@@ -210,6 +210,19 @@ OTHERS: dict[str, Json] = {
             "counters": FREE,
         }
     ),
+    "drain": record(
+        {
+            "drains": YES_NO,
+            "since": {"type": ["string", "null"], "format": "date-time"},
+            "deadline": {"type": ["string", "null"], "format": "date-time"},
+            "seconds_left": {"type": ["number", "null"]},
+            "end": YES_NO,
+            "over": YES_NO,
+            "calls": COUNT,
+            "phones": COUNT,
+            "numbers": TEXTS,
+        }
+    ),
     "failures": record(
         {
             "read_from": record({"file": TEXT, "trouble": TEXT, "bytes_skipped": COUNT}),

@@ -43,6 +43,7 @@ class View:
         self.taken: dict[Registration, NodeName] = {}
         self.capacities: dict[str, int] = {}
         self.settles = 0.0
+        self.leaving = False
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -79,6 +80,9 @@ class View:
 
     def ahead(self, node: NodeName) -> float:
         return 0.0
+
+    def drained(self) -> bool:
+        return self.leaving
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         return self.kinds

@@ -148,6 +148,27 @@ def test_the_manifest_cannot_make_us_touch_other_files(disk: Disk) -> None:
         writing.undone(disk.state, found, [disk.config])
 
 
+def test_a_manifest_of_another_user_is_not_believed(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names users and folders that root would remove."""
+    disk.state.mkdir()
+    path = disk.state / manifests.NAME
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.write_text(manifests.write(Manifest("1", str(disk.etc), [], user="somebody")))
+    path.symlink_to(elsewhere)
+    with pytest.raises(Refused, match="is not root's"):
+        writing.load(disk.state)
+    elsewhere.replace(path)
+    assert writing.load(disk.state) is not None
+    if os.geteuid() == 0:
+        os.chown(path, 65_534, 65_534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65_534)
+    with pytest.raises(Refused, match="is not root's"):
+        writing.load(disk.state)
+
+
 def test_a_link_of_the_operators_stays_a_link(disk: Disk) -> None:
     """Many keep their configuration elsewhere."""
     kept = disk.etc.parent / "kept.conf"
