@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lab.places import LabError, locked
@@ -51,47 +51,67 @@ def cache() -> Path:
 
 def root_path(packages: Sequence[str] = PACKAGES) -> Path:
     """Where the root of the present recipe is, or will be."""
-    recipe = "\n".join((SUITE, *packages, *APT_OPTIONS, MOUNTS.split("exec")[0]))
-    return cache() / f"root-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    return cache() / f"root-{hash_of(SUITE, *packages, *APT_OPTIONS, MOUNTS.split('exec')[0])}"
+
+
+def hash_of(*recipe: str) -> str:
+    """What tells a recipe from another one, in a name."""
+    return hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:12]
 
 
 def ensure_root(packages: Sequence[str] = PACKAGES) -> Path:
     """Return the root folder with these packages in it, after making it if this machine has none."""
     ensure_tools()
-    root = root_path(packages)
-    if root.is_dir():
-        return root
+
+    def build(root: Path, lock: int, what: str) -> None:
+        debian(root, SUITE, packages, lock, what)
+        (root / "lab").mkdir()
+        (root / "etc" / "hosts").touch()
+
+    return kept(root_path(packages), "a root folder with Asterisk", build)
+
+
+def kept(folder: Path, what: str, build: Callable[[Path, int, str], None]) -> Path:
+    """Return a folder of the cache, after making it if it is not there: beside its place, and moved there when it is whole.
+
+    `build` gets the unfinished folder, the lock, which its worker must inherit, and `what` is made.
+    """
+    if folder.is_dir():
+        return folder
     cache().mkdir(parents=True, exist_ok=True)
     if (cache() / "building.lock").exists():
-        _progress("waiting for another builder of the root folder\n")
+        _progress("waiting for another builder of a root folder\n")
     with locked(cache() / "building.lock") as lock:
-        if not root.is_dir():
+        if not folder.is_dir():
             for leftover in cache().glob("building-*"):
                 remove_tree(leftover)
-            _build(root, packages, lock)
-    return root
+            begun = time.monotonic()
+            unfinished = folder.with_name(f"building-{os.getpid()}")
+            build(unfinished, lock, what)
+            unfinished.replace(folder)
+            _progress(f"made {folder} in {time.monotonic() - begun:.0f} s\n")
+    return folder
 
 
-def _build(root: Path, packages: Sequence[str], lock: int) -> None:
-    """Make the root beside its place and move it there when it is whole.
+def debian(root: Path, suite: str, packages: Sequence[str], lock: int, what: str) -> None:
+    """Make a minimal Debian with these packages.
 
     The worker inherits the lock: should we be killed, the next builder waits until the orphan has ended.
     """
     begun = time.monotonic()
-    unfinished = root.with_name(f"building-{os.getpid()}")
-    log = cache() / f"{root.name}.log"
+    log = cache() / f"{hash_of(suite, *packages)}.log"
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     command += [f"--aptopt={option}" for option in APT_OPTIONS]
     with log.open("wb") as output:
         worker = subprocess.Popen(
-            [*command, SUITE, str(unfinished)],
+            [*command, suite, str(root)],
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
         )
         try:
             while worker.poll() is None:
-                _progress(f"making a root folder with Asterisk: {time.monotonic() - begun:.0f} s")
+                _progress(f"making {what}: {time.monotonic() - begun:.0f} s")
                 time.sleep(0.5)
         finally:
             if worker.poll() is None:
@@ -100,10 +120,6 @@ def _build(root: Path, packages: Sequence[str], lock: int) -> None:
     if worker.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise LabError(f"mmdebstrap failed ({worker.returncode}), see {log}:\n{tail}")
-    (unfinished / "lab").mkdir()
-    (unfinished / "etc" / "hosts").touch()
-    unfinished.replace(root)
-    _progress(f"made {root} in {time.monotonic() - begun:.0f} s\n")
 
 
 def _progress(text: str) -> None:

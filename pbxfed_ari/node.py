@@ -21,6 +21,7 @@ from aiohttp import web
 from pbxfed_ari import __version__, certificates, config, logs
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
+from pbxfed_ari.core import draining
 from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -49,6 +50,7 @@ from pbxfed_ari.core.effects import (
     PersistLineage,
     PushExtension,
     PushTrunk,
+    Remember,
     RemoveExtension,
     RemoveTrunk,
     Reply,
@@ -237,6 +239,7 @@ class Node:
                 PersistLineage: self._persist,
                 PersistGone: self._persist,
                 PersistAbsorbed: self._persist,
+                Remember: self._remember,
                 PushExtension: asterisk,
                 RemoveExtension: asterisk,
                 PushTrunk: asterisk,
@@ -299,6 +302,7 @@ class Node:
             timing=PRESETS[settings.lan.timing],
             multicast=settings.lan.multicast,
             calendar=local_time,
+            drain=store.fact(draining.KEPT) or "",
         )
         node = cls(settings, store, federation, key, born)
         stack.callback(node.records.close)
@@ -606,9 +610,21 @@ class Node:
         try:
             self.store.perform(effect)
         except sqlite3.Error as error:
-            remedy = "nothing is kept until there is room and the daemon is started again"
-            self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"
-            log.error("%s", self.store_trouble)
+            self._not_kept(error)
+
+    def _remember(self, effect: Remember) -> None:
+        """As long as nothing has failed to be kept."""
+        if self.store_trouble:
+            return
+        try:
+            self.store.remember(effect.name, effect.value)
+        except sqlite3.Error as error:
+            self._not_kept(error)
+
+    def _not_kept(self, error: sqlite3.Error) -> None:
+        remedy = "nothing is kept until there is room and the daemon is started again"
+        self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"
+        log.error("%s", self.store_trouble)
 
     def _reply(self, reply: Reply) -> None:
         if not reply.ticket:

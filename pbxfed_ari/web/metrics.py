@@ -25,7 +25,7 @@ from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import ABSENT, BUSY, NO_ANSWER, NORMAL, UNALLOCATED
+from pbxfed_ari.core.tries import ABSENT, BUSY, DRAINED, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.errors import WireError
 from pbxfed_ari.web.eventlog import EventLog
 
@@ -38,6 +38,7 @@ OUTCOMES = {  # Q.850 cause of a call that nobody answered → how it went
     NO_ANSWER: "no_answer",
     UNALLOCATED: "unknown_number",
     ABSENT: "not_registered",
+    DRAINED: "drained",
 }
 ANSWERED, FAILED = "answered", "failed"
 WORST = 10  # addresses that have labels of their own
@@ -196,6 +197,11 @@ class _Reading:
             "pbxfed_ready",
             "1 if the Asterisk of this node takes calls, as peers are told.",
             federation.condition.ready,
+        )
+        yield _gauge(
+            "pbxfed_draining",
+            "1 if this node is being drained: `pbxfed drain` shows who is left.",
+            federation.condition.drains,
         )
         yield _gauge(
             "pbxfed_objects_to_push",

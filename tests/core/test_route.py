@@ -40,8 +40,10 @@ class View:
         self.dead: Sequence[NodeName] = ()
         self.sick: Sequence[NodeName] = ()
         self.devices: list[str] = []
+        self.taken: dict[Registration, NodeName] = {}
         self.capacities: dict[str, int] = {}
         self.settles = 0.0
+        self.leaving = False
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -54,6 +56,12 @@ class View:
 
     def devices_here(self, number: str) -> list[str]:
         return self.devices
+
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        return list(self.taken.items())
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        return [place for place in self.taken if place.node in nodes]
 
     def settled(self, now: float) -> bool:
         return now >= self.settles
@@ -72,6 +80,9 @@ class View:
 
     def ahead(self, node: NodeName) -> float:
         return 0.0
+
+    def drained(self) -> bool:
+        return self.leaving
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         return self.kinds
