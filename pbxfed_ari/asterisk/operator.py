@@ -600,6 +600,8 @@ def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str
 def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
     """What Dial is given for a leg: each device of a phone of ours by itself, if there are several."""
     string = dial_string(leg, called)
+    if isinstance(leg, Leg) and leg.uri:
+        return f"{string}/{leg.uri}"
     if isinstance(leg, Leg) and leg.peer is None:
         number = Extension(leg.number) if leg.number else called
         return "&".join(f"{string}/{uri}" for uri in devices(number)) or string

@@ -108,13 +108,17 @@ def ring(path: Path | None, key: str | None, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def where(path: Path | None, ext: str, as_json: bool) -> None:
-    """Show where EXT is registered."""
+    """Show where EXT is registered; and on nodes out of reach, where it is called in their stead."""
     body = Daemon(path).get(at("where", ext))
     assert isinstance(body, dict)
-    nowhere = f"{ext} is registered nowhere; its home by the ring is {body['home']}"
-    text = (
-        table(body["registrations"], ("node", "uri", "since")) if body["registrations"] else nowhere
-    )
+    standing, taken = body["registrations"], body["taken_over"]
+    said = [table(standing, ("node", "uri", "since"))] if standing else []
+    if taken:
+        said += [
+            "Their nodes are out of reach, others call them:",
+            table(taken, ("node", "uri", "by")),
+        ]
+    text = "\n".join(said) or f"{ext} is registered nowhere; its home by the ring is {body['home']}"
     show(body, as_json, text)
 
 

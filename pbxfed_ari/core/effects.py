@@ -189,6 +189,10 @@ class Leg:
     number: str = ""  # another one than the call's own: a member of a group
     line: str = ""  # the PSTN trunk by which the peer shall let the call out
     codec: str = ""  # the only one to offer: the line between two sites is narrow
+    instead_of: tuple[
+        NodeName, ...
+    ] = ()  # nodes out of reach, whose phones are called too (core/takeover.py)
+    uri: str = ""  # of such a phone, which we call ourselves: where it listens; none registered here is meant
 
 
 @dataclass(frozen=True, slots=True)

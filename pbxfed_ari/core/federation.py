@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, vault
+from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, takeover, vault
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import (
@@ -109,6 +109,7 @@ from pbxfed_ari.core.names import CallId, Extension, NodeName
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
 from pbxfed_ari.core.objects.kind import Item
+from pbxfed_ari.core.objects.site import SiteObject
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.ring import Ring
@@ -277,6 +278,52 @@ class Federation:
     def devices_here(self, number: str) -> list[str]:
         """The Contacts of a number that stand registered at this node."""
         return [place.uri for place in self.where(Extension(number)) if place.node == self.me]
+
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        """The registrations of a number whose nodes are out of reach and may still hold, each with who calls it instead."""
+        lost = self._orphans(number, self.reachable, self._unserved)
+        if not lost or self.phone(number) is None:
+            return []
+        able = (name for name in map(NodeName, self.ring.preference(number)))
+        order = [*(name for name in able if self.reachable(name)), self.me]
+        nets = self.nets()
+        found = [(place, takeover.heir(place, order, self.site, nets)) for place in lost]
+        return [(place, heir) for place, heir in found if heir is not None]
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        """The same of these nodes, whatever is known of them here."""
+        named = frozenset(nodes) - self.directory.hidden - {self.me}
+        lost = self._orphans(
+            number,
+            lambda node: node not in named and self.reachable(node),
+            lambda node: min(self._unserved(node), registering.LONGEST),
+        )
+        return [place for place in lost if place.node in named]
+
+    def _orphans(
+        self,
+        number: Extension,
+        served: Callable[[NodeName], bool],
+        unserved: Callable[[NodeName], float],
+    ) -> list[Registration]:
+        wall = self.watch.clocks.seconds(self._now)
+        return takeover.orphans(
+            number,
+            self.directory,
+            served,
+            unserved,
+            lambda place: wall - wall_ms_of(place.stamp) / 1_000 + self.ahead(place.node),
+        )
+
+    def _unserved(self, node: NodeName) -> float:
+        """For how many seconds a node was not heard to serve its phones; for ever, if we do not know."""
+        member = self.members.get(node)
+        return float("inf") if member is None else self._now - member.served
+
+    def nets(self) -> list[tuple[str, str]]:
+        """The networks of all sites, as (site, network)."""
+        sites = self.directory.all(KINDS["site"])
+        return [(s.key, net) for s in sites if isinstance(s, SiteObject) for net in s.nets]
 
     def settled(self, now: float) -> bool:
         """Has this node had time to hear who lives?"""

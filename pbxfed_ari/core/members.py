@@ -121,6 +121,7 @@ class Member:
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
     session: bytes = b""  # the salt of its boot: who else says its name is not it
     told: bool = False  # that it is gone was said; not again until it has lived in between
+    served: float = float("-inf")  # when it was last heard with an Asterisk that takes calls
 
     @property
     def up(self) -> bool:
@@ -270,7 +271,7 @@ class Members:
         """A message about living, from a peer that `heard` has just been told of."""
         match message:
             case Heartbeat():
-                return self._beat(name, message)
+                return self._beat(name, message, now)
             case Probe(nonce):
                 return [SendTo(source, Ack(nonce))]
             case Ack(nonce):
@@ -308,6 +309,8 @@ class Members:
             peer.state = known.state if known is not None else State.NEW
             self._install(peer, known)
         peer.site, peer.heard = site, now
+        if condition.ready and state in UP:
+            peer.served = now
         effects = self._enter(peer, state, now, by=f"site {site}")
         if peer.up:
             effects += self._feels(peer, condition)
@@ -342,12 +345,14 @@ class Members:
             return max(peer.due, now + self._patience())
         return now + self._patience()
 
-    def _beat(self, name: NodeName, beat: Heartbeat) -> list[Effect]:
+    def _beat(self, name: NodeName, beat: Heartbeat, now: float) -> list[Effect]:
         peer = self._peers.get(name)
         if peer is None:
             return []
         self.changed |= beat.relays != peer.relays
         peer.version, peer.vector, peer.relays = beat.version, beat.vector, beat.relays
+        if beat.ready:
+            peer.served = now
         peer.incarnation = max(peer.incarnation, beat.incarnation)
         return self._feels(peer, Condition.of(beat.ready, beat.condition))
 
@@ -365,6 +370,8 @@ class Members:
         at = bisect_left(self._sorted, peer.name, key=attrgetter("name"))
         self._sorted[at : at + (known is not None)] = [peer]
         self._peers[peer.name] = peer
+        if known is not None:
+            peer.served = known.served
         if known is not None and known.up:
             self._count(known, -1)
         if peer.up:

@@ -10,6 +10,7 @@ from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.waybill import Heirs
 
 # Q.850 causes, as Asterisk maps them to SIP (main/channel.c, hangup_cause2sip)
 UNALLOCATED = 1  # 404: nobody has this number
@@ -44,6 +45,7 @@ class Asking:
     running: bool = False  # a call that runs is transferred
     seed: str = ""  # what makes a random order: the call's id
     wall_ms: int = 0
+    heirs: Heirs = ()  # who shall call the phones of nodes out of reach, by that peer's word
 
 
 class View(Protocol):
@@ -61,6 +63,14 @@ class View(Protocol):
 
     def devices_here(self, number: str) -> list[str]:
         """The Contacts of a number that stand registered at this node."""
+        ...
+
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        """The registrations of a number whose nodes are out of reach and may still hold, each with who calls it instead."""
+        ...
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        """The same of these nodes, whatever is known of them here."""
         ...
 
     def settled(self, now: float) -> bool:

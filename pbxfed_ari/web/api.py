@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
+from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
@@ -243,12 +244,12 @@ class Api:
         places = federation.where(number)
         if not places and federation.phone(number) is None:
             return problem(404, f"extension {number}: not known in the federation")
-        registrations = [
-            {"node": p.node, "uri": p.uri, "since": _time(wall_ms_of(p.stamp))} for p in places
-        ]
+        registrations = [_place(place) for place in places]
+        taken = [{**_place(place), "by": heir} for place, heir in federation.heirs(number)]
         body = {
             "extension": number,
             "registrations": registrations,
+            "taken_over": taken,
             "home": federation.home(number),
         }
         return web.json_response(body)
@@ -505,6 +506,10 @@ def _read(
 def _record(record: Record) -> Json:
     name = ".".join(record.owner) or "@"
     return {"name": name, "ttl": record.ttl, "type": record.kind, "data": record.data}
+
+
+def _place(place: Registration) -> Json:
+    return {"node": place.node, "uri": place.uri, "since": _time(wall_ms_of(place.stamp))}
 
 
 def _time(ms: int) -> str:

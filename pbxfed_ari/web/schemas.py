@@ -132,7 +132,10 @@ def _closed(properties: Mapping[str, Json], required: list[str] | None = None) -
 
 # --- everything else
 
-_LEG = record({"node": TEXT, "trunk": MAYBE}, maybe={"number": TEXT, "line": TEXT, "digits": TEXT})
+_LEG = record(
+    {"node": TEXT, "trunk": MAYBE},
+    maybe={"number": TEXT, "line": TEXT, "digits": TEXT, "instead_of": listed(TEXT)},
+)
 _LEAD = record({"context": TEXT, "exten": TEXT})
 _RECORD = record({"name": TEXT, "ttl": COUNT, "type": TEXT, "data": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
@@ -248,6 +251,7 @@ OTHERS: dict[str, Json] = {
         {
             "extension": TEXT,
             "registrations": listed(record({"node": TEXT, "uri": TEXT, "since": TIME})),
+            "taken_over": listed(record({"node": TEXT, "uri": TEXT, "since": TIME, "by": TEXT})),
             "home": TEXT,
         }
     ),

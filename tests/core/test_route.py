@@ -40,6 +40,7 @@ class View:
         self.dead: Sequence[NodeName] = ()
         self.sick: Sequence[NodeName] = ()
         self.devices: list[str] = []
+        self.taken: dict[Registration, NodeName] = {}
         self.capacities: dict[str, int] = {}
         self.settles = 0.0
         self.leaving = False
@@ -55,6 +56,12 @@ class View:
 
     def devices_here(self, number: str) -> list[str]:
         return self.devices
+
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        return list(self.taken.items())
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        return [place for place in self.taken if place.node in nodes]
 
     def settled(self, now: float) -> bool:
         return now >= self.settles
