@@ -1,12 +1,13 @@
 # make demo   a fresh Debian machine to a working federation making real calls, narrated, then cleaned up
 # make test   everything CI runs      make check   format, lint, types, import contracts
 # make bench  the numbers             make stories long simulations
+# make deb    the Debian package, into dist/
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-ALONE := tests/lab/test_load.py tests/lab/test_many.py  # they need the whole machine
+ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
 
-.PHONY: demo test test-docker check bench stories unit clean
+.PHONY: demo test test-docker check bench stories unit deb clean
 
 demo: $(READY)
 	$(PYTHON) -m lab.demo
@@ -48,5 +49,8 @@ $(READY): pyproject.toml
 	@.venv/bin/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+deb: $(READY)
+	$(PYTHON) -m release.deb
+
 clean:
-	rm -rf .venv .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .lab dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

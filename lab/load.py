@@ -8,6 +8,7 @@ print(load.call("a", ["1001"], ["2001", "2002"], secret, rate=50, seconds=10))
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from lab import wander
 from lab.lab import Lab
 from lab.places import LabError
 from lab.root import ensure_tools
@@ -71,6 +73,11 @@ class Running:
             self._process.kill()
             self._process.wait()
         return _read(self._folder, self._rate)
+
+    def finish(self, patience: float) -> Outcome:
+        """Begin no more calls, and wait until those that there are have ended."""
+        self._process.send_signal(signal.SIGUSR1)
+        return self.outcome(patience)
 
     def stop(self) -> None:
         """End it, whatever goes on."""
@@ -159,6 +166,41 @@ class Load:
         self._running.append(Running(process, folder, rate))
         return self._running[-1]
 
+    def listen(self, node: str) -> None:
+        """Phones at a node's side that answer whatever comes to CALLEES; they register by other means."""
+        self._callees[node] = self._sipp(node, self._new_folder(), "callee")
+
+    def wander(
+        self,
+        node: str,
+        callers: Sequence[str],
+        called: Sequence[str],
+        secret: str,
+        servers: Sequence[str],
+        *,
+        rate: float,
+        seconds: float,
+        hold: float,
+    ) -> Running:
+        """Callers at a node's side who know several nodes, each another one first, and go on by 503 and silence."""
+        folder = self._new_folder()
+        (folder / "wanderer.xml").write_text(wander.scenario(len(servers)))
+        addresses = [self._lab.node(name).host.address for name in servers]
+        orders = [addresses[n:] + addresses[:n] for n in range(len(addresses))]
+        who = zip(itertools.cycle(callers), [*called] * len(orders), strict=False)
+        rows = [
+            ";".join([one, _proof(one, secret), number, *orders[n % len(orders)]])
+            for n, (one, number) in enumerate(who)
+        ]
+        (folder / "rows.csv").write_text("\n".join(["SEQUENTIAL", *rows, ""]))
+        many = str(round(rate * seconds))
+        port, ms = str(next(CALLERS)), str(round(hold * 1_000))
+        options = ("-p", port, "-inf", "rows.csv", "-m", many, "-d", ms, "-r", str(round(rate)))
+        told = ("-trace_stat", "-stf", "stat.csv", "-trace_err")
+        process = self._sipp(node, folder, folder / "wanderer", *options, *told)
+        self._running.append(Running(process, folder, rate))
+        return self._running[-1]
+
     def stop(self) -> None:
         """No more callers and callees."""
         while self._running:
@@ -173,7 +215,7 @@ class Load:
         return Path(tempfile.mkdtemp(dir=self._folder))
 
     def _sipp(
-        self, node: str, folder: Path, scenario: str, *options: str
+        self, node: str, folder: Path, scenario: str | Path, *options: str
     ) -> subprocess.Popen[bytes]:
         member = self._lab.node(node)
         server, phones = member.host.address, member.phones

@@ -124,10 +124,12 @@ class Node:
                 "password_file": str(self.folder / "ari.password"),
                 "iax_peers": str(self.etc / "pbxfed-iax-peers.conf"),
                 "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
+                "control": str(self.folder / "run" / "asterisk.ctl"),
                 "security_log": str(self.folder / "log" / "pbxfed-security.log"),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},
+            "health": {"ignore": ["load"]},  # all nodes share one machine, and so its load
             "log": {"level": "info"},
         }
 

@@ -9,8 +9,12 @@ from typing import Any
 
 def toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Write tables of plain values as TOML; JSON's strings, numbers and lists are TOML's too."""
-    tables = []
+    tables: list[str] = []
     for section, values in settings.items():
-        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        tables.append("\n".join([f"[{section}]", *lines]))
-    return "\n\n".join(tables) + "\n"
+        within = {f"{section}.{k}": v for k, v in values.items() if isinstance(v, Mapping)}
+        lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, Mapping)]
+        if lines or not within:
+            tables.append("\n".join([f"[{section}]", *lines]) + "\n")
+        if within:
+            tables.append(toml(within))
+    return "\n".join(tables)

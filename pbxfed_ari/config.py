@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from pbxfed_ari.core.condition import SICK, WORST
 from pbxfed_ari.core.messages import PORT
 from pbxfed_ari.core.names import node_name
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS
 from pbxfed_ari.errors import ConfigError, Refused
+from pbxfed_ari.sensors.command import SHELL, Command
+from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.web.access import Role, Tokens, read_tokens
 
 if TYPE_CHECKING:  # they bring asyncio and more, and every command reads the configuration
@@ -178,6 +181,22 @@ def _door(text: str) -> bool:
     return bool(url.hostname) and plain and url.scheme in ("", "nats", "tls") and port != 0
 
 
+def _sensors(value: object) -> str:
+    names = [gauge.name for gauge in OWN]
+    good = isinstance(value, list) and all(name in names for name in value)
+    return "" if good else f"must be a list of these: {', '.join(names)}"
+
+
+def _command(value: object) -> str:
+    words = value if isinstance(value, list) else [value]
+    good = bool(words) and all(isinstance(word, str) and "\0" not in word for word in words)
+    return (
+        ""
+        if good and words[0]
+        else 'must be a list, as ["/usr/local/bin/check-fax", "--quick"]; or a text, with shell = true'
+    )
+
+
 def _user(value: object) -> str:
     return _text(value) or ("must not hold a colon" if ":" in str(value) else "")
 
@@ -296,6 +315,11 @@ class AsteriskSettings:
         "file of phones and trunks that Asterisk reads",
         Path("/var/lib/asterisk/pbxfed/objects.sqlite3"),
     )
+    control: Path = _key(
+        _text,
+        "Asterisk's control socket: what fills its queues is asked there",
+        Path("/var/run/asterisk/asterisk.ctl"),
+    )
     security_log: Path = _key(
         _text,
         "file into which Asterisk writes its security events",
@@ -348,6 +372,24 @@ class DnsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """What this node's health depends on."""
+
+    ignore: tuple[str, ...] = _key(_sensors, "sensors that are not read", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """A check that the operator defines: [checks.NAME]."""
+
+    command: str | tuple[str, ...] = _key(_command, "program and arguments; exit code 0 is well")
+    shell: bool = _key(_switch, "let /bin/sh run it; then it is a text", False)
+    every: int = _key(_between(1, 86_400), "seconds between two runs", 30)
+    timeout: int = _key(_between(1, 300), "seconds after which it counts as failed", 5)
+    weight: int = _key(_between(1, WORST), "tenths of the health that it costs to fail", SICK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisioningSettings:
     """Where phones fetch their files."""
 
@@ -391,8 +433,10 @@ class Settings:
     calls: CallSettings
     http: HttpSettings
     dns: DnsSettings
+    health: HealthSettings
     provisioning: ProvisioningSettings
     log: LogSettings
+    checks: Mapping[str, CheckSettings]
 
     def check_machine(self) -> None:
         """What the file says of this machine must be so.
@@ -456,6 +500,19 @@ class Settings:
     def dns_places(self) -> tuple[tuple[str, int], ...]:
         """Addresses and ports of dns.listen."""
         return tuple(found for text in self.dns.listen if (found := place(text)) is not None)
+
+    def commands(self) -> list[Command]:
+        """The operator's checks."""
+        return [
+            Command(
+                name,
+                (*SHELL, one.command) if isinstance(one.command, str) else one.command,
+                float(one.every),
+                float(one.timeout),
+                one.weight,
+            )
+            for name, one in self.checks.items()
+        ]
 
     def provisioning_tls(self) -> "SSLContext | None":
         """What phones are shown, read from the files; None if none are served.
@@ -554,6 +611,7 @@ _SECTIONS: dict[str, type] = {
     "calls": CallSettings,
     "http": HttpSettings,
     "dns": DnsSettings,
+    "health": HealthSettings,
     "provisioning": ProvisioningSettings,
     "log": LogSettings,
 }
@@ -583,12 +641,12 @@ def parse(data: Mapping[str, object], path: Path) -> Settings:
     Raises: ConfigError.
     """
     for section in data:
-        if section not in _SECTIONS:
+        if section not in _SECTIONS and section != "checks":
             raise ConfigError(f"{path}: unknown section [{section}]{_nearest(section, _SECTIONS)}")
     made: dict[str, Any] = {
         name: _section(path, name, kind, data.get(name, {})) for name, kind in _SECTIONS.items()
     }
-    settings = Settings(path=path, **made)
+    settings = Settings(path=path, checks=_checks(path, data.get("checks", {})), **made)
     host = settings.http.listen.rpartition(":")[0].strip("[]")
     if settings.http.token_file is None and not _is_loopback(host):
         raise ConfigError(
@@ -602,6 +660,20 @@ def parse(data: Mapping[str, object], path: Path) -> Settings:
     if wrong:
         raise ConfigError(f"{path}: {wrong}")
     return settings
+
+
+def _checks(path: Path, given: object) -> dict[str, CheckSettings]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: checks = {given!r}: must be sections, as [checks.fax]")
+    found: dict[str, CheckSettings] = {}
+    for name, keys in given.items():
+        if _name(name):
+            raise ConfigError(f"{path}: [checks.{name}]: the name {_name(name)}")
+        one = found[name] = _section(path, f"checks.{name}", CheckSettings, keys)
+        if one.shell is not isinstance(one.command, str):
+            said = f"{path}: checks.{name}.command = {one.command!r}: with shell = {str(one.shell).lower()}"
+            raise ConfigError(f"{said} it must be a {'text' if one.shell else 'list of texts'}")
+    return found
 
 
 def _wrong_wan(wan: WanSettings) -> str:

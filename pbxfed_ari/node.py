@@ -21,6 +21,8 @@ from aiohttp import web
 from pbxfed_ari import __version__, certificates, config, logs
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
+from pbxfed_ari.core import draining
+from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import (
     Abandon,
     AskRotation,
@@ -48,6 +50,7 @@ from pbxfed_ari.core.effects import (
     PersistLineage,
     PushExtension,
     PushTrunk,
+    Remember,
     RemoveExtension,
     RemoveTrunk,
     Reply,
@@ -70,6 +73,7 @@ from pbxfed_ari.core.events import (
     wan,
 )
 from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import KEY
 from pbxfed_ari.core.members import PRESETS
 from pbxfed_ari.core.names import NodeName, federation_tag
@@ -90,6 +94,7 @@ from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.provisioning.telling import Recipe
+from pbxfed_ari.sensing import Sensing
 from pbxfed_ari.sensors import capacity
 from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.sensors.security_log import SecurityLog
@@ -204,6 +209,14 @@ class Node:
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
         self._rng = Random(secrets.randbits(64))
+        self.sensing = Sensing(
+            settings,
+            federation,
+            self.room,
+            store_trouble=lambda: self.store_trouble,
+            perform=lambda effects: self.loop.perform(effects),
+            rng=self._rng,
+        )
         self.tls = settings.provisioning_tls()
         self.api = Api(self, settings.http_access())
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -226,6 +239,7 @@ class Node:
                 PersistLineage: self._persist,
                 PersistGone: self._persist,
                 PersistAbsorbed: self._persist,
+                Remember: self._remember,
                 PushExtension: asterisk,
                 RemoveExtension: asterisk,
                 PushTrunk: asterisk,
@@ -249,7 +263,7 @@ class Node:
                 Stop: self._stop,
                 CallEnded: self._call_ended,
             },
-            late=self.api.measures.late,
+            late=self._late,
             turned=self._turned,
         )
 
@@ -288,6 +302,7 @@ class Node:
             timing=PRESETS[settings.lan.timing],
             multicast=settings.lan.multicast,
             calendar=local_time,
+            drain=store.fact(draining.KEPT) or "",
         )
         node = cls(settings, store, federation, key, born)
         stack.callback(node.records.close)
@@ -353,6 +368,7 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             room = tasks.create_task(self.room.run(), name="asterisk")
             seeds = tasks.create_task(self.seeds.run(), name="seeds")
+            sensors = tasks.create_task(self.sensing.room.run(), name="sensors")
             guards = tasks.create_task(self.security_log.run(), name="security log")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
@@ -363,6 +379,7 @@ class Node:
             self.dns.close()
             room.cancel()
             seeds.cancel()
+            sensors.cancel()
             guards.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
@@ -395,7 +412,17 @@ class Node:
             "asterisk": ""
             if connection.live
             else connection.reason or "Asterisk is being asked what it holds",
+            "sick": self.health.trouble() if self.health.sick >= SICK else "",
         }
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
+        return self.sensing.health
+
+    def unread(self) -> dict[str, str]:
+        """Sensors that cannot be read, each with the reason."""
+        return dict(self.sensing.room.unread)
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
@@ -583,9 +610,21 @@ class Node:
         try:
             self.store.perform(effect)
         except sqlite3.Error as error:
-            remedy = "nothing is kept until there is room and the daemon is started again"
-            self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"
-            log.error("%s", self.store_trouble)
+            self._not_kept(error)
+
+    def _remember(self, effect: Remember) -> None:
+        """As long as nothing has failed to be kept."""
+        if self.store_trouble:
+            return
+        try:
+            self.store.remember(effect.name, effect.value)
+        except sqlite3.Error as error:
+            self._not_kept(error)
+
+    def _not_kept(self, error: sqlite3.Error) -> None:
+        remedy = "nothing is kept until there is room and the daemon is started again"
+        self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"
+        log.error("%s", self.store_trouble)
 
     def _reply(self, reply: Reply) -> None:
         if not reply.ticket:
@@ -639,10 +678,15 @@ class Node:
             call.seconds,
         )
         self.api.measures.call_ended(call)
+        self.sensing.failures.ended(call, self.now())
         kept = record(call, self.federation.me)
         self.records.add(kept)
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
+
+    def _late(self, seconds: float) -> None:
+        self.api.measures.late(seconds)
+        self.sensing.lateness.late(seconds)
 
     def _stop(self, stop: Stop) -> None:
         if not self._stopped.done():
@@ -671,7 +715,7 @@ class Node:
             log.error("reload refused, the old configuration stands: %s", error)
             return
         self._renew_certificate(fresh)
-        for section in ("federation", "lan", "wan", "asterisk", "http", "dns"):
+        for section in ("federation", "lan", "wan", "asterisk", "http", "dns", "health", "checks"):
             if getattr(fresh, section) != getattr(self.settings, section):
                 log.warning("reload: [%s] has changed; that needs a restart", section)
         if (fresh.node.name, fresh.node.address, fresh.node.site) != (
@@ -683,7 +727,7 @@ class Node:
                 "reload: node.name, node.address or node.site has changed; that needs a restart"
             )
             return
-        self.settings = fresh
+        self.settings = self.sensing.settings = fresh
         self.switchboard.ring_seconds = fresh.calls.ring_seconds
         self.switchboard.control = fresh.calls.control
         logging.getLogger().setLevel(fresh.log.level.upper())

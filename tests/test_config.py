@@ -7,6 +7,7 @@ import pytest
 from lab import tls
 from pbxfed_ari import config
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.sensors.command import Command
 from pbxfed_ari.web.access import Role
 
 GOOD = """
@@ -118,6 +119,28 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
         ("[provisioning]\nservers = 'srv'", "must be one of auto, dns, nodes"),
         ("[provisioning]\nexpires = 10", "provisioning.expires = 10: must be 30 to 7200"),
         ("[dns]\nttl = -1", "dns.ttl = -1: must be 0 to 3600"),
+        (
+            "[health]\nignore = ['loud']",
+            "health.ignore = ['loud']: must be a list of these: ari, sip,",
+        ),
+        ("[checks]\nfax = 3", "checks.fax = 3: must be a section, [checks.fax]"),
+        ("[checks.Fax]\ncommand = ['x']", "[checks.Fax]: the name must be 1 to 32 of a-z"),
+        ("[checks.fax]\nevery = 3", "checks.fax.command is missing: program and arguments"),
+        ("[checks.fax]\ncommand = []", "checks.fax.command = []: must be a list, as"),
+        ("[checks.fax]\ncommand = ['x', 3]", "checks.fax.command = ['x', 3]: must be a list, as"),
+        (
+            "[checks.fax]\ncommand = 'x'",
+            "checks.fax.command = 'x': with shell = false it must be a list",
+        ),
+        (
+            "[checks.fax]\ncommand = ['x']\nshell = true",
+            "checks.fax.command = ('x',): with shell = true it must be a text",
+        ),
+        ("[checks.fax]\ncommand = ['x']\nweight = 11", "checks.fax.weight = 11: must be 1 to 10"),
+        (
+            "[checks.fax]\ncommand = ['x']\ntimout = 1",
+            "unknown key checks.fax.timout: did you mean timeout?",
+        ),
         ("node = 3", "node = 3: must be a section"),
         ("[node", "not valid TOML"),
     ],
@@ -131,6 +154,17 @@ def test_a_wrong_line_is_refused_by_name(path: Path, line: str, words: str) -> N
     path.write_text(f"{line}\n{text}" if line.startswith("node =") else text + line)
     assert words in refusal(path)
     assert refusal(path).startswith(str(path))
+
+
+def test_checks_are_commands_with_defaults(path: Path) -> None:
+    """A list is run as it is; a text goes to a shell, which was asked for."""
+    assert config.load(path).commands() == []
+    checks = "[checks.fax]\ncommand = ['/bin/fax', '-q']\n[checks.isdn]\ncommand = 'a | b'\nshell = true\nweight = 2\n"
+    path.write_text(path.read_text() + checks)
+    assert config.load(path).commands() == [
+        Command("fax", ("/bin/fax", "-q"), 30.0, 5.0, 5),
+        Command("isdn", ("/bin/sh", "-c", "a | b"), 30.0, 5.0, 2),
+    ]
 
 
 def test_dns_is_off_until_it_listens_somewhere(path: Path) -> None:

@@ -122,6 +122,8 @@ class Connection:
         self.warnings: tuple[str, ...] = ()
         self.tolerated = Tolerated()
         self.iax_expected = False  # peers are written: try to subscribe to IAX2 until it works
+        self._took: float | None = None  # seconds that the last ping took
+        self._pinged: float | None = None  # since when one waits for its answer
         self._told_down = False
         self._started: datetime | None = None
         self._held: list[AriEvent] | None = None
@@ -141,6 +143,13 @@ class Connection:
     def live(self) -> bool:
         """Are we connected and reconciled?"""
         return self.state is State.LIVE
+
+    def answer_time(self) -> float | None:
+        """Seconds that ARI took for the last ping, or that the next one has been waiting; None if it is not connected."""
+        if not self.live or self._took is None:
+            return None
+        waits = 0.0 if self._pinged is None else time.monotonic() - self._pinged
+        return max(self._took, waits)
 
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""
@@ -394,17 +403,20 @@ class Connection:
     async def _watch(self) -> None:
         """A socket that is open proves nothing: ask every second whether somebody is there."""
         missed = 0
+        self._took = self._pinged = None
         while True:
             if not missed:
                 await asyncio.sleep(PING_EVERY)
             try:
+                self._pinged = self._pinged or time.monotonic()
                 await self._ari.asterisk.ping(deadline=PING_DEADLINE)
+                self._took, self._pinged = time.monotonic() - self._pinged, None
                 await self._look()
                 missed = 0
                 if self.iax_expected:
                     await self._subscribe_iax()
             except Declined:
-                missed = 0  # it answers
+                missed, self._pinged = 0, None  # it answers
             except Unreachable as error:
                 missed += 1
                 if missed >= MISSES:

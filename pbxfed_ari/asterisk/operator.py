@@ -76,6 +76,7 @@ AWAKE = (
     "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
 )
 CANARY = "pf--canary"  # no node's name begins with a hyphen
+NOWHERE = "pbxfed-nowhere"  # a context that does not exist
 LOOK = 1.0  # seconds to answer how the canary is
 
 INVALID_NUMBER = 28  # Q.850
@@ -233,7 +234,11 @@ class Operator:
         self._awake, self._asleep = False, set(self._pushed)
         await self._ari.asterisk.setGlobalVar(AWAKE, "")
         aor = (("contact", "sip:127.0.0.1:9"),)
-        endpoint = (("aors", CANARY), ("allow", "ulaw"))  # without a codec it cannot be read again
+        endpoint = (
+            ("aors", CANARY),
+            ("allow", "ulaw"),  # without a codec it cannot be read again
+            ("context", NOWHERE),  # it has no secret: whoever says its name can call, but nobody
+        )
         await self._ari.asterisk.updateObject("aor", CANARY, aor)
         await self._ari.asterisk.updateObject("endpoint", CANARY, endpoint)
 
@@ -595,6 +600,8 @@ def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str
 def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
     """What Dial is given for a leg: each device of a phone of ours by itself, if there are several."""
     string = dial_string(leg, called)
+    if isinstance(leg, Leg) and leg.uri:
+        return f"{string}/{leg.uri}"
     if isinstance(leg, Leg) and leg.peer is None:
         number = Extension(leg.number) if leg.number else called
         return "&".join(f"{string}/{uri}" for uri in devices(number)) or string

@@ -25,6 +25,7 @@ SECTIONS = {
         **dict.fromkeys(("calls", "events"), "reading"),
         "dns": "dns",
     },
+    "Maintenance": dict.fromkeys(("drain", "undrain"), "draining"),
     "Who belongs": dict.fromkeys(("invite", "join", "expel", "keys"), "belonging"),
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -25,6 +25,8 @@ def status(path: Path | None, as_json: bool) -> None:
     text = [
         f"node        {body['node']}, pbxfed {body['version']}, domain {body['domain']}",
         f"health      {health}",
+        *([f"score       {body['score']:g}"] if body["sensors"] else []),
+        *[f"reason      {_reason(sensor)}" for sensor in body["sensors"]],
         f"asterisk    {asterisk['state']}{' ' + str(asterisk['version']) if asterisk.get('version') else ''}",
         *[f"warning     {warning}" for warning in asterisk.get("warnings", []) + body["warnings"]],
         f"extensions  {body['extensions']}, {body['registered']} registered",
@@ -106,13 +108,17 @@ def ring(path: Path | None, key: str | None, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def where(path: Path | None, ext: str, as_json: bool) -> None:
-    """Show where EXT is registered."""
+    """Show where EXT is registered; and on nodes out of reach, where it is called in their stead."""
     body = Daemon(path).get(at("where", ext))
     assert isinstance(body, dict)
-    nowhere = f"{ext} is registered nowhere; its home by the ring is {body['home']}"
-    text = (
-        table(body["registrations"], ("node", "uri", "since")) if body["registrations"] else nowhere
-    )
+    standing, taken = body["registrations"], body["taken_over"]
+    said = [table(standing, ("node", "uri", "since"))] if standing else []
+    if taken:
+        said += [
+            "Their nodes are out of reach, others call them:",
+            table(taken, ("node", "uri", "by")),
+        ]
+    text = "\n".join(said) or f"{ext} is registered nowhere; its home by the ring is {body['home']}"
     show(body, as_json, text)
 
 
@@ -215,3 +221,9 @@ def _site(site: dict[str, object], link: dict[str, object] | None) -> str:
         return f"{site['site']} (this one): {by}; wan.link is not set here"
     up = "up" if link["up"] else f"down: {link['reason']}"
     return f"{site['site']} (this one): {by}; {link['link']} link {up}"
+
+
+def _reason(sensor: dict[str, Any]) -> str:
+    """Why a node is not quite well, in one line."""
+    said = f"{sensor['what']} (limit {sensor['limit']}), costs {sensor['costs']} of 10"
+    return f"{said}; {sensor['remedy']}"

@@ -127,4 +127,6 @@ def _leg(leg: dict[str, Any]) -> str:
         return f"{leg['digits']} by the PSTN trunk {leg['line']} of {where}"
     if leg.get("line"):
         return f"the PSTN trunk {leg['line']} of {where}"
+    if leg.get("instead_of"):
+        where += f" in the stead of {' and '.join(leg['instead_of'])}"
     return f"{leg['number']} at {where}" if leg.get("number") else f"the phones at {where}"

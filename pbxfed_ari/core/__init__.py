@@ -17,7 +17,8 @@ Reading order:
                     (from LAN to LAN), ledger (our own stream and everybody else's)
     who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken), handouts (who may fetch a
                     phone's file), vault (the secret in it)
-    what it means   ring (who is responsible when nobody says), editing, importing (many edits), claims, registering, pushing
+    what it means   ring (who is responsible when nobody says), takeover (who calls a dead node's phones), editing, importing
+                    (many edits), claims, registering, pushing
     federation      all of these together
     who is named    signpost (which nodes a phone is told of, in which order), zone (the same as DNS says it)
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,

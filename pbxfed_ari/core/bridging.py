@@ -190,6 +190,9 @@ class Bridged:
         found: list[tuple[Leg | Outside, str]] = []
         for to in attempt.legs:
             devices: list[str] = []
+            if isinstance(to, Leg) and to.uri:
+                found.append((to, to.uri))
+                continue
             if isinstance(to, Leg) and to.peer is None:
                 devices = view.devices_here(to.number or called)
             found += [(to, uri) for uri in devices] if len(devices) > 1 else [(to, "")]

@@ -51,6 +51,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, attempt_of, is_dialable
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
+    ABSENT,
     BUSY,
     BUSY_OUT,
     NORMAL,
@@ -136,8 +137,10 @@ class Call:
             line,
             did=arrival.outside,
             outside=arrival.outside,
+            running=bool(arrival.by),
             seed=self.id,
             wall_ms=arrival.wall_ms,
+            heirs=self.bill.heirs if self.bill else (),
         )
 
     @property
@@ -320,6 +323,8 @@ class Call:
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
         silent = self.setup is not None and self.setup.abandoned
+        if silent and all(isinstance(leg, Leg) and leg.uri for leg in last.legs):
+            self.cause = ABSENT  # its phone is where it was no more; the node that sent the call need not try again
         if silent:
             self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
         if event.status == NO_ANSWER:
@@ -392,7 +397,13 @@ class Call:
         )
         payer = self.asking.payer if line else ""
         known = until if self.arrival.wall_ms else 0
-        said = str(Waybill(self.id, len(self.tried), line, known, payer=payer))
+        heirs = tuple(
+            (leg.peer, node)
+            for leg in attempt.legs
+            if isinstance(leg, Leg) and leg.peer
+            for node in leg.instead_of
+        )
+        said = str(Waybill(self.id, len(self.tried), line, known, payer=payer, heirs=heirs))
         seconds = attempt.ring_seconds or self.ring_seconds
         channel = self.caller
         if not self._bridges(lines):

@@ -54,7 +54,11 @@ class Condition:
     def __str__(self) -> str:
         words = [
             *(["no Asterisk"] if not self.ready else []),
-            *([f"sick {self.sick}/{WORST}"] if self.sick else []),
+            *(
+                [f"{'sick' if self.sick >= SICK else 'poorly'} {self.sick}/{WORST}"]
+                if self.sick
+                else []
+            ),
             *(["drains"] if self.drains else []),
         ]
         return ", ".join(words) or "well"

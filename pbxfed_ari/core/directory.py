@@ -343,8 +343,10 @@ class Directory:
         found = self.streams.get(stream)
         if found is None:
             return []
-        above = above or found.base  # who holds nothing knows where it ends from its lineage
-        if found.held <= above or above < found.base:
+        # who holds nothing knows from the lineage where it begins; if that epoch has gone, so have its own entries
+        vouched = self.streams.base(stream)
+        above = above or vouched
+        if found.held <= above or above < vouched:
             return []
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0

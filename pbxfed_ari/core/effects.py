@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import DrainOver, HealthChanged, PeerGaveUp, PeerHasCall
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -119,6 +119,14 @@ class PersistAbsorbed:
     through: int
 
 
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep this text under a name, on the disk before going on."""
+
+    name: str
+    value: str
+
+
 # --- asterisk: objects
 
 
@@ -181,6 +189,10 @@ class Leg:
     number: str = ""  # another one than the call's own: a member of a group
     line: str = ""  # the PSTN trunk by which the peer shall let the call out
     codec: str = ""  # the only one to offer: the line between two sites is narrow
+    instead_of: tuple[
+        NodeName, ...
+    ] = ()  # nodes out of reach, whose phones are called too (core/takeover.py)
+    uri: str = ""  # of such a phone, which we call ourselves: where it listens; none registered here is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +300,9 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """What a peer said concerns calls: the switchboard shall hear it."""
+    """Put this into the inbox: what a peer said of calls, what our sensors say of us, or that a drain's time is over."""
 
-    event: PeerHasCall | PeerGaveUp
+    event: PeerHasCall | PeerGaveUp | HealthChanged | DrainOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +410,7 @@ Effect = (
     | PersistLineage
     | PersistGone
     | PersistAbsorbed
+    | Remember
     | PushExtension
     | RemoveExtension
     | PushTrunk

@@ -166,9 +166,13 @@ class AuthenticationsFailed:
 
 @dataclass(frozen=True, slots=True)
 class DrainSwitched:
-    """This node shall be left by and by, on purpose; or no longer."""
+    """This node shall be left by and by, on purpose; or no longer. `end`: calls that are left at the deadline are ended."""
 
     on: bool
+    seconds: int = 300  # of patience
+    end: bool = False
+    ticket: int = 0
+    wall_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +339,14 @@ class PeerGaveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainOver:
+    """The deadline of a drain has passed; so many phones are registered here still. `end`: no call shall go on."""
+
+    end: bool
+    phones: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The caller's channel is no more; `cause` is Q.850."""
 
@@ -437,6 +449,7 @@ Event = (
     | WentOut
     | ChannelsListed
     | TalkFound
+    | DrainOver
 )
 CallersEvent = (
     Arrived
@@ -451,4 +464,4 @@ CallersEvent = (
     | CameIn
     | WentOut
 )
-CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed | TalkFound
+CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed | TalkFound | DrainOver

@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, vault
+from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, takeover, vault
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import (
@@ -29,6 +29,7 @@ from pbxfed_ari.core.directory import (
     Registration,
 )
 from pbxfed_ari.core.doors import Doors
+from pbxfed_ari.core.draining import Draining
 from pbxfed_ari.core.effects import (
     Broadcast,
     DropContact,
@@ -53,6 +54,7 @@ from pbxfed_ari.core.events import (
     ContactAdded,
     ContactRemoved,
     ContactsListed,
+    DrainOver,
     DrainSwitched,
     Edited,
     Event,
@@ -107,6 +109,7 @@ from pbxfed_ari.core.names import CallId, Extension, NodeName
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
 from pbxfed_ari.core.objects.kind import Item
+from pbxfed_ari.core.objects.site import SiteObject
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.ring import Ring
@@ -161,10 +164,11 @@ class Federation:
         timing: Timing = LAN,
         multicast: bool = True,
         calendar: Calendar = lambda zone, wall_ms: None,
+        drain: str = "",
     ) -> None:
         """`directory` is what the store kept; its streams know nothing of this epoch yet. `multicast`: is there a group?
 
-        `calendar` tells the local time in a zone, at so many milliseconds since 1970.
+        `calendar` tells the local time in a zone, at so many milliseconds since 1970. `drain` is what was kept under that name.
         """
         self.me = identity.name
         self._calendar = calendar
@@ -176,7 +180,10 @@ class Federation:
             (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
         )
         self.ring = Ring({identity.name: 100})
-        self.condition = Condition(ready=False)  # ours; ready once our Asterisk takes calls
+        self.draining = Draining(drain)
+        self.condition = Condition(
+            ready=False, drains=self.draining.order is not None
+        )  # ours; ready once our Asterisk takes calls
         self._rng = rng
         self._clock = HybridClock()
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
@@ -272,6 +279,52 @@ class Federation:
         """The Contacts of a number that stand registered at this node."""
         return [place.uri for place in self.where(Extension(number)) if place.node == self.me]
 
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        """The registrations of a number whose nodes are out of reach and may still hold, each with who calls it instead."""
+        lost = self._orphans(number, self.reachable, self._unserved)
+        if not lost or self.phone(number) is None:
+            return []
+        able = (name for name in map(NodeName, self.ring.preference(number)))
+        order = [*(name for name in able if self.reachable(name)), self.me]
+        nets = self.nets()
+        found = [(place, takeover.heir(place, order, self.site, nets)) for place in lost]
+        return [(place, heir) for place, heir in found if heir is not None]
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        """The same of these nodes, whatever is known of them here."""
+        named = frozenset(nodes) - self.directory.hidden - {self.me}
+        lost = self._orphans(
+            number,
+            lambda node: node not in named and self.reachable(node),
+            lambda node: min(self._unserved(node), registering.LONGEST),
+        )
+        return [place for place in lost if place.node in named]
+
+    def _orphans(
+        self,
+        number: Extension,
+        served: Callable[[NodeName], bool],
+        unserved: Callable[[NodeName], float],
+    ) -> list[Registration]:
+        wall = self.watch.clocks.seconds(self._now)
+        return takeover.orphans(
+            number,
+            self.directory,
+            served,
+            unserved,
+            lambda place: wall - wall_ms_of(place.stamp) / 1_000 + self.ahead(place.node),
+        )
+
+    def _unserved(self, node: NodeName) -> float:
+        """For how many seconds a node was not heard to serve its phones; for ever, if we do not know."""
+        member = self.members.get(node)
+        return float("inf") if member is None else self._now - member.served
+
+    def nets(self) -> list[tuple[str, str]]:
+        """The networks of all sites, as (site, network)."""
+        sites = self.directory.all(KINDS["site"])
+        return [(s.key, net) for s in sites if isinstance(s, SiteObject) for net in s.nets]
+
     def settled(self, now: float) -> bool:
         """Has this node had time to hear who lives?"""
         return self.joined and now >= self._joined_at + SETTLING
@@ -281,12 +334,20 @@ class Federation:
         member = self.members.get(node)
         return self.members.reachable(node) and (member is None or member.condition.ready)
 
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node."""
+        return self.condition_of(node).takes
+
     def condition_of(self, node: NodeName) -> Condition:
         """How well a node can serve, by its own account; of one that we never met, nothing speaks against it."""
         member = self.members.get(node)
         if node == self.me:
             return self.condition
         return Condition() if member is None else member.condition
+
+    def drained(self) -> bool:
+        """Is this node being drained?"""
+        return self.condition.drains
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         """How a node wants to be called, best first."""
@@ -309,6 +370,7 @@ class Federation:
             self.imports.next_deadline(),
             self.resealing.next_deadline(),
             self.failures.next_deadline(),
+            self.draining.next_deadline(),
         )
 
     # --- living
@@ -382,7 +444,7 @@ class Federation:
             case Ticked(late, wall_ms):
                 self._read_clock(wall_ms, now)
                 self.directory.wall = wall_ms // 1000
-                return self._tick(now, late)
+                return [*self._patient(now, wall_ms), *self._tick(now, late)]
             case Edited():
                 return self._edited(event, now)
             case Imported():
@@ -407,7 +469,9 @@ class Federation:
                     replace(self.condition, ready=isinstance(event, AsteriskUp)), now
                 )
             case DrainSwitched(on):
-                return self._became(replace(self.condition, drains=on), now)
+                kept = self.draining.switch(event, now)
+                told = self._became(replace(self.condition, drains=on), now)
+                return [*kept, *told, Reply(event.ticket, 200)]
             case HealthChanged(sick):
                 return self._became(replace(self.condition, sick=sick), now)
             case _:
@@ -429,6 +493,14 @@ class Federation:
         if now >= self.sites.next_deadline():
             effects += self._between_sites(now)
         return effects
+
+    def _patient(self, now: float, wall_ms: int) -> list[Effect]:
+        """The deadline of a drain: who is left?"""
+        effects, over = self.draining.tick(now, wall_ms)
+        order = self.draining.order
+        if not over or order is None:
+            return effects
+        return [*effects, Tell(DrainOver(order.end, self.directory.registered_at(self.me)))]
 
     def _gate_due(self, now: float) -> list[Effect]:
         """Keys are used otherwise from now on; who has a new one introduces itself anew."""
@@ -1011,7 +1083,7 @@ class Federation:
         """Of those that new things may be given to; of all that live, if there is none."""
         living = self.nodes()
         weights: dict[str, int] = {}
-        for name in [name for name in living if self.condition_of(name).takes] or living:
+        for name in [name for name in living if self.takes(name)] or living:
             info = self.directory.info(name)
             weights[name] = info.weight if info else 100
         if weights != self.ring.weights:

@@ -49,13 +49,19 @@ def group(item: Group, asking: Asking, view: View, lines: Lines) -> Route:
     if item.strategy == ALL:
         together = tuple(leg for _, found in ways for leg in found)
         names = ", ".join(member for member, _ in ways)
-        once = Try(together, f"{said}: all together: {names}{why}", item.ring_seconds)
+        once = Try(
+            together,
+            f"{said}: all together: {names}{why}",
+            item.ring_seconds,
+            reaching.patience(together),
+        )
         return Route((once,), ABSENT, "", number, onward, item.control)
     tries = tuple(  # who is left out is said once: a hunt may have hundreds of tries
         Try(
             tuple(legs),
             f"{said}, {item.strategy}: {member}{'' if i else why}",
             item.ring_seconds,
+            reaching.patience(legs),
             going_on=True,
         )
         for i, (member, legs) in enumerate(ways)
@@ -81,10 +87,10 @@ def _legs(member: str, view: View, lines: Lines) -> tuple[list[Leg], str]:
     if phone.dnd:
         return [], "is not to be disturbed"
     places = view.where(phone.number)
-    if not places:
+    found = reaching.ways(phone.number, places, view, lines)
+    if not places and not found.nodes:
         return [], "is registered nowhere"
-    if reaching.full(phone, places, view, lines):
+    if reaching.full(phone, found.nodes, view, lines):
         return [], "is busy"
-    nodes, skipped = reaching.passable([place.node for place in places], view, lines)
-    legs = [leg for node in nodes if (leg := reaching.leg(node, view, 0, member)) is not None]
-    return legs, ", ".join(f"is on {node}, {why}" for node, why in skipped.items())
+    why = ", ".join(f"is on {node}, {why}" for node, why in found.skipped.items())
+    return found.legs(view, 0, member), why

@@ -121,6 +121,7 @@ class Member:
     deadline: float = field(default=float("inf"))  # when the present state ends by itself
     session: bytes = b""  # the salt of its boot: who else says its name is not it
     told: bool = False  # that it is gone was said; not again until it has lived in between
+    served: float = float("-inf")  # when it was last heard with an Asterisk that takes calls
 
     @property
     def up(self) -> bool:
@@ -270,8 +271,7 @@ class Members:
         """A message about living, from a peer that `heard` has just been told of."""
         match message:
             case Heartbeat():
-                self._beat(name, message)
-                return []
+                return self._beat(name, message, now)
             case Probe(nonce):
                 return [SendTo(source, Ack(nonce))]
             case Ack(nonce):
@@ -308,9 +308,12 @@ class Members:
             peer = Member(name, epoch, wan(name), site, "", State.NEW, since=now, away=True)
             peer.state = known.state if known is not None else State.NEW
             self._install(peer, known)
-        self.changed |= condition != peer.condition
-        peer.site, peer.condition, peer.heard = site, condition, now
+        peer.site, peer.heard = site, now
+        if condition.ready and state in UP:
+            peer.served = now
         effects = self._enter(peer, state, now, by=f"site {site}")
+        if peer.up:
+            effects += self._feels(peer, condition)
         self._due(peer, until if peer.up else float("inf"))
         return effects
 
@@ -342,22 +345,33 @@ class Members:
             return max(peer.due, now + self._patience())
         return now + self._patience()
 
-    def _beat(self, name: NodeName, beat: Heartbeat) -> None:
+    def _beat(self, name: NodeName, beat: Heartbeat, now: float) -> list[Effect]:
         peer = self._peers.get(name)
         if peer is None:
-            return
-        condition = Condition.of(beat.ready, beat.condition)
-        if (condition, beat.relays) != (peer.condition, peer.relays):
-            self.changed = True
-        peer.version, peer.vector = beat.version, beat.vector
-        peer.condition, peer.relays = condition, beat.relays
+            return []
+        self.changed |= beat.relays != peer.relays
+        peer.version, peer.vector, peer.relays = beat.version, beat.vector, beat.relays
+        if beat.ready:
+            peer.served = now
         peer.incarnation = max(peer.incarnation, beat.incarnation)
+        return self._feels(peer, Condition.of(beat.ready, beat.condition))
+
+    def _feels(self, peer: Member, condition: Condition) -> list[Effect]:
+        """What a peer says of itself, or its site of it."""
+        before, peer.condition = peer.condition, condition
+        if condition == before:
+            return []
+        self.changed = True
+        fields = (("node", peer.name), ("is", str(condition)), ("was", str(before)))
+        return [Note("member condition", fields)]
 
     def _install(self, peer: Member, known: Member | None) -> None:
         """A new session, in the place of the one that is known under its name."""
         at = bisect_left(self._sorted, peer.name, key=attrgetter("name"))
         self._sorted[at : at + (known is not None)] = [peer]
         self._peers[peer.name] = peer
+        if known is not None:
+            peer.served = known.served
         if known is not None and known.up:
             self._count(known, -1)
         if peer.up:

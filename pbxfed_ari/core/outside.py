@@ -3,9 +3,9 @@
 Of the trunks whose patterns match, the cheapest goes first, then those of the caller's own site (local breakout); those that
 are alike share the numbers among them, by weighted rendezvous hashing as on the ring. Each of a trunk's nodes is a try of its
 own: this one first, since nothing is nearer, until it carries a quarter more of this node's calls than its capacity's share;
-else who has most room (shares.py). The node that has the line looks again, counts its calls and refuses beyond its capacity;
-the call then goes on to the next try. Emergency numbers are for whoever calls from inside, and nobody is asked; a line that
-counts as full is tried last.
+else who has most room (shares.py); who is sick or drained comes last. The node that has the line looks again, counts its calls
+and refuses beyond its capacity; the call then goes on to the next try. Emergency numbers are for whoever calls from inside, and
+nobody is asked; a line that counts as full is tried last.
 """
 
 from pbxfed_ari.core import barring, patterns, reaching, ring, shares
@@ -122,7 +122,7 @@ def _tries(
         there, _ = reaching.passable([node for node in nodes if node != view.me], view, lines)
         said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
         for rank in range(max((len(view.trunks(node)) for node in there), default=1)):
-            for node in nodes:
+            for node in reaching.willing(nodes, view):
                 if node == view.me and rank == 0:
                     tries += _here(trunk, number, lines, said)
                 found = reaching.leg(node, view, rank, line=trunk.key) if node in there else None

@@ -1,8 +1,9 @@
 """How to reach what is registered or stands on some node: by a leg here, or by a peer's trunk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from pbxfed_ari.core import between
+from pbxfed_ari.core import between, takeover
 from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.names import Extension, NodeName
@@ -11,28 +12,72 @@ from pbxfed_ari.core.objects.service import Service
 from pbxfed_ari.core.tries import ABSENT, NO_ROUTE, Lead, Lines, Route, Try, View
 
 
-def ring(
-    number: Extension, places: Sequence[Registration], view: View, lines: Lines, seconds: int
-) -> Route:
-    """All registrations of a number together; then again by the peers' second kind of trunk."""
-    nodes, skipped = passable([place.node for place in places], view, lines)
-    why = "".join(f"; {node} skipped: {reason}" for node, reason in skipped.items())
-    if not nodes:
-        out = ", ".join(f"{node}, {reason}" for node, reason in skipped.items())
+def ring(number: Extension, found: "Ways", view: View, seconds: int) -> Route:
+    """All phones of a number together; then again by the peers' second kind of trunk."""
+    why = "".join(f"; {node} skipped: {reason}" for node, reason in found.skipped.items())
+    if not found.nodes:
+        out = ", ".join(f"{node}, {reason}" for node, reason in found.skipped.items())
         return Route((), NO_ROUTE, f"{number} is registered on {out}", number)
     tries: list[Try] = []
-    for rank in range(max(1 if node == view.me else len(view.trunks(node)) for node in nodes)):
-        legs = [found for node in nodes if (found := leg(node, view, rank)) is not None]
+    for rank in range(
+        max(1 if node == view.me else len(view.trunks(node)) for node in found.nodes)
+    ):
+        legs = found.legs(view, rank)
         if legs:
             said = f"{number} is registered on {_spoken(legs, view.me)}{why}"
-            tries.append(Try(tuple(legs), said, seconds))
+            tries.append(Try(tuple(legs), said, seconds, patience(legs)))
     return Route(tuple(tries), ABSENT, "", number)
 
 
-def full(phone: Phone, places: Sequence[Registration], view: View, lines: Lines) -> bool:
-    """Has a phone that is registered here as many calls as it may have?"""
-    here = any(place.node == view.me for place in places)
-    return here and 0 < phone.call_limit <= lines.calls_of(phone.number)
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where the phones of a number can be called."""
+
+    registered: Sequence[NodeName]
+    orphans: Mapping[NodeName, Sequence[Registration]]  # by who calls them
+    skipped: Mapping[NodeName, str]  # nodes that cannot be called now, and why
+
+    @property
+    def nodes(self) -> list[NodeName]:
+        """All that are called."""
+        return list(dict.fromkeys([*self.registered, *self.orphans]))
+
+    def legs(self, view: View, rank: int, number: str = "") -> list[Leg]:
+        """All that ring together, by each node's trunk of this rank."""
+        found: list[Leg] = []
+        for node in self.nodes:
+            if node == view.me:
+                found += [Leg(number=number)] if node in self.registered and rank == 0 else []
+                found += instead(self.orphans.get(node, ()), number) if rank == 0 else []
+            elif one := leg(node, view, rank, number):
+                of = tuple(dict.fromkeys(place.node for place in self.orphans.get(node, ())))
+                found.append(replace(one, instead_of=of))
+        return found
+
+
+def ways(number: Extension, places: Sequence[Registration], view: View, lines: Lines) -> Ways:
+    """Of these registrations, and of those on nodes out of reach (core/takeover.py)."""
+    nodes, skipped = passable([place.node for place in places], view, lines)
+    heirs: dict[NodeName, list[Registration]] = {}
+    for place, who in view.heirs(number):
+        heirs.setdefault(who, []).append(place)
+    able, crowded = passable(list(heirs), view, lines)
+    return Ways(nodes, {node: heirs[node] for node in able}, {**skipped, **crowded})
+
+
+def instead(places: Sequence[Registration], number: str = "") -> list[Leg]:
+    """The legs from here to phones whose nodes are out of reach."""
+    return [Leg(number=number, instead_of=(place.node,), uri=place.uri) for place in places]
+
+
+def patience(legs: Sequence[Leg]) -> float:
+    """How long these may show no sign of life: a phone that may have gone long ago, not for ever."""
+    return takeover.ASK if all(leg.uri for leg in legs) else 0.0
+
+
+def full(phone: Phone, nodes: Sequence[NodeName], view: View, lines: Lines) -> bool:
+    """Has a phone that is called from here as many calls as it may have?"""
+    return view.me in nodes and 0 < phone.call_limit <= lines.calls_of(phone.number)
 
 
 def passable(
@@ -48,14 +93,22 @@ def passable(
     return [node for node in dict.fromkeys(nodes) if node not in skipped], skipped
 
 
+def willing(nodes: Sequence[NodeName], view: View) -> list[NodeName]:
+    """Nodes that can do the same, in the order in which they are tried: who is sick or drained comes last."""
+    return sorted(nodes, key=lambda node: not view.takes(node))
+
+
 def service(item: Service, view: View, lines: Lines) -> Route:
-    """Into the dialplan: here if we have it, then on the other nodes that do, in order."""
+    """Into the dialplan: here if we have it, then on the other nodes that do, in order; where it is not well, at last."""
     number = Extension(item.key)
     here = not item.nodes or view.me in item.nodes
-    tries = [lead(item)] if here else []
+    tries: list[Try] = []
     others = [NodeName(name) for name in item.nodes if name != view.me]
     nodes, skipped = passable(others, view, lines)
-    for node in nodes:
+    for node in willing([view.me, *nodes] if here else nodes, view):
+        if node == view.me:
+            tries.append(lead(item))
+            continue
         for rank in range(len(view.trunks(node))):
             found = leg(node, view, rank)
             if found is not None:
@@ -82,4 +135,10 @@ def leg(node: NodeName, view: View, rank: int, number: str = "", line: str = "")
 
 
 def _spoken(legs: Sequence[Leg], me: NodeName) -> str:
-    return ", ".join(f"{one.peer} (by {one.trunk})" if one.peer else f"{me} (here)" for one in legs)
+    return ", ".join(_place(one, me) for one in legs)
+
+
+def _place(one: Leg, me: NodeName) -> str:
+    who = f"{one.peer} (by {one.trunk})" if one.peer else f"{me} (here)"
+    out = " and ".join(one.instead_of)
+    return f"{out}, which is out of reach: {who} calls its phones" if out else who

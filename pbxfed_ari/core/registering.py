@@ -8,6 +8,8 @@ from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.shelf import Contact
 from pbxfed_ari.core.stamp import stamp_of
 
+SHORTEST, LONGEST = 30, 7_200  # seconds that a registration may last
+
 
 def added(event: ContactAdded, me: NodeName, directory: Directory) -> list[Record]:
     """A phone has registered here: newer than wherever it stood before, whatever the clocks say.

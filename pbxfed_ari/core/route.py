@@ -26,6 +26,7 @@ from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
     BUSY_OUT,
+    DRAINED,
     IDLE,
     LOOP,
     NO_ANSWER,
@@ -62,6 +63,8 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
     if outside.is_emergency(number, whole, view):
         return outside.emergency(number, asking, view, lines)
     number = whole
+    if view.drained() and not (asking.outside or asking.path or asking.running):
+        return Route((), DRAINED, f"{view.me} is being drained: call through another node", number)
     if number in asking.path or len(asking.path) > MOST_FORWARDS:
         way = " → ".join([*asking.path, number])
         said = "forwards go round" if number in asking.path else "too many forwards"
@@ -85,7 +88,7 @@ def _found(number: Extension, asking: Asking, view: View, lines: Lines) -> Route
             return reaching.service(service, view, lines)
     places = view.where(number)
     if places:  # a phone of the administrator's own, registered under a number that is no object
-        return reaching.ring(number, places, view, lines, 0)
+        return reaching.ring(number, reaching.ways(number, places, view, lines), view, 0)
     return outside.call(number, asking, view, lines)
 
 
@@ -98,15 +101,16 @@ def _phone(phone: Phone, asking: Asking, view: View, lines: Lines) -> Route:
     if phone.dnd:
         return Route((), BUSY, f"{number}: do not disturb", number, onward)
     places = view.where(number)
-    if not places:
+    found = reaching.ways(number, places, view, lines)
+    if not places and not found.nodes:
         home = view.home(number)
         why = f"{number}: registered nowhere; its home by the ring is {home}"
         return Route((), ABSENT, why, number, onward)
-    if reaching.full(phone, places, view, lines):
+    if reaching.full(phone, found.nodes, view, lines):
         why = f"{number}: {phone.call_limit} calls are its limit"
         return Route((), BUSY, why, number, onward)
-    found = reaching.ring(number, places, view, lines, phone.ring_seconds)
-    return replace(found, onward=onward, control=phone.control)
+    rings = reaching.ring(number, found, view, phone.ring_seconds)
+    return replace(rings, onward=onward, control=phone.control)
 
 
 def _onward(phone: Phone) -> tuple[Onward, ...]:
@@ -148,16 +152,24 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
             return Route((reaching.lead(item),), NO_ROUTE, f"from {peer}", number)
         return Route((), NO_ROUTE, f"service {number} is not on {view.me}", number)
     places = view.where(number)
+    here = [place for place in places if place.node == view.me]
+    of = [node for heir, node in asking.heirs if heir == view.me]
+    orphans = view.orphans(number, of) if of and isinstance(item, Phone) else []
     if item is None and not places:
         return Route((), UNALLOCATED, f"{number}: no such extension in the federation", number)
-    here = [place for place in places if place.node == view.me]
-    if not here:
+    if not here and not orphans:
         why = f"{number}: came from {peer} by trunk, is not registered here: refused, one hop only"
         return Route((), ABSENT, why, number)
-    if isinstance(item, Phone) and reaching.full(item, here, view, lines):
+    if isinstance(item, Phone) and reaching.full(item, [view.me], view, lines):
         return Route((), BUSY, f"{number}: {item.call_limit} calls are its limit", number)
     seconds, control = (item.ring_seconds, item.control) if isinstance(item, Phone) else (0, "")
-    once = Try((Leg(),), f"{number} is registered here", seconds)
+    legs = [*([Leg()] if here else []), *reaching.instead(orphans)]
+    out = " and ".join(dict.fromkeys(place.node for place in orphans))
+    said = [
+        *(["is registered here"] if here else []),
+        *([f"is called here in the stead of {out}"] if orphans else []),
+    ]
+    once = Try(tuple(legs), f"{number} {' and '.join(said)}", seconds, reaching.patience(legs))
     return Route((once,), NO_ANSWER, f"from {peer}", number, control=control)
 
 

@@ -4,8 +4,8 @@
 to the outside), or at once when all its nodes are out of reach. Life is: the peer's CallHere, PROCEEDING over IAX2, ringing,
 early media, an answer. SIP's 100 Trying is none: ARI does not show it. A try that lives is abandoned only when all its nodes
 are declared down: no good call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it
-began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers and to the outside are abandoned; our own
-phones may take their time.
+began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of
+reach are abandoned; our own phones may take their time.
 
 **The receiver's side.** An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones
 ring for nobody. So the waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole
@@ -74,7 +74,8 @@ class Setup:
         if self._busy(now, view, lines):
             self.deadline = now + AGAIN
             return []
-        doomed = [leg for leg, peer in self.legs.items() if peer is not None or self._out(leg)]
+        ours = self._ours()
+        doomed = [leg for leg, peer in self.legs.items() if peer is not None or not ours]
         if not doomed:
             self.deadline = now + AGAIN
             return []
@@ -105,9 +106,10 @@ class Setup:
             if leg.peer is not None
         )
 
-    def _out(self, leg: ChannelId) -> bool:
-        """Is this a leg to the outside? Then all of the try's are."""
-        return all(isinstance(one, Outside) for one in self.attempt.legs)
+    def _ours(self) -> bool:
+        """Is a phone of ours called? It may take its time."""
+        legs = (leg for leg in self.attempt.legs if isinstance(leg, Leg))
+        return any(leg.peer is None and not leg.uri for leg in legs)
 
 
 def begin(

@@ -14,14 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from random import Random
 
 from pbxfed_ari.core import shares
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.site import SiteObject
+from pbxfed_ari.core.objects.site import network
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo
 
 NEAR, FAR, AT_LAST = 10, 20, 30
@@ -97,12 +96,6 @@ def standing(federation: Federation, node: NodeName) -> Standing:
     return Standing.WELL if condition.takes and federation.reachable(node) else Standing.LAST
 
 
-def nets(federation: Federation) -> list[tuple[str, str]]:
-    """The networks of all sites, as (site, network)."""
-    sites = federation.directory.all(KINDS["site"])
-    return [(s.key, net) for s in sites if isinstance(s, SiteObject) for net in s.nets]
-
-
 def site_of(client: str, known: Iterable[tuple[str, str]], otherwise: str) -> str:
     """The site whose narrowest network holds an address."""
     address, found, length = ip_address(client), otherwise, -1
@@ -111,15 +104,6 @@ def site_of(client: str, known: Iterable[tuple[str, str]], otherwise: str) -> st
         if net is not None and net.prefixlen > length and address in net:
             found, length = site, net.prefixlen
     return found
-
-
-@lru_cache(maxsize=4_096)
-def network(text: str) -> IPv4Network | IPv6Network | None:
-    """A network, or None if the text is not one."""
-    try:
-        return ip_network(text)
-    except ValueError:
-        return None
 
 
 def pointers(known: Sequence[Sign], transport: str, site: str, rng: Random) -> list[Pointer]:

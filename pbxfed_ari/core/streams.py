@@ -154,7 +154,7 @@ class Streams:
     def held(self, stream: StreamId) -> int:
         """Through which version a stream is held; what a later epoch of it continues counts as held."""
         found = self._streams.get(stream)
-        return found.held if found is not None else self._base(stream)
+        return found.held if found is not None else self.base(stream)
 
     def floor(self, stream: StreamId) -> int:
         """The highest number of a stream that was collected."""
@@ -187,9 +187,10 @@ class Streams:
     def open(self, stream: StreamId, base: int = 0) -> Stream:
         """The stream, made empty if it is new, from `base` or from where a later epoch ends to vouch for it."""
         self._current[stream[0]] = max(self.current_epoch(stream[0]), stream[1])
-        return self._streams.setdefault(stream, Stream(max(base, self._base(stream))))
+        return self._streams.setdefault(stream, Stream(max(base, self.base(stream))))
 
-    def _base(self, stream: StreamId) -> int:
+    def base(self, stream: StreamId) -> int:
+        """Up to where a later epoch vouches for a stream: one that was told of, and stands, or that has absorbed it."""
         lineage = self._lineage.get((stream[0], self.current_epoch(stream[0])), ())
         return max(dict(lineage).get(stream[1], 0), self._absorbed.get(stream, 0))
 

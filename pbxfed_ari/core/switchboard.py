@@ -6,8 +6,9 @@ It finds the call that an event concerns, and forgets it at its end.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pbxfed_ari.core import outside
 from pbxfed_ari.core.call import Call, Input, Phase
-from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, SendTo
+from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, Note, SendTo
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -16,6 +17,7 @@ from pbxfed_ari.core.events import (
     CallEvent,
     CameIn,
     ChannelsListed,
+    DrainOver,
     Ended,
     LegDialed,
     LegEnded,
@@ -86,6 +88,8 @@ class Switchboard:
                 return self._peer_gave_up(event, now, view)
             case TalkFound():
                 return self._talk_found(event, now)
+            case DrainOver():
+                return self._drain_over(event, view)
         before: list[Effect] = []
         if isinstance(event, LegEnded | Ended):
             self.usage.gone(event.leg if isinstance(event, LegEnded) else event.channel)
@@ -202,6 +206,15 @@ class Switchboard:
         bill, peer = call.bill, call.arrival.peer
         return bill is not None and (peer, bill.call, bill.attempt) in self._given_up
 
+    def _drain_over(self, event: DrainOver, view: View) -> list[Effect]:
+        """The node is to be restarted, and calls are left: they are told, or ended. Who has called for help is left alone."""
+        left = [call for call in self._calls.values() if call.phase is not Phase.OVER]
+        ended = [call for call in left if event.end and not _urgent(call, view)]
+        counts = (("calls_left", len(left)), ("ended", len(ended)), ("phones_left", event.phones))
+        missed = len(left) > len(ended) or event.phones > 0
+        told = Note("drain deadline", counts, "warning" if missed else "info")
+        return [told, *(HangUp(call.caller, NORMAL) for call in ended)]
+
     # --- helpers
 
     def lines(self, now: float, view: View, asks: CallId | None = None) -> Usage:
@@ -281,3 +294,9 @@ class Switchboard:
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
         began = now - (wall_ms - arrival.wall_ms) / 1_000
         return Call(known, arrival, began, self.ring_seconds, self.control)
+
+
+def _urgent(call: Call, view: View) -> bool:
+    """Has somebody called for help?"""
+    numbers = {call.arrival.number, str(call.route.number)}
+    return any(outside.is_emergency(number, number, view) for number in numbers)

@@ -10,6 +10,7 @@ from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.waybill import Heirs
 
 # Q.850 causes, as Asterisk maps them to SIP (main/channel.c, hangup_cause2sip)
 UNALLOCATED = 1  # 404: nobody has this number
@@ -21,6 +22,9 @@ REJECTED = 21  # 403: the caller may not
 LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
 CONGESTION = 34  # 503: all lines are taken
+DRAINED = (
+    42  # switching equipment congestion, 503: this node is being drained, another one may serve
+)
 
 # What may come of a route's tries
 BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"
@@ -38,8 +42,10 @@ class Asking:
     did: bool = False  # `number` is one of our inbound numbers
     outside: bool = False  # it came from the PSTN
     path: tuple[str, ...] = ()  # numbers that have sent it on
+    running: bool = False  # a call that runs is transferred
     seed: str = ""  # what makes a random order: the call's id
     wall_ms: int = 0
+    heirs: Heirs = ()  # who shall call the phones of nodes out of reach, by that peer's word
 
 
 class View(Protocol):
@@ -59,12 +65,24 @@ class View(Protocol):
         """The Contacts of a number that stand registered at this node."""
         ...
 
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        """The registrations of a number whose nodes are out of reach and may still hold, each with who calls it instead."""
+        ...
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        """The same of these nodes, whatever is known of them here."""
+        ...
+
     def settled(self, now: float) -> bool:
         """Has this node had time to hear who lives? In the first moments of a boot it has not."""
         ...
 
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here."""
+        ...
+
+    def takes(self, node: NodeName) -> bool:
+        """Whether what others could do as well may be given to a node: it is neither sick nor drained."""
         ...
 
     def alive(self, node: NodeName) -> bool:
@@ -77,6 +95,10 @@ class View(Protocol):
 
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""
+        ...
+
+    def drained(self) -> bool:
+        """Is this node being drained?"""
         ...
 
     def trunks(self, node: NodeName) -> Sequence[str]:

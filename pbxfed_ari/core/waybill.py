@@ -1,18 +1,22 @@
 """What travels with a call over a trunk, as one SIP header or IAX2 variable: whose try of which call it is, and until when.
 
-    <call id>/<hop>/<try>/<line>/<until>/<payer>        the last three may be missing
+    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>        the last four may be missing
 
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
-written as `=`.
+written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach (core/takeover.py).
 """
 
 import re
 from dataclasses import dataclass
 
-from pbxfed_ari.core.names import NODE, is_extension
+from pbxfed_ari.core.names import NODE, NodeName, is_extension
 
 _ID = re.compile(r"[0-9A-Za-z.=]{1,64}")
 _LINE = re.compile(NODE)
+_HEIR = re.compile(rf"({NODE})=({NODE})")
+MOST_HEIRS = 10
+
+Heirs = tuple[tuple[NodeName, NodeName], ...]  # (who calls the phones, of which node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +31,30 @@ class Waybill:
     )
     hop: int = 1
     payer: str = ""  # the extension whose calling class counts, of a call that shall be let out
+    heirs: Heirs = ()
 
     def __str__(self) -> str:
         head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
-        return f"{head}/{self.payer.replace('+', '=')}".rstrip("/")
+        heirs = ".".join(f"{heir}={node}" for heir, node in self.heirs[:MOST_HEIRS])
+        return f"{head}/{self.payer.replace('+', '=')}/{heirs}".rstrip("/")
 
 
 def read(text: str) -> Waybill | None:
     """What a peer wrote; None if it makes no sense."""
     call, *rest = text.split("/")
-    hop, attempt, line, until, payer = (*rest, "", "", "", "", "")[:5]
+    hop, attempt, line, until, payer, heirs = (*rest, "", "", "", "", "", "")[:6]
     payer = payer.replace("=", "+")
     if not _ID.fullmatch(call) or (line and not _LINE.fullmatch(line)):
         return None
     payer = payer if is_extension(payer) else ""
-    return Waybill(call, _number(attempt) or 1, line, _number(until), _number(hop) or 1, payer)
+    return Waybill(
+        call, _number(attempt) or 1, line, _number(until), _number(hop) or 1, payer, _heirs(heirs)
+    )
+
+
+def _heirs(text: str) -> Heirs:
+    found = (_HEIR.fullmatch(part) for part in text.split(".")[:MOST_HEIRS])
+    return tuple((NodeName(pair[1]), NodeName(pair[2])) for pair in found if pair)
 
 
 def _number(text: str) -> int:

@@ -17,7 +17,6 @@ from pbxfed_ari.core.signpost import (
     Sign,
     Standing,
     nearest,
-    nets,
     pointers,
     signs,
     site_of,
@@ -181,7 +180,7 @@ class Zone:
 
 def asker(federation: Federation, client: str, wall_ms: int, rng: Random) -> Asker:
     """Who asks from this address, at this time. A site that no network names is ours."""
-    site = site_of(client, nets(federation), federation.identity.site)
+    site = site_of(client, federation.nets(), federation.identity.site)
     return Asker(signs(federation), site, wall_ms // 1_000, rng)
 
 

@@ -34,7 +34,13 @@ def load(state: Path) -> Manifest | None:
     """
     path = state / manifests.NAME
     text = text_of(path)
-    return None if text is None else manifests.read(text, str(path))
+    if text is None:
+        return None
+    if path.is_symlink() or path.stat().st_uid not in (0, os.geteuid()):
+        raise Refused(
+            f"{path}: is not root's: another user has put it there, and it says what is to be removed; take it away"
+        )
+    return manifests.read(text, str(path))
 
 
 def write(plan: Plan, asterisk: Asterisk, belong: Callable[[Undoing], list[Entry]]) -> None:
@@ -88,8 +94,14 @@ def _write(
     for folder in plan.folders:
         _folder(Path(folder.path), undoing)
         if folder.path in made or folder.owner != "root":
-            os.chown(folder.path, *owners.of(folder.owner))
-            os.chmod(folder.path, folder.mode)
+            linked = folder.owner == "daemon"  # above the others are folders of Asterisk's user
+            _give(
+                Path(folder.path),
+                owners.of(folder.owner),
+                folder.mode,
+                os.O_DIRECTORY,
+                linked=linked,
+            )
     fresh = [(_beside(edit, owners, undoing), edit) for edit in plan.edits]
     _shared(Path(plan.objects), owners, undoing)
     brought = belong(undoing)
@@ -206,19 +218,45 @@ def _restore(edit: Edit) -> None:
 
 def _shared(path: Path, owners: Owners, undoing: Undoing) -> None:
     """The file of objects, empty, for Asterisk and the daemon."""
-    if not path.exists():
-        path.touch(mode=0o660)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o660))
         undoing.append(path.unlink)
     for one in path.parent.glob(path.name + "*"):
-        os.chown(one, *owners.of("shared"))
-        os.chmod(one, 0o660)
+        _give(one, owners.of("shared"), 0o660)
 
 
 def _own(state: Path, owners: Owners) -> None:
     """What stands in the state folder is the daemon's; the manifest stays ours."""
     for path in state.iterdir():
         if path.name != manifests.NAME and path.is_file() and not path.is_symlink():
-            os.chown(path, *owners.of("daemon"))
+            _give(path, owners.of("daemon"))
+
+
+def _give(
+    path: Path, owner: tuple[int, int], mode: int = -1, flags: int = 0, *, linked: bool = False
+) -> None:
+    """It becomes somebody's; never what another user, who may write beside it, has put in its place as a link.
+
+    Raises: Refused, OSError.
+    """
+    nofollow = 0 if linked else os.O_NOFOLLOW
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | nofollow | flags)
+    except OSError as error:
+        if path.is_symlink():
+            raise Refused(
+                f"{path}: is a link, which another user may have put there: take it away"
+            ) from None
+        raise error
+    try:
+        seen = os.fstat(handle)
+        if not stat.S_ISDIR(seen.st_mode) and seen.st_nlink > 1:
+            raise Refused(f"{path}: is a file by another name, too: take it away")
+        os.fchown(handle, *owner)
+        if mode >= 0:
+            os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
 
 
 # --- files

@@ -9,7 +9,7 @@ from random import Random
 
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.objects.extension import Phone
-from pbxfed_ari.core.signpost import Sign, Standing, nets, pointers, signs, site_of
+from pbxfed_ari.core.signpost import Sign, Standing, pointers, signs, site_of
 from pbxfed_ari.provisioning.sheet import Server, Sheet
 from pbxfed_ari.provisioning.vendor import Unfit
 
@@ -42,7 +42,7 @@ def sheet(
     mine = known[0].ports if known and known[0].node == federation.me else ()
     transport = _transport(phone, [name for name, _ in mine])
     offered = dict.fromkeys(name for sign in known for name, _ in sign.ports)
-    site = phone.site or site_of(client, nets(federation), federation.identity.site)
+    site = phone.site or site_of(client, federation.nets(), federation.identity.site)
     return Sheet(
         number=phone.number,
         name=phone.name,

@@ -1,9 +1,10 @@
-"""Local time, by the machine's time zone database."""
+"""Time: what clocks show in a time zone, by the machine's database; and how far our own is off."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from pbxfed_ari.core.health import Reading
 from pbxfed_ari.core.objects.time import LocalTime
 
 
@@ -22,3 +23,15 @@ def _zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name)
     except (OSError, ValueError, LookupError):
         return None
+
+
+def offset(found: tuple[float, int] | None, bad: float) -> Reading | str:
+    """By how much our clock is ahead of the median of so many peers (core/clocks.py).
+
+    Of two clocks that differ nobody knows which one is wrong: they cost less than `bad`, or both nodes would be sick.
+    """
+    if found is None:
+        return "no peer has told its time"
+    ahead, peers = found
+    said = f"{abs(ahead):.0f} s ({'ahead' if ahead > 0 else 'behind'})"
+    return Reading(abs(ahead) if peers > 1 else min(abs(ahead), bad / 2), said)

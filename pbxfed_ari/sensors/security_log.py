@@ -2,8 +2,9 @@
 
 ARI does not carry them; the `security` level of Asterisk's logger does (res/res_security_log.c; main/security_events.c names
 the fields). What a stranger chose stands in these lines as it came: the account and the Call-ID may hold quotes, the account
-even line ends. What follows RemoteAddress cannot hold a quote without a backslash before it. So the address is the last one of
-which all the rest of the line is well-formed.
+even line ends, but of it there are 36 characters, so a line that begins as it should was begun by Asterisk. What follows
+RemoteAddress cannot hold a quote without a backslash before it. So the address is the last one, if all the rest of the line is
+well-formed.
 """
 
 import asyncio
@@ -21,18 +22,19 @@ PAUSE = 1.0  # seconds between two looks
 AT_ONCE = 1 << 18  # bytes read at a look, so that a flood does not keep us from calls
 BEHIND = 1 << 22  # bytes that may wait; of more, the older are left out
 LONGEST = 1 << 16  # bytes of a line
+CUT = 8_000  # characters; Asterisk cuts a longer one off, and its line end, too: the next one's address would stand in it
 _LINE = re.compile(
-    r"SECURITY\[\d+\](?:\[C-[0-9a-f]+\])? res_security_log\.c: "
-    r'SecurityEvent="(FailedACL|InvalidAccountID|InvalidPassword|ChallengeResponseFailed)",.*'
-    r',RemoteAddress="IPV[46]/([A-Z]+)/([0-9a-fA-F.:]{2,45})/\d+"(?:,\w+="(?:[^"\\]|\\.)*")*\s*'
+    r"\[[^\]\"]*\] SECURITY\[\d+\](?:\[C-[0-9a-f]+\])? res_security_log\.c: "
+    r'SecurityEvent="(FailedACL|InvalidAccountID|InvalidPassword|ChallengeResponseFailed)"'
+    r'(?>.*,RemoteAddress="IPV)[46]/([A-Z]+)/([0-9a-fA-F.:]{2,45})/\d+"'
+    r'(?:,\w+="(?:[^"\\]|\\.)*")*\s*'
 )
 _SOLID = ("InvalidPassword", "ChallengeResponseFailed")  # who says so had our challenge
 
 
 def parse(line: str) -> tuple[str, bool] | None:
     """The address that failed to authenticate, and whether it is proven; None: the line says nothing of that kind."""
-    _, _, rest = line.partition(" SECURITY[")
-    found = _LINE.fullmatch(f"SECURITY[{rest}") if rest else None
+    found = _LINE.fullmatch(line) if len(line) < CUT else None
     if found is None:
         return None
     what, transport, address = found.groups()

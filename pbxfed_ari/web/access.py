@@ -11,7 +11,7 @@ class Role(IntEnum):
     """What a token allows; each role allows what those before it do."""
 
     READ = 1  # every GET
-    OPERATE = 2  # edits of objects, import
+    OPERATE = 2  # edits of objects, import, drain
     ADMIN = 3  # keys, invitations, members
 
     @property

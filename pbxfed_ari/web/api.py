@@ -11,10 +11,12 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
+from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.members import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import extension
@@ -32,6 +34,7 @@ from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging
 from pbxfed_ari.web.bodies import MAX_BODY
 from pbxfed_ari.web.callbook import FLAG, CallBook, Records
+from pbxfed_ari.web.draining import DrainRoutes
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.handouts import HandoutRoutes, Offer
@@ -91,6 +94,15 @@ class Node(Protocol):
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
+        ...
+
+    def unread(self) -> Mapping[str, str]:
+        """Sensors that cannot be read, each with the reason."""
         ...
 
     def store_bytes(self) -> int:
@@ -155,16 +167,20 @@ class Api:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 if calls can be served, else 503 with the reasons."""
-        reasons = self._node.reasons()
+        troubles = {name: why for name, why in self._node.troubles().items() if why}
+        said = [why for name, why in troubles.items() if name != "sick"]
+        poorly = "poorly" if self._node.health.sick else "ok"
         body: Json = {
-            "status": "down" if reasons else "ok",
+            "status": ("sick" if list(troubles) == ["sick"] else "down") if troubles else poorly,
             "node": self._node.federation.me,
             "version": __version__,
-            "reasons": reasons,
+            "reasons": [*said, *map(str, self._node.health.reasons())],
+            **_score(self._node.health),
+            "unread": dict(self._node.unread()),
             "warnings": self._node.warnings(),
             "asterisk": self._node.asterisk(),
         }
-        return web.json_response(body, status=503 if reasons else 200)
+        return web.json_response(body, status=503 if troubles else 200)
 
     async def version(self, request: web.Request) -> web.Response:
         """Which release this is."""
@@ -180,6 +196,7 @@ class Api:
             "epoch": federation.identity.epoch,
             "domain": federation.identity.realm,
             "health": self._node.reasons() or "ok",
+            **_score(self._node.health),
             "warnings": self._node.warnings(),
             "clock": self._clock(),
             "asterisk": self._node.asterisk(),
@@ -227,12 +244,12 @@ class Api:
         places = federation.where(number)
         if not places and federation.phone(number) is None:
             return problem(404, f"extension {number}: not known in the federation")
-        registrations = [
-            {"node": p.node, "uri": p.uri, "since": _time(wall_ms_of(p.stamp))} for p in places
-        ]
+        registrations = [_place(place) for place in places]
+        taken = [{**_place(place), "by": heir} for place, heir in federation.heirs(number)]
         body = {
             "extension": number,
             "registrations": registrations,
+            "taken_over": taken,
             "home": federation.home(number),
         }
         return web.json_response(body)
@@ -353,6 +370,7 @@ class Api:
             *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),
             *Belonging(self._node, self._inbox).operations(),
+            *DrainRoutes(self._node, self._inbox).operations(),
         ]
 
     # --- helpers
@@ -433,6 +451,21 @@ def federation_reaches(federation: Federation, member: Member) -> bool:
     return member.up and federation.reachable(member.name)
 
 
+def _score(health: Health) -> Json:
+    """What the sensors have found."""
+    found = [
+        {
+            "sensor": reason.gauge.name,
+            "what": f"{reason.gauge.thing} {reason.value}",
+            "limit": reason.limit,
+            "costs": reason.costs,
+            "remedy": reason.gauge.remedy,
+        }
+        for reason in health.reasons()
+    ]
+    return {"score": health.score, "sensors": found}
+
+
 def _condition(condition: Condition | None) -> Json:
     """What a node says of itself; nothing is known of one that is down."""
     if condition is None:
@@ -473,6 +506,10 @@ def _read(
 def _record(record: Record) -> Json:
     name = ".".join(record.owner) or "@"
     return {"name": name, "ttl": record.ttl, "type": record.kind, "data": record.data}
+
+
+def _place(place: Registration) -> Json:
+    return {"node": place.node, "uri": place.uri, "since": _time(wall_ms_of(place.stamp))}
 
 
 def _time(ms: int) -> str:

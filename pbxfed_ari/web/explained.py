@@ -35,7 +35,10 @@ def attempt(one: Try, me: str) -> Json:
 
 
 def legs(found: Iterable[Leg | Outside], me: str) -> list[Json]:
-    """What rings together: node, trunk to it, the number there if it is another, the PSTN trunk."""
+    """What rings together: node, trunk to it, the number there if it is another, the PSTN trunk.
+
+    `instead_of`: nodes out of reach, whose phones that node calls.
+    """
     return [_leg(leg, me) for leg in found]
 
 
@@ -47,4 +50,6 @@ def _leg(leg: Leg | Outside, me: str) -> Json:
         body["number"] = leg.number
     if leg.line:
         body["line"] = leg.line
+    if leg.instead_of:
+        body["instead_of"] = list(leg.instead_of)
     return body

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import socket
+from contextlib import suppress
 from ssl import SSLContext
 
 from aiohttp import web
 
-MOST = 200  # connections at once
+MOST = 200  # connections at once; who has not said yet what TLS he speaks is one, too
 HANDSHAKE = 5.0  # seconds
+PAUSE = 0.1  # seconds without a connection, if none can be taken
 LONGEST = 30.0  # seconds a connection lasts: a few small files take one
 MUTE = logging.Logger("mute", logging.CRITICAL + 1)  # aiohttp logs what it cannot read: a path
 
@@ -20,38 +23,59 @@ class Listener:
             app, access_log=None, logger=MUTE, keepalive_timeout=HANDSHAKE, shutdown_timeout=1.0
         )
         self.context = context
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._greeting = 0  # connections whose TLS does not stand yet
 
     async def open(self, host: str, port: int) -> None:
         """Listen. Raises: OSError."""
         await self._runner.setup()
-        self._server = await asyncio.get_running_loop().create_server(
-            self._accept, host, port, ssl=self.context, ssl_handshake_timeout=HANDSHAKE
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=MOST)
+        self._socket.setblocking(False)
+        self._accepting = asyncio.get_running_loop().create_task(
+            self._accept(self._socket), name="listener"
         )
 
     async def close(self) -> None:
         """Listen no more."""
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._accepting
+        if self._socket is not None:
+            self._socket.close()
         await self._runner.cleanup()
 
-    def _accept(self) -> asyncio.BaseProtocol:
-        server = self._runner.server
+    async def _accept(self, listening: socket.socket) -> None:
+        server, loop = self._runner.server, asyncio.get_running_loop()
         assert server is not None, "it was set up"
-        if len(server.connections) >= MOST:
-            return _Refusal()
-        handler = server()
-        asyncio.get_running_loop().call_later(LONGEST, _cut, handler)
-        return handler
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await asyncio.sleep(0)  # who is there already would be taken without it
+                try:
+                    one, _ = await loop.sock_accept(listening)
+                except OSError:  # it has gone already, or there are too many files
+                    await asyncio.sleep(PAUSE)
+                    continue
+                if len(server.connections) + self._greeting >= MOST:
+                    one.close()
+                    continue
+                self._greeting += 1
+                group.create_task(self._greet(one, server()))
 
-
-class _Refusal(asyncio.Protocol):
-    """There are enough."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Not with you."""
-        assert isinstance(transport, asyncio.Transport), "TLS is a stream"
-        transport.abort()
+    async def _greet(self, one: socket.socket, handler: web.RequestHandler) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: handler, one, ssl=self.context, ssl_handshake_timeout=HANDSHAKE
+            )
+        except OSError:  # he speaks no TLS that we do, or nothing
+            one.close()
+        else:
+            loop.call_later(LONGEST, _cut, handler)
+        finally:
+            self._greeting -= 1
 
 
 def _cut(handler: web.RequestHandler) -> None:

@@ -14,16 +14,18 @@ from typing import Protocol
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from pbxfed_ari.core import condition
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import Keyring
 from pbxfed_ari.core.members import State
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import ABSENT, BUSY, NO_ANSWER, NORMAL, UNALLOCATED
+from pbxfed_ari.core.tries import ABSENT, BUSY, DRAINED, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.errors import WireError
 from pbxfed_ari.web.eventlog import EventLog
 
@@ -36,6 +38,7 @@ OUTCOMES = {  # Q.850 cause of a call that nobody answered → how it went
     NO_ANSWER: "no_answer",
     UNALLOCATED: "unknown_number",
     ABSENT: "not_registered",
+    DRAINED: "drained",
 }
 ANSWERED, FAILED = "answered", "failed"
 WORST = 10  # addresses that have labels of their own
@@ -56,6 +59,11 @@ class Node(Protocol):
 
     def warnings(self) -> list[str]:
         """What an operator should mend."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """What the sensors have found."""
         ...
 
     def asterisk(self) -> Mapping[str, object]:
@@ -170,6 +178,17 @@ class _Reading:
             troubles,
         )
         yield _gauge(
+            "pbxfed_health_score",
+            "What is left of this node's health, as peers are told; 1 is well, at 0.5 it leaves the ring.",
+            node.health.score,
+        )
+        yield _by(
+            "pbxfed_health_cost_ratio",
+            "What each sensor takes of the score.",
+            "sensor",
+            {name: tenths / condition.WORST for name, tenths in node.health.costs().items()},
+        )
+        yield _gauge(
             "pbxfed_warnings",
             "Things to mend that keep no call from being served; `pbxfed status` names them.",
             len(node.warnings()),
@@ -178,6 +197,11 @@ class _Reading:
             "pbxfed_ready",
             "1 if the Asterisk of this node takes calls, as peers are told.",
             federation.condition.ready,
+        )
+        yield _gauge(
+            "pbxfed_draining",
+            "1 if this node is being drained: `pbxfed drain` shows who is left.",
+            federation.condition.drains,
         )
         yield _gauge(
             "pbxfed_objects_to_push",

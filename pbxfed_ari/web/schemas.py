@@ -132,12 +132,16 @@ def _closed(properties: Mapping[str, Json], required: list[str] | None = None) -
 
 # --- everything else
 
-_LEG = record({"node": TEXT, "trunk": MAYBE}, maybe={"number": TEXT, "line": TEXT, "digits": TEXT})
+_LEG = record(
+    {"node": TEXT, "trunk": MAYBE},
+    maybe={"number": TEXT, "line": TEXT, "digits": TEXT, "instead_of": listed(TEXT)},
+)
 _LEAD = record({"context": TEXT, "exten": TEXT})
 _RECORD = record({"name": TEXT, "ttl": COUNT, "type": TEXT, "data": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
 _WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
 _AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
+_SENSOR = record({"sensor": TEXT, "what": TEXT, "limit": TEXT, "costs": COUNT, "remedy": TEXT})
 _MEMBER = record(
     {
         "node": TEXT,
@@ -168,10 +172,13 @@ OTHERS: dict[str, Json] = {
     "problem": record({"title": TEXT, "status": {"type": "integer"}, "detail": TEXT}),
     "health": record(
         {
-            "status": {"type": "string", "enum": ["ok", "down"]},
+            "status": {"type": "string", "enum": ["ok", "poorly", "sick", "down"]},
             "node": TEXT,
             "version": TEXT,
             "reasons": TEXTS,
+            "score": NUMBER,
+            "sensors": listed(_SENSOR),
+            "unread": FREE,
             "warnings": TEXTS,
             "asterisk": FREE,
         }
@@ -185,6 +192,8 @@ OTHERS: dict[str, Json] = {
             "epoch": COUNT,
             "domain": TEXT,
             "health": {"anyOf": [{"const": "ok"}, TEXTS]},
+            "score": NUMBER,
+            "sensors": listed(_SENSOR),
             "warnings": TEXTS,
             "clock": record({"seconds_ahead": {"type": ["number", "null"]}, "peers": COUNT}),
             "asterisk": FREE,
@@ -199,6 +208,19 @@ OTHERS: dict[str, Json] = {
             "calls": COUNT,
             "failed_authentications": ref("failures"),
             "counters": FREE,
+        }
+    ),
+    "drain": record(
+        {
+            "drains": YES_NO,
+            "since": {"type": ["string", "null"], "format": "date-time"},
+            "deadline": {"type": ["string", "null"], "format": "date-time"},
+            "seconds_left": {"type": ["number", "null"]},
+            "end": YES_NO,
+            "over": YES_NO,
+            "calls": COUNT,
+            "phones": COUNT,
+            "numbers": TEXTS,
         }
     ),
     "failures": record(
@@ -229,6 +251,7 @@ OTHERS: dict[str, Json] = {
         {
             "extension": TEXT,
             "registrations": listed(record({"node": TEXT, "uri": TEXT, "since": TIME})),
+            "taken_over": listed(record({"node": TEXT, "uri": TEXT, "since": TIME, "by": TEXT})),
             "home": TEXT,
         }
     ),

@@ -11,7 +11,7 @@ import pytest
 from pbxfed_ari.asterisk import operator as operator_module
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.operator import CANARY, Operator, variables
+from pbxfed_ari.asterisk.operator import CANARY, NOWHERE, Operator, variables
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     HandOver,
@@ -310,6 +310,16 @@ async def test_a_sleeping_asterisk_is_woken_endpoint_by_endpoint(event: str) -> 
         assert puts[0] == f"{PUT}endpoint/{CANARY}"
         assert sorted(puts[1:]) == [f"{PUT}endpoint/1001", f"{PUT}endpoint/1002"]
         assert "callerid" not in str(fake.bodies)
+
+
+async def test_the_canary_can_call_nobody() -> None:
+    """It has no secret: whoever says that it is the canary is let in as far as its context leads."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.bodies.clear()
+        fake.awake.clear()
+        await desk.operator.look()
+        (body,) = [str(body) for line, body in fake.bodies if line == f"{PUT}endpoint/{CANARY}"]
+        assert NOWHERE in body
 
 
 async def test_whoever_is_dialled_comes_first_then_who_is_registered() -> None:

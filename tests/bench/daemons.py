@@ -161,6 +161,7 @@ class Daemons(System):
                 "objects": str(folder / "objects.sqlite3"),
             },
             "calls": {"trunks": ["sip"]},
+            "health": {"ignore": ["sip", "peers", "load"]},  # no SIP behind this ARI; one machine
         }
         for section, values in self._extra.get(node, {}).items():
             settings.setdefault(section, {}).update(values)

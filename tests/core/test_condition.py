@@ -39,6 +39,7 @@ def test_no_peer_is_sicker_than_possible() -> None:
 def test_a_condition_is_said_in_words() -> None:
     """In one column of a table."""
     assert str(Condition()) == "well"
+    assert str(Condition(sick=SICK - 1)) == "poorly 4/10"
     assert str(Condition(False, 6, True)) == "no Asterisk, sick 6/10, drains"
 
 

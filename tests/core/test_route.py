@@ -38,9 +38,12 @@ class View:
         self.items = {(kind.space, i.key): i for i in items if (kind := kind_of(i.id))}
         self.sites, self.at = sites or {}, at
         self.dead: Sequence[NodeName] = ()
+        self.sick: Sequence[NodeName] = ()
         self.devices: list[str] = []
+        self.taken: dict[Registration, NodeName] = {}
         self.capacities: dict[str, int] = {}
         self.settles = 0.0
+        self.leaving = False
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -54,11 +57,20 @@ class View:
     def devices_here(self, number: str) -> list[str]:
         return self.devices
 
+    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
+        return list(self.taken.items())
+
+    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
+        return [place for place in self.taken if place.node in nodes]
+
     def settled(self, now: float) -> bool:
         return now >= self.settles
 
     def reachable(self, node: NodeName) -> bool:
         return node not in self.cut
+
+    def takes(self, node: NodeName) -> bool:
+        return node not in self.sick
 
     def alive(self, node: NodeName) -> bool:
         return node not in self.dead
@@ -68,6 +80,9 @@ class View:
 
     def ahead(self, node: NodeName) -> float:
         return 0.0
+
+    def drained(self) -> bool:
+        return self.leaving
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         return self.kinds

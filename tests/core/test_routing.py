@@ -241,6 +241,18 @@ def test_a_service_leads_into_the_dialplan_of_a_node_that_has_it() -> None:
     assert ask("*97", view(there), peer=B).cause == NO_ROUTE
 
 
+def test_a_service_is_looked_for_last_where_somebody_is_sick_or_drained() -> None:
+    """Here too; but what a peer sent here is for us."""
+    every = make("service", "*97", context="voicemail", nodes=["a", "b", "c"])
+    there = view(every)
+    there.sick = [A, B]
+    found = ask("*97", there)
+    assert [t.legs for t in found.tries] == [(Leg(C, "sip"),), (), (Leg(B, "sip"),)]
+    assert [bool(t.lead) for t in found.tries] == [False, True, False]
+    (arrived,) = ask("*97", there, peer=B).tries
+    assert arrived.lead
+
+
 # --- the outside
 
 LINE: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["a"], "patterns": ["_0."]}
@@ -282,6 +294,17 @@ def test_the_cheapest_first_then_the_own_sites_then_by_hash() -> None:
     alike = [line(f"t{i}") for i in range(4)]
     first = {legs(ask(f"030{n}", view(caller(), *alike)))[0][0].line for n in range(40)}
     assert first == {"t0", "t1", "t2", "t3"}
+
+
+def test_of_a_trunks_nodes_those_that_are_sick_or_drained_come_last() -> None:
+    """They are tried still: no line is lost."""
+    there = view(caller(), line(nodes=["b", "a", "c"], spread="order"))
+    there.sick = [B, A]
+    assert [one.peer if isinstance(one, Leg) else "" for (one,) in legs(ask("0301", there))] == [
+        C,
+        B,
+        "",
+    ]
 
 
 def test_a_line_of_another_node_is_reached_by_its_second_kind_of_trunk_too() -> None:

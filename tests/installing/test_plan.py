@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from pbxfed_ari.cli.init.shown import diff
 from pbxfed_ari.config import AsteriskSettings
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing.asterisk_conf import Parsed, parse
+from pbxfed_ari.installing.blocks import with_block
 from pbxfed_ari.installing.facts import Asterisk, Machine, Socket
 from pbxfed_ari.installing.manifest import Entry, Manifest
-from pbxfed_ari.installing.plan import DEFAULT_SECURITY, plan, taken
+from pbxfed_ari.installing.plan import DEFAULT_SECURITY, Edit, plan, taken
 from pbxfed_ari.installing.rules import OBJECTS, PASSWORD_FILE, PEERS_FILE, REALM
 from tests.installing.samples import TEMPLATES, WISH, carried_out, machine, planned
 
@@ -337,3 +339,12 @@ def test_an_asterisk_that_is_root_shares_by_the_daemons_group() -> None:
     assert planned(found).join_group == ""
     assert planned(machine(groups=frozenset({"pbxfed"}))).join_group == "asterisk"
     assert planned(machine(users=frozenset())).make_user
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_what_is_shown_of_a_file_is_only_what_is_new(end: str) -> None:
+    """In the operator's lines above ours may stand a password."""
+    his = f"[me]\ntype=user\npassword=hunter2{end}"
+    shown = diff(Edit("/etc/asterisk/ari.conf", his, with_block(his, "pbxfed/ari.conf"), his=True))
+    assert '+#tryinclude "pbxfed/ari.conf"' in shown
+    assert "hunter2" not in shown

@@ -148,6 +148,27 @@ def test_the_manifest_cannot_make_us_touch_other_files(disk: Disk) -> None:
         writing.undone(disk.state, found, [disk.config])
 
 
+def test_a_manifest_of_another_user_is_not_believed(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names users and folders that root would remove."""
+    disk.state.mkdir()
+    path = disk.state / manifests.NAME
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.write_text(manifests.write(Manifest("1", str(disk.etc), [], user="somebody")))
+    path.symlink_to(elsewhere)
+    with pytest.raises(Refused, match="is not root's"):
+        writing.load(disk.state)
+    elsewhere.replace(path)
+    assert writing.load(disk.state) is not None
+    if os.geteuid() == 0:
+        os.chown(path, 65_534, 65_534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65_534)
+    with pytest.raises(Refused, match="is not root's"):
+        writing.load(disk.state)
+
+
 def test_a_link_of_the_operators_stays_a_link(disk: Disk) -> None:
     """Many keep their configuration elsewhere."""
     kept = disk.etc.parent / "kept.conf"
@@ -156,3 +177,32 @@ def test_a_link_of_the_operators_stays_a_link(disk: Disk) -> None:
     writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
     assert (disk.etc / "http.conf").is_symlink()
     assert "pbxfed/http.conf" in kept.read_text()
+
+
+def test_a_link_of_another_user_gives_nothing_away(disk: Disk) -> None:
+    """Asterisk's user may write where the shared folder is, and in it: what his link names must not become his."""
+    precious = disk.etc.parent / "precious"
+    precious.mkdir(mode=0o700)
+    (precious / "shadow").touch(mode=0o600)
+    home = Path(disk.plan().objects).parent
+    home.parent.mkdir(parents=True)
+    before, folders = disk.all(), disk.folders()
+    home.symlink_to(precious)
+    with pytest.raises(Refused, match="is a link"):
+        writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+    assert precious.stat().st_mode & 0o7777 == 0o700
+    home.unlink()
+    assert (disk.all(), disk.folders()) == (before, folders)
+    home.mkdir()
+    for name in ("objects.sqlite3", "objects.sqlite3-wal"):
+        link = home / name
+        for put in (link.symlink_to, link.hardlink_to):
+            put(precious / "shadow")
+            with pytest.raises(Refused, match=name):
+                writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+            assert (precious / "shadow").stat().st_mode & 0o777 == 0o600
+            link.unlink()
+    link.symlink_to(precious / "new")
+    with pytest.raises(Refused, match="is a link"):
+        writing.write(disk.plan(), disk.asterisk, lambda undoing: [])
+    assert not (precious / "new").exists()

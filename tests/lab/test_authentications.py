@@ -37,6 +37,11 @@ for call in range(3):                                                        # s
 ask("nobody%22,RemoteAddress=%22IPV4/UDP/9.9.9.9/1", "account")
 ask("nobody%0d%0a%22,RemoteAddress=%22IPV4/UDP/9.9.9.9/1", "line")
 ask("nobody", "call" + forged)
+whole = ' SECURITY[1] res_security_log.c: SecurityEvent="InvalidPassword"' + forged + '",a="'
+ask("nobody%0a", "whole" + whole)                                            # looks like a line, of another kind of failure
+ask("nobody%0a%5b1%5d%20SECURITY%5b1%5d%20res_security_log.c:%20SecurityEvent=", "begun")
+ask("nobody", "long" + "x" * 9000)                                           # is cut off, and the next line follows in it
+ask("nobody", "after")
 for number, response in enumerate((forged, forged.replace('"', '\\"') + '\\",Challenge=\\"1\\",Response=\\"2', "0" * 32)):
     call = f"guess{number}" + forged * (number == 2)
     challenge = ask("4001", call)
@@ -125,6 +130,7 @@ def test_fail2ban_finds_who_it_was_and_nobody_else(federation: Federation) -> No
     federation.until(lambda: path.read_text().count('AccountID="4001",SessionID="guess2') >= 2)
     lines = path.read_text().splitlines()
     assert any("9.9.9.9" in line for line in lines)
+    assert any(line.count(" SECURITY[") > 1 and "longxxx" in line for line in lines)
     found = [one for one in map(parse, lines) if one]
     proven = Counter(one for one, solid in found if solid)
     every = Counter(one for one, _ in found)

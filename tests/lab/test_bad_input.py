@@ -80,7 +80,7 @@ def test_a_wrong_configuration_is_refused_by_check_and_run(
     text = node.config.read_text()
     wrong = node.folder / "wrong.toml"
     for change, words in (
-        (("weight = 100", "weight = 0"), "node.weight = 0: must be 1 to 1000"),
+        (("weight = 100", "weight = -1"), "node.weight = -1: must be 0 to 1000"),
         (("weight = 100", "wieght = 100"), "unknown key node.wieght: did you mean weight?"),
         (("[lan]", "[lann]"), "unknown section [lann]: did you mean lan?"),
         (

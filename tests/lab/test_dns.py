@@ -130,6 +130,24 @@ def test_a_transfer_is_refused(federation: Federation) -> None:
     assert "Transfer failed" in dig(federation, "a", DOMAIN, "AXFR")
 
 
+def test_a_drained_node_is_named_last_until_that_is_taken_back(federation: Federation) -> None:
+    """At its own site and across; phones that stand registered there ask once more, and find another."""
+    lab = federation.lab
+
+    def all_say(found: int | None) -> bool:
+        """This priority, or the usual one of each asker's site."""
+        usual = {node: expected(federation, site) for node, site in sites(federation).items()}
+        wanted = {n: {**at, "b": found or at["b"]} for n, at in usual.items()}
+        return all(services(federation, node) == wanted[node] for node in federation.names)
+
+    lab.pbxfed("b", "drain", "--deadline", "60")
+    try:
+        federation.until(lambda: all_say(30), 12, what="b last")
+    finally:
+        lab.pbxfed("b", "undrain")
+    federation.until(lambda: all_say(None), 12, what="b as before")
+
+
 def test_a_killed_node_is_named_no_more_within_seconds_and_again_when_it_is_back(
     federation: Federation,
 ) -> None:

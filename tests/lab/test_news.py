@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +66,10 @@ def metrics(federation: Federation, node: str) -> str:
     return str(done.stdout)
 
 
+def ring(federation: Federation, node: str) -> list[str]:
+    return [one["node"] for one in federation.get(node, "/ring")["members"]]
+
+
 @pytest.fixture
 def wrong_clock(federation: Federation) -> Iterator[Federation]:
     """The daemon of c can be told another time than the machine's."""
@@ -86,10 +91,15 @@ def wrong_clock(federation: Federation) -> Iterator[Federation]:
 def test_a_node_whose_clock_is_stepped_refuses_edits_and_nothing_else(
     wrong_clock: Federation,
 ) -> None:
-    """Both times and the remedy; the others name it; its phones register as before; and right again it takes edits."""
+    """Both times and the remedy; the others name it, and its homes move; its phones are served on; right again it is back."""
     federation, lab = wrong_clock, wrong_clock.lab
     federation.phone("1001", "a")
+    federation.phone("1002", "b")
     lab.set_clock("c", 3_600)
+    took = federation.until(lambda: ring(federation, "a") == ring(federation, "b") == ["a", "b"])
+    status, body = lab.http("c", "GET", "/health")
+    assert (status, body["status"]) == (503, "sick")
+    assert "the clock is off its peers' median by 3" in body["reasons"][0]
     words = federation.refused("c", "ext", "set", "1001", "--name", "New")
     for part in (
         "this node's clock says 20",
@@ -98,12 +108,17 @@ def test_a_node_whose_clock_is_stepped_refuses_edits_and_nothing_else(
         "timedatectl",
     ):
         assert part in words
-    federation.phone("1001", "c")
+    lab.register("1001", "c")
+    federation.until(lambda: federation.where("1001", "a") == ["c"])
     federation.until(lambda: events(federation, "a", "peer_clock_off") != [], 60)
     assert events(federation, "a", "peer_clock_off")[0]["node"] == "c"
     assert "node c: its clock is 3" in lab.pbxfed("a", "status")
     assert "this node's clock says" in lab.pbxfed("c", "status")
-    assert lab.http("c", "GET", "/health")[0] == 200, "calls do not need the time"
+    assert lab.call("1002", "1001", hold=0.4).ok, "who is registered there is called there"
     lab.set_clock("c", 0)
+    righted = time.monotonic()
     lab.pbxfed("c", "ext", "set", "1001", "--name", "New")
     federation.until(lambda: events(federation, "a", "peer_clock_off_no_more") != [], 60)
+    federation.until(lambda: ring(federation, "a") == ["a", "b", "c"])
+    back = time.monotonic() - righted
+    print(f"clock an hour ahead: out after {took:.1f} s, back {back:.1f} s after it was right")

@@ -220,6 +220,7 @@ def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) ->
     )
     since = time.time()
     assert talk(federation, "1001", "030123") == "provider"
+    federation.until(lambda: federation.get("c", "/calls") == [], 5, what="the line is free")
     assert talk(federation, "1003", "030124") == "provider"
     out = [c for c in lab.calls_of("provider", since) if c["incoming"]]
     assert [c["dialed"] for c in out] == ["+4930123", "+4930124"]

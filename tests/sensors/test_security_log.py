@@ -85,6 +85,30 @@ def test_a_stranger_cannot_have_another_accused(text: str) -> None:
     assert found[0] == "203.0.113.9"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        # an account with a line end in it: the Call-ID stands in what looks like a line
+        f'",SessionID="1{line("InvalidPassword", remote="IPV4/UDP/10.0.0.5/5060")}',
+        f'[1] SECURITY[1]",SessionID="1{line("InvalidPassword", remote="IPV4/UDP/10.0.0.5/5060")}',
+        # a Call-ID so long that Asterisk cuts the line, and its end, off: another one's line follows in it
+        line("InvalidPassword", call="c" * 9_000)[:8_191]
+        + line("ChallengeSent", remote="IPV4/UDP/10.0.0.5/5060"),
+    ],
+)
+def test_what_is_no_whole_line_of_asterisk_accuses_nobody(text: str) -> None:
+    """Least of all as proven: a datagram may carry any address."""
+    assert parse(text) is None
+
+
+def test_a_crafted_line_costs_no_more_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each address that is not the last one would be tried with all that follows: minutes, of this line."""
+    monkeypatch.setattr(security_log, "CUT", 1 << 20)
+    forged = ',RemoteAddress="IPV4/UDP/10.0.0.5/1"' * 20_000
+    assert parse(line("InvalidPassword", call=f'x"{forged},x="')) == ("203.0.113.9", True)
+    assert parse(f'{line("InvalidPassword")}{forged}"') is None
+
+
 class Follower:
     """A file, and what came of it."""
 

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from pbxfed_ari.core.messages import ShelfDrop
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import ConfigError
 from tests.stories.matrix import SECRET, Case, Ledger, cases, names, row, settle
 from tests.stories.world import World
@@ -144,3 +145,28 @@ def test_the_dots_notice_a_number_used_twice() -> None:
     with pytest.raises(AssertionError, match="is"):
         node.edit("2999", name="x", secret=SECRET)
     assert copy != world.snapshot("a")
+
+
+def test_what_was_left_of_an_epoch_is_pulled_though_nothing_continues_it_any_more() -> None:
+    """A disk that is an old copy, then a lost one: what the first boot lacked begins where only the second knew."""
+    world = World(1, "abc", sealed=False)
+    world.run(3)
+    early = world.snapshot("c")
+    world["c"].edit("1001", name="late", secret=SECRET)
+    world.run(1)
+    world.kill("c")
+    world.restore("c", early)
+    world.boot("c")
+    streams = world["a"].federation.directory.streams
+
+    def rest() -> list[int]:
+        """Where what is left of earlier boots begins."""
+        found = (streams.get(stream) for stream in streams.left_over(NodeName("c")))
+        return [one.base for one in found if one is not None]
+
+    assert world.run(3, lambda: any(rest())), "a knows more of the first boot than the second does"
+    world.kill("c")
+    world.restore("c", None)
+    world.boot("c")
+    settle(world, 20)
+    assert not rest()

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from itertools import chain, count
 from random import Random
 
+from pbxfed_ari.core.draining import KEPT
 from pbxfed_ari.core.effects import (
     AskRotation,
     Broadcast,
@@ -28,6 +29,7 @@ from pbxfed_ari.core.effects import (
     PersistAbsorbed,
     PersistGone,
     PersistLineage,
+    Remember,
     Reply,
     SendTo,
     Stop,
@@ -137,6 +139,7 @@ class Node:
             timing=world.timing,
             multicast=name not in world.unicast_only,
             calendar=local_time,
+            drain=store.fact(KEPT) or "",
         )
         post = Post if world.sealed else PlainPost
         self.post = post(Seal(key, salt), self.key, who=self.federation.gate.roster.who)
@@ -230,6 +233,8 @@ class Node:
                     self.store.persist_gone(effect)
                 case PersistAbsorbed():
                     self.store.persist_absorbed(effect)
+                case Remember(name, value):
+                    self.store.remember(name, value)
                 case DropContact(number, uri, wall_ms):
                     self.effects.append(effect)
                     came = self.refreshed.pop((number, uri), 0)

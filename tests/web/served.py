@@ -9,8 +9,10 @@ from aiohttp.test_utils import TestClient
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.provisioning.telling import Recipe
+from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.web.access import Role, Tokens
 from pbxfed_ari.web.api import Api
@@ -37,6 +39,7 @@ class Served:
         self.call_events = EventLog(1)
         self.records = Records(":memory:", clock=lambda: self.node.wall_ms() / 1_000)
         self.store_trouble = ""
+        self.health = Health(OWN)
         self.offer: Offer | None = Offer("phones.example", 8783, Recipe())
         self.notes: list[Note] = []
         self.deaf = False  # then nothing is answered
@@ -68,6 +71,9 @@ class Served:
 
     def warnings(self) -> list[str]:
         return []
+
+    def unread(self) -> dict[str, str]:
+        return {"queues": "nobody to ask"}
 
     def store_bytes(self) -> int:
         return 4096

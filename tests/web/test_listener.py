@@ -113,6 +113,27 @@ async def test_there_are_so_many_at_once(
         pytest.fail("nobody is let in any more")
 
 
+async def test_who_never_speaks_is_one_of_them(
+    place: tuple[Listener, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all files of the daemon could be taken, five seconds at a time, and its calls would have none."""
+    _, port = place
+    monkeypatch.setattr(listener, "MOST", 3)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    with pytest.raises((ClientError, ConnectionError)):
+        await get(port, believing(tmp_path))
+    for _, writer in silent:
+        writer.close()
+    for _ in range(50):
+        try:
+            assert await get(port, believing(tmp_path)) == "here"
+            break
+        except (ClientError, ConnectionError):
+            await asyncio.sleep(0.05)
+    else:
+        pytest.fail("nobody is let in any more")
+
+
 async def test_what_is_asked_is_not_logged(
     place: tuple[Listener, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

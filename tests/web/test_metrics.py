@@ -11,8 +11,10 @@ from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import CallEnded, Note
 from pbxfed_ari.core.events import Arrived
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.metrics import Metrics
 from tests.promtool import promtool
@@ -49,6 +51,7 @@ class Node:
     switchboard: Switchboard = field(default_factory=Switchboard)
     events: EventLog = field(default_factory=lambda: EventLog(1))
     trouble: str = ""
+    sensed: Health = field(default_factory=lambda: Health(OWN))
     pbx: dict[str, object] = field(
         default_factory=lambda: {"version": "22.10.1", "objects_to_push": 3}
     )
@@ -59,6 +62,10 @@ class Node:
 
     def warnings(self) -> list[str]:
         return ["the clock is off"]
+
+    @property
+    def health(self) -> Health:
+        return self.sensed
 
     def asterisk(self) -> dict[str, object]:
         return self.pbx

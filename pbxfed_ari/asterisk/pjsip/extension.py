@@ -13,10 +13,10 @@ a WebSocket transport must stand in pjsip.conf and http.conf.
 
 from pbxfed_ari.asterisk.pjsip.objects import Fields, PjsipObject, marked
 from pbxfed_ari.core.effects import PushExtension
+from pbxfed_ari.core.registering import LONGEST, SHORTEST
 
 CONTEXT = "pbxfed-phones"
 CODECS = "!all,ulaw,alaw,g722"
-SHORTEST, LONGEST = 30, 7_200  # seconds a registration may last
 _BEHIND_A_ROUTER: Fields = (
     ("direct_media", "no"),
     ("rtp_symmetric", "yes"),

@@ -50,14 +50,13 @@ def more(plan: "Plan") -> list[str]:
 
 
 def diff(edit: "Edit") -> str:
-    """As `diff -u`; of secrets only that there is one."""
+    """As `diff -u`, but only what is new: beside it in the operator's file may stand a secret. Of ours, that there is one."""
     if edit.secret:
         return f"+++ {edit.path}: a new password, mode {edit.mode:o}\n"
-    old = (edit.before or "").splitlines(keepends=True)
-    new = edit.after.splitlines(keepends=True)
+    old, new = (edit.before or "").split("\n"), edit.after.split("\n")
     name = edit.path if edit.before is not None else "/dev/null"
-    lines = difflib.unified_diff(old, new, name, edit.path)
-    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+    lines = difflib.unified_diff(old, new, name, edit.path, n=0, lineterm="")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def undo_line(undo: "Undo") -> str:

@@ -1,7 +1,8 @@
 """A site: a place with its own short numbers, and a line to the other places that carries so much."""
 
 from dataclasses import dataclass
-from ipaddress import ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pbxfed_ari.core.objects.extension import CODECS
@@ -22,6 +23,15 @@ def net(text: str) -> str:
     except ValueError:
         raise Refused(f"network {text!r}: must be like 10.1.0.0/16 or fd00:1::/48") from None
     return text
+
+
+@lru_cache(maxsize=4_096)
+def network(text: str) -> IPv4Network | IPv6Network | None:
+    """A network, or None if the text is not one."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

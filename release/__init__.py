@@ -1,0 +1,1 @@
+"""What is shipped: the wheel, the Debian package, and what goes into it (libraries, manual). Not part of the wheel."""
