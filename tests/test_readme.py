@@ -1,4 +1,4 @@
-"""The README is tested: the keys, commands and routes that it names are those that exist."""
+"""README, configuration reference and command reference are tested: what they name exists, and what exists is named."""
 
 import re
 from dataclasses import fields
@@ -9,12 +9,15 @@ import click
 from pbxfed_ari import cli, config
 from pbxfed_ari.cli import objects
 
-README = Path(__file__).parents[1].joinpath("README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = ROOT.joinpath("README.md").read_text()
+KEYS = ROOT.joinpath("docs/configuration.md").read_text()
+COMMANDS = ROOT.joinpath("docs/commands.md").read_text()
 
 
 def test_every_key_is_in_the_table_with_its_default() -> None:
     """An operator looks there first."""
-    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| [^|]*\| ([^|]*?) \|", README, re.M))
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| [^|]*\| ([^|]*?) \|", KEYS, re.M))
     declared = {
         f"{section}.{field.name}": field
         for section, kind in config._SECTIONS.items()
@@ -31,7 +34,7 @@ def test_every_key_is_in_the_table_with_its_default() -> None:
 
 def test_every_key_of_a_check_is_in_its_table() -> None:
     """It may stand in any number of sections, so it has a table of its own."""
-    table = README.partition("| key of a check |")[2].partition("\n\n")[0]
+    table = KEYS.partition("| key of a check |")[2].partition("\n\n")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]*\| ([^|]*?) \|", table, re.M))
     declared = {field.name: field.default for field in fields(config.CheckSettings)}
     assert set(rows) == set(declared)
@@ -42,14 +45,14 @@ def test_every_key_of_a_check_is_in_its_table() -> None:
 def test_every_command_is_named() -> None:
     """And none that does not exist."""
     commands = cli.main.list_commands(click.Context(cli.main))
-    named = set(re.findall(r"`pbxfed (\w+)", README))
+    named = set(re.findall(r"`pbxfed (\w+)", COMMANDS))
     listed = {"check", "version", "members", "undrain"}  # named beside another in one row
     assert set(commands) == named | listed
 
 
 def test_what_can_be_done_with_objects_is_named() -> None:
     """Each of it, once for all kinds."""
-    row = next(line for line in README.splitlines() if line.startswith("| `pbxfed ext add`"))
+    row = next(line for line in COMMANDS.splitlines() if line.startswith("| `pbxfed ext add`"))
     for group in objects.commands().values():
         assert isinstance(group, click.Group)
         assert {f"`{verb}`" for verb in group.commands} <= {*re.findall("`[a-z]+`", row), "`add`"}

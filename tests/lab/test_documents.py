@@ -17,7 +17,7 @@ from lab.root import ensure_tools
 from pbxfed_ari.cli import main
 from tests import documents
 from tests.documents import CHECKOUT, Typed
-from tests.lab.conftest import Federation
+from tests.lab.conftest import SECRET, Federation
 
 BLOCKS = list(documents.blocks())
 HERE = [block for block in BLOCKS if not block.by]
@@ -35,6 +35,7 @@ INLINE = sorted(
     {one.text: one for one in documents.inline() if documents.whole(one.text, main)}.values(),
     key=lambda one: (one.page, one.line),
 )
+PHONES = {"1001": "a", "1002": "c", "1003": "b"}
 TABLE = "extension,name,secret\n1007,Seven,correct-horse-7\n"
 
 
@@ -53,7 +54,7 @@ def objects(lab: Lab) -> Iterator[Federation]:
     federation = Federation(lab)
     federation.until(federation.whole)
     serve_dns(federation, [lab.node("a").address])
-    for number, node in ("1001", "a"), ("1002", "c"), ("1003", "b"):
+    for number, node in PHONES.items():
         federation.phone(number, node)
     for command in (
         "group add 600 --members 1001,1002",
@@ -115,7 +116,10 @@ def test_a_block_can_be_typed(objects: Federation, desk: Path, block: Typed) -> 
 
 
 def test_each_command_of_the_text_can_be_typed(objects: Federation, desk: Path) -> None:
-    """One after the other; what is added is not there before."""
+    """One after the other; what is added is not there before, and the phones are."""
+    for number, node in PHONES.items():
+        on_node(objects, f"pbxfed ext add {number} --secret {SECRET}")
+        objects.phone(number, node)
     for one in INLINE:
         if any(one.text.startswith(prefix) for prefix in ELSEWHERE):
             continue
