@@ -2,7 +2,6 @@
 # What a Debian machine needs for a node. What is there already stays as it is, so that this can be run again.
 #   prepare.sh packages                 Asterisk, Python and what the lab's containers use, from Debian
 #   prepare.sh python PYPROJECT         what pbxfed depends on, in /opt/pbxfed; with WHEELS=DIR from there, and from nowhere else
-# Debian stable has no Asterisk; unstable has. On a stable machine unstable must be a source, too: lab/vagrant/provision.sh.
 set -eu
 
 packages() {
