@@ -27,7 +27,8 @@ from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo
 NEAR, FAR, AT_LAST = 10, 20, 30
 FULL = 5  # more than that
 MOST = 8  # nodes in an answer: all of it fits into 512 bytes under most domains
-DOUBTED = (State.ASKING_OTHERS, State.SUSPECT)  # most likely dead: it takes half a second to be sure
+# most likely dead: it takes half a second to be sure
+DOUBTED = (State.ASKING_OTHERS, State.SUSPECT)
 RESERVED = 2  # of MOST, for the priorities that follow the best
 
 
