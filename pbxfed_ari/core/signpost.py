@@ -19,6 +19,7 @@ from random import Random
 
 from pbxfed_ari.core import shares
 from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.members import State
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.site import network
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo
@@ -26,6 +27,8 @@ from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo
 NEAR, FAR, AT_LAST = 10, 20, 30
 FULL = 5  # more than that
 MOST = 8  # nodes in an answer: all of it fits into 512 bytes under most domains
+# most likely dead: it takes half a second to be sure
+DOUBTED = (State.ASKING_OTHERS, State.SUSPECT)
 RESERVED = 2  # of MOST, for the priorities that follow the best
 
 
@@ -91,7 +94,7 @@ def standing(federation: Federation, node: NodeName) -> Standing:
     if node != federation.me and (member is None or not member.up):
         return Standing.GONE
     condition = federation.condition_of(node)
-    if not condition.serves:
+    if not condition.serves or (member is not None and member.state in DOUBTED):
         return Standing.SICK
     return Standing.WELL if condition.takes and federation.reachable(node) else Standing.LAST
 

@@ -78,6 +78,13 @@ class Federation:
             lambda: all(self.where(number, n) == [node] for n in known), what=f"{number} at {node}"
         )
 
+    def quiet(self) -> None:
+        """Phones whose extension is no more would go on asking, be refused, and be told of in the whole federation."""
+        for phone in self.lab.status()["phones"]:
+            number = str(phone["extension"]).partition("/")[0]
+            if number.isdecimal() and self.lab.http("a", "GET", f"/extensions/{number}")[0] == 404:
+                self.lab.unplug(str(phone["extension"]))
+
     def refused(self, node: str, *argv: str) -> str:
         """The one line that a refused command prints; it must exit with 1."""
         done = self.lab.exec(node, ["pbxfed", *argv], capture_output=True, text=True)
@@ -104,6 +111,7 @@ def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]
     found.until(found.whole, what="the federation is whole")
     failed = request.session.testsfailed
     yield found
+    found.quiet()
     if request.session.testsfailed > failed:
         for node in lab.nodes():
             print(f"── {node.name}\n{node.tail('pbxfed.log', 30)}")

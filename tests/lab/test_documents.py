@@ -67,6 +67,7 @@ def objects(lab: Lab) -> Iterator[Federation]:
     yield federation
     for kind, key in known(federation):
         on_node(federation, f"pbxfed {kind} rm {key}")
+    federation.quiet()
     serve_dns(federation, None)
 
 
