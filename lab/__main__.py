@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
@@ -53,10 +54,9 @@ def the_lab() -> Lab | ComposeLab:
     if native.places.record.exists() or not shutil.which("docker"):
         return native
     containers = ComposeLab(say=told())
-    try:
+    with contextlib.suppress(LabError):  # no engine runs: then nothing runs in it
         return containers if containers.running() else native
-    except LabError as error:
-        raise LabError(f"no lab in {native.places.state}, and {error}") from None
+    return native
 
 
 def cabled_lab() -> Lab:
