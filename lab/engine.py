@@ -45,6 +45,8 @@ START = """set -e
 root=$1 data=$2 run=$3 checkout=$4 parent=$5
 mount --make-rprivate /
 mount --bind "$root" "$root"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs tmpfs "$root/tmp"
 mkdir -p "$root/var/lib/docker" "$root$run" "$root$checkout"
 mount --bind "$data" "$root/var/lib/docker"
 mount --bind "$run" "$root$run"
@@ -53,8 +55,6 @@ mount -o remount,bind,ro "$root$checkout"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/run"
-mount -t tmpfs tmpfs "$root/tmp"
 ip link set lo up
 cd "$root"
 mkdir run/before

@@ -130,7 +130,7 @@ def registered(federation: Federation, folder: Path, node: str) -> None:
     """It says so itself (its predecessor's registration may stand still), and all know."""
     told = folder / "log"
     federation.until(lambda: "200 OK" in told.read_text(errors="replace"), what="it is registered")
-    federation.until(lambda: federation.where(NUMBER, "c") == [node], what=f"it is at {node}")
+    federation.until(lambda: node in federation.where(NUMBER, "c"), what=f"it is at {node}")
 
 
 def calls_with_media(federation: Federation, folder: Path) -> None:
