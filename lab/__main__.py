@@ -54,9 +54,10 @@ def the_lab() -> Lab | ComposeLab:
     if native.places.record.exists() or not shutil.which("docker"):
         return native
     containers = ComposeLab(say=told())
-    with contextlib.suppress(LabError):  # no engine runs: then nothing runs in it
+    try:
         return containers if containers.running() else native
-    return native
+    except LabError as error:
+        raise LabError(f"no lab in {native.places.state}, and {error}") from None
 
 
 def cabled_lab() -> Lab:
@@ -111,7 +112,10 @@ def up(
 @refusals
 def down() -> None:
     """Remove everything."""
-    the_lab().down()
+    found: Lab | ComposeLab = native_lab()
+    with contextlib.suppress(LabError):  # no engine runs: then nothing runs in it
+        found = the_lab()
+    found.down()
 
 
 @main.command()
