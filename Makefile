@@ -14,9 +14,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest -q -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
-	$(PYTHON) -m pytest -q $(ALONE)
+	$(PYTHON) -m pytest -q -rs -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
+	$(PYTHON) -m pytest -q -rs -n 2 --dist loadfile tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest -q -rs $(ALONE)
 	$(MAKE) --no-print-directory test-docker
 
 # The lab in containers, in a Docker engine of its own; where none can be started, that is said, with the reason.

@@ -28,7 +28,7 @@ from lab import asterisk, tls
 from lab.asterisk import Folders
 from lab.environment import KEY, settings
 from lab.places import CHECKOUT, LabError
-from lab.toml import toml
+from pbxfed_ari.installing.daemon import toml
 
 USER = "asterisk"  # both run as Debian's user for it
 DOMAIN = "pbxfed.lab"

@@ -14,14 +14,13 @@ come from another process, and a killed one leaves nothing that the next cannot 
 from __future__ import annotations
 
 import secrets
-import signal
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from lab import clock, process
+from lab import clock
 from lab.calls import Calls
 from lab.hub import HUB, KINDS, Hub, settings
 from lab.members import PARTS, Say
@@ -29,8 +28,8 @@ from lab.netns import FEDERATION_PORT, Host, Network, Traffic, edge
 from lab.node import DOMAIN, Node
 from lab.phone import PhoneGroup
 from lab.places import LabError, Places
-from lab.process import Process
-from lab.root import ensure_root, remove_tree
+from lab.root import ensure_root
+from lab.sweep import sweep
 
 MOST_NODES = 99  # addresses .11 to .109; the phones' are 100 above
 MATCHES = {
@@ -140,16 +139,8 @@ class Lab(Calls):
         return bool(self.network.leftovers())
 
     def _sweep(self) -> None:
-        """Remove whatever carries our name: recorded processes, then anything in our namespaces."""
-        if self.places.run.is_dir():
-            for record in self.places.run.iterdir():
-                process.kill_recorded(record)
-        for pid in self.network.pids():
-            if found := Process.of(pid):
-                found.signal(signal.SIGKILL, wait=10)
-        self.network.remove()
-        if self.places.state.exists():
-            remove_tree(self.places.state)
+        """Remove whatever carries our name."""
+        sweep(self.places, self.network)
 
     def status(self) -> dict[str, Any]:
         """The contract of `status --json`."""

@@ -28,7 +28,8 @@ from lab.netns import Host, Network
 from lab.phone import PhoneGroup
 from lab.places import CHECKOUT, LabError, Places, locked
 from lab.process import Process
-from lab.root import cache, ensure_root, remove_tree
+from lab.root import cache, ensure_root
+from lab.sweep import sweep
 
 PACKAGES = ("asterisk", "python3-venv", "nftables")
 DOMAIN = "pbx.example"
@@ -221,15 +222,7 @@ class Machines(Calls):
 
     def down(self) -> None:
         """End and remove everything."""
-        if self.places.run.is_dir():
-            for record in self.places.run.iterdir():
-                process.kill_recorded(record)
-        for pid in self.network.pids():
-            if found := Process.of(pid):
-                found.signal(signal.SIGKILL, wait=10)
-        self.network.remove()
-        if self.places.state.exists():
-            remove_tree(self.places.state)
+        sweep(self.places, self.network)
 
     def nodes(self) -> list[Machine]:
         """The machines, in order."""

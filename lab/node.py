@@ -31,7 +31,7 @@ from lab.netns import Host, socket_in
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
 from lab.root import INSIDE, inside
-from lab.toml import toml
+from pbxfed_ari.installing.daemon import toml
 
 DOMAIN = "pbxfed.lab"
 DAEMON_PORT = 8780

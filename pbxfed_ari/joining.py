@@ -160,7 +160,7 @@ def _write(
         sections["wan"] = {"link": answer.wan, "connect": list(answer.connect)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
-        file.write("# written by `pbxfed join`; all keys stand in the README\n\n")
+        file.write("# written by `pbxfed join`; docs/configuration.md has all keys\n\n")
         file.write(toml(sections))
 
 

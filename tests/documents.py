@@ -100,6 +100,11 @@ def lines(text: str) -> list[str]:
     return [line for line in bare if line]
 
 
+def verb(line: str) -> str:
+    """What a command does: the first word after the program, or after `-m lab`, that is no option."""
+    return next(w for w in line.split()[1:] if not w.startswith("-") and w not in ("lab", "pbxfed"))
+
+
 def links(text: str) -> list[str]:
     """Where a page leads within the project."""
     bare = _BLOCK.sub("", text)

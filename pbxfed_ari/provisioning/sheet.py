@@ -47,6 +47,13 @@ class Sheet:
         return self.name or self.number
 
     @property
+    def registrars(self) -> list[tuple[Server, bool]]:
+        """Where it registers, the best first, two at most; and whether NAPTR says by which transport."""
+        if self.servers:
+            return [(server, False) for server in self.servers[:2]]
+        return [(Server(self.domain, 0 if self.naptr else self.port), self.naptr)]
+
+    @property
     def half(self) -> int:
         """Seconds after which a registration is refreshed."""
         return self.expires // 2

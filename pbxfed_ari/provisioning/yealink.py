@@ -47,10 +47,11 @@ def render(sheet: Sheet) -> str:
 
 def _servers(sheet: Sheet) -> list[tuple[str, object]]:
     plain = TRANSPORTS[sheet.transport]
-    if not sheet.servers and sheet.naptr:
-        return _server(1, Server(sheet.domain, 0), NAPTR, sheet)
-    found = sheet.servers[:2] or (Server(sheet.domain, sheet.port),)
-    return [row for i, s in enumerate(found, 1) for row in _server(i, s, plain, sheet)]
+    return [
+        row
+        for i, (server, naptr) in enumerate(sheet.registrars, 1)
+        for row in _server(i, server, NAPTR if naptr else plain, sheet)
+    ]
 
 
 def _server(i: int, server: Server, transport: int, sheet: Sheet) -> list[tuple[str, object]]:

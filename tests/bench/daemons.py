@@ -21,7 +21,7 @@ from aiohttp import web
 
 from lab.netns import socket_in
 from lab.node import DOMAIN, daemon_program
-from lab.toml import toml
+from pbxfed_ari.installing.daemon import toml
 from tests.asterisk.fake import FakeAri
 from tests.bench.ground import PARALLEL, Ground, until
 from tests.bench.system import System

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import struct
-import subprocess
 import time
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.root import INSIDE, inside
+from lab.root import INSIDE
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.foreign import MODULES, TONE, running
 from tests.lab.recording import power
 
-NUMBER, TONE = "1020", 700
-MODULES = "/usr/lib/baresip/modules"
+NUMBER = "1020"
 CONFIG = f"""
 module_path {MODULES}
 module g711.so
@@ -57,24 +53,8 @@ def baresip(federation: Federation, request: pytest.FixtureRequest) -> Iterator[
     (folder / "accounts").write_text(
         f"{account};answermode=auto;audio_codecs=PCMU/8000/1;regint=60{encrypted}\n"
     )
-    (folder / "contacts").write_text("")
-    speak(folder / "speaks.wav")
-    command = inside(
-        node.root, lab.places.state, node.hosts, ["baresip", "-f", f"{INSIDE}/baresip"]
-    )
-    with (folder / "log").open("wb") as log:
-        phone = subprocess.Popen(
-            ["ip", "netns", "exec", node.phones.namespace, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    with running(lab, "c", folder):
         yield folder
-    finally:
-        phone.kill()
-        phone.wait()
-        print((folder / "log").read_text(errors="replace")[-1500:])
 
 
 def test_a_baresip_phone_is_called_across_the_federation(
@@ -111,11 +91,3 @@ def test_a_secure_extension_takes_no_call_in_the_clear(federation: Federation) -
         assert not lab.call("1021", "1001", hold=0.3).ok
     finally:
         lab.http("a", "DELETE", "/extensions/1021")
-
-
-def speak(path: Path) -> None:
-    """Ten seconds of one tone, for the phone to say."""
-    samples = [round(12_000 * math.sin(2 * math.pi * TONE * i / 8_000)) for i in range(80_000)]
-    with wave.open(str(path), "wb") as out:
-        out.setparams((1, 2, 8_000, 0, "NONE", ""))
-        out.writeframes(struct.pack(f"<{len(samples)}h", *samples))

@@ -14,10 +14,10 @@ import pytest
 
 from lab import tls
 from lab.lab import Lab
-from lab.root import INSIDE, ensure_tools, inside
+from lab.root import INSIDE, ensure_tools
 from tests.lab.conftest import Federation
+from tests.lab.foreign import MODULES, TONE, running
 from tests.lab.recording import power
-from tests.lab.test_baresip import MODULES, TONE, speak
 
 NUMBER, CALLER, PORT = "1022", "1023", 8783
 SERVING = "ab"
@@ -105,25 +105,8 @@ def baresip(lab: Lab, node: str, base: str) -> Iterator[Path]:
         config = config.replace(old, new)
     (folder / "config").write_text(SOUND + config)
     (folder / "accounts").write_text(f"{found['accounts'].stdout.strip()};answermode=auto\n")
-    (folder / "contacts").write_text("")
-    speak(folder / "speaks.wav")
-    home = lab.node("c")
-    command = inside(
-        home.root, lab.places.state, home.hosts, ["baresip", "-f", f"{INSIDE}/{folder.name}"]
-    )
-    with (folder / "log").open("wb") as log:
-        phone = subprocess.Popen(
-            ["ip", "netns", "exec", home.phones.namespace, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    with running(lab, "c", folder):
         yield folder
-    finally:
-        phone.kill()
-        phone.wait()
-        print((folder / "log").read_text(errors="replace")[-1500:])
 
 
 def registered(federation: Federation, folder: Path, dead: str = "") -> None:

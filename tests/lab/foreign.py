@@ -1,0 +1,48 @@
+"""Debian's baresip, run beside the phones of a node: a phone that is not ours."""
+
+from __future__ import annotations
+
+import math
+import struct
+import subprocess
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.lab import Lab
+from lab.root import INSIDE, inside
+
+MODULES = "/usr/lib/baresip/modules"
+TONE = 700  # Hz: what it says
+
+
+@contextmanager
+def running(lab: Lab, home: str, folder: Path) -> Iterator[Path]:
+    """It runs with the `config` and `accounts` in this folder of the lab's; what it says, and its log, go there, too."""
+    node = lab.node(home)
+    (folder / "contacts").write_text("")
+    _speak(folder / "speaks.wav")
+    argv = ["baresip", "-f", f"{INSIDE}/{folder.name}"]
+    command = inside(node.root, lab.places.state, node.hosts, argv)
+    with (folder / "log").open("wb") as log:
+        phone = subprocess.Popen(
+            ["ip", "netns", "exec", node.phones.namespace, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield folder
+    finally:
+        phone.kill()
+        phone.wait()
+        print((folder / "log").read_text(errors="replace")[-1500:])
+
+
+def _speak(path: Path) -> None:
+    """Ten seconds of one tone, for the phone to say."""
+    samples = [round(12_000 * math.sin(2 * math.pi * TONE * i / 8_000)) for i in range(80_000)]
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, 8_000, 0, "NONE", ""))
+        out.writeframes(struct.pack(f"<{len(samples)}h", *samples))
