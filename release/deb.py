@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).parents[1]
 TOOLS = {"dh": "debhelper", "dpkg-buildpackage": "dpkg-dev"}
 TAKEN = (
     *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"),
-    *("debian", "dialplan", "docs", "pbxfed_ari", "release"),
+    *("contrib", "debian", "dialplan", "docs", "pbxfed_ari", "release"),
 )
 
 
