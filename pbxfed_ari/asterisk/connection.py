@@ -53,10 +53,9 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
-SHORTEST_WAIT, LONGEST_WAIT = (
-    0.1,
-    5.0,
-)  # seconds before another attempt; doubled each time, jittered
+# seconds before another attempt; doubled each time, jittered. Who is back shall serve at once, and to ask costs a millisecond
+SHORTEST_WAIT, LONGEST_WAIT = 0.1, 1.0
+HOPELESS_WAIT = 5.0  # each of these attempts is a line in Asterisk's log
 CONNECT = 3.0  # seconds for the websocket to open
 PING_EVERY = 0.75  # seconds between an answer and the next ping
 PING_DEADLINE = 1.0  # seconds
@@ -158,9 +157,8 @@ class Connection:
             loss = await self._live_once()
             wait = SHORTEST_WAIT if self._hopeful else wait
             self._tell_down(str(loss))
-            if loss.hopeless:
-                wait = LONGEST_WAIT
-            await asyncio.sleep(wait * self._rng.uniform(0.5, 1.0))
+            pause = HOPELESS_WAIT if loss.hopeless else wait
+            await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
             wait = min(wait * 2, LONGEST_WAIT)
 
     async def _live_once(self) -> _Lost:
@@ -216,7 +214,7 @@ class Connection:
             return _Lost(why, hopeless=True)
         if status == 404:
             why = f"there is no ARI at {self._ari.url}: check enabled=yes in ari.conf and http.conf"
-            return _Lost(why, hopeless=True)
+            return _Lost(why)  # or it is still loading its modules
         return _Lost(f"ARI at {self._ari.url} answers {status} to a websocket")
 
     # --- reconciling

@@ -7,8 +7,9 @@ Who forwards is decided by a hash over those nodes of the LAN that answer, have 
 hold; nobody is elected, so nobody has to agree. For a moment there may be two, or none: doubled frames are harmless, lost ones
 are found by the fingerprint in the next report. Only what was news is passed on, and never back to where it came from.
 
-A report says which nodes of the site live, by that site's own verdict. Nobody probes across sites: a site that is not heard for
-SILENT seconds is down, until it is heard again. A forwarder is believed once it has answered a question (a recording cannot).
+A report says which nodes of the site live, by that site's own verdict, and of whom it is not sure any more. Nobody probes
+across sites: a site that is not heard for SILENT seconds is down, until it is heard again. A forwarder is believed once it has
+answered a question (a recording cannot).
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,7 @@ UNKNOWN = -1  # what a forwarder holds, before it has said so
 UP, READY, LEFT = 1, 2, 4  # what a report says of a node
 EQUAL = 8  # its last heartbeat said the fingerprint of this report
 WORD = 4  # bits below the word of its condition
+DOUBTED = 1 << 9  # above that word: most likely it is dead, its site will know in half a second
 
 
 @dataclass(slots=True)
@@ -221,7 +223,7 @@ class Sites:
                 NodeName(name),
                 epoch,
                 report.site,
-                State.ALIVE if flags & UP else State.LEFT if flags & LEFT else State.DOWN,
+                _verdict(flags),
                 condition=Condition.of(bool(flags & READY), flags >> WORD),
                 until=now + SILENT,
                 now=now,
@@ -241,9 +243,8 @@ class Sites:
         if now >= self._aside_until:
             self._aside_until = float("-inf")
         if now >= self._alone_until:
-            self._alone_until = float("inf")
-            if not any(not m.away and m.up for m in self._members):
-                self.settled = True
+            self.settled |= not any(not m.away and m.up for m in self._members)
+            self._alone_until = float("inf") if self.settled else now + ALONE
         effects: list[Effect] = []
         if now >= self._next_report:
             pause = CALL if self._missed(now) else REPORT
@@ -298,6 +299,7 @@ class Sites:
                 flags = _living(member.condition) if member.up else 0
                 flags = LEFT if member.state is State.LEFT else flags
                 flags |= EQUAL if member.up and member.vector == fingerprint else 0
+                flags |= DOUBTED if member.state is State.SUSPECT else 0
                 nodes.append((member.name, member.epoch, flags))
         for i in range(0, len(nodes), NODES):
             told = tuple(nodes[i : i + NODES])
@@ -306,3 +308,9 @@ class Sites:
 
 def _living(condition: Condition) -> int:
     return UP | (READY if condition.ready else 0) | condition.word << WORD
+
+
+def _verdict(flags: int) -> State:
+    if flags & UP:
+        return State.SUSPECT if flags & DOUBTED else State.ALIVE
+    return State.LEFT if flags & LEFT else State.DOWN

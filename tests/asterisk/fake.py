@@ -21,6 +21,7 @@ class FakeAri:
         self.version = version
         self.started = "2026-11-22T19:48:46.104+0000"
         self.password = "right"
+        self.loading = 0  # so many times there is no ARI yet
         self.asked: list[str] = []
         self.bodies: list[tuple[str, object]] = []
         self.objects: dict[tuple[str, str], dict[str, str]] = {}
@@ -87,6 +88,9 @@ class FakeAri:
             await self._changed.wait_for(lambda: self.asked.count(line) >= times)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self.loading:
+            self.loading -= 1
+            return web.Response(status=404)
         if not self._known(request):
             return web.Response(status=401)
         await self.answers.wait()

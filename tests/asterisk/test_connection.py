@@ -45,6 +45,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("SHORTEST_WAIT", 0.001),
         ("LONGEST_WAIT", 0.005),
+        ("HOPELESS_WAIT", 0.005),
         ("PING_EVERY", 0.005),
         ("PING_DEADLINE", 0.02),
     ):
@@ -198,6 +199,19 @@ async def test_a_wrong_password_names_the_file() -> None:
         await inbox.until_kind(AsteriskUp)
         why = "ARI refuses user 'pbxfed': check asterisk.password_file"
         assert inbox.of(AsteriskDown) == [AsteriskDown(why)]
+
+
+async def test_an_asterisk_that_still_loads_its_modules_is_soon_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It answers 404 until it has loaded ARI: phones shall not be kept from it for seconds after that."""
+    monkeypatch.setattr(connection, "HOPELESS_WAIT", 3_600.0)
+    async with FakeAri() as fake, connected(fake) as inbox:
+        fake.loading = 3
+        await inbox.until_kind(AsteriskUp)
+        (down,) = inbox.of(AsteriskDown)
+        assert isinstance(down, AsteriskDown)
+        assert down.reason.endswith("check enabled=yes in ari.conf and http.conf")
 
 
 async def test_nobody_there_says_where_we_looked() -> None:

@@ -47,6 +47,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "wan": wan.rows,
     "simulated": simulated.rows,
     "deaths": asterisks.deaths,
+    "naming": asterisks.naming,
 }
 ABOUT = """All nodes of a row share this machine. Bytes are whole Ethernet frames by the kernel's counters at each host's
 interface, each counted once, where it is sent. Serf (Debian's, encrypted, LAN profile, user events of 64 B), NATS

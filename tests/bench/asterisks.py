@@ -1,4 +1,4 @@
-"""Measures with real Asterisks: what we add to a call's setup, and how long a dead node is thought alive.
+"""Measures with real Asterisks: what we add to a call's setup, and how long a dead node is thought alive, or a living one dead.
 
 PBXFED_BENCH_CALLS (60) calls of each kind and PBXFED_BENCH_TRIALS (25) deaths are made.
 """
@@ -18,9 +18,12 @@ from lab.lab import Lab
 from lab.places import CHECKOUT, Places
 from tests.bench.table import Row, p99, spread
 from tests.lab.conftest import Federation
+from tests.lab.naming import Change, asterisk_killed, cut, killed, listen
 
 CALLS = int(os.environ.get("PBXFED_BENCH_CALLS", "60"))
 TRIALS = int(os.environ.get("PBXFED_BENCH_TRIALS", "25"))
+CHANGES = 6  # of each kind that dig is to see: five seconds each
+NAMED = 2.0  # seconds
 
 # The same phones, the same trunk and the same authentication, without us: 9… is dialed here, 8… at node b.
 PLAIN = """
@@ -97,6 +100,37 @@ def deaths() -> list[Row]:
             p99(took) <= 2.5,
         )
     ]
+
+
+def naming() -> list[Row]:
+    """A node dies and returns in three ways: when the last of the others' DNS says so, as dig shows."""
+    names, rng, rows = "abc", Random(2), []
+    with _lab(names) as federation:
+        listen(federation)
+        for name in names:
+            federation.lab.start(name, "daemon")
+        for change, what in (
+            (killed, "daemon and Asterisk killed"),
+            (asterisk_killed, "Asterisk killed"),
+            (cut, "cable pulled"),
+        ):
+            found: list[Change] = []
+            for _ in range(min(TRIALS, CHANGES)):
+                federation.until(federation.whole, 60)
+                time.sleep(rng.random() * 0.5)
+                found.append(change(federation, rng.choice(names)))
+            rows += [
+                _named(f"{what}: dig names it no more", [one.gone for one in found], len(names)),
+                _named(f"{what}, and back: dig names it", [one.back for one in found], len(names)),
+            ]
+    return rows
+
+
+def _named(what: str, took: list[float], nodes: int) -> Row:
+    bar = f"all ≤ {NAMED:.0f} s"
+    worst = max(took)
+    found = f"median {median(took):.2f}, worst {worst:.2f} s of {len(took)}"
+    return Row(f"{what}, N = {nodes}", found, "none that runs here", bar, worst <= NAMED)
 
 
 @contextlib.contextmanager

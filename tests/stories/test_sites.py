@@ -6,6 +6,7 @@ from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
 from pbxfed_ari.core.members import State
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.signpost import Standing, standing
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 
@@ -133,6 +134,50 @@ def test_a_node_killed_in_another_site_is_down_here_as_soon_as_there() -> None:
     world.kill(quiet)
     assert world.run(3.0, lambda: all(quiet not in n.up() for n in world.running()))
     assert world["a"].state(quiet) is State.DOWN
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("speaks", [True, False], ids=["forwarder", "another"])
+def test_phones_of_other_sites_are_not_sent_to_the_dead_for_two_seconds(
+    speaks: bool, seed: int
+) -> None:
+    """Its own site tells that it doubts, before it is sure."""
+    world = sites(seed)
+    victim = next(n for n in "def" if (n in forwarders(world)) is speaks)
+    world.run(seed / 20)
+    world.kill(victim)
+
+    def told() -> bool:
+        named = [standing(n.federation, NodeName(victim)) for n in world.running()]
+        return all(how is not Standing.WELL for how in named)
+
+    assert world.run(1.9, told)
+    assert world["a"].state(victim) is State.SUSPECT
+    assert victim in world["a"].federation.ring.weights
+
+
+def test_who_refutes_a_suspicion_is_well_in_other_sites_at_once() -> None:
+    """It was deaf for a moment."""
+    world = sites()
+    quiet = next(n for n in "def" if n not in forwarders(world))
+    world.freeze(quiet)
+    assert world.run(3.0, lambda: world["a"].state(quiet) is State.SUSPECT)
+    world.thaw(quiet)
+    assert world.run(0.3, lambda: world["a"].state(quiet) is State.ALIVE)
+
+
+def test_who_has_lost_his_only_neighbour_while_catching_up_speaks_for_the_site() -> None:
+    """There is nobody left to catch up with."""
+    places = {"a": "east", "c": "west", "d": "west"}
+    world = World(1, "acd", sites=places, settle=8)
+    world.kill("d")
+    world.run(5)
+    world.boot("d")
+    assert world.run(3.0, lambda: world["d"].state("c") is State.ALIVE)
+    world["d"].federation.sites.settled = False  # it lacks something that c holds
+    world.kill("c")
+    assert world.run(6.0, lambda: world["a"].state("c") is State.DOWN)
+    assert world["a"].state("d") is State.ALIVE
 
 
 def test_a_new_site_gets_everything_once() -> None:
