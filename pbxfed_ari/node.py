@@ -12,6 +12,7 @@ import secrets
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from random import Random, uniform
@@ -97,10 +98,12 @@ from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensing import Sensing
 from pbxfed_ari.sensors import capacity
 from pbxfed_ari.sensors.clock import local_time
+from pbxfed_ari.sensors.disk import HUNG, Disk
 from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
+from pbxfed_ari.store.writer import Writer
 from pbxfed_ari.web.api import Api
 from pbxfed_ari.web.callbook import COLUMNS, record
 from pbxfed_ari.web.eventlog import EventLog
@@ -161,10 +164,13 @@ class Node:
         keys = federation.gate.keys
         seal = Seal(keys.sealing.material, os.urandom(SALT))
         self.mail = Post(seal, key, who=federation.gate.roster.who)
-        self.store_trouble = ""  # why nothing is kept any more
+        self._failed = ""  # why nothing is kept any more
+        self.writer = Writer()
         self.events = EventLog(federation.identity.epoch)
         self.call_events = EventLog(federation.identity.epoch)
-        self.records = Records(settings.node.state / "calls.db", days=settings.calls.keep_days)
+        self.records = Records(
+            settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.writer.ask
+        )
         self.switchboard = Switchboard(
             ring_seconds=settings.calls.ring_seconds, control=settings.calls.control
         )
@@ -213,7 +219,12 @@ class Node:
             settings,
             federation,
             self.room,
-            store_trouble=lambda: self.store_trouble,
+            disk=Disk(
+                settings.node.state,
+                later=self.writer.later,
+                behind=self.writer.behind,
+                trouble=lambda: self._failed,
+            ),
             perform=lambda effects: self.loop.perform(effects),
             rng=self._rng,
         )
@@ -278,7 +289,6 @@ class Node:
         keys, born = open_keyring(state, settings.federation_key())
         key = load_node_key(state, name)
         store = Store(state / "state.db")
-        stack.callback(store.close)
         store.belongs_to(name)
         directory = store.load()
         leap = secrets.randbelow(LEAP)
@@ -305,7 +315,7 @@ class Node:
             drain=store.fact(draining.KEPT) or "",
         )
         node = cls(settings, store, federation, key, born)
-        stack.callback(node.records.close)
+        stack.callback(node.close_files)
         await node.link.open()
         stack.callback(node.link.close)
         runner = web.AppRunner(node.api.app, access_log=None, shutdown_timeout=1.0)
@@ -319,6 +329,12 @@ class Node:
             await node.wan.open()
             stack.push_async_callback(node.wan.close)
         return node
+
+    def close_files(self) -> None:
+        """Write out what is in line; of a disk that hangs nobody waits for more."""
+        if self.writer.close():
+            self.records.close()
+            self.store.close()
 
     async def open_to_phones(self, stack: AsyncExitStack) -> None:
         """Listen where phones fetch their provisioning files, if they shall.
@@ -603,38 +619,52 @@ class Node:
         if self.wan is not None:
             self.wan.listen(effect.on)
 
+    @property
+    def store_trouble(self) -> str:
+        """Why nothing is kept, for now or any more; else an empty text."""
+        behind = self.writer.behind()
+        if self._failed or behind < HUNG:
+            return self._failed
+        return f"node.state: the disk has not taken a write for {behind:.0f} s; nothing is kept until it does"
+
     def _persist(self, effect: Persist | PersistLineage | PersistGone | PersistAbsorbed) -> None:
-        """Keep it; after the first failure keep nothing more, so that what is kept stays without holes."""
-        if self.store_trouble:
-            return
-        try:
-            self.store.perform(effect)
-        except sqlite3.Error as error:
-            self._not_kept(error)
+        """Keep it. What must be on the disk first is waited for, unless it is plain that the disk hangs."""
+        self._keep(lambda: self.store.perform(effect))
+        if isinstance(effect, Persist) and effect.durable:
+            self.writer.wait()
 
     def _remember(self, effect: Remember) -> None:
-        """As long as nothing has failed to be kept."""
-        if self.store_trouble:
-            return
-        try:
-            self.store.remember(effect.name, effect.value)
-        except sqlite3.Error as error:
-            self._not_kept(error)
+        self._keep(lambda: self.store.remember(effect.name, effect.value))
 
-    def _not_kept(self, error: sqlite3.Error) -> None:
+    def _keep(self, write: Callable[[], None]) -> None:
+        """After the first failure nothing more is kept, so that what is kept stays without holes."""
+
+        def kept() -> None:
+            if self._failed:
+                return
+            try:
+                write()
+            except sqlite3.Error as error:
+                self._not_kept(str(error))
+
+        if self.writer.full:
+            self._not_kept("the disk hangs for too long")
+        if not self._failed:
+            self.writer.later(kept)
+
+    def _not_kept(self, why: str) -> None:
+        if self._failed:
+            return
         remedy = "nothing is kept until there is room and the daemon is started again"
-        self.store_trouble = f"node.state: {self.store.path}: {error}; {remedy}"
-        log.error("%s", self.store_trouble)
+        self._failed = f"node.state: {self.store.path}: {why}; {remedy}"
+        log.error("%s", self._failed)
 
     def _reply(self, reply: Reply) -> None:
         if not reply.ticket:
             return  # nobody waits
-        if self.store_trouble and not reply.error:
-            reply = Reply(
-                reply.ticket,
-                507,
-                error=f"told to the peers, but not kept here: {self.store_trouble}",
-            )
+        why = self._failed or ("the disk does not answer" if self.writer.late else "")
+        if why and not reply.error:
+            reply = Reply(reply.ticket, 507, error=f"told to the peers, but not kept here: {why}")
         if reply.ticket < 0:
             self.desk.reply(reply, wall_ms())
         else:
@@ -680,7 +710,7 @@ class Node:
         self.api.measures.call_ended(call)
         self.sensing.failures.ended(call, self.now())
         kept = record(call, self.federation.me)
-        self.records.add(kept)
+        self.writer.later(lambda: self.records.add(kept))
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
 

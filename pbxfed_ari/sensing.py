@@ -16,6 +16,7 @@ from pbxfed_ari.core.objects.trunk import PstnTrunk
 from pbxfed_ari.sensors import gauges, machine, options
 from pbxfed_ari.sensors.checks import Check
 from pbxfed_ari.sensors.clock import offset
+from pbxfed_ari.sensors.disk import Disk
 from pbxfed_ari.sensors.failures import Failures
 from pbxfed_ari.sensors.options import NEVER
 from pbxfed_ari.sensors.peers import Peers
@@ -36,14 +37,14 @@ class Sensing:
         federation: Federation,
         room: AsteriskRoom,
         *,
-        store_trouble: Callable[[], str],
+        disk: Disk,
         perform: Callable[[Iterable[Effect]], None],
         rng: Random,
     ) -> None:
         self.settings = settings
         self.federation = federation
         self._asterisk = room
-        self._store_trouble = store_trouble
+        self._disk = disk
         self.lateness = machine.Lateness()
         self.failures = Failures()
         self._lines = Lines(room.ari, self._own_trunks)
@@ -65,7 +66,7 @@ class Sensing:
         yield Sensor(gauges.LOAD, 5.0, _soon(machine.load))
         yield Sensor(gauges.LAG, 2.0, _soon(self.lateness.read))
         yield Sensor(gauges.MEMORY, 5.0, _soon(machine.memory))
-        yield Sensor(gauges.DISK, 5.0, self._disk, hurry=1.0)
+        yield Sensor(gauges.DISK, 2.0, _soon(self._disk.read), hurry=1.0)
         yield Sensor(gauges.CLOCK, 1.0, _soon(self._clock))
         for command in self.settings.commands():
             yield Sensor(command.gauge, command.every, Check(command).read)
@@ -127,17 +128,6 @@ class Sensing:
     def _clock(self) -> Reading | str:
         names = [member.name for member in self.federation.members.alive()]
         return offset(self.federation.watch.clocks.median(names), gauges.CLOCK.bad)
-
-    # --- the machine
-
-    async def _disk(self) -> Reading | str:
-        """In a thread: a disk that hangs must not stop us."""
-        try:
-            return await asyncio.to_thread(
-                machine.disk, self.settings.node.state, self._store_trouble()
-            )
-        except OSError as error:
-            return Reading(0.0, f"no answer: {error.strerror}", "room")
 
 
 def _answered(seconds: float) -> Reading:

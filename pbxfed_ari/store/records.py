@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 Json = dict[str, object]
+Rows = list[tuple[int, str]]
+Ask = Callable[[Callable[[], Rows]], Rows]
 KEPT_DAYS = 90
 SWEEP = 1_000  # records after which the old ones go
 MOST = 1_000  # in one answer
@@ -29,10 +31,16 @@ class Records:
     """One node's calls that are over."""
 
     def __init__(
-        self, path: Path | str, *, days: int = KEPT_DAYS, clock: Callable[[], float] = time.time
+        self,
+        path: Path | str,
+        *,
+        days: int = KEPT_DAYS,
+        clock: Callable[[], float] = time.time,
+        ask: Ask = lambda look: look(),
     ) -> None:
+        """`ask` is how the file is looked into: by the thread that writes, if there is one. May raise Refused."""
         self.path = str(path)
-        self._days, self._clock = days, clock
+        self._days, self._clock, self._ask = days, clock, ask
         self._written = 0
         try:
             self._db = self._open()
@@ -89,11 +97,12 @@ class Records:
         parts of calls that came by a peer's trunk.
         """
         where = ["id > ?", "began >= ?", "(? = '' or ? in (caller, number))", "(? or not part)"]
-        found = self._db.execute(
+        question = (
             f"select id, record from calls where {' and '.join(where)} "
-            f"order by id {'desc' if last else 'asc'} limit ?",
-            (after, since_ms, number, number, parts, min(limit, MOST)),
-        ).fetchall()
+            f"order by id {'desc' if last else 'asc'} limit ?"
+        )
+        values = (after, since_ms, number, number, parts, min(limit, MOST))
+        found = self._ask(lambda: self._db.execute(question, values).fetchall())
         return [
             {"id": i, **msgspec.json.decode(text)}
             for i, text in (reversed(found) if last else found)
@@ -111,7 +120,7 @@ class Records:
     def _open(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             Path(self.path).touch(mode=0o600)
-        db = sqlite3.connect(self.path, isolation_level=None)
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         db.execute("pragma journal_mode=wal")
         db.execute("pragma synchronous=normal")
         db.executescript(_TABLE)

@@ -58,7 +58,7 @@ create table if not exists facts (name text primary key, value text not null) wi
 
 
 class Store:
-    """One node's file. Synchronous: a write takes some ten microseconds, a durable one a disk's flush."""
+    """One node's file. Synchronous: a write takes some ten microseconds, a durable one a disk's flush. One thread at a time."""
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
         """Open or make the file (":memory:" for tests). `clock` tells the seconds since 1970.
@@ -217,7 +217,7 @@ class Store:
         if self.path != ":memory:":
             Path(self.path).touch(mode=0o600)
             Path(self.path).chmod(0o600)  # it holds digests; the log beside it takes the same mode
-        db = sqlite3.connect(self.path, isolation_level=None)
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         db.text_factory = lambda text: text.decode(
             errors="replace"
         )  # damaged ones have no checksum

@@ -64,7 +64,11 @@ class Node(Protocol):
     switchboard: Switchboard
     events: EventLog
     call_events: EventLog
-    store_trouble: str  # why nothing is kept on the disk any more, or ""
+
+    @property
+    def store_trouble(self) -> str:
+        """Why nothing is kept on the disk, for now or any more; else an empty text."""
+        ...
 
     @property
     def offer(self) -> Offer | None:

@@ -15,7 +15,10 @@ EDIT_SECONDS = 5.0  # an edit is answered by then, or something is badly wrong
 class Node(Protocol):
     """What this needs of the node."""
 
-    store_trouble: str  # why nothing is kept on the disk any more, or ""
+    @property
+    def store_trouble(self) -> str:
+        """Why nothing is kept on the disk, for now or any more; else an empty text."""
+        ...
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""

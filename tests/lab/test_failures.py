@@ -9,12 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from lab.netns import socket_in
+from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.takeover import ASK
-from tests.lab.conftest import Federation
+from pbxfed_ari.store.sqlite import Store
+from tests.lab.conftest import SECRET, Federation
 
 TRIALS = 20
 BAR = 3.0  # seconds in which a dead node is down everywhere
@@ -130,14 +133,22 @@ def daemon_pid(federation: Federation, node: str) -> int:
     return found.pid
 
 
+def condition(federation: Federation, node: str) -> str:
+    """What a node holds of c."""
+    found = next(m for m in federation.get(node, "/members") if m["node"] == "c")
+    assert found["state"] == "alive"
+    return str(found["condition"])
+
+
 def left_the_ring(federation: Federation, node: str) -> bool:
     others = [name for name in "abc" if name != node]
     rings = [federation.get(name, "/ring")["members"] for name in others]
     return all(node not in [one["node"] for one in ring] for ring in rings)
 
 
-def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
-    """What could not be kept is pulled from the peers after the restart; no secret stands in the log."""
+@contextmanager
+def disk_of_its_own(federation: Federation, *mount: str) -> Iterator[Path]:
+    """The folder node.state of c on a disk that is mounted so; c is whole on it, and on its old one afterwards."""
     lab = federation.lab
     federation.until(federation.whole)
     state = lab.node("c").folder / "state"
@@ -146,7 +157,7 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
     kept = lab.node("c").folder / "state.kept"
     state.rename(kept)
     state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(state)], check=True)
+    subprocess.run(["mount", *mount, str(state)], check=True)
     try:
         with closing(sqlite3.connect(kept / "state.db")) as store:  # else its journal has room
             store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -154,6 +165,20 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
             shutil.copy(path, state)
         lab.start("c", "daemon")
         federation.until(federation.whole)
+        yield state
+    finally:
+        lab.kill("c", "daemon")
+        subprocess.run(["umount", "-l", str(state)], check=True)
+        shutil.rmtree(state)
+        kept.rename(state)
+        lab.start("c", "daemon")
+    federation.until(federation.whole)
+
+
+def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
+    """What could not be kept is pulled from the peers after the restart; no secret stands in the log."""
+    lab = federation.lab
+    with disk_of_its_own(federation, "-t", "tmpfs", "-o", "size=12m", "tmpfs") as state:
         with (state / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
             while True:
                 ballast.write(bytes(4096))
@@ -190,13 +215,60 @@ def test_a_full_disk_is_told_and_leaves_no_hole(federation: Federation) -> None:
         log = (lab.node("c").folder / "log" / "pbxfed.log").read_text()
         assert "full-disk-secret-7" not in log
         assert "Traceback" not in log
+
+
+@contextmanager
+def frozen(disk: Path) -> Iterator[None]:
+    """Who writes to it waits, and cannot even be killed; reading goes on."""
+    subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
+    try:
+        yield
     finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(disk)], check=True)
+
+
+def test_a_hung_disk_makes_a_node_step_aside_and_its_calls_go_on(
+    federation: Federation, tmp_path: Path
+) -> None:
+    """Nothing is refused, writes do not return: the daemon lives on, and writes all of it when the disk answers again."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", str(image)], check=True)
+    with disk_of_its_own(federation, "-o", "loop", str(image)) as state:
+        before = (lab.node("a").folder / "log" / "pbxfed.log").read_text().count("member down")
+        with frozen(state):
+            lab.http("a", "PUT", "/extensions/41300", {"name": "x", "secret": SECRET})
+            federation.until(lambda: lab.http("c", "GET", "/extensions/41300")[0] == 200)
+            took = federation.until(lambda: left_the_ring(federation, "c"), what="c steps aside")
+            status, health = lab.http("c", "GET", "/health")
+            assert status == 503
+            assert "the disk of node.state has not taken a write for" in str(health["reasons"])
+            assert {"sick 5/10"} == {condition(federation, node) for node in "ab"}
+            edit = {"name": "y", "secret": SECRET}
+            assert lab.http("c", "PUT", "/extensions/41301", edit)[0] == 507
+            assert lab.http("c", "GET", "/calls/records")[0] == 503
+            for caller, number in ("1003", "1001"), ("1001", "1003"):
+                result = lab.call(caller, number, hold=0.4)
+                assert result.ok, result
+        home = federation.until(lambda: not left_the_ring(federation, "c"), 30, what="c returns")
+        assert lab.http("c", "PUT", "/extensions/41301", edit)[0] in (200, 201)
+        assert [one["to"] for one in federation.get("c", "/calls/records")] == ["1001"]
+        log = (lab.node("a").folder / "log" / "pbxfed.log").read_text()
+        assert log.count("member down") == before
         lab.kill("c", "daemon")
-        subprocess.run(["umount", "-l", str(state)], check=True)
-        shutil.rmtree(state)
-        kept.rename(state)
+        for path in state.glob("state.db*"):
+            shutil.copy(path, tmp_path)
+        kept = Store(tmp_path / "state.db").load()
+        assert kept.phone(Extension("41300")) is not None
+        assert kept.phone(Extension("41301")) is not None
         lab.start("c", "daemon")
-    federation.until(federation.whole)
+        print(f"hung disk: out of the ring after {took:.1f} s, back after {home:.1f} s")
+    for number in "41300", "41301":
+        lab.http("a", "DELETE", f"/extensions/{number}")
 
 
 def test_a_stopped_daemon_goes_at_once_whatever_its_clients_do(federation: Federation) -> None:
