@@ -1,7 +1,7 @@
 """Real Asterisks in network namespaces, real SIP phones, cables that can be cut. Needs root and Debian.
 
     python -m lab up --nodes 3            a, b, c with Asterisk and pbxfed; the first time it makes the root folder
-    python -m lab phone register 1001 a   a desk phone; again with another node: it moves
+    python -m lab phone register 1001 a   a desk phone; again with another node: it moves; with the domain: by DNS
     python -m lab call 1001 1002          exit 0 only if each heard the other's tone
     python -m lab kill b; python -m lab start b; python -m lab cut c; python -m lab heal
     python -m lab exec a -- pbxfed members; python -m lab exec a -- asterisk -rx 'core show channels'
@@ -10,6 +10,6 @@
     python -m lab down                    nothing is left
 
 In reading order: lab (the whole, as a Python object), members, phones, calls (what it shares with other kinds of lab), node,
-asterisk, phone, useragent, netns, hub, root; then places, process, phonebox, sip, tls, tones. Tests use `lab.lab.Lab`; the
-command line says the same things.
+asterisk, phone, useragent (calling, registering, locating, transactions, sockets), netns, hub, root; then places, process,
+phonebox, dialog, audio, sip, tls, tones. Tests use `lab.lab.Lab`; the command line says the same things.
 """

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 import click
@@ -19,7 +19,9 @@ from lab.hub import KINDS
 from lab.lab import Lab
 from lab.members import PARTS
 from lab.places import LabError
+from lab.transactions import Timers
 
+TIMERS = [one.name for one in fields(Timers)]
 F = TypeVar("F", bound=Callable[..., None])
 
 
@@ -95,17 +97,24 @@ def main() -> None:
 @click.option(
     "--nat", multiple=True, metavar="SITE", help="A site that can dial out and not be dialled."
 )
+@click.option("--dns", is_flag=True, help="Every node answers for the domain.")
 @click.option("--no-daemon", is_flag=True, help="Asterisk only.")
 @click.option("--docker", is_flag=True, help="In containers: three nodes, or four on two sites.")
 @refusals
 def up(
-    nodes: int, sites: int, wan: str | None, nat: tuple[str, ...], no_daemon: bool, docker: bool
+    nodes: int,
+    sites: int,
+    wan: str | None,
+    nat: tuple[str, ...],
+    dns: bool,
+    no_daemon: bool,
+    docker: bool,
 ) -> None:
     """Make the lab and start every node. Sites are called main, branch1, branch2 …"""
     if docker:
         ComposeLab(say=told()).up(sites)
         return
-    native_lab().up(nodes, sites=sites, daemon=not no_daemon, wan=wan, nat=nat)
+    native_lab().up(nodes, sites=sites, daemon=not no_daemon, wan=wan, nat=nat, dns=dns)
 
 
 @main.command()
@@ -148,8 +157,16 @@ def phone() -> None:
 @click.argument("node")
 @click.option("--secret", help="Default: the one with which the lab added it.")
 @click.option("--server", "servers", multiple=True, help="A node to go to when NODE is silent.")
-@click.option("--home", help="The node whose phones it stands beside. Default: NODE.")
+@click.option("--home", help="The node whose phones it stands beside. Default: NODE, or the first.")
 @click.option("--new-device", is_flag=True, help="Register under another Contact URI.")
+@click.option("--transport", type=click.Choice(["udp", "tcp"]), help="Default: UDP, or by NAPTR.")
+@click.option(
+    "--timer",
+    "timers",
+    multiple=True,
+    metavar="NAME=SECONDS",
+    help=f"How long it waits: {', '.join(TIMERS)}.",
+)
 @refusals
 def phone_register(
     ext: str,
@@ -158,12 +175,35 @@ def phone_register(
     servers: tuple[str, ...],
     home: str | None,
     new_device: bool,
+    transport: str | None,
+    timers: tuple[str, ...],
 ) -> None:
-    """Register phone EXT at NODE; one that is elsewhere moves there."""
+    """Register phone EXT at NODE; one that is elsewhere moves there.
+
+    NODE may be the domain: the phone finds its nodes by DNS (RFC 3263). `up --dns` lets the nodes answer.
+    """
     done = the_lab().register(
-        ext, node, secret=secret, servers=servers, home=home, same_contact=not new_device
+        ext,
+        node,
+        secret=secret,
+        servers=servers,
+        home=home,
+        same_contact=not new_device,
+        transport=transport,
+        timers=_seconds(timers),
     )
-    click.echo(f"{ext} registered at {node} in {done.ms:.1f} ms as {done.contact}")
+    click.echo(f"{ext} registered at {done.node} in {done.ms:.1f} ms as {done.contact}")
+
+
+def _seconds(timers: tuple[str, ...]) -> dict[str, float]:
+    """`t1=0.1` as a number by its name. Raises: click.BadParameter."""
+    found = {}
+    for text in timers:
+        name, _, seconds = text.partition("=")
+        if name not in TIMERS or not seconds.replace(".", "", 1).isdecimal():
+            raise click.BadParameter(f"{text}: NAME=SECONDS, with {', '.join(TIMERS)} as names")
+        found[name] = float(seconds)
+    return found
 
 
 @phone.command("unregister")

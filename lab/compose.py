@@ -223,6 +223,8 @@ class ComposePhones(Group):
 class ComposeLab(Calls):
     """The lab in containers. `project` is compose's name for it, needed where several run."""
 
+    domain = DOMAIN
+
     def __init__(
         self,
         places: Places | None = None,
@@ -275,7 +277,7 @@ class ComposeLab(Calls):
         with ThreadPoolExecutor(8) as pool:
             nodes = list(pool.map(told, self.nodes()))
         return {
-            "domain": DOMAIN,
+            "domain": self.domain,
             "wan": {"link": "nats" if hubs else "none", "nat": [], "hub": hub},
             "nodes": nodes,
             "phones": self._phones_told(),

@@ -14,7 +14,9 @@ from types import TracebackType
 
 A, SRV = 1, 33
 NAME_ERROR = 3
-Record = str | tuple[str, int]  # an IPv4 address, or (target, port)
+Record = (
+    str | tuple[str, int] | tuple[str, int, int, int]
+)  # an IPv4 address, or (target, port, priority, weight)
 
 
 class DnsBox:
@@ -84,6 +86,6 @@ def _name(labels: bytes) -> str:
 def _data(record: Record) -> bytes:
     if isinstance(record, str):
         return socket.inet_aton(record)
-    target, port = record
+    target, port, *rank = record
     labels = b"".join(bytes((len(part),)) + part.encode() for part in target.rstrip(".").split("."))
-    return struct.pack("!HHH", 0, 0, port) + labels + b"\0"
+    return struct.pack("!HHH", *(rank or (0, 0)), port) + labels + b"\0"

@@ -43,6 +43,8 @@ MATCHES = {
 class Lab(Calls):
     """One lab. `extra` adds text to Asterisk's files: keys `pjsip.conf`, or `a/pjsip.conf` for one node."""
 
+    domain = DOMAIN
+
     def __init__(
         self,
         places: Places | None = None,
@@ -65,6 +67,7 @@ class Lab(Calls):
         daemon: bool = True,
         wan: str | None = None,
         nat: Sequence[str] = (),
+        dns: bool = False,
     ) -> None:
         """Make the lab and start every node. Leftovers of a crashed lab are removed first.
 
@@ -74,6 +77,7 @@ class Lab(Calls):
             daemon: start pbxfed beside each Asterisk.
             wan: how the daemons of the sites meet: `zenoh` (the default if there are several), `nats` or `none`.
             nat: sites that stand behind one address of the router: they can dial out and not be dialled.
+            dns: every node answers for the domain.
 
         Raises:
             LabError: a lab is running here already, or a node does not start.
@@ -90,7 +94,7 @@ class Lab(Calls):
             self.places.key_file.touch(mode=0o600)
             self.places.key_file.write_text(secrets.token_hex(32) + "\n")
             record = {"root": str(root), "sites": sites, "daemon": daemon, "plan": plan}
-            record |= {"wan": kind, "nat": list(nat)}
+            record |= {"wan": kind, "nat": list(nat), "dns": dns}
             self._save({**record, "extensions": {}, "phones": {}})
             members, hub = self.nodes(), self.hub()
             behind = [one["site_number"] for one in plan if one["site"] in nat]
@@ -147,7 +151,7 @@ class Lab(Calls):
         record, hub = self._load(), self.hub()
         up = {True: "up", False: "down"}
         return {
-            "domain": DOMAIN,
+            "domain": self.domain,
             "wan": {
                 "link": record["wan"],
                 "nat": record["nat"],
@@ -194,6 +198,7 @@ class Lab(Calls):
             ),
             places=self.places,
             root=self.places.state.__class__(record["root"]),
+            dns=record.get("dns", False),
             wan=settings(record["wan"], record["plan"], record["nat"], name, self.hub()),
         )
 
@@ -313,7 +318,7 @@ class Lab(Calls):
 
     def group(self, home: str) -> PhoneGroup:
         """The phones at home at one node."""
-        return PhoneGroup(home, self.node(home).phones, DOMAIN, self.places)
+        return PhoneGroup(home, self.node(home).phones, self.domain, self.places)
 
     def _host(self, target: str) -> Host:
         hub = self.hub()

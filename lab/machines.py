@@ -192,6 +192,8 @@ class Machine:
 class Machines(Calls):
     """Some machines on one LAN. Their phones and calls are as in any lab."""
 
+    domain = DOMAIN
+
     def __init__(self, places: Places) -> None:
         self.places = places
         self.network = Network(places.prefix)
@@ -234,7 +236,7 @@ class Machines(Calls):
 
     def group(self, home: str) -> PhoneGroup:
         """The phones at home at one machine."""
-        return PhoneGroup(home, self.machine(home).phones, DOMAIN, self.places)
+        return PhoneGroup(home, self.machine(home).phones, self.domain, self.places)
 
 
 _ENVIRONMENT = {

@@ -49,6 +49,7 @@ class Node:
     phones: Host
     places: Places
     root: Path
+    dns: bool  # it answers for the domain
     wan: Mapping[str, Any]  # the section of the daemon's configuration
 
     @property
@@ -118,6 +119,7 @@ class Node:
             "federation": {"domain": DOMAIN, "key_file": str(self.places.key_file)},
             "lan": {"group": "239.255.77.80", "port": 8781},
             "wan": dict(self.wan),
+            "dns": {"listen": [self.host.address]} if self.dns else {},
             "asterisk": {
                 "url": "http://127.0.0.1:8088",
                 "user": "pbxfed",

@@ -14,11 +14,16 @@ import os
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lab import tones
-from lab.useragent import Call, Manners, Phone, Refused
+from lab.dialog import Call, Manners
+from lab.locating import Listed, Located, Servers
+from lab.sip import Target
+from lab.transactions import Refused, Timers
+from lab.useragent import Phone
 
 Json = dict[str, Any]
 
@@ -113,12 +118,10 @@ class PhoneBox:
         phone = self._phones[number]
         phone.secret = request["secret"]
         phone.name = request["name"]
-        phone.expires = request.get("expires") or phone.expires
-        phone.keepalive = request.get("keepalive") or phone.keepalive
-        phone.patience = request.get("dead_after") or phone.patience
+        phone.timers = replace(phone.timers, **request["timers"])
         if not request["same_contact"]:
             phone.become_new_device()
-        return await phone.register(request["servers"], patience=request["timeout"])
+        return await phone.register(_servers(request, phone.timers), patience=request["timeout"])
 
     def _set_manners(self, request: Json) -> None:
         after = request.get("answer_after_ms", 0)
@@ -164,6 +167,15 @@ class PhoneBox:
                 if call.started >= since
             ]
         }
+
+
+def _servers(request: Json, timers: Timers) -> Servers:
+    """Those that are named, or those of a domain, asked of these resolvers."""
+    transport = request["transport"]
+    if domain := request["domain"]:
+        resolvers = [Target(address, 53) for address in request["servers"]]
+        return Located(domain, resolvers, transport=transport, patience=timers.dns)
+    return Listed([Target(address, transport=transport or "udp") for address in request["servers"]])
 
 
 def _log(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ class Registered:
 
 class Phones(Members):
     """What can be done to phones. They stand in groups; the lab remembers in which, and with what secret."""
+
+    domain: str  # of the federation
 
     @abstractmethod
     def group(self, home: str) -> Group:
@@ -56,44 +58,49 @@ class Phones(Members):
         servers: Sequence[str] = (),
         same_contact: bool = True,
         home: str | None = None,
-        expires: int | None = None,
-        keepalive: float | None = None,
-        patience: float | None = None,
+        transport: str | None = None,
+        timers: Mapping[str, float] | None = None,
         timeout: float = 5.0,
     ) -> Registered:
         """Register a phone at a node; one that is registered elsewhere moves, without a word there.
 
+        At the domain instead of a node it finds its servers by DNS (RFC 3263), of which it asks the nodes.
+
         Args:
             extension: `1001`, or `1001/2` for a second phone with the same number.
-            node: the registrar.
+            node: the registrar, or the domain.
             secret: by default the one the lab remembers.
-            servers: nodes to go to, in order and round again, when `node` falls silent.
+            servers: nodes to go to, in order, when `node` falls silent; with the domain, those whose DNS is asked (all).
             same_contact: keep the Contact URI of the last registration, or be a new device.
-            home: the node whose phone group it stands in; by default the first it registers at.
-            expires: seconds that are asked of the registrar (300).
-            keepalive: seconds between two questions to a server, if there is a second one (0.5).
-            patience: seconds of silence after which a server counts as dead (2).
+            home: the node whose phone group it stands in; by default the first it registers at, with the domain the first.
+            transport: `udp` (the default) or `tcp`; with the domain, by default as NAPTR says.
+            timers: those of lab/transactions.py that shall be other than they are, in seconds.
             timeout: seconds to wait for this registration.
 
         Raises:
             PhoneRefused: with the SIP status, as `401: wrong secret`.
         """
-        group, number, known = self._stand(extension, home or node, secret)
-        addresses = [self.node(name).address for name in dict.fromkeys([node, *servers])]
+        names = [one.name for one in self.nodes()]
+        located = node == self.domain
+        group, number, known = self._stand(
+            extension, home or (names[0] if located else node), secret
+        )
+        asked = (servers or names) if located else dict.fromkeys([node, *servers])
         answer = group.ask(
             "register",
             phone=extension,
             secret=known["secret"],
             name=known["name"],
             index=number,
-            servers=addresses,
+            servers=[self.node(name).address for name in asked],
+            domain=node if located else None,
+            transport=transport,
             same_contact=same_contact,
-            expires=expires,
-            keepalive=keepalive,
-            dead_after=patience,
+            timers=dict(timers or {}),
             timeout=timeout,
         )
-        return Registered(extension, node, round(answer["ms"], 2), answer["contact"])
+        at = self._node_at(answer["server"]) or answer["server"]
+        return Registered(extension, at, round(answer["ms"], 2), answer["contact"])
 
     def _stand(
         self, extension: str, home: str, secret: str | None

@@ -1,6 +1,6 @@
 """SIP as text: messages, header fields, digest answers. No sockets, no timers.
 
-As much of RFC 3261 and RFC 2617 as a desk phone on UDP needs, and no more.
+As much of RFC 3261 and RFC 2617 as a desk phone needs, and no more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,18 @@ COMPACT = {
 }  # fmt: skip
 KEYS = 101  # the RTP payload type of keys that are pressed
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a message goes, or came from: address, port, and `udp` or `tcp`."""
+
+    host: str
+    port: int = 5060
+    transport: str = "udp"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port} by {self.transport.upper()}"
 
 
 @dataclass(slots=True)
@@ -110,12 +122,14 @@ def display_name(value: str) -> str:
     return value.partition("<")[0].strip().strip('"') if "<" in value else ""
 
 
-def host_port(value: str) -> tuple[str, int]:
-    """Where a URI points."""
+def target_of(value: str) -> Target:
+    """Where a URI with an address points. Raises ValueError if it has no host."""
     found = re.match(r"sips?:(?:[^@]*@)?([\d.]+|[^:;>]+)(?::(\d+))?", uri(value))
     if not found:
         raise ValueError(f"no host in {value!r}")
-    return found.group(1), int(found.group(2) or 5060)
+    return Target(
+        found.group(1), int(found.group(2) or 5060), parameter(uri(value), "transport") or "udp"
+    )
 
 
 def digest_answer(challenge: str, *, user: str, secret: str, method: str, target: str) -> str:

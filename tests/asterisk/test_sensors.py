@@ -15,6 +15,7 @@ from pbxfed_ari.core.objects.trunk import PstnTrunk
 from pbxfed_ari.errors import Declined, Unreachable
 
 NONE = "\nSubsystem                         Alert Count\n\n0 subsystems\n\n"
+ONE = "\nSubsystem                         Alert Count\npjsip                                       1\n\n1 subsystems\n\n"
 TWO = """
 Subsystem                         Alert Count
 pjsip                                       2
@@ -27,12 +28,16 @@ stasis/m                                    1
 
 @pytest.mark.parametrize(
     ("printed", "found"),
-    [(NONE, Reading(0.0)), (TWO, Reading(3.0, "pjsip 2, stasis/m 1"))],
+    [
+        (NONE, Reading(0.0)),
+        (ONE, Reading(1.0, "pjsip 1")),
+        (TWO, Reading(3.0, "pjsip 2, stasis/m 1")),
+    ],
 )
 async def test_queues_above_high_water_are_counted(
     printed: str, found: Reading, tmp_path: Path
 ) -> None:
-    """As 22.10.1 prints them."""
+    """The first two as 22.10.1 printed them: at rest, and with a queue of PJSIP's flooded (tests/lab/test_health.py)."""
     asked: list[bytes] = []
 
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

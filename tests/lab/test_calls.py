@@ -120,7 +120,7 @@ def test_a_phone_that_moved_is_found_250_ms_later(
     federation.phone("1004", "b")
     for turn in range(10):
         place = "cb"[turn % 2]
-        lab.register("1004", place, same_contact=same_contact, expires=3600)
+        lab.register("1004", place, same_contact=same_contact, timers={"expires": 3600})
         time.sleep(0.25)
         result = lab.call("1001", "1004", hold=0.4)
         assert result.ok, (turn, result)

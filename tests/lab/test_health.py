@@ -202,6 +202,52 @@ def rule(federation: Federation, text: str) -> Iterator[None]:
         subprocess.run([*run, "delete", "table", "inet", "t"], check=True)
 
 
+# One Call-ID: all of it goes into one queue of PJSIP's (res_pjsip/pjsip_distributor.c), faster than that is emptied.
+FLOOD = """
+import itertools, socket, sys
+link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+link.connect((sys.argv[1], 5060))
+host, port = link.getsockname()
+for i in itertools.count():
+    lines = (
+        f"OPTIONS sip:x@{sys.argv[1]} SIP/2.0",
+        f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{i};rport",
+        f"From: <sip:x@{host}>;tag=1",
+        f"To: <sip:x@{sys.argv[1]}>",
+        "Call-ID: flood",
+        f"CSeq: {i} OPTIONS",
+        "Max-Forwards: 70",
+        "Content-Length: 0",
+    )
+    link.send("\\r\\n".join((*lines, "", "")).encode())
+"""
+
+
+@contextmanager
+def flooded(federation: Federation) -> Iterator[None]:
+    """Somebody asks the Asterisk of c more than it can answer."""
+    node = federation.lab.node("c")
+    run = ["ip", "netns", "exec", node.phones.namespace, sys.executable, "-c", FLOOD]
+    flood = subprocess.Popen([*run, node.host.address])
+    try:
+        yield
+    finally:
+        flood.kill()
+        flood.wait()
+
+
+def test_a_queue_above_high_water_is_told_with_its_name(checked: Federation) -> None:
+    """PJSIP refuses what comes meanwhile; only Asterisk's command line tells why."""
+
+    def said() -> str:
+        return "\n".join(checked.lab.http("c", "GET", "/health")[1]["reasons"])
+
+    with flooded(checked):
+        checked.until(lambda: "queues of Asterisk are above their high water: pjsip 1" in said())
+    checked.until(lambda: "queues" not in said(), 40)
+    back(checked)
+
+
 @contextmanager
 def starved(federation: Federation, percent: int) -> Iterator[None]:
     """All of node c, and two programs that never rest, get so little of one core, a second at a time (a control group)."""
