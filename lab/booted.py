@@ -63,7 +63,7 @@ class BootedLan(Calls):
     """Machines on one LAN. Their phones and calls are as in any lab."""
 
     def __init__(self, places: Places, domain: str) -> None:
-        self.places, self._domain = places, domain
+        self.places, self.domain = places, domain
         self.network = Network(places.prefix)
         self._machines: dict[str, Booted] = {}
         self._phones_at: dict[str, Host] = {}
@@ -106,4 +106,4 @@ class BootedLan(Calls):
 
     def group(self, home: str) -> PhoneGroup:
         """The phones at home at one machine."""
-        return PhoneGroup(home, self._phones_at[home], self._domain, self.places)
+        return PhoneGroup(home, self._phones_at[home], self.domain, self.places)
