@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,32 @@ from typing import Any
 
 from lab.asking import answered, question
 from lab.calls import Calls
-from lab.machine import Machine
+from lab.machine import Machine, ensure_base
 from lab.netns import Host, Network
 from lab.phone import PhoneGroup
-from lab.places import Places
+from lab.places import CHECKOUT, Places
+from lab.root import cache, forbid_starts, hash_of, kept, run_in
 from lab.sweep import sweep
+
+SUITE = "trixie"  # Debian 13
+PREPARE = CHECKOUT / "lab/prepare.sh"
+
+
+def ensure_debian() -> Path:
+    """The root of a Debian as anybody has it, but that `prepare.sh asterisk` ran in it: machines of a lab reach no mirror."""
+    base = ensure_base(SUITE)
+
+    def build(root: Path, lock: int, what: str) -> None:
+        subprocess.run(["cp", "-a", base, root], check=True)
+        forbid_starts(root)
+        shutil.copy(PREPARE, root / "tmp/prepare.sh")
+        shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+        run_in(root, "sh", "/tmp/prepare.sh", "asterisk")
+        (root / "usr/sbin/policy-rc.d").unlink()
+        (root / "etc/hostname").unlink()  # each has its own
+
+    name = f"debian-{hash_of(base.name, PREPARE.read_text(), 'no hostname')}"
+    return kept(cache() / name, "a Debian with unstable's Asterisk", build)
 
 
 class Booted(Machine):

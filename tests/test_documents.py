@@ -33,7 +33,7 @@ def test_what_there_is_not_would_be_noticed(wrong: str) -> None:
 
 
 def test_who_is_said_to_type_a_block_does() -> None:
-    """The test that a comment names exists, and has what is typed."""
+    """The test that a comment names exists, and has what is typed, or reads it there."""
     for block in documents.blocks():
         if block.by:
             text = (documents.CHECKOUT / block.by).read_text()

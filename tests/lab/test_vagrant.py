@@ -15,33 +15,14 @@ from typing import Any
 
 import pytest
 
-from lab.booted import BootedLan
-from lab.machine import ensure_base
+from lab.booted import PREPARE, SUITE, BootedLan, ensure_debian
 from lab.places import CHECKOUT, Places
-from lab.root import cache, debian, ensure_tools, forbid_starts, hash_of, kept, run_in
+from lab.root import cache, debian, ensure_tools, hash_of, kept
 from release import deb
 
-SUITE = "trixie"  # the box that the Vagrantfile names
-PREPARE = CHECKOUT / "lab/prepare.sh"
 STUB = Path(__file__).with_name("vagrant_up.rb")
 RUBY = 'mount --bind "$1" "$2/mnt" && mount -t proc proc "$2/proc" && mount -t tmpfs t "$2/tmp" && shift && exec chroot "$@"'
 CHANGED = "find /etc/asterisk /etc/pbxfed -type f | sort | xargs sha256sum; systemctl show -p MainPID asterisk pbxfed"
-
-
-def plain_debian() -> Path:
-    """A Debian as a box is, but that `prepare.sh asterisk` was there before: a machine of the lab reaches no mirror."""
-    base = ensure_base(SUITE)
-
-    def build(root: Path, lock: int, what: str) -> None:
-        subprocess.run(["cp", "-a", base, root], check=True)
-        forbid_starts(root)
-        shutil.copy(PREPARE, root / "tmp/prepare.sh")
-        shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-        run_in(root, "sh", "/tmp/prepare.sh", "asterisk")
-        (root / "usr/sbin/policy-rc.d").unlink()
-
-    name = f"vagrant-{hash_of(base.name, PREPARE.read_text())}"
-    return kept(cache() / name, "a Debian with unstable's Asterisk", build)
 
 
 def ruby_root() -> Path:
@@ -97,7 +78,7 @@ class Up:
                 assert all(one["hostname"] == one["name"] for one in machines)
                 if not self.lan.nodes():
                     addresses = {one["name"]: one["addresses"][0] for one in machines}
-                    self.lan.up(plain_debian(), addresses, self._folder)
+                    self.lan.up(ensure_debian(), addresses, self._folder)
                 return {"code": 0}
             case {"do": "file", "machine": name, "source": source, "destination": to}:
                 copy = f"install -D -m 644 {source} {to}"
