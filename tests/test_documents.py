@@ -37,6 +37,8 @@ def test_who_is_said_to_type_a_block_does() -> None:
     for block in documents.blocks():
         if block.by:
             text = (documents.CHECKOUT / block.by).read_text()
+            if "in documents.blocks()" in text:  # it types them as they stand
+                continue
             for line in documents.lines(block.text):
                 assert documents.verb(line) in text, (str(block), line)
 
