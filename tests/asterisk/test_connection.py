@@ -381,9 +381,9 @@ async def test_rooms_are_read_at_each_connect_and_when_somebody_comes_or_goes() 
         "app_name": "ConfBridge",
         "app_data": "pf-800",
     }
-    inside = {"id": "1.1", "name": "PJSIP/1001-00000001", "dialplan": plan}
-    by_hand = {"id": "y", "channels": ["9"], "name": "900", "creator": "ConfBridge"}
-    ours = {"id": "x", "channels": ["1.1"], "name": "pf-800", "creator": "ConfBridge"}
+    inside: Json = {"id": "1.1", "name": "PJSIP/1001-00000001", "dialplan": plan}
+    by_hand: Json = {"id": "y", "channels": ["9"], "name": "900", "creator": "ConfBridge"}
+    ours: Json = {"id": "x", "channels": ["1.1"], "name": "pf-800", "creator": "ConfBridge"}
     async with FakeAri() as fake:
         fake.channels, fake.bridges = [inside], [ours, by_hand]
         fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/1"}

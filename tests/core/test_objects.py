@@ -77,6 +77,7 @@ BAD: list[tuple[str, str, object]] = [
     ("extension", "dnd", "yes"),
     ("group", "members", "1001"),
     ("group", "members", ["1001", "x,y"]),
+    ("room", "most", -1),
     ("service", "context", "a,b"),
     ("service", "context", ""),
     ("service", "exten", "s;1"),

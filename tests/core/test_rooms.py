@@ -1,10 +1,14 @@
 """Conference rooms: where they begin, where callers find them, and what a peer's call may do."""
 
+import pytest
+
 from pbxfed_ari.core.effects import Effect, Enter, Leg, Tell
 from pbxfed_ari.core.events import Answered, Arrived, Ended, Returned, RoomsLed
 from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import NO_ROUTE, Lead, Meet, Route
+from pbxfed_ari.errors import Refused
 from tests.core.test_route import A, B, C, View, ask, make
 
 ROOM = make("room", "800", name="Monday", pin="2580", most=20)
@@ -32,6 +36,14 @@ def test_a_room_begins_at_its_home_and_is_found_where_it_stands() -> None:
     first = ask("800", view(A)).tries[0]
     assert (first.lead, first.meet) == (Lead("pbxfed-room", "800"), Meet("800", 20, "2580"))
     assert "2580" not in repr(ask("800", view(A)))
+
+
+def test_a_pin_is_shown_to_nobody() -> None:
+    """Neither when it is refused, nor of a room that has one."""
+    with pytest.raises(Refused) as refused:
+        KINDS["room"].check("800", {"pin": "12a4"})
+    assert str(refused.value) == "room 800: pin must be 4 to 16 digits or empty"
+    assert "2580" not in str(KINDS["room"].shown(ROOM))
 
 
 def test_a_home_with_more_than_its_share_gives_the_room_away() -> None:
