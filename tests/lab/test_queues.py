@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_who_has_waited_long_enough_goes_on_from_whatever_node_he_came(line: Fed
         lab.manners(member, refuse="486 Busy Here")
     for caller in "1003", "1004":  # at most one of them at the queue's own node
         call = lab.dial(caller, "700", timeout=5)
-        line.until(lambda call=call: talks_with(line, call, "1005") == "1005", 10, what=caller)
+        heard = partial(lab.hears, caller, call.id, "1005", seconds=0.4)
+        line.until(heard, 10, what=f"1005 talks with {caller}")
         lab.hang_up(call)
 
 
