@@ -506,13 +506,13 @@ class Call:
         """The phone has said whither. A peer's call is sent back with that: its own node looks for the way (one hop)."""
         number, (to, self.sent_to) = self.route.number, (self.sent_to, "")
         why = f"{number} is sent on to {to} by its phone"
-        if self.bill is not None and self.arrival.peer and is_dialable(to):
+        if self.bill is not None and (peer := self.asking.peer) and is_dialable(to):
             route = replace(self.route, reason=why)
             if self.arrival.endpoint:
                 self.phase, self.cause, self.route = Phase.OVER, NORMAL, route
                 legs = self.bridged.end() if self.bridged else []
                 return [SendElsewhere(self.caller, to), *legs]
-            told = setup.arrived(self.bill, self.arrival.peer, view, to)
+            told = setup.arrived(self.bill, peer, view, to)
             if told:  # by IAX2
                 self.route = route
                 return [*told, *self._give_up(ABSENT)]
