@@ -81,7 +81,7 @@ def plugged(federation: Federation, kinds: Sequence[Kind] = TWENTY) -> Iterator[
             if agent.kind.foreign:
                 stack.enter_context(_baresip(federation.lab, agent))
             else:
-                _register(federation, agent)
+                enrol(federation, agent)
         everybody = federation.names
         federation.until(lambda: all(a.node(federation, everybody) for a in agents), 20)
         yield agents
@@ -92,8 +92,8 @@ def probes(node: str) -> list[str]:
     return [str(1900 + 10 * (ord(node) - ord("a")) + i) for i in range(2)]
 
 
-def _register(federation: Federation, agent: Agent) -> None:
-    """A phone of the lab's, set as its kind."""
+def enrol(federation: Federation, agent: Agent) -> None:
+    """Register a phone of the lab's, set as its kind; it finds its node anew."""
     timers = {"keepalive": 0.0, "expires": agent.kind.expires, **agent.kind.timers}
     names = federation.names
     turned = names[names.index(agent.home) :] + names[: names.index(agent.home)]
