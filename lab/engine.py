@@ -28,12 +28,23 @@ from pathlib import Path
 from lab import process
 from lab.places import CHECKOUT, LabError, locked
 from lab.process import Process
-from lab.root import cache, debian, ensure_root, ensure_tools, hash_of, kept, remove_tree, root_path
+from lab.root import (
+    cache,
+    debian,
+    ensure_root,
+    ensure_tools,
+    forbid_starts,
+    hash_of,
+    kept,
+    remove_tree,
+    root_path,
+    run_in,
+)
 
 SUITE = "trixie"  # the first Debian with Docker's compose in its present form
 PACKAGES = ("docker.io", "docker-cli", "docker-compose", "iptables")
 TOOLS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "nsenter": "util-linux"}
-PREPARE = CHECKOUT / "lab/docker/prepare.sh"
+PREPARE = CHECKOUT / "lab/prepare.sh"
 PROJECT = CHECKOUT / "pyproject.toml"
 MACHINES = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")  # of wheels
 STARTS_WITHIN = 30.0  # seconds
@@ -234,19 +245,17 @@ def _engine_root() -> Path:
 def _make_base(root: Path) -> None:
     """A Debian with all that the Dockerfile would fetch: Asterisk's root of the native lab, and what prepare.sh adds."""
     subprocess.run(["cp", "-a", str(ensure_root()), str(root)], check=True)  # devices, too
-    policy = root / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")  # nothing is started by being installed
-    policy.chmod(0o755)
+    forbid_starts(root)
     work = root / "tmp/pbxfed"
     (work / "wheels").mkdir(parents=True)
     (root / "opt/pbxfed").mkdir()
     shutil.copy(PREPARE, work)
     shutil.copy(PROJECT, work)
-    _inside(root, "sh", "/tmp/pbxfed/prepare.sh", "packages")
-    version = _inside(root, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    run_in(root, "sh", "/tmp/pbxfed/prepare.sh", "packages")
+    version = run_in(root, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     fetch_wheels(work / "wheels", version.strip())
     prepare = ["sh", "/tmp/pbxfed/prepare.sh", "python", "/tmp/pbxfed/pyproject.toml"]
-    _inside(root, "env", "WHEELS=/tmp/pbxfed/wheels", *prepare)
+    run_in(root, "env", "WHEELS=/tmp/pbxfed/wheels", *prepare)
     shutil.rmtree(work)
 
 
@@ -260,18 +269,6 @@ def fetch_wheels(folder: Path, version: str) -> None:
     done = subprocess.run([*command, *needs], capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"pip could not fetch what pbxfed depends on:\n{done.stderr[-2000:]}")
-
-
-def _inside(root: Path, *argv: str) -> str:
-    """Run a program of a root, in it; processes that it leaves end with it."""
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
-    mounts = 'mount -t proc proc "$1/proc" && exec chroot "$@"'
-    done = subprocess.run(
-        [*apart, mounts, "inside", str(root), *argv], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise LabError(f"{shlex.join(argv)} failed in {root}:\n{done.stderr[-2000:]}")
-    return done.stdout
 
 
 def _child(pid: int) -> Process | None:

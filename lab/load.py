@@ -176,24 +176,22 @@ class Load:
         callers: Sequence[str],
         called: Sequence[str],
         secret: str,
-        servers: Sequence[str],
+        orders: Sequence[Sequence[str]],
         *,
         rate: float,
         seconds: float,
         hold: float,
     ) -> Running:
-        """Callers at a node's side who know several nodes, each another one first, and go on by 503 and silence."""
+        """Callers at a node's side who know several addresses, in these orders by turns, and go on by 503 and silence."""
         folder = self._new_folder()
-        (folder / "wanderer.xml").write_text(wander.scenario(len(servers)))
-        addresses = [self._lab.node(name).host.address for name in servers]
-        orders = [addresses[n:] + addresses[:n] for n in range(len(addresses))]
+        (folder / "wanderer.xml").write_text(wander.scenario(len(orders[0])))
         who = zip(itertools.cycle(callers), [*called] * len(orders), strict=False)
         rows = [
             ";".join([one, _proof(one, secret), number, *orders[n % len(orders)]])
             for n, (one, number) in enumerate(who)
         ]
         (folder / "rows.csv").write_text("\n".join(["SEQUENTIAL", *rows, ""]))
-        many = str(round(rate * seconds))
+        many = str(max(1, round(rate * seconds)))
         port, ms = str(next(CALLERS)), str(round(hold * 1_000))
         options = ("-p", port, "-inf", "rows.csv", "-m", many, "-d", ms, "-r", str(round(rate)))
         told = ("-trace_stat", "-stf", "stat.csv", "-trace_err")

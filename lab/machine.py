@@ -1,7 +1,8 @@
 """A machine of its own: a Debian root folder that systemd boots in namespaces (systemd-nspawn), with a layer of memory over it.
 
 Packages are installed on it and daemons started as on any machine; when it is off, all of that is forgotten, and the root is
-what it was. It has a network of its own, with nothing in it but loopback. It dies with the process that has started it.
+what it was. It has a network of its own: with nothing in it but loopback, or a namespace that it is given. It dies with the
+process that has started it.
 """
 
 from __future__ import annotations
@@ -47,9 +48,18 @@ def ensure_base(suite: str, *packages: str) -> Path:
 class Machine:
     """One machine, on from `boot` to `off`."""
 
-    def __init__(self, root: Path, log: Path, shared: Path) -> None:
-        """`log` is what its console says; `shared` is a folder of ours that it sees, read-only, at /mnt."""
+    def __init__(
+        self, root: Path, log: Path, shared: Path, *, hostname: str = "", namespace: str = ""
+    ) -> None:
+        """`log` is what its console says; `shared` is a folder of ours that it sees, read-only, at /mnt.
+
+        `namespace` is the network that it is in, by `ip netns`' name.
+        """
         self._root, self._log, self._shared = root, log, shared
+        self._network = "--private-network"
+        if namespace:
+            self._network = f"--network-namespace-path=/run/netns/{namespace}"
+        self._hostname = [f"--hostname={hostname}"] if hostname else []
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
         name = f"machine-{secrets.token_hex(4)}"  # one for both trees: nspawn keeps them alike
@@ -60,9 +70,16 @@ class Machine:
 
         Raises: LabError.
         """
+        self.switch_on()
+        self.wait()
+
+    def switch_on(self) -> None:
+        """Start it. It goes off with the *thread* that calls this."""
         command = ["sh", "-c", ENTER, str(len(self._groups)), *map(str, self._groups)]
-        command += ["setpriv", "--pdeathsig=KILL", "systemd-nspawn", "--quiet", "--register=no"]
-        command += ["--keep-unit", "--private-network", "--volatile=overlay", "--console=pipe"]
+        command += ["setpriv", "--pdeathsig=TERM", "systemd-nspawn", "--quiet", "--register=no"]
+        # killed itself, nspawn would leave the machine running; on SIGTERM it kills the machine
+        command += ["--kill-signal=SIGKILL", "--keep-unit", "--volatile=overlay", "--console=pipe"]
+        command += [self._network, *self._hostname]
         command += [f"--bind-ro={self._shared}:/mnt", f"--directory={self._root}", "--boot"]
         for group in self._groups:
             group.mkdir()
@@ -74,6 +91,13 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             )
+
+    def wait(self) -> None:
+        """Wait until all its units have been started.
+
+        Raises: LabError.
+        """
+        assert self._nspawn is not None
         deadline = time.monotonic() + BOOTS_WITHIN
         while not self._is_up():
             if self._nspawn.poll() is not None or time.monotonic() > deadline:
@@ -134,16 +158,26 @@ class Machine:
         if self._nspawn is None:
             return
         self._nspawn.terminate()
-        try:
-            self._nspawn.wait(ENDS_WITHIN)
-        except subprocess.TimeoutExpired:
-            self._nspawn.kill()
-            self._nspawn.wait()
+        self._nspawn.wait(ENDS_WITHIN)
         self._nspawn = None
         for group in self._groups:
+            _remove_group(group)
+
+
+def _remove_group(group: Path) -> None:
+    """A control group with all in it; its last processes may be ending still."""
+    deadline = time.monotonic() + ENDS_WITHIN
+    while True:
+        try:
             for folder in sorted(group.rglob("*/"), reverse=True):
                 folder.rmdir()
             group.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def own_groups() -> list[Path]:

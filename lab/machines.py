@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import process
+from lab.asking import answered, question
 from lab.calls import Calls
 from lab.netns import Host, Network
 from lab.phone import PhoneGroup
@@ -47,13 +48,6 @@ mount -t proc proc "$2/root/proc"
 mount -t tmpfs tmpfs "$2/root/tmp"
 mount -t tmpfs -o mode=755 tmpfs "$2/root/run"
 touch "$2/root/tmp/booted"
-"""
-
-# One question to the daemon, from inside: method and path as arguments, the body on standard input.
-ASK = """import http.client, sys
-c = http.client.HTTPConnection('127.0.0.1', 8780, timeout=10)
-c.request(sys.argv[1], sys.argv[2], sys.stdin.read() or None, {'Content-Type': 'application/json'})
-r = c.getresponse(); print(r.status); print(r.read().decode())
 """
 
 
@@ -179,11 +173,7 @@ class Machine:
     ) -> tuple[int, Any]:
         """Ask the daemon over HTTP: status and decoded answer; 0 and why, if nobody answers."""
         text = "" if body is None else json.dumps(body)
-        done = self.run(["python3", "-c", ASK, method, path], input=text, timeout=patience + 10)
-        status, _, answer = done.stdout.partition("\n")
-        if not status.isdecimal():
-            return 0, done.stderr.strip().rpartition("\n")[2]
-        return int(status), json.loads(answer) if answer[:1] in ("{", "[") else answer
+        return answered(self.run(question(method, path), input=text, timeout=patience + 10))
 
     def asterisk(self, command: str) -> str:
         """Ask Asterisk's command line."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -120,6 +121,25 @@ def debian(root: Path, suite: str, packages: Sequence[str], lock: int, what: str
     if worker.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise LabError(f"mmdebstrap failed ({worker.returncode}), see {log}:\n{tail}")
+
+
+def forbid_starts(root: Path) -> None:
+    """Let nothing be started in a root by being installed."""
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+
+
+def run_in(root: Path, *argv: str) -> str:
+    """Run a program of a root, in it; processes that it leaves end with it."""
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
+    mounts = 'mount -t proc proc "$1/proc" && exec chroot "$@"'
+    done = subprocess.run(
+        [*apart, mounts, "inside", str(root), *argv], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LabError(f"{shlex.join(argv)} failed in {root}:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _progress(text: str) -> None:

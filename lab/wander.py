@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+from collections.abc import Sequence
 
 from lab.netns import Host, socket_in
 from lab.places import LabError
@@ -46,6 +47,11 @@ Max-Forwards: 70
 Content-Length: 0
 
 """
+
+
+def turned(addresses: Sequence[str]) -> list[list[str]]:
+    """The same addresses, each in front once."""
+    return [[*addresses[n:], *addresses[:n]] for n in range(len(addresses))]
 
 
 def scenario(addresses: int = 3) -> str:

@@ -33,10 +33,12 @@ def test_what_there_is_not_would_be_noticed(wrong: str) -> None:
 
 
 def test_who_is_said_to_type_a_block_does() -> None:
-    """The test that a comment names exists, and has what is typed."""
+    """The test that a comment names exists, and has what is typed, or reads it there."""
     for block in documents.blocks():
         if block.by:
             text = (documents.CHECKOUT / block.by).read_text()
+            if "in documents.blocks()" in text:  # it types them as they stand
+                continue
             for line in documents.lines(block.text):
                 assert documents.verb(line) in text, (str(block), line)
 

@@ -1,12 +1,12 @@
 """Who belongs: invite, join, expel, and the group's keys."""
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
 from pbxfed_ari.cli.daemon import REFUSED, Daemon, at, done, fail
+from pbxfed_ari.cli.secrets import from_stdin
 from pbxfed_ari.cli.tables import as_json, show, table
 from pbxfed_ari.errors import PbxfedError
 
@@ -46,7 +46,7 @@ def join(
     from pbxfed_ari import joining
 
     if token == "-":
-        token = sys.stdin.readline().strip()
+        token = from_stdin("Token of `pbxfed invite`").strip()
     where = joining.config_path(path, os.environ.get("PBXFED_CONFIG"))
     try:
         done = joining.join(token, where, name=name, address=address, site=site, state=state)

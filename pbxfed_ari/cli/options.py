@@ -3,12 +3,12 @@
 What breaks a rule is refused by the daemon, which knows all of them; here only what cannot be read is wrong usage.
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from pbxfed_ari.cli.secrets import from_stdin
 from pbxfed_ari.core import names, patterns
 from pbxfed_ari.core.objects.fields import Choice, Field, Flag, ListOf, Named, Type, Whole, Word
 from pbxfed_ari.core.objects.kind import Kind
@@ -67,7 +67,7 @@ def given(kind: Kind, values: dict[str, Any]) -> dict[str, object]:
     """The fields that were given."""
     found = {name: values[_slot(name)] for name in kind.known()}
     if found.get(SECRET) == "-":
-        found[SECRET] = sys.stdin.readline().rstrip("\r\n")
+        found[SECRET] = from_stdin("Secret")
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -1,12 +1,12 @@
 """`pbxfed ext provision`: hand out the URL of a phone's settings, list what stands, take it back."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pbxfed_ari.cli.daemon import Daemon, at, done
+from pbxfed_ari.cli.secrets import from_stdin
 from pbxfed_ari.cli.tables import as_json, show, table
 from pbxfed_ari.provisioning import VENDORS
 
@@ -75,7 +75,7 @@ def provision(
     if vendor is None:
         return _list(daemon.get(where), as_json)
     if secret == "-":
-        given["secret"] = sys.stdin.readline().rstrip("\r\n")
+        given["secret"] = from_stdin("Secret")
     body = done(daemon.ask("POST", where, {"vendor": vendor, **given})).body
     assert isinstance(body, dict)
     lines = [str(body["url"])]

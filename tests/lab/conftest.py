@@ -99,7 +99,7 @@ def lab() -> Iterator[Lab]:
     tester = os.environ.get("PYTEST_XDIST_WORKER", "")
     lab = Lab(Places(CHECKOUT / f".lab-test{tester}"))
     lab.down()
-    lab.up(3)
+    lab.up(3, dns=True)
     yield lab
     lab.down()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from pbxfed_ari.cli.daemon import REFUSED, fail
+from pbxfed_ari.cli.secrets import from_stdin
 from pbxfed_ari.cli.tables import as_json
 from pbxfed_ari.errors import PbxfedError
 
@@ -57,7 +58,7 @@ def init(
     if check + remove > 1 or (purge and not remove):
         raise click.UsageError("--check, or --remove with or without --purge")
     if typed["token"] == "-":
-        typed["token"] = sys.stdin.readline().strip()
+        typed["token"] = from_stdin("Token of `pbxfed invite`").strip()
     from pbxfed_ari.cli.init.options import Options
 
     options = Options(path, json=as_json, **typed)  # type: ignore[arg-type]
