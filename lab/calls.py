@@ -164,10 +164,18 @@ class Calls(Phones):
         """Let a phone press keys in a call."""
         self._group_of(phone).ask("press", phone=phone, call=call, keys=keys)
 
-    def hears(self, phone: str, call: str, other: str, *, seconds: float = 0.5) -> bool:
-        """Does a phone hear another one in this call, within the next seconds?"""
+    def hears(
+        self,
+        phone: str,
+        call: str,
+        other: str,
+        *,
+        seconds: float = 0.5,
+        share: float = tones.SHARE,
+    ) -> bool:
+        """Does a phone hear another one in this call, within the next seconds? `share`: of what it hears."""
         answer = self._group_of(phone).ask(
-            "listen", phone=phone, call=call, tone=self._hertz(other), seconds=seconds
+            "listen", phone=phone, call=call, tone=self._hertz(other), seconds=seconds, share=share
         )
         return bool(answer["heard"] >= tones.ENOUGH)
 

@@ -149,7 +149,7 @@ class Engine:
                 if self._owner() == CHECKOUT:
                     return
                 raise LabError(f"a Docker engine runs for {self._owner()}: end that first")
-            self._start(_engine_root())
+            self._start(engine_root())
         for container in self.docker("ps", "-aq").split():  # of an engine that was killed
             self.docker("rm", "-f", "-v", container)
 
@@ -233,7 +233,8 @@ class Engine:
         client.chmod(0o755)
 
 
-def _engine_root() -> Path:
+def engine_root() -> Path:
+    """The root folder with the engine in it, after making it if there is none."""
     folder = cache() / f"docker-{hash_of(SUITE, *PACKAGES)}"
 
     def build(root: Path, lock: int, what: str) -> None:

@@ -151,7 +151,8 @@ class PhoneBox:
         before = audio.received
         await asyncio.sleep(request["seconds"])
         new = bytes(audio.heard[-(audio.received - before) * tones.FRAME :])
-        found = tones.seconds_heard(new, request["tone"]) if audio.received > before else 0.0
+        share = request.get("share", tones.SHARE)
+        found = tones.seconds_heard(new, request["tone"], share) if audio.received > before else 0.0
         return {"heard": found}
 
     def _calls(self, request: Json) -> Json:

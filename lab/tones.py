@@ -33,13 +33,13 @@ def packets(hertz: int) -> list[bytes]:
     return [encoded[start : start + FRAME] for start in range(0, WINDOW, FRAME)]
 
 
-def seconds_heard(audio: bytes, hertz: int) -> float:
-    """How long a tone was the main thing in received mu-law audio."""
+def seconds_heard(audio: bytes, hertz: int, share: float = SHARE) -> float:
+    """How long a tone was the main thing in received mu-law audio, or at least such a share of it."""
     found = 0
     for start in range(0, len(audio) - WINDOW + 1, WINDOW):
         samples = [_DECODED[byte] for byte in audio[start : start + WINDOW]]
         power = sum(sample * sample for sample in samples)
-        if power > WINDOW * 100**2 and _goertzel(samples, hertz) >= SHARE * power:
+        if power > WINDOW * 100**2 and _goertzel(samples, hertz) >= share * power:
             found += 1
     return found * WINDOW / RATE
 

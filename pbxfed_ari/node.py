@@ -33,6 +33,7 @@ from pbxfed_ari.core.effects import (
     DialLeg,
     DropContact,
     EndBridge,
+    Enter,
     ForgetSession,
     Forward,
     HandOver,
@@ -258,6 +259,7 @@ class Node:
                 DropContact: asterisk,
                 HandOver: asterisk,
                 Lead: asterisk,
+                Enter: asterisk,
                 MakeBridge: asterisk,
                 MakeLeg: asterisk,
                 DialLeg: asterisk,
@@ -662,9 +664,18 @@ class Node:
     def _reply(self, reply: Reply) -> None:
         if not reply.ticket:
             return  # nobody waits
-        why = self._failed or ("the disk does not answer" if self.writer.late else "")
-        if why and not reply.error:
-            reply = Reply(reply.ticket, 507, error=f"told to the peers, but not kept here: {why}")
+        if not reply.error and self._failed:
+            why = f"told to the peers, but not kept here: {self._failed}"
+            reply = Reply(reply.ticket, 507, error=why)
+        if (
+            not reply.error and self.writer.late
+        ):  # said when it is on the disk, if anybody waits then
+            loop = asyncio.get_running_loop()
+            self.writer.later(lambda: loop.call_soon_threadsafe(self._answer, reply))
+        else:
+            self._answer(reply)
+
+    def _answer(self, reply: Reply) -> None:
         if reply.ticket < 0:
             self.desk.reply(reply, wall_ms())
         else:

@@ -49,6 +49,12 @@ def blocks() -> Iterator[Typed]:
                 yield Typed(_name(page), line, found[3], found[1] or "")
 
 
+def written(page: str, language: str) -> list[str]:
+    """The blocks of a page that are no shell."""
+    found = _BLOCK.finditer((CHECKOUT / page).read_text())
+    return [block[3] for block in found if block[2] == language]
+
+
 def inline() -> Iterator[Typed]:
     """Each whole command within a text."""
     for page in pages():

@@ -35,8 +35,9 @@ from pbxfed_ari.asterisk.events import (
     translate,
     waiting,
 )
-from pbxfed_ari.asterisk.models import Channel
+from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import (
+    Answered,
     Arrived,
     AsteriskDown,
     AsteriskUp,
@@ -49,6 +50,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegSeen,
     Returned,
+    RoomsListed,
 )
 from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
@@ -62,7 +64,8 @@ PING_DEADLINE = 1.0  # seconds
 MISSES = (
     2  # unanswered pings, one right after the other, that mean: it hangs. Noticed within 2.75 s
 )
-LIST_EVERY = 30.0  # seconds between two readings of the registrations
+LIST_EVERY = 30.0  # seconds between two readings of the registrations, and of rooms
+LEFT = 0.3  # seconds in which a conference ends that the last one has left
 
 REPLACED = "ApplicationReplaced"
 OLDEST = (20, 0, 0)  # older ones have no push configuration for what we push
@@ -128,6 +131,8 @@ class Connection:
         self._held: list[AriEvent] | None = None
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()  # legs of Dial
+        self._meeting: set[ChannelId] = set()  # channels in conference rooms, or at their doors
+        self._looking = False  # at the rooms, soon
         self._group: asyncio.TaskGroup | None = None  # of this life
         self._iax_heard = False
         self._bridging = False  # there are, or were, bridges of ours
@@ -168,6 +173,7 @@ class Connection:
         self._held = []
         self._iax_heard = False
         self._bridges_heard = None
+        self._looking = False
         loss = _Lost("the connection ended")
         try:
             socket = await self._open()
@@ -242,6 +248,7 @@ class Connection:
         self.reason = ""
         seen = frozenset(ChannelId(one.id) for one in channels)
         self._post(ChannelsListed(seen, found.ours(bridges, channels, answers), _wall_ms()))
+        self._tell_rooms(bridges)
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
@@ -334,6 +341,23 @@ class Connection:
         for event in held:
             self._tell_event(event, but=told)
 
+    def _tell_rooms(self, bridges: list[Bridge]) -> None:
+        rooms = found.rooms(bridges)
+        self._meeting |= {ChannelId(channel) for inside in rooms.values() for channel in inside}
+        self._post(RoomsListed(frozenset(rooms), _wall_ms()))
+
+    def _look_at_rooms(self) -> None:
+        """Somebody has come to a room, or has gone: which of them stand in a moment?"""
+        if self._group is not None and not self._looking:
+            self._looking = True
+            self._group.create_task(self._list_rooms(), name="asterisk rooms")
+
+    async def _list_rooms(self) -> None:
+        await asyncio.sleep(LEFT)
+        self._looking = False
+        with suppress(AsteriskError):  # it is read again
+            self._tell_rooms(await self._ari.bridges.list())
+
     async def _tell_talking(self, unknown: list[tuple[Channel, LegSeen | None]]) -> None:
         """Who talks by Dial since before we lived: asked for beside everything else, it may be many."""
         for caller, to in unknown:
@@ -384,7 +408,13 @@ class Connection:
                 self._callers.add(channel)
             case LegDialed(leg=leg):
                 self._dialed.add(leg)
+            case Answered(channel=channel, leg="") if channel:
+                self._meeting.add(channel)
+                self._look_at_rooms()
             case Ended(channel=channel, cause=cause):
+                if channel in self._meeting:
+                    self._meeting.discard(channel)
+                    self._look_at_rooms()
                 dialed = channel in self._dialed
                 self._dialed.discard(channel)
                 if channel not in self._callers:  # only callers are calls
@@ -425,6 +455,8 @@ class Connection:
             await asyncio.sleep(LIST_EVERY)
             try:
                 self._post(await self._contacts.listed())
+                if self._meeting:
+                    self._look_at_rooms()
             except AsteriskError:
                 continue  # if it is serious, the pings will tell
 

@@ -171,6 +171,8 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             return WentOut(ChannelId(channel.id), bridge.id)
         case ChannelUserevent(eventname="pbxfed-redirect", channel=Channel(id=leg)):
             return Redirected(ChannelId(""), ChannelId(leg), str(event.userevent.get("to", "")))
+        case ChannelUserevent(eventname="pbxfed-answered", channel=Channel(id=caller)):
+            return Answered(ChannelId(caller), ChannelId(""))
         case Dial(caller=Channel(id=caller), forward=to) if to:
             return Redirected(ChannelId(caller), ChannelId(event.peer.id), to)
         case Dial(caller=None):

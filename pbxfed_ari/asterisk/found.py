@@ -14,10 +14,11 @@ from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner
 from pbxfed_ari.asterisk.legs import ANSWERED
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import Arrived, BridgeSeen, LegSeen, TalkFound
-from pbxfed_ari.core.names import ChannelId, key_of_name, node_of_trunk
+from pbxfed_ari.core.names import TRUNK_PREFIX, ChannelId, key_of_name, node_of_trunk
 from pbxfed_ari.errors import AsteriskError, Declined
 
 DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
+ROOM = ("pbxfed-room", "ConfBridge")  # or is in a conference room
 
 
 async def answered(ari: AriClient, bridges: list[Bridge]) -> dict[str, int]:
@@ -65,7 +66,7 @@ def ours(
 def handed_over(
     bridges: list[Bridge], channels: list[Channel]
 ) -> list[tuple[Channel, LegSeen | None]]:
-    """The callers who talk by Dial, each with whom Dial has connected him."""
+    """The callers who talk by Dial, each with whom Dial has connected him; and those who are in a conference room."""
     by_id = {one.id: one for one in channels}
     found: list[tuple[Channel, LegSeen | None]] = []
     for bridge in bridges:
@@ -75,7 +76,17 @@ def handed_over(
         for caller, other in (here, here[::-1]):
             if (caller.dialplan.context, caller.dialplan.app_name) == DIAL:
                 found.append((caller, leg(other)))
-    return found
+    inside = [c for c in channels if (c.dialplan.context, c.dialplan.app_name) == ROOM]
+    return [*found, *((caller, None) for caller in inside)]
+
+
+def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:
+    """The conference rooms that stand here, by number, with the channels in them."""
+    return {
+        one.name.removeprefix(TRUNK_PREFIX): one.channels
+        for one in bridges
+        if one.creator == "ConfBridge" and one.name.startswith(TRUNK_PREFIX)
+    }
 
 
 async def how_it_came(

@@ -41,6 +41,8 @@ class Bridge(msgspec.Struct, frozen=True):
 
     id: str
     channels: list[str] = []
+    name: str = ""
+    creator: str = ""
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ from pbxfed_ari.core.effects import (
     DialLeg,
     DropContact,
     EndBridge,
+    Enter,
     HandOver,
     HangUp,
     HangUpLeg,
@@ -71,7 +72,7 @@ DROPS = 4  # contacts ended at once
 AGAIN = 1.0  # seconds before an unanswered push is tried again
 LATER = 60.0  # seconds before one that Asterisk could not store is tried again
 GATHER = 0.05  # seconds in which changes of IAX2 peers become one reload
-DIAL, LEAD = "pbxfed-dial", "pbxfed-lead"
+DIAL, LEAD, ROOM = "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
 AWAKE = (
     "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
 )
@@ -83,7 +84,7 @@ INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
-ForCalls = HandOver | Lead | SendElsewhere | HangUp | ForLegs
+ForCalls = HandOver | Lead | Enter | SendElsewhere | HangUp | ForLegs
 ForAsterisk = (
     ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
 )
@@ -170,7 +171,7 @@ class Operator:
                     if isinstance(leg, Leg) and leg.peer is None:
                         self._hurry(Extension(leg.number) if leg.number else number)
                 self._call(effect.channel, effect)
-            case Lead() | SendElsewhere() | HangUp():
+            case Lead() | Enter() | SendElsewhere() | HangUp():
                 self._call(effect.channel, effect)
             case (
                 MakeBridge()
@@ -287,7 +288,7 @@ class Operator:
                 effect = waiting.popleft()
                 if isinstance(effect, HangUp):
                     await self._hang_up(channel, effect.cause)
-                elif isinstance(effect, HandOver | Lead):
+                elif isinstance(effect, HandOver | Lead | Enter):
                     await self._hand_over(effect)
                 elif isinstance(effect, SendElsewhere):
                     await self._send_elsewhere(effect)
@@ -307,11 +308,14 @@ class Operator:
             waiting.popleft()
         return found
 
-    async def _hand_over(self, effect: HandOver | Lead) -> None:
+    async def _hand_over(self, effect: HandOver | Lead | Enter) -> None:
         try:
             if isinstance(effect, Lead):
                 place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
                 await self._continue(effect.channel, place, LEAD, effect.exten)
+            elif isinstance(effect, Enter):
+                number = dialable(effect.number)
+                await self._continue(effect.channel, room_variables(effect), ROOM, number)
             else:
                 values = variables(effect, self._contacts.devices)
                 await self._continue(effect.channel, values, DIAL, effect.extension)
@@ -348,7 +352,7 @@ class Operator:
             self._tell("call not sent elsewhere", error, channel=effect.channel)
             await self._hang_up(effect.channel, INVALID_NUMBER)
 
-    async def _give_up(self, effect: HandOver | Lead, cause: int, why: str) -> None:
+    async def _give_up(self, effect: HandOver | Lead | Enter, cause: int, why: str) -> None:
         fields = (("channel", effect.channel), ("error", why))
         self._note(Note("call not handed over, hung up", fields, "error"))
         await self._hang_up(effect.channel, cause)
@@ -594,6 +598,15 @@ def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str
         "__PBXFED_CALL": effect.note,
         "__PBXFED_CALLER": callers.pop() if len(callers) == 1 else "",
         "__PBXFED_CODEC": codecs.pop() if len(codecs) == 1 else "",
+    }
+
+
+def room_variables(effect: Enter) -> dict[str, str]:
+    """What ConfBridge wants to know. The PIN is written by a function: no dialplan line, which a log might show, holds it."""
+    return {
+        "PBXFED_CALL": effect.note,
+        **({"CONFBRIDGE(user,pin)": effect.pin} if effect.pin else {}),
+        **({"CONFBRIDGE(bridge,max_members)": str(effect.most)} if effect.most else {}),
     }
 
 

@@ -22,6 +22,7 @@ STALE = 412
 EXAMPLES = {
     "extension": "ext add 1001 --name Reception --forward-busy 1002",
     "group": "group add 600 --name Sales --members 1001,1002 --strategy hunt",
+    "room": "room add 800 --name Monday --pin 2580 --most 20",
     "service": "service add *97 --context ivr-voicemail --nodes a,b",
     "did": "did add +493012345 --destination 600 --time office --otherwise *97",
     "trunk": "trunk add line --site berlin --endpoint provider --nodes a --patterns _0.",
@@ -226,11 +227,14 @@ def _match(etag: str | None) -> dict[str, str]:
 
 def _columns(kind: Kind, rows: list[dict[str, Any]]) -> tuple[str, ...]:
     """Key, name and what is needed always; of the rest what somebody has set; of contested ones how to tell them apart."""
-    always = {kind.key_name, "name", "registered", *kind.needed}
+    always = {kind.key_name, "name", "registered", "stands", "callers", *kind.needed}
     defaults = {name: cell(_plain(value)) for name, value in kind.defaults.items()}
+    defaults["has_pin"] = cell(False)
     names = [kind.key_name, *(n for n in kind.fields if n in kind.known())]
     if any("registered" in row for row in rows) or (not rows and kind.name == "extension"):
         names.append("registered")
+    if kind.name == "room":
+        names += ["has_pin", "stands", "callers"]
     used = [
         name
         for name in names

@@ -20,6 +20,7 @@ from pbxfed_ari.core.effects import (
     Attempted,
     CallEnded,
     Effect,
+    Enter,
     HandOver,
     HangUp,
     HangUpLeg,
@@ -150,6 +151,13 @@ class Call:
             return self.talks_with
         live = self.phase in (Phase.DIALING, Phase.TALKING)
         return self.tried[-1].legs if live and self.tried else ()
+
+    @property
+    def room(self) -> str:
+        """The conference room here where its caller is, or at whose door; "" if none."""
+        live = self.phase in (Phase.DIALING, Phase.TALKING)
+        meet = self.tried[-1].meet if live and self.tried else None
+        return meet.number if meet else ""
 
     @property
     def key(self) -> str:
@@ -329,7 +337,8 @@ class Call:
             self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
         if event.status == NO_ANSWER:
             self.reached |= {_at(leg) for leg in last.legs}
-        if silent or event.status == NO_ANSWER or not any(map(self._worth, self.route.tries)):
+        used_up = self.route.fresh or not any(map(self._worth, self.route.tries))
+        if silent or event.status == NO_ANSWER or used_up:
             self._ask_again(view, lines)
         return self._next(now, view, lines, outcome)
 
@@ -387,6 +396,9 @@ class Call:
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, self.silent, hurried=lines.hurried()
         )
+        if attempt.meet is not None:
+            meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
+            return [Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
         if attempt.lead is not None:
             place = attempt.lead
             return [Lead(self.caller, place.context, place.exten), note]

@@ -145,6 +145,7 @@ class Directory:
         self._registered: Counter[NodeName] = Counter()  # how many on each shelf
         self._infos: dict[NodeName, NodeInfo] = {}
         self.failures: dict[str, dict[NodeName, int]] = {}  # address → node → told by it
+        self.places: dict[str, dict[NodeName, int]] = {}  # number of a room → node → stamp
         self._keys: dict[bytes, str] = {}  # what each object claims
         self._claims: dict[str, dict[str, tuple[bytes, ...]]] = {}  # space → key → its objects
         self._ordered: dict[bytes, list[str]] = {}  # keys, as last asked for, by their kind's byte
@@ -604,6 +605,8 @@ class Directory:
             return [Absorbed(node, *pair) for pair in done]
         if address := shelf.address_of_key(key):
             return self._failed(node, address, value)
+        if number := shelf.number_of_key(key):
+            return self._place(node, number, value)
         contact = shelf.contact_of_key(key)
         return [] if contact is None else self._register(node, *contact, value)
 
@@ -616,6 +619,18 @@ class Directory:
             if not self.failures[address]:
                 del self.failures[address]
         return [FailuresChanged(node, address)]
+
+    def _place(self, node: NodeName, number: str, value: bytes | None) -> list[Change]:
+        """A room stands at a node, or does so no more."""
+        found = shelf.decode_contact(value) if value is not None else None
+        on = self.places.setdefault(number, {})
+        if found is None:
+            on.pop(node, None)
+        else:
+            on[node] = found.stamp
+        if not on:
+            del self.places[number]
+        return []
 
     def _describe(self, node: NodeName, value: bytes | None) -> list[Change]:
         info = shelf.decode_info(value) if value is not None else None

@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import DrainOver, HealthChanged, PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import DrainOver, HealthChanged, PeerGaveUp, PeerHasCall, RoomsLed
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -227,6 +227,17 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class Enter:
+    """Continue the channel into a conference room here."""
+
+    channel: ChannelId
+    number: str
+    most: int  # callers; 0: no limit
+    pin: str = field(repr=False)
+    note: str = ""  # as of HandOver
+
+
+@dataclass(frozen=True, slots=True)
 class MakeBridge:
     """Make this call's bridge, unless it is there; the caller may stay in it unanswered for so many seconds."""
 
@@ -300,9 +311,9 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Put this into the inbox: what a peer said of calls, what our sensors say of us, or that a drain's time is over."""
+    """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
-    event: PeerHasCall | PeerGaveUp | HealthChanged | DrainOver
+    event: PeerHasCall | PeerGaveUp | HealthChanged | DrainOver | RoomsLed
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +429,7 @@ Effect = (
     | DropContact
     | HandOver
     | Lead
+    | Enter
     | MakeBridge
     | MakeLeg
     | DialLeg

@@ -347,6 +347,22 @@ class DrainOver:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomsLed:
+    """Calls of this node are in these conference rooms, or at their doors; no others are."""
+
+    numbers: frozenset[str]
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomsListed:
+    """Our Asterisk has conferences of these rooms, read anew."""
+
+    numbers: frozenset[str]
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The caller's channel is no more; `cause` is Q.850."""
 
@@ -432,6 +448,8 @@ Event = (
     | ContactAdded
     | ContactRemoved
     | ContactsListed
+    | RoomsLed
+    | RoomsListed
     | AsteriskUp
     | AsteriskDown
     | Arrived

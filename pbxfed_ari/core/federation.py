@@ -5,13 +5,24 @@ peer's: apply it if it is the next one, else ask for what is missing (`catchup.p
 phones and trunks Asterisk shall hold, and which registrations have moved away.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 import msgspec
 
-from pbxfed_ari.core import claims, editing, handouts, pushing, registering, shelf, takeover, vault
+from pbxfed_ari.core import (
+    claims,
+    editing,
+    handouts,
+    pushing,
+    registering,
+    rooms,
+    shelf,
+    takeover,
+    vault,
+)
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import (
@@ -67,6 +78,8 @@ from pbxfed_ari.core.events import (
     PeerGaveUp,
     PeerHasCall,
     Received,
+    RoomsLed,
+    RoomsListed,
     Rotate,
     SeedsFound,
     StrangerHeard,
@@ -123,7 +136,14 @@ from pbxfed_ari.errors import Refused
 
 _Request = Edited | Imported | Rotate | Admit
 _OwnFact = (
-    _Request | NodeChanged | ContactAdded | ContactRemoved | ContactsListed | AuthenticationsFailed
+    _Request
+    | NodeChanged
+    | ContactAdded
+    | ContactRemoved
+    | ContactsListed
+    | RoomsLed
+    | RoomsListed
+    | AuthenticationsFailed
 )
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
@@ -196,6 +216,7 @@ class Federation:
         self.resealing = Resealing(self.me, self.directory, keys, signer, self.home)
         self.directory.hidden = self._outside()
         self.failures = Failures(self.me, self.directory, self.members.up)
+        self.standing = rooms.Standing(self.me, self.directory)
         self._contests = claims.Contests(self.directory)
         self._beats = 0  # heartbeats since the last that had to say the time
         self._challenged: dict[
@@ -358,6 +379,22 @@ class Federation:
         """The ring's owner of a number; this node, if the ring is empty."""
         return NodeName(self.ring.get_node(number) or self.me)
 
+    def stands(self, number: Extension) -> list[NodeName]:
+        """The living nodes where a room stands, the older one first."""
+        on = self.directory.places.get(number, {})
+        return sorted(filter(self._counts, on), key=lambda node: (on[node], node))
+
+    def placed(self) -> Counter[str]:
+        """How many rooms stand at each living node."""
+        return Counter(n for on in self.directory.places.values() for n in on if self._counts(n))
+
+    def shares(self) -> dict[str, int]:
+        """The nodes to which something may be given, with their weights on the ring."""
+        return self.ring.weights
+
+    def _counts(self, node: NodeName) -> bool:
+        return self.members.up(node) and node not in self.directory.hidden
+
     def next_deadline(self) -> float:
         """When a Ticked is due."""
         return min(
@@ -461,6 +498,10 @@ class Federation:
                 return self.ledger.shelve([ShelfDrop(shelf.contact_key(number, uri))])
             case ContactsListed():
                 return self.ledger.shelve(registering.listed(event, self.me, self.directory))
+            case RoomsLed(numbers, wall_ms):
+                return self.ledger.shelve(self.standing.led(numbers, wall_ms))
+            case RoomsListed(numbers, wall_ms):
+                return self.ledger.shelve(self.standing.listed(numbers, wall_ms))
             case AuthenticationsFailed(found):
                 told = self.ledger.shelve(self.failures.failed(event, now))
                 return [*told, *self.failures.alarms(whose(one) for one, _, _ in found)]

@@ -30,12 +30,12 @@ def order(
 ) -> list[str]:
     """Where one more should be placed, best first: at `first` as long as its cap allows, else where most room is left.
 
-    `draw` decides between equals; the higher goes first.
+    `draw` decides between equals; the higher goes first. Who is full comes last: not all can be.
     """
-    kept = first not in full(load, weights)
+    above = full(load, weights)
 
-    def rank(node: str) -> tuple[bool, float, float]:
+    def rank(node: str) -> tuple[bool, bool, float, float]:
         ratio = (load.get(node, 0) + 1) / weights[node]
-        return (not (kept and node == first), ratio, -draw.get(node, 0.0))
+        return (node in above, node in above or node != first, ratio, -draw.get(node, 0.0))
 
     return sorted(weights, key=rank)

@@ -9,6 +9,7 @@ A shelf maps a short text key to the bytes of a value:
     "l"                      → what of the origin's earlier epochs was absorbed: (epoch, through version), …
     "c1001 ~CgAABxPE"        → Contact, of extension 1001, at sip:1001@10.0.0.7:5060 (the usual shape, in six bytes)
     "c1001 sips:1001@host"   → Contact, of extension 1001, at any other URI
+    "r800"                   → the stamp of when conference room 800 began at this node (core/rooms.py), as of a Contact
     "f203.0.113.9"           → how many authentications from there have failed at this node (core/failures.py)
 """
 
@@ -33,7 +34,7 @@ from pbxfed_ari.core.messages import (
     Port,
     Shown,
 )
-from pbxfed_ari.core.names import Extension, is_extension
+from pbxfed_ari.core.names import Extension, is_dialable, is_extension
 from pbxfed_ari.core.stamp import LAST, stamp_of
 
 INFO_KEY = "n"
@@ -144,6 +145,17 @@ def address_of_key(key: str) -> str:
     except ValueError:
         return ""
     return text if text == known and "%" not in text else ""
+
+
+def place_key(number: str) -> str:
+    """The key under which a node says that a room stands there."""
+    return f"r{number}"
+
+
+def number_of_key(key: str) -> str:
+    """The number that such a key names; "" if it is none."""
+    number = key[1:] if key.startswith("r") else ""
+    return number if is_dialable(number) else ""
 
 
 def encode_count(count: int) -> bytes:

@@ -8,7 +8,16 @@ from dataclasses import replace
 
 from pbxfed_ari.core import outside
 from pbxfed_ari.core.call import Call, Input, Phase
-from pbxfed_ari.core.effects import Effect, EndBridge, HandOver, HangUp, MakeBridge, Note, SendTo
+from pbxfed_ari.core.effects import (
+    Effect,
+    EndBridge,
+    HandOver,
+    HangUp,
+    MakeBridge,
+    Note,
+    SendTo,
+    Tell,
+)
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -25,6 +34,7 @@ from pbxfed_ari.core.events import (
     PeerGaveUp,
     PeerHasCall,
     Returned,
+    RoomsLed,
     TalkFound,
     Ticked,
     WentOut,
@@ -50,6 +60,8 @@ class Switchboard:
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's, that have answered
         self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
+        self._rooms: dict[ChannelId, str] = {}  # whose callers are in which conference room here
+        self._told_rooms: frozenset[str] = frozenset()
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
 
@@ -75,10 +87,27 @@ class Switchboard:
         effects: list[Effect] = []
         for call in list(self._in_setup.values()):
             effects += self._told(call, Ticked(), now, view)
-        return effects
+        return [*effects, *self._rooms_changed(now)]
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to the call that it concerns."""
+        return [*self._handle(event, now, view), *self._rooms_changed(now)]
+
+    def callers(self, number: str) -> int:
+        """How many calls of this node are in a conference room here, or at its door."""
+        return list(self._rooms.values()).count(number)
+
+    def _rooms_changed(self, now: float) -> list[Effect]:
+        """The federation hears which rooms are called here."""
+        rooms = frozenset(self._rooms.values())
+        if rooms == self._told_rooms:
+            return []
+        self._told_rooms = rooms
+        calls = (self._calls.get(channel) for channel in self._rooms)
+        clocks = [c.arrival.wall_ms + round((now - c.began) * 1_000) for c in calls if c]
+        return [Tell(RoomsLed(rooms, max(clocks, default=0)))]
+
+    def _handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         match event:
             case ChannelsListed():
                 return self._reconcile(event, now, view)
@@ -154,6 +183,7 @@ class Switchboard:
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.arrival.channel, None)
         self._in_setup.pop(call.arrival.channel, None)
+        self._rooms.pop(call.arrival.channel, None)
         self._by_leg.pop(call.leg, None)
         for channel in [c for c, caller in self._put.items() if caller == call.arrival.channel]:
             del self._put[channel]
@@ -169,6 +199,10 @@ class Switchboard:
         effects = call.handle(event, now, view, self.lines(now, view, call.id))
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
+        if call.room:
+            self._rooms[call.arrival.channel] = call.room
+        else:
+            self._rooms.pop(call.arrival.channel, None)
         if call.phase in (Phase.HELD, Phase.DIALING):
             self._in_setup[call.arrival.channel] = call
         else:

@@ -1,7 +1,7 @@
 """What a route is asked, what it is made of, and what it may ask in turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pbxfed_ari.core.directory import Registration
@@ -117,6 +117,18 @@ class View(Protocol):
         """The ring's owner of a number."""
         ...
 
+    def stands(self, number: Extension) -> list[NodeName]:
+        """The living nodes where a room stands, the older one first."""
+        ...
+
+    def placed(self) -> Mapping[str, int]:
+        """How many rooms stand at each living node."""
+        ...
+
+    def shares(self) -> Mapping[str, int]:
+        """The nodes to which something may be given, with their weights on the ring."""
+        ...
+
     def capacity(self, node: NodeName) -> int:
         """What a node can carry, in relation to the others: its weight, and what its health has left of it."""
         ...
@@ -213,8 +225,17 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class Meet:
+    """The conference room at this node into which the call is led."""
+
+    number: str
+    most: int  # callers; 0: no limit
+    pin: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt: these legs ring together, or the call is led into the dialplan (`lead`)."""
+    """One attempt: these legs ring together, or the call is led into the dialplan (`lead`), perhaps to meet others there."""
 
     legs: tuple[Leg | Outside, ...]
     reason: str
@@ -222,6 +243,7 @@ class Try:
     patience: float = 0.0  # seconds without a sign of life until the next way is tried; 0: as usual
     going_on: bool = False  # the next try follows even if this one was reached: a hunt
     lead: Lead | None = None
+    meet: Meet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +268,7 @@ class Route:
     control: str = (
         ""  # how the object that is called wants its legs connected; "": as the node does
     )
+    fresh: bool = False  # where it goes may change at any moment: ask again after each try
 
     def because(self, why: str) -> "Route":
         """The same, with a reason in front of all reasons."""

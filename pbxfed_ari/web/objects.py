@@ -19,6 +19,8 @@ from pbxfed_ari.core.names import Extension, ObjectId
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.objects.kind import Item, Kind
+from pbxfed_ari.core.objects.room import Room
+from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role
@@ -46,6 +48,7 @@ class Node(Protocol):
     """What these routes need of the node."""
 
     federation: Federation
+    switchboard: Switchboard
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
@@ -181,8 +184,21 @@ class Collection:
                 if self.kind is KINDS["extension"]:
                     places = [] if i else federation.where(Extension(key))
                     shown["registered"] = [place.node for place in places]
+                if isinstance(item, Room):
+                    shown |= self._meeting(item, active=not i)
                 found.append((item, {**shown, "state": "contested" if i else "active"}))
         return found
+
+    def _meeting(self, item: Room, *, active: bool) -> Json:
+        """Where a room stands, and how many are in it as far as this node knows."""
+        stands = self._node.federation.stands(Extension(item.key)) if active else []
+        callers = self._node.switchboard.callers(item.key)
+        here = self._node.federation.me in stands
+        return {
+            "has_pin": bool(item.pin),
+            "stands": list(stands),
+            "callers": callers if here else None,
+        }
 
     def _shown(self, object_id: ObjectId, shown: Json, status: int = 200) -> web.Response:
         data = msgspec.json.encode(shown)

@@ -65,6 +65,8 @@ def shown_example(kind: Kind) -> Json:
     given_ = {n: v for n, v in kind.example.items() if n == kind.key_name or n in known}
     key = {kind.key_name: given_[kind.key_name], "id": EXAMPLE_ID}
     live: Json = {"registered": ["a"]} if kind.name == "extension" else {}
+    if kind.name == "room":
+        live = {"has_pin": True, "stands": ["b"], "callers": None}
     return {**key, **known, **given_, **live, "state": "active"}
 
 
@@ -106,6 +108,18 @@ def _shown(kind: Kind, key: Json) -> Json:
     if kind.name == "extension":
         nodes = {**TEXTS, "description": "The nodes where its phones are registered."}
         properties["registered"] = {**nodes, "readOnly": True}
+    if kind.name == "room":
+        nodes = {
+            **TEXTS,
+            "description": "The nodes where it stands, the one first to which callers go.",
+        }
+        properties["stands"] = {**nodes, "readOnly": True}
+        inside: Json = {
+            "type": ["integer", "null"],
+            "description": "Callers in it, if it stands here.",
+        }
+        properties["callers"] = {**inside, "readOnly": True}
+        properties["has_pin"] = {**YES_NO, "description": "Is a PIN set?", "readOnly": True}
     state = "contested: an older claim holds the key; it is disabled until that is settled."
     words = {"type": "string", "enum": ["active", "contested"]}
     properties["state"] = {**words, "description": state, "readOnly": True}

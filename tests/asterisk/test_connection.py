@@ -31,9 +31,10 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegSeen,
     Returned,
+    RoomsListed,
     TalkFound,
 )
-from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.errors import Declined
 
 from .fake import FakeAri, Json
@@ -47,6 +48,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LONGEST_WAIT", 0.005),
         ("HOPELESS_WAIT", 0.005),
         ("PING_EVERY", 0.005),
+        ("LEFT", 0.001),
         ("PING_DEADLINE", 0.02),
     ):
         monkeypatch.setattr(connection, name, value)
@@ -148,10 +150,12 @@ async def test_everything_is_read_before_up_is_told() -> None:
         fake.contacts = {"1001": ["sip:a"]}
         async with connected(fake) as inbox:
             await inbox.until_kind(Returned)
-        listed, contacts, up, arrived, returned = inbox.events
+        listed, rooms, contacts, up, arrived, returned = inbox.events
         assert isinstance(listed, ChannelsListed)
         assert set(map(str, listed.channels)) == {"1", "2", "3"}
         assert listed.bridges == ()
+        assert isinstance(rooms, RoomsListed)
+        assert rooms.numbers == frozenset()
         assert isinstance(contacts, ContactsListed)
         assert contacts.contacts == {("1001", "sip:a")}
         assert up == AsteriskUp("22.10.1", restarted=False)
@@ -369,6 +373,37 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
     assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
+async def test_rooms_are_read_at_each_connect_and_when_somebody_comes_or_goes() -> None:
+    """What is no conference of ours is left out; who is in one since before we lived is told as a call that talks."""
+    plan = {
+        "context": "pbxfed-room",
+        "exten": "800",
+        "app_name": "ConfBridge",
+        "app_data": "pf-800",
+    }
+    inside: Json = {"id": "1.1", "name": "PJSIP/1001-00000001", "dialplan": plan}
+    by_hand: Json = {"id": "y", "channels": ["9"], "name": "900", "creator": "ConfBridge"}
+    ours: Json = {"id": "x", "channels": ["1.1"], "name": "pf-800", "creator": "ConfBridge"}
+    async with FakeAri() as fake:
+        fake.channels, fake.bridges = [inside], [ours, by_hand]
+        fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/1"}
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(TalkFound)
+            fake.bridges = [by_hand]
+            await fake.send({"type": "ChannelDestroyed", "channel": inside})
+            await inbox.until_kind(RoomsListed, 2)
+            fake.bridges = [ours, by_hand]
+            said: Json = {"eventname": "pbxfed-answered", "userevent": {}, "channel": inside}
+            await fake.send({"type": "ChannelUserevent", **said})
+            await inbox.until_kind(RoomsListed, 3)
+    numbers = [set(told.numbers) for told in inbox.of(RoomsListed) if isinstance(told, RoomsListed)]
+    assert numbers == [{"800"}, set(), {"800"}]
+    assert Answered(ChannelId("1.1"), ChannelId("")) in inbox.events
+    (found,) = inbox.of(TalkFound)
+    assert isinstance(found, TalkFound)
+    assert (found.arrived.number, found.note, found.leg) == ("800", "beef/1/1", None)
+
+
 async def test_an_event_before_up_is_told_after_it() -> None:
     """Events are held while everything is read, and no call is told twice."""
     async with FakeAri() as fake:
@@ -385,7 +420,7 @@ async def test_an_event_before_up_is_told_after_it() -> None:
             fake.answers.set()
             await inbox.until_kind(Arrived, 2)
         kinds = [type(event) for event in inbox.events]
-        assert kinds == [ChannelsListed, ContactsListed, AsteriskUp, Arrived, Arrived]
+        assert kinds == [ChannelsListed, RoomsListed, ContactsListed, AsteriskUp, Arrived, Arrived]
 
 
 def filters(fake: FakeAri) -> list[set[str]]:

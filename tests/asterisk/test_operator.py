@@ -14,6 +14,7 @@ from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.operator import CANARY, NOWHERE, Operator, variables
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
+    Enter,
     HandOver,
     HangUp,
     Leg,
@@ -177,6 +178,24 @@ async def test_a_call_is_told_before_it_goes_on() -> None:
         assert isinstance(told, dict)
         assert told["variables"]["PBXFED_LOCAL"] == "1002"
         assert place == {"context": "pbxfed-dial", "extension": "1002", "priority": 1}
+
+
+async def test_a_caller_is_led_into_a_room() -> None:
+    """Its PIN and limit are told by functions, and stand in no line of the dialplan, nor in our own log."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        effect = Enter(ChannelId("1"), "800", 20, "2580", "f00/1/1")
+        desk.operator.perform(effect)
+        await desk.idle()
+        (_, told), (_, place) = fake.bodies
+    assert told == {
+        "variables": {
+            "PBXFED_CALL": "f00/1/1",
+            "CONFBRIDGE(user,pin)": "2580",
+            "CONFBRIDGE(bridge,max_members)": "20",
+        }
+    }
+    assert place == {"context": "pbxfed-room", "extension": "800", "priority": 1}
+    assert "2580" not in repr(effect)
 
 
 async def test_before_22_10_each_variable_goes_alone() -> None:

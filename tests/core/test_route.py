@@ -42,6 +42,8 @@ class View:
         self.devices: list[str] = []
         self.taken: dict[Registration, NodeName] = {}
         self.capacities: dict[str, int] = {}
+        self.standing: list[NodeName] = []
+        self.rooms: dict[str, int] = {}
         self.settles = 0.0
         self.leaving = False
 
@@ -95,6 +97,15 @@ class View:
 
     def home(self, number: Extension) -> NodeName:
         return B
+
+    def stands(self, number: Extension) -> list[NodeName]:
+        return [node for node in self.standing if self.alive(node)]
+
+    def placed(self) -> Mapping[str, int]:
+        return self.rooms
+
+    def shares(self) -> Mapping[str, int]:
+        return {node: self.capacity(node) for node in self.nodes() if self.takes(node)}
 
     def lines_out(self) -> Sequence[Item]:
         return [item for (space, _), item in sorted(self.items.items()) if space == "trunk"]

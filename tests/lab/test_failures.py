@@ -241,14 +241,16 @@ def test_a_hung_disk_makes_a_node_step_aside_and_its_calls_go_on(
     with disk_of_its_own(federation, "-o", "loop", str(image)) as state:
         before = (lab.node("a").folder / "log" / "pbxfed.log").read_text().count("member down")
         with frozen(state):
-            lab.http("a", "PUT", "/extensions/41300", {"name": "x", "secret": SECRET})
-            federation.until(lambda: lab.http("c", "GET", "/extensions/41300")[0] == 200)
-            took = federation.until(lambda: left_the_ring(federation, "c"), what="c steps aside")
+            began, edit = time.monotonic(), {"name": "y", "secret": SECRET}
+            status, said = lab.http("c", "PUT", "/extensions/41300", edit)
+            assert (status, "did not answer in time" in said["detail"]) == (503, True)
+            assert lab.http("a", "GET", "/extensions/41300")[0] == 200
+            federation.until(lambda: left_the_ring(federation, "c"), what="c steps aside")
+            took = time.monotonic() - began
             status, health = lab.http("c", "GET", "/health")
             assert status == 503
             assert "the disk of node.state has not taken a write for" in str(health["reasons"])
             assert {"sick 5/10"} == {condition(federation, node) for node in "ab"}
-            edit = {"name": "y", "secret": SECRET}
             assert lab.http("c", "PUT", "/extensions/41301", edit)[0] == 507
             assert lab.http("c", "GET", "/calls/records")[0] == 503
             for caller, number in ("1003", "1001"), ("1001", "1003"):

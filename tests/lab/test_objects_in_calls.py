@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from lab.lab import Lab
 from lab.phone import PhoneRefused
 from lab.places import CHECKOUT, Places
+from tests import documents
 from tests.lab.conftest import SECRET, Federation
 from tests.lab.test_bridge import channels
 
@@ -57,7 +59,12 @@ PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Lab]:
     """Three nodes of their own: b has an IVR, c a line to the outside, and b, too."""
-    extra = {"c/pjsip.conf": PROVIDER, "b/pjsip.conf": BEYOND, "b/extensions.conf": IVR}
+    pjsip, *dialplan = documents.written("docs/dialplan.md", "ini")  # the guide's own examples
+    extra = {
+        "c/pjsip.conf": PROVIDER,
+        "b/pjsip.conf": BEYOND + pjsip,
+        "b/extensions.conf": "\n".join([IVR, *dialplan]),
+    }
     lab = Lab(Places(CHECKOUT / ".lab-objects"), extra=extra)
     lab.down()
     lab.up(3)
@@ -106,9 +113,9 @@ def rang(federation: Federation, since: float) -> list[str]:
     return [number for _, number in sorted(calls)]
 
 
-def talk(federation: Federation, caller: str, called: str) -> str:
+def talk(federation: Federation, caller: str, called: str, hold: float = 0.6) -> str:
     """Call, talk, hang up: who answered, having heard and been heard."""
-    found = federation.lab.call(caller, called, hold=0.6)
+    found = federation.lab.call(caller, called, hold=hold)
     assert found.ok, found
     return str(found.details["answered_by"])
 
@@ -186,20 +193,46 @@ def test_do_not_disturb_and_loops_end_with_a_clear_cause(federation: Federation)
     assert time.monotonic() - began < 2
 
 
+def hears_himself(federation: Federation, caller: str, number: str) -> bool:
+    """Is what he says echoed there?"""
+    lab = federation.lab
+    dialled = lab.dial(caller, number)
+    time.sleep(0.8)
+    group, hertz = lab._group_of(caller), int(lab.phone(caller)["hertz"])
+    heard = group.ask("call", phone=caller, call=dialled.id, tones=[hertz], last_seconds=5.0)
+    lab.hang_up(dialled)
+    return float(heard["heard"][str(hertz)]) > 0.2
+
+
 def test_a_service_is_reached_from_every_node(federation: Federation) -> None:
     """The caller hears himself: the dialplan of b echoes."""
     lab = federation.lab
     put(federation, "service", "700", context="ivr", exten="welcome", nodes=["b"])
-    for caller in "1001", "1002":
-        dialled = lab.dial(caller, "700")
-        time.sleep(0.8)
-        group, hertz = lab._group_of(caller), int(lab.phone(caller)["hertz"])
-        heard = group.ask("call", phone=caller, call=dialled.id, tones=[hertz], last_seconds=5.0)
-        lab.hang_up(dialled)
-        assert heard["heard"][str(hertz)] > 0.2, caller
+    assert hears_himself(federation, "1001", "700")
+    assert hears_himself(federation, "1002", "700")
     put(federation, "service", "701", context="nowhere", nodes=["b"])
     with pytest.raises(PhoneRefused):
         lab.dial("1001", "701")
+
+
+def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:
+    """Numbers of b's own before the federation's, calls from b's dialplan to any node, and from any node into it."""
+    lab = federation.lab
+    door = lab.register("door", "b", secret=SECRET)
+    assert door.node == "b"
+    assert hears_himself(federation, "door", "81")
+    result = lab.call("door", "1003")
+    assert (result.ok, result.trunk) == (True, "sip"), result
+    assert result.caller_id is not None
+    assert result.caller_id["number"] == "80"
+    typed = [one for one in documents.inline() if one.page == "docs/dialplan.md"]
+    for command in (one.text for one in typed if " add " in one.text):
+        done = lab.exec("a", shlex.split(command), capture_output=True, text=True)
+        assert done.returncode == 0, done
+    federation.until(federation.whole)
+    assert talk(federation, "1003", "80") == "door"
+    assert talk(federation, "1003", "82", hold=3.5) == "1001"
+    assert talk(federation, "1004", "82", hold=3.5) == "1001"
 
 
 def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) -> None:

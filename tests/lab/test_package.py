@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.machine import Machine, ensure_base
+from lab.root import ensure_tools
 from pbxfed_ari import __version__
 from release import deb
 
@@ -130,6 +131,18 @@ def healthy(machine: Machine) -> bool:
 
 def journal(machine: Machine, *argv: str) -> str:
     return machine.run("journalctl", "--no-pager", "-o", "cat", "-u", "pbxfed", *argv).stdout
+
+
+def test_lintian_finds_nothing(packages: Path) -> None:
+    """Neither an error nor a warning, but those that debian/pbxfed.lintian-overrides gives reasons for."""
+    ensure_tools({"lintian": "lintian"})
+    found = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning", packages / "pbxfed.deb"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (0, ""), found.stderr
 
 
 def test_it_waits_for_its_configuration(machine: Machine) -> None:
