@@ -32,10 +32,10 @@ class Kind:
 
 
 SRV_UDP = Kind("SRV by UDP, 2 s", timers={"patience": 2.0})
-SRV_T1 = Kind("SRV by UDP, T1 50 ms", timers={"t1": 0.05, "patience": 3.2})
+SRV_T1 = Kind("SRV by UDP, T1 40 ms", timers={"t1": 0.04, "patience": 2.56})
 SRV_TCP = Kind("SRV by TCP", "tcp", timers={"patience": 2.0, "keepalive": 20.0})
 SECOND = Kind("second server, UDP", second=True, timers={"patience": 1.5})
-BARESIP_UDP = Kind("baresip, SRV by UDP", foreign=True, expires=30, later=2.0)
+BARESIP_UDP = Kind("baresip, SRV by UDP", foreign=True, expires=30, later=4.0)
 BARESIP_TCP = Kind("baresip, SRV by TCP", "tcp", foreign=True, expires=30)
 TWENTY = (
     *(SRV_UDP,) * 5,
