@@ -153,6 +153,7 @@ def test_phones_of_other_sites_are_not_sent_to_the_dead_for_two_seconds(
 
     assert world.run(1.9, told)
     assert world["a"].state(victim) is State.SUSPECT
+    assert not world["a"].federation.reachable(NodeName(victim))  # calls go elsewhere, too
     assert victim in world["a"].federation.ring.weights
 
 
