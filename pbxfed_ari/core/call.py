@@ -173,10 +173,12 @@ class Call:
         legs = self.bridged.legs if self.bridged else {}
         return channel != self.arrival.channel and channel not in legs
 
-    def heard(self, attempt: int) -> None:
-        """A peer has got this try of ours."""
+    def heard(self, attempt: int, sent_to: str = "") -> None:
+        """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""
         if self.setup is not None and self.setup.number == attempt and self.phase is Phase.DIALING:
             self.setup.alive()
+            if sent_to and self._own():
+                self.sent_to = sent_to
 
     def expects(self, attempt: int) -> bool:
         """Is this try of ours on its way, or did it connect?"""
@@ -241,6 +243,7 @@ class Call:
 
     def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         self.route = replace(self.route, reason="its sender has given it up")
+        self._came_of_it("given_up", now)
         return self._give_up(NORMAL)
 
     def _leg_dialed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -289,14 +292,16 @@ class Call:
         return [self._record(now)]
 
     def _redirected(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside."""
         assert isinstance(event, Redirected)
-        own = all(isinstance(leg, Leg) and not leg.number and not leg.line for leg in self.legs)
-        if own and self.bridged is None:
+        if self._own() and self.bridged is None:
             self.sent_to = event.to
-        elif own:
+        elif self._own():
             self.moved[event.leg] = event.to
         return []
+
+    def _own(self) -> bool:
+        """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside."""
+        return all(isinstance(leg, Leg) and not leg.number and not leg.line for leg in self.legs)
 
     def _came_in(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, CameIn)
@@ -319,6 +324,7 @@ class Call:
             self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)
         if self.sent_to:
+            self._came_of_it("sent_on", now)
             return self._send_on(now, view, lines)
         last = self.tried[-1]
         seconds = last.ring_seconds or self.ring_seconds
@@ -442,11 +448,16 @@ class Call:
         """The phone has said whither. A peer's call is sent back with that: its own node looks for the way (one hop)."""
         number, (to, self.sent_to) = self.route.number, (self.sent_to, "")
         why = f"{number} is sent on to {to} by its phone"
-        if self.bill is not None and self.arrival.endpoint and is_dialable(to):
-            self.phase, self.cause = Phase.OVER, NORMAL
-            self.route = replace(self.route, reason=why)
-            legs = self.bridged.end() if self.bridged else []
-            return [SendElsewhere(self.caller, to), *legs]
+        if self.bill is not None and self.arrival.peer and is_dialable(to):
+            route = replace(self.route, reason=why)
+            if self.arrival.endpoint:
+                self.phase, self.cause, self.route = Phase.OVER, NORMAL, route
+                legs = self.bridged.end() if self.bridged else []
+                return [SendElsewhere(self.caller, to), *legs]
+            told = setup.arrived(self.bill, self.arrival.peer, view, to)
+            if told:  # by IAX2
+                self.route = route
+                return [*told, *self._give_up(ABSENT)]
         return self._go(Onward("", to, why, number), now, view, lines)
 
     def _go(self, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -469,7 +480,7 @@ class Call:
     def _talks(self, now: float, leg: ChannelId) -> None:
         if self.setup is not None:
             self.talks_with = self.setup.whom(leg, self.route.number)
-        self.phase, self.answered = Phase.TALKING, now
+        self.phase, self.answered, self.cause = Phase.TALKING, now, NORMAL
         self._came_of_it("answered", now)
 
     def _came_of_it(self, outcome: str, now: float) -> None:

@@ -380,7 +380,8 @@ class Attempted:
     reason: str
     began: float  # seconds after the call came
     seconds: float = 0.0  # until it was answered, or failed
-    outcome: str = ""  # "answered", "busy", "no_answer", "unreachable", or "given_up" by who called
+    # "answered", "busy", "no_answer", "unreachable", "sent_on" by its phone, or "given_up" by who called
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,11 +322,12 @@ class LegEnded:
 
 @dataclass(frozen=True, slots=True)
 class PeerHasCall:
-    """A peer says that our try has arrived there."""
+    """A peer says that our try has arrived there; or, too, whither its phone sends it on."""
 
     peer: NodeName
     call: CallId
     attempt: int
+    sent_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

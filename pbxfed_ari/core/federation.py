@@ -814,8 +814,8 @@ class Federation:
                 return self._report(message, now) if message.reporter else []
             case Neighbours():
                 return self._directed(message)
-            case CallHere(call, attempt):
-                return [Tell(PeerHasCall(event.sender, CallId(call), attempt))]
+            case CallHere(call, attempt, to):
+                return [Tell(PeerHasCall(event.sender, CallId(call), attempt, to))]
             case CallOver(call, attempt):
                 return [Tell(PeerGaveUp(event.sender, CallId(call), attempt))]
             case _:

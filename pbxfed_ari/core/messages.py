@@ -30,7 +30,8 @@ too, so nobody can take another's name. What travels:
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 
 *Calling.*   A call itself travels by SIP or IAX2. Its receiver says CallHere at once, so that its sender need not wait for a
-             ring to know that somebody lives there; who gives a try up says CallOver (core/setup.py).
+             ring to know that somebody lives there, and again if a phone sends on what came by IAX2; who gives a try up
+             says CallOver (core/setup.py).
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
              them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,
@@ -332,10 +333,14 @@ class Anew(Message, frozen=True, tag=21):
 
 
 class CallHere(Message, frozen=True, tag=40):
-    """Your try of this call has arrived here: a sign of life that SIP's 100 Trying cannot be (ARI does not show it)."""
+    """Your try of this call has arrived here: a sign of life that SIP's 100 Trying cannot be (ARI does not show it).
+
+    Once more with `sent_to`: its phone sends it on to that number (302), which IAX2 has no word for.
+    """
 
     call: Shown
     attempt: Number
+    sent_to: Shown = ""
 
 
 class CallOver(Message, frozen=True, tag=41):

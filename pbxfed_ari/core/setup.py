@@ -141,10 +141,10 @@ def patience(attempt: Try, view: View) -> float:
     return AFAR if any(view.door(peer) is None for peer in peers) else LIFE
 
 
-def arrived(bill: Waybill, peer: NodeName, view: View) -> list[Effect]:
-    """Tell the sender that his try is here."""
+def arrived(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> list[Effect]:
+    """Tell the sender that his try is here, or whither its phone sends it on."""
     door = view.door(peer)
-    return [] if door is None else [SendTo(door, CallHere(bill.call, bill.attempt))]
+    return [] if door is None else [SendTo(door, CallHere(bill.call, bill.attempt, sent_to))]
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

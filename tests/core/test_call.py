@@ -30,6 +30,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     LegSeen,
+    PeerHasCall,
     Redirected,
     Returned,
     TalkFound,
@@ -261,6 +262,21 @@ def test_a_phone_sends_on_and_pays() -> None:
         )
 
 
+def test_the_record_of_a_call_that_was_sent_on_and_answered() -> None:
+    """What came of each try; an answered call's cause is not that of the try before."""
+    board, view = Switchboard(), View(A)
+    board.handle(ARRIVED, 0.0, view)
+    board.handle(Redirected(CHANNEL, LEG, "1003"), 1.0, view)
+    board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 1.1, view)
+    board.handle(Answered(CHANNEL), 2.0, view)
+    (record,) = [e for e in board.handle(Ended(CHANNEL), 3.0, view) if isinstance(e, CallEnded)]
+    assert [(a.number, a.outcome) for a in record.attempts] == [
+        ("1001", "sent_on"),
+        ("1003", "answered"),
+    ]
+    assert (record.answered, record.cause) == (True, 16)
+
+
 def test_phones_that_send_on_in_a_circle_end_the_call() -> None:
     """1001 → 1003 → 1001."""
     board, view = Switchboard(), View(A)
@@ -272,7 +288,8 @@ def test_phones_that_send_on_in_a_circle_end_the_call() -> None:
 
 
 def test_a_peers_call_is_sent_back_with_the_number() -> None:
-    """Over SIP; one that came by IAX2 can only be delivered here, or is refused: one hop."""
+    """Over SIP by 302, over IAX2 by a word to its daemon and a refusal; never sent on from here: one hop."""
+    told = SendTo(("10.0.0.9", ord("b")), CallHere("beef", 1, "1003"))
     for endpoint, places in ("pf-b", (A,)), ("", (A,)), ("", (A, B)):
         board, view = Switchboard(), View(*places)
         peers = Arrived(
@@ -282,7 +299,21 @@ def test_a_peers_call_is_sent_back_with_the_number() -> None:
         board.handle(Redirected(CHANNEL, LEG, "1003"), 1.0, view)
         effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.1, view)
         assert (SendElsewhere(CHANNEL, "1003") in effects) is bool(endpoint)
-        assert any(isinstance(e, HandOver) for e in effects) is not bool(endpoint)
+        assert (told in effects) is not bool(endpoint)
+        assert (HangUp(CHANNEL, 20) in effects) is not bool(endpoint)
+        assert not any(isinstance(e, HandOver) for e in effects)
+
+
+def test_who_called_hears_over_iax2_whither_a_phone_sends_on() -> None:
+    """Its daemon says so before the try has ended; what it says of another try counts for nothing, nor of a group's member."""
+    for number, attempt, to in ("1002", 1, "1003"), ("1002", 2, ""), ("600", 1, ""):
+        group = make("group", "600", members=["1002"])
+        board, view = Switchboard(), View(B, items=[group])
+        board.handle(arrive(number), 0.0, view)
+        (call,) = board
+        board.handle(PeerHasCall(B, call.id, attempt, "1003"), 0.5, view)
+        effects = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 0.6, view)
+        assert ("1003" in [e.extension for e in effects if isinstance(e, HandOver)]) is bool(to)
 
 
 def test_a_member_of_a_group_and_the_outside_cannot_send_on() -> None:

@@ -94,6 +94,17 @@ def federation(ground: Lab) -> Iterator[Federation]:
         ground.register(number, node)
 
 
+@pytest.fixture(params=["handover", "bridge"])
+def controlled(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """The legs are Dial's, or ours."""
+    for node in "abc":
+        federation.lab.configure(node, "calls", "control", request.param)
+    time.sleep(0.3)
+    yield federation
+    for node in "abc":
+        federation.lab.configure(node, "calls", "control", "handover")
+
+
 def put(federation: Federation, kind: str, key: str, node: str = "a", **fields: Any) -> None:
     """Add or change an object; known to every node afterwards."""
     collection = {"extension": "extensions", "class": "classes"}.get(kind, f"{kind}s")
@@ -120,17 +131,17 @@ def talk(federation: Federation, caller: str, called: str, hold: float = 0.6) ->
     return str(found.details["answered_by"])
 
 
-def test_a_group_rings_everywhere_and_who_answers_has_the_call(federation: Federation) -> None:
+def test_a_group_rings_everywhere_and_who_answers_has_the_call(controlled: Federation) -> None:
     """The others stop."""
-    lab = federation.lab
-    put(federation, "group", "600", members=["1002", "1003", "1004"])
+    lab = controlled.lab
+    put(controlled, "group", "600", members=["1002", "1003", "1004"])
     for number in "1002", "1004":
         lab.manners(number, answer_after_ms=None)
     lab.manners("1003", answer_after_ms=300)
     since = time.time()
-    assert talk(federation, "1001", "600") == "1003"
-    assert sorted(rang(federation, since)) == ["1002", "1003", "1004"]
-    federation.until(
+    assert talk(controlled, "1001", "600") == "1003"
+    assert sorted(rang(controlled, since)) == ["1002", "1003", "1004"]
+    controlled.until(
         lambda: all(
             c["state"] == "ended" for n in ("1002", "1004") for c in lab.calls_of(n, since)
         ),
@@ -138,11 +149,11 @@ def test_a_group_rings_everywhere_and_who_answers_has_the_call(federation: Feder
     )
 
 
-def test_a_hunt_across_nodes_goes_on_after_busy_and_no_answer(federation: Federation) -> None:
+def test_a_hunt_across_nodes_goes_on_after_busy_and_no_answer(controlled: Federation) -> None:
     """In order, each once."""
-    lab = federation.lab
+    lab = controlled.lab
     put(
-        federation,
+        controlled,
         "group",
         "601",
         members=["1004", "1002", "1003"],
@@ -152,15 +163,15 @@ def test_a_hunt_across_nodes_goes_on_after_busy_and_no_answer(federation: Federa
     lab.manners("1004", refuse="486 Busy Here")
     lab.manners("1002", answer_after_ms=None)
     since = time.time()
-    assert talk(federation, "1001", "601") == "1003"
-    assert rang(federation, since) == ["1002", "1003"]  # 1004 refused before it rang
+    assert talk(controlled, "1001", "601") == "1003"
+    assert rang(controlled, since) == ["1002", "1003"]  # 1004 refused before it rang
 
 
-def test_forwards_by_outcome(federation: Federation) -> None:
+def test_forwards_by_outcome(controlled: Federation) -> None:
     """Busy, no answer, unreachable, always; each to a phone on another node."""
-    lab = federation.lab
+    lab = controlled.lab
     put(
-        federation,
+        controlled,
         "extension",
         "1002",
         forward_busy="1003",
@@ -169,25 +180,25 @@ def test_forwards_by_outcome(federation: Federation) -> None:
         ring_seconds=2,
     )
     lab.manners("1002", refuse="486 Busy Here")
-    assert talk(federation, "1001", "1002") == "1003"
+    assert talk(controlled, "1001", "1002") == "1003"
     lab.manners("1002", answer_after_ms=None)
-    assert talk(federation, "1001", "1002") == "1004"
+    assert talk(controlled, "1001", "1002") == "1004"
     lab.unregister("1002")
-    federation.until(lambda: federation.where("1002", "c") == [])
-    assert talk(federation, "1003", "1002") == "1001"
-    put(federation, "extension", "1002", forward_always="1004")
-    assert talk(federation, "1001", "1002") == "1004"
+    controlled.until(lambda: controlled.where("1002", "c") == [])
+    assert talk(controlled, "1003", "1002") == "1001"
+    put(controlled, "extension", "1002", forward_always="1004")
+    assert talk(controlled, "1001", "1002") == "1004"
 
 
-def test_do_not_disturb_and_loops_end_with_a_clear_cause(federation: Federation) -> None:
+def test_do_not_disturb_and_loops_end_with_a_clear_cause(controlled: Federation) -> None:
     """486 without a ring; 1002 → 1003 → 1002 ends."""
-    lab = federation.lab
-    put(federation, "extension", "1003", dnd=True)
+    lab = controlled.lab
+    put(controlled, "extension", "1003", dnd=True)
     before = int(lab.phone("1003")["invites"])
     assert str(lab.call("1001", "1003").cause).startswith("486")
     assert int(lab.phone("1003")["invites"]) == before
-    put(federation, "extension", "1003", dnd=False, forward_always="1002")
-    put(federation, "extension", "1002", forward_always="1003")
+    put(controlled, "extension", "1003", dnd=False, forward_always="1002")
+    put(controlled, "extension", "1002", forward_always="1003")
     began = time.monotonic()
     assert lab.call("1001", "1002").cause is not None
     assert time.monotonic() - began < 2
