@@ -1,8 +1,9 @@
 """Which servers a phone may ask, in which order: those that it was given, or those that DNS names for a domain (RFC 3263).
 
 Of a domain: the transport by NAPTR, unless the phone is set to one (§4.1); the servers by SRV, lowest priority first, among
-equal ones drawn by weight (RFC 2782); their addresses; without SRV, the addresses of the domain itself (§4.2). An answer is
-kept until its TTL is over; one that cannot be renewed, because no resolver answers, is used on (RFC 8767).
+equal ones drawn by weight (RFC 2782); their addresses, if they did not come along; without SRV, the addresses of the domain
+itself (§4.2). An answer is kept until its TTL is over; one that cannot be renewed, because no resolver answers, is used on
+(RFC 8767).
 
 Who was silent, or refused by 503, is asked last for a while, whatever DNS says: §4.3 leaves that to the client, and desk phones
 do so.
@@ -18,12 +19,14 @@ from typing import Any
 
 import dns.asyncresolver
 import dns.exception
+import dns.rdatatype
 import dns.resolver
 
 from lab.sip import Target
 
 SHUNNED = 60.0  # seconds for which who has failed is asked last
 PORT = 5060
+A = dns.rdatatype.A
 SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp"}  # NAPTR's, and the transports that they mean
 
 
@@ -118,12 +121,15 @@ class Located(Servers):
     async def _located(self) -> list[list[tuple[int, Target]]]:
         transport = self._transport or await self._preferred()
         found = await self._ask(f"_sip._{transport}.{self._domain}", "SRV")
-        if not found:
+        if found is None:
             addresses = await self._addresses(self._domain)
             return [[(1, Target(address, PORT, transport)) for address in addresses]]
+        came = {str(one.name): one for one in found.response.additional if one.rdtype == A}
         ranks: dict[int, list[tuple[int, Target]]] = {}
         for record in found:
-            addresses = await self._addresses(str(record.target))
+            name = str(record.target)
+            along = [one.address for one in came.get(name, ())]
+            addresses = along or await self._addresses(name)
             ranks.setdefault(record.priority, []).extend(
                 (record.weight, Target(address, record.port, transport)) for address in addresses
             )
@@ -131,20 +137,20 @@ class Located(Servers):
 
     async def _preferred(self) -> str:
         found = await self._ask(self._domain, "NAPTR")
-        for record in sorted(found, key=lambda one: (one.order, one.preference)):
+        for record in sorted(found or (), key=lambda one: (one.order, one.preference)):
             if transport := SERVICES.get(record.service.decode().upper()):
                 return transport
         return "udp"
 
     async def _addresses(self, name: str) -> list[str]:
-        return [record.address for record in await self._ask(name, "A")]
+        return [record.address for record in await self._ask(name, "A") or ()]
 
-    async def _ask(self, name: str, kind: str) -> list[Any]:
-        """The records, none if there are none. Raises: DNSException, if nobody answers."""
+    async def _ask(self, name: str, kind: str) -> dns.resolver.Answer | None:
+        """The records, if there are any. Raises: DNSException, if nobody answers."""
         try:
-            return list(await self._resolver.resolve(f"{name.rstrip('.')}.", kind, search=False))
+            return await self._resolver.resolve(f"{name.rstrip('.')}.", kind, search=False)
         except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
-            return []
+            return None
 
 
 def drawn(rank: Sequence[tuple[int, Target]], rng: Random) -> list[Target]:

@@ -128,6 +128,7 @@ class Node:
                 "objects": str(self.folder / "lib" / "pbxfed.sqlite3"),
                 "control": str(self.folder / "run" / "asterisk.ctl"),
                 "security_log": str(self.folder / "log" / "pbxfed-security.log"),
+                **({"phones": ["udp", "tcp"]} if self.dns else {}),
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},

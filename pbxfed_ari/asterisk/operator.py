@@ -498,6 +498,8 @@ class Operator:
         if self._pushed.get(name) != mark:
             for one in objects:
                 await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
+            if isinstance(wanted, PushExtension):
+                self._contacts.pushed(Extension(name))
         elif name in self._asleep:
             await self._ari.asterisk.updateObject("endpoint", name, ((MARK, mark),))
         self._pushed[name] = mark

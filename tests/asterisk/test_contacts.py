@@ -107,6 +107,23 @@ async def test_a_phone_that_asterisk_does_not_have_hides_no_other() -> None:
         assert (await contacts.listed()).contacts == {("1001", "sip:a"), ("1002", "sip:b")}
 
 
+async def test_who_registers_while_its_endpoint_is_pushed_is_found_though_nobody_was_told() -> None:
+    """Asterisk raises no event for it and calls the endpoint offline; it counts as of the push, and is told once."""
+    posted: list[ContactAdded] = []
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        contacts = Contacts(ari, post=posted.append, note=_never, wall_ms=lambda: 7_000)
+        fake.contacts = {"1001": ["sip:a"], "1002": ["sip:b"]}
+        fake.online = {"1002"}
+        for number in ("1001", "1002", "1003"):
+            contacts.pushed(Extension(number))
+        contacts.saw(ContactAdded(Extension("1002"), "sip:b", 8_000))
+        await contacts.look_again()
+        assert posted == [ContactAdded(PHONE, "sip:a", 7_000)]
+        assert contacts.registered(PHONE)
+        await contacts.look_again()
+        assert len(posted) == 1
+
+
 async def test_what_changes_while_we_read_counts() -> None:
     """A phone that registers meanwhile must not be forgotten by an older reading."""
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:

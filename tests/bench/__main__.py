@@ -20,6 +20,7 @@ from lab.places import CHECKOUT, LOCKS, Places, locked
 from tests.bench import (
     asterisks,
     decisions,
+    finding,
     hundred,
     joining,
     lan,
@@ -47,6 +48,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "wan": wan.rows,
     "simulated": simulated.rows,
     "deaths": asterisks.deaths,
+    "finding": finding.rows,
     "naming": asterisks.naming,
 }
 ABOUT = """All nodes of a row share this machine. Bytes are whole Ethernet frames by the kernel's counters at each host's

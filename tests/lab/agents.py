@@ -32,10 +32,10 @@ class Kind:
 
 
 SRV_UDP = Kind("SRV by UDP, 2 s", timers={"patience": 2.0})
-SRV_T1 = Kind("SRV by UDP, T1 50 ms", timers={"t1": 0.05, "patience": 3.2})
+SRV_T1 = Kind("SRV by UDP, T1 40 ms", timers={"t1": 0.04, "patience": 2.56})
 SRV_TCP = Kind("SRV by TCP", "tcp", timers={"patience": 2.0, "keepalive": 20.0})
 SECOND = Kind("second server, UDP", second=True, timers={"patience": 1.5})
-BARESIP_UDP = Kind("baresip, SRV by UDP", foreign=True, expires=30, later=2.0)
+BARESIP_UDP = Kind("baresip, SRV by UDP", foreign=True, expires=30, later=4.0)
 BARESIP_TCP = Kind("baresip, SRV by TCP", "tcp", foreign=True, expires=30)
 TWENTY = (
     *(SRV_UDP,) * 5,
@@ -81,7 +81,7 @@ def plugged(federation: Federation, kinds: Sequence[Kind] = TWENTY) -> Iterator[
             if agent.kind.foreign:
                 stack.enter_context(_baresip(federation.lab, agent))
             else:
-                _register(federation, agent)
+                enrol(federation, agent)
         everybody = federation.names
         federation.until(lambda: all(a.node(federation, everybody) for a in agents), 20)
         yield agents
@@ -92,8 +92,8 @@ def probes(node: str) -> list[str]:
     return [str(1900 + 10 * (ord(node) - ord("a")) + i) for i in range(2)]
 
 
-def _register(federation: Federation, agent: Agent) -> None:
-    """A phone of the lab's, set as its kind."""
+def enrol(federation: Federation, agent: Agent) -> None:
+    """Register a phone of the lab's, set as its kind; it finds its node anew."""
     timers = {"keepalive": 0.0, "expires": agent.kind.expires, **agent.kind.timers}
     names = federation.names
     turned = names[names.index(agent.home) :] + names[: names.index(agent.home)]
