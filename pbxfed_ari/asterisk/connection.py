@@ -29,6 +29,7 @@ from pbxfed_ari.asterisk.events import (
     BRIDGES,
     OURS,
     AriEvent,
+    Dial,
     StasisStart,
     Tolerated,
     decode,
@@ -358,13 +359,15 @@ class Connection:
         with suppress(AsteriskError):  # it is read again
             self._tell_rooms(await self._ari.bridges.list())
 
-    async def _tell_talking(self, unknown: list[tuple[Channel, LegSeen | None]]) -> None:
+    async def _tell_talking(
+        self, unknown: list[tuple[Channel, LegSeen | None]], answered_ms: int = 0
+    ) -> None:
         """Who talks by Dial since before we lived: asked for beside everything else, it may be many."""
         for caller, to in unknown:
             if caller.name.startswith("Local/"):
                 with suppress(AsteriskError):  # as in _follow
                     await self._ari.applications.subscribe(f"channel:{caller.id}")
-            talk = await found.how_it_came(self._ari, caller, to, _wall_ms())
+            talk = await found.how_it_came(self._ari, caller, to, _wall_ms(), answered_ms)
             if talk is not None and talk.arrived.channel in self._callers:
                 self._post(talk)
 
@@ -386,6 +389,9 @@ class Connection:
         raise _Lost("Asterisk closed the event websocket")
 
     def _tell_event(self, event: AriEvent, *, but: set[ChannelId] | None = None) -> None:
+        if isinstance(event, Dial) and event.dialstatus == "ANSWER" and self._is_unknown(event):
+            self._tell_answered(event)
+            return
         fresh_id = _fresh_id() if isinstance(event, StasisStart) else ""
         told = translate(event, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=fresh_id)
         if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
@@ -394,6 +400,19 @@ class Connection:
             self._group.create_task(self._follow(told), name=f"asterisk caller {told.channel}")
         else:
             self._tell(told)
+
+    def _is_unknown(self, dial: Dial) -> bool:
+        caller = dial.caller
+        return (
+            caller is not None and caller.id not in self._callers and found.is_handed_over(caller)
+        )
+
+    def _tell_answered(self, dial: Dial) -> None:
+        """It rang before we lived, and talks now."""
+        if dial.caller is not None and self._group is not None:
+            self._callers.add(ChannelId(dial.caller.id))
+            talks = self._tell_talking([(dial.caller, found.leg(dial.peer))], _wall_ms())
+            self._group.create_task(talks, name="asterisk talk found")
 
     async def _follow(self, arrived: Arrived) -> None:
         """A Local channel, as of who was transferred: it has no endpoint, by which we would hear of its end."""

@@ -74,10 +74,15 @@ def handed_over(
         if len(here) != 2 or key_of_name(bridge.id):
             continue
         for caller, other in (here, here[::-1]):
-            if (caller.dialplan.context, caller.dialplan.app_name) == DIAL:
+            if is_handed_over(caller):
                 found.append((caller, leg(other)))
     inside = [c for c in channels if (c.dialplan.context, c.dialplan.app_name) == ROOM]
     return [*found, *((caller, None) for caller in inside)]
+
+
+def is_handed_over(caller: Channel) -> bool:
+    """Is it Dial's by our word?"""
+    return (caller.dialplan.context, caller.dialplan.app_name) == DIAL
 
 
 def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:
@@ -90,7 +95,7 @@ def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:
 
 
 async def how_it_came(
-    ari: AriClient, caller: Channel, to: LegSeen | None, wall_ms: int
+    ari: AriClient, caller: Channel, to: LegSeen | None, wall_ms: int, answered_ms: int = 0
 ) -> TalkFound | None:
     """What the dialplan and the daemon had set on this caller's channel; None if that makes no call."""
     try:
@@ -100,7 +105,9 @@ async def how_it_came(
         return None
     began = milliseconds(caller.creationtime) if caller.creationtime else wall_ms
     arrived = entered(caller, args.split(","), wall_ms=began, fresh_id="")
-    return TalkFound(arrived, note, to, wall_ms) if isinstance(arrived, Arrived) else None
+    if not isinstance(arrived, Arrived):
+        return None
+    return TalkFound(arrived, note, to, wall_ms, answered_ms)
 
 
 def leg(channel: Channel) -> LegSeen:

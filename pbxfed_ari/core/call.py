@@ -201,8 +201,9 @@ class Call:
         self._found(seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
 
     def found(self, event: TalkFound, attempt: int, now: float) -> None:
-        """The same after a hand-over. Nobody knows when it was answered: it counts as talking since its leg was made."""
-        self._found(event.leg, attempt, event.leg.began_ms if event.leg else 0, now, event.wall_ms)
+        """The same after a hand-over. If nobody knows when it was answered it counts as talking since its leg was made."""
+        since = event.answered_ms or (event.leg.began_ms if event.leg else 0)
+        self._found(event.leg, attempt, since, now, event.wall_ms)
 
     def _found(
         self, to: LegSeen | None, attempt: int, answered_ms: int, now: float, wall_ms: int

@@ -418,6 +418,7 @@ class TalkFound:
     note: str
     leg: LegSeen | None
     wall_ms: int
+    answered_ms: int = 0  # 0: nobody knows when
 
 
 @dataclass(frozen=True, slots=True)

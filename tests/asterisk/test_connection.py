@@ -373,6 +373,25 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
     assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
+async def test_who_rang_since_before_we_lived_is_told_when_he_is_answered() -> None:
+    """Once; its later Dial events are those of any call."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    caller: Json = {**channel("1.1", "phone"), "dialplan": plan}
+    async with FakeAri() as fake:
+        fake.channels = [caller, channel("1.2")]
+        fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/2"}
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(AsteriskUp)
+            said: Json = {"type": "Dial", "caller": caller, "peer": channel("1.2")}
+            for status in "RINGING", "ANSWER":
+                await fake.send({**said, "dialstatus": status})
+            await inbox.until_kind(TalkFound)
+    (found,) = inbox.of(TalkFound)
+    assert isinstance(found, TalkFound)
+    assert (found.arrived.channel, found.note) == ("1.1", "beef/1/2")
+    assert found.answered_ms > 0
+
+
 async def test_rooms_are_read_at_each_connect_and_when_somebody_comes_or_goes() -> None:
     """What is no conference of ours is left out; who is in one since before we lived is told as a call that talks."""
     plan = {

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,31 @@ def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Feder
     assert local.ok, local
     assert str(there.cause).startswith("503"), "another node may serve it"
     federation.until(federation.whole)
+
+
+def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_record(
+    federation: Federation,
+) -> None:
+    """By hand-over: Dial rings on without it."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    lab.manners("1003", answer_after_ms=4000)
+    since = datetime.now(UTC).isoformat()
+    results: list[CallResult] = []
+    rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", hold=1.0)))
+    rings.start()
+    time.sleep(1)
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    rings.join()
+    lab.manners("1003")
+    assert results[0].ok, results
+    nothing_left(federation)
+    asked = f"/calls/records?since={since.replace('+00:00', 'Z')}&number=1003"
+    (record,) = federation.get("a", asked)
+    assert (record["from"], record["reached"], record["answered"]) == ("1001", "1003", True)
+    assert 0.8 < record["talked_seconds"] < 2.5
 
 
 def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
