@@ -280,6 +280,15 @@ class Channels:
         """Answer it."""
         await self._ari.request(f"channels.answer {id}", "POST", f"channels/{_part(id)}/answer")
 
+    async def startMoh(self, id: str, music: str) -> None:
+        """Let it hear music of this class."""
+        path, query = f"channels/{_part(id)}/moh", {"mohClass": music}
+        await self._ari.request(f"channels.startMoh {id}", "POST", path, query=query)
+
+    async def stopMoh(self, id: str) -> None:
+        """End that."""
+        await self._ari.request(f"channels.stopMoh {id}", "DELETE", f"channels/{_part(id)}/moh")
+
     async def redirect(self, id: str, endpoint: str) -> None:
         """Answer that it shall call this instead: SIP 302, if it was not answered."""
         path = f"channels/{_part(id)}/redirect"

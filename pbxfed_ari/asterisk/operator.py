@@ -42,6 +42,7 @@ from pbxfed_ari.core.effects import (
     HandOver,
     HangUp,
     HangUpLeg,
+    Hold,
     Indicate,
     Join,
     Lead,
@@ -84,7 +85,7 @@ INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
-ForCalls = HandOver | Lead | Enter | SendElsewhere | HangUp | ForLegs
+ForCalls = HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
 ForAsterisk = (
     ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
 )
@@ -171,7 +172,7 @@ class Operator:
                     if isinstance(leg, Leg) and leg.peer is None:
                         self._hurry(Extension(leg.number) if leg.number else number)
                 self._call(effect.channel, effect)
-            case Lead() | Enter() | SendElsewhere() | HangUp():
+            case Lead() | Enter() | Hold() | SendElsewhere() | HangUp():
                 self._call(effect.channel, effect)
             case (
                 MakeBridge()
@@ -290,6 +291,8 @@ class Operator:
                     await self._hang_up(channel, effect.cause)
                 elif isinstance(effect, HandOver | Lead | Enter):
                     await self._hand_over(effect)
+                elif isinstance(effect, Hold):
+                    await self._hold(effect)
                 elif isinstance(effect, SendElsewhere):
                     await self._send_elsewhere(effect)
                 else:
@@ -342,6 +345,23 @@ class Operator:
         for name, value in values.items():
             await channels.setChannelVar(channel, name, value)
         await channels.continueInDialplan(channel, context=context, extension=exten)
+
+    async def _hold(self, effect: Hold) -> None:
+        channel = effect.channel
+        try:
+            if not effect.music:
+                await self._ari.channels.stopMoh(channel)
+                return
+            await self._ari.channels.answer(channel)
+            await self._ari.channels.setChannelVar(channel, "TIMEOUT(absolute)", "0")
+            await self._ari.channels.startMoh(channel, effect.music)
+        except Declined as declined:
+            if declined.status == 404:
+                self._post(Ended(channel))
+            else:
+                self._tell("caller not put on hold", declined, channel=channel)
+        except Unreachable as unreachable:
+            self._tell("caller not put on hold", unreachable, channel=channel)
 
     async def _send_elsewhere(self, effect: SendElsewhere) -> None:
         """Where to is the caller's own PBX to find out: it reads the number alone."""
@@ -596,6 +616,7 @@ def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str
         "PBXFED_SEVERAL": "1" if own and devices(number) else "",
         "PBXFED_TRUNKS": "&".join(others),
         "PBXFED_RING": str(effect.ring_seconds),
+        "PBXFED_MUSIC": effect.music,
         # inherited by the legs, where the pre-dial handler reads them
         "__PBXFED_CALL": effect.note,
         "__PBXFED_CALLER": callers.pop() if len(callers) == 1 else "",

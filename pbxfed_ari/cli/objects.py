@@ -22,6 +22,7 @@ STALE = 412
 EXAMPLES = {
     "extension": "ext add 1001 --name Reception --forward-busy 1002",
     "group": "group add 600 --name Sales --members 1001,1002 --strategy hunt",
+    "queue": "queue add 700 --name Support --members 1001,1002 --wait-seconds 300 --otherwise 1003",
     "room": "room add 800 --name Monday --pin 2580 --most 20",
     "service": "service add *97 --context ivr-voicemail --nodes a,b",
     "did": "did add +493012345 --destination 600 --time office --otherwise *97",
@@ -234,7 +235,9 @@ def _columns(kind: Kind, rows: list[dict[str, Any]]) -> tuple[str, ...]:
     if any("registered" in row for row in rows) or (not rows and kind.name == "extension"):
         names.append("registered")
     if kind.name == "room":
-        names += ["has_pin", "stands", "callers"]
+        names.append("has_pin")
+    if kind.name in ("room", "queue"):
+        names += ["stands", "callers"]
     used = [
         name
         for name in names

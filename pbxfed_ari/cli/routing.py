@@ -113,6 +113,8 @@ def _done(one: dict[str, Any]) -> str:
         return (
             f"goes into the dialplan here: extension {lead['exten']} of context {lead['context']}"
         )
+    if not one["legs"]:
+        return "waits here, with music, until a member has time"
     return f"rings {' and '.join(map(_leg, one['legs']))}"
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
+from pbxfed_ari.core import queueing, setup, waybill
 from pbxfed_ari.core import route as routes
-from pbxfed_ari.core import setup, waybill
 from pbxfed_ari.core.bridging import ELSEWHERE, Bridged, adopt
 from pbxfed_ari.core.effects import (
     Attempted,
@@ -24,6 +24,7 @@ from pbxfed_ari.core.effects import (
     HandOver,
     HangUp,
     HangUpLeg,
+    Hold,
     Lead,
     Leg,
     Note,
@@ -50,6 +51,7 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, attempt_of, is_dialable
+from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     ABSENT,
@@ -71,6 +73,7 @@ from pbxfed_ari.core.waybill import Waybill
 
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
+MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 SOMETIME = 0.001  # after the clock's zero, which says: never
@@ -83,6 +86,7 @@ class Phase(Enum):
 
     NEW = "new"
     HELD = "held"
+    WAITING = "waiting"
     DIALING = "dialing"
     TALKING = "talking"
     OVER = "over"
@@ -101,6 +105,10 @@ class Call:
     bill: Waybill | None = field(init=False)  # of a peer's call
     setup: Setup | None = None  # of the try that is on its way
     held_until: float = NEVER
+    queue: str = ""  # in which he waits, or from which he has come to who talks with him
+    patience: float = NEVER  # until when he waits there
+    on_hold: bool = False  # he hears music, and is ours
+    music: str = ""  # what he hears while others are rung, once he has waited
     bridged: Bridged | None = None  # in bridge mode: the legs are ours
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
     phase: Phase = Phase.NEW
@@ -154,8 +162,10 @@ class Call:
 
     @property
     def room(self) -> str:
-        """The conference room here where its caller is, or at whose door; "" if none."""
-        live = self.phase in (Phase.DIALING, Phase.TALKING)
+        """The conference room here where its caller is, or at whose door, or the queue; "" if none."""
+        live = self.phase in (Phase.WAITING, Phase.DIALING, Phase.TALKING)
+        if live and self.queue:
+            return self.queue
         meet = self.tried[-1].meet if live and self.tried else None
         return meet.number if meet else ""
 
@@ -240,7 +250,7 @@ class Call:
         return self._begin(now, view, lines) if now >= self.held_until else []
 
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        return self.setup.tick(now, view, lines, self.id) if self.setup is not None else []
+        return self.setup.tick(now, view, lines, CallId(self.key)) if self.setup is not None else []
 
     def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         self.route = replace(self.route, reason="its sender has given it up")
@@ -324,6 +334,8 @@ class Call:
         if event.status in FINAL:
             self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)
+        if self.queue:
+            return self._line_up(event, now, view, lines)
         if self.sent_to:
             self._came_of_it("sent_on", now)
             return self._send_on(now, view, lines)
@@ -349,6 +361,41 @@ class Call:
             self._ask_again(view, lines)
         return self._next(now, view, lines, outcome)
 
+    def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
+        """Who was rung for him had no time: he waits on."""
+        rang = event.status == NO_ANSWER and now - self.tried_at >= self.tried[-1].ring_seconds - 1
+        busy = event.status == "BUSY"
+        self._came_of_it(BUSY_OUT if busy else RANG_OUT if rang else UNREACHABLE, now)
+        return self._wait(now, view, lines)
+
+    def _look_again(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        return self._wait(now, view, lines) if now >= self.held_until else []
+
+    def _wait(self, now: float, view: View, lines: Lines) -> list[Effect]:
+        """Ring a member, or let him hear music until one has time, or send him on if that lasts too long."""
+        item = view.get("number", self.queue)
+        if not isinstance(item, Queue) or now >= self.patience:
+            return self._weary(item, now, view, lines)
+        hold: list[Effect] = [] if self.on_hold else [Hold(self.caller, item.music)]
+        self.music = item.music
+        attempt = queueing.next_try(item, view, lines, now)
+        if attempt is None:
+            self.phase, self.on_hold, self.setup = Phase.WAITING, True, None
+            self.held_until = min(now + queueing.LOOK, self.patience)
+            return hold
+        self.on_hold, self.held_until = False, NEVER
+        return [*hold, *self._try(attempt, now, view, lines)]
+
+    def _weary(self, item: object, now: float, view: View, lines: Lines) -> list[Effect]:
+        """He has waited too long. From here he calls anew: a peer that has sent him cannot do it, for he is answered."""
+        silence: list[Effect] = [Hold(self.caller, "")] if self.on_hold else []
+        self.queue, self.patience, self.held_until, self.on_hold = "", NEVER, NEVER, False
+        way = self.route.after(RANG_OUT) if isinstance(item, Queue) else None
+        if way is None or (self.bill is not None and self.bill.hop >= MOST_HOPS):
+            return self._give_up(NOBODY)
+        self.asking = replace(self.asking, peer=None, payer="", heirs=())
+        return [*silence, *self._go(way, now, view, lines)]
+
     def _callee_gone(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         return self._give_up(NORMAL)
 
@@ -366,7 +413,9 @@ class Call:
             self._came_of_it("given_up", now)
         over: list[Effect] = []
         if self.phase is Phase.DIALING and self.setup and (self.bridged or not self.setup.lives):
-            over = self.setup.over(view, self.id)  # a Dial may go on without him, by a transfer
+            over = self.setup.over(
+                view, CallId(self.key)
+            )  # a Dial may go on without him, by a transfer
         live, self.phase = self.phase is not Phase.OVER, Phase.OVER
         elsewhere = event.cause == ELSEWHERE
         legs = self.bridged.end(ELSEWHERE if elsewhere else NORMAL) if self.bridged and live else []
@@ -392,6 +441,11 @@ class Call:
         return self._onward(outcome, now, view, lines)
 
     def _try(self, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
+        if attempt.queue:
+            item = view.get("number", attempt.queue)
+            longest = item.wait_seconds if isinstance(item, Queue) else 0
+            self.queue, self.patience = attempt.queue, now + longest if longest else NEVER
+            return self._wait(now, view, lines)
         self.phase, self.tried_at = Phase.DIALING, now
         self.tried.append(attempt)
         number = self.route.number
@@ -422,13 +476,16 @@ class Call:
             if isinstance(leg, Leg) and leg.peer
             for node in leg.instead_of
         )
-        said = str(Waybill(self.id, len(self.tried), line, known, payer=payer, heirs=heirs))
+        leaves = any(isinstance(leg, Leg) and leg.peer for leg in attempt.legs)
+        hop = self.bill.hop + 1 if self.bill and leaves else 1
+        name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
+        said = str(Waybill(name, len(self.tried), line, known, hop, payer, heirs))
         seconds = attempt.ring_seconds or self.ring_seconds
         channel = self.caller
         if not self._bridges(lines):
             left = self.bridged.end() if self.bridged else []
             self.bridged = None
-            return [*left, HandOver(channel, number, attempt.legs, said, seconds), note]
+            return [*left, HandOver(channel, number, attempt.legs, said, seconds, self.music), note]
         self.bridged = Bridged(self.key, channel, seconds)
         made = self.bridged.begin(attempt, len(self.tried), number, said, view)
         self.setup.legs.update(self.bridged.peers())
@@ -437,7 +494,8 @@ class Call:
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""
-        return (self.route.control or self.control) == "bridge" and lines.may_bridge()
+        wanted = (self.route.control or self.control) == "bridge" and not self.queue
+        return wanted and lines.may_bridge()
 
     def _onward(self, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
         way = self.route.after(outcome)
@@ -449,13 +507,13 @@ class Call:
         """The phone has said whither. A peer's call is sent back with that: its own node looks for the way (one hop)."""
         number, (to, self.sent_to) = self.route.number, (self.sent_to, "")
         why = f"{number} is sent on to {to} by its phone"
-        if self.bill is not None and self.arrival.peer and is_dialable(to):
+        if self.bill is not None and (peer := self.asking.peer) and is_dialable(to):
             route = replace(self.route, reason=why)
             if self.arrival.endpoint:
                 self.phase, self.cause, self.route = Phase.OVER, NORMAL, route
                 legs = self.bridged.end() if self.bridged else []
                 return [SendElsewhere(self.caller, to), *legs]
-            told = setup.arrived(self.bill, self.arrival.peer, view, to)
+            told = setup.arrived(self.bill, peer, view, to)
             if told:  # by IAX2
                 self.route = route
                 return [*told, *self._give_up(ABSENT)]
@@ -544,23 +602,31 @@ class Row(NamedTuple):
     what: str
 
 
-NEW, HELD_BACK, DIALING, TALKING, OVER = Phase
-SETTING_UP = (HELD_BACK, DIALING)
+NEW, HELD_BACK, WAITING, DIALING, TALKING, OVER = Phase
+SETTING_UP = (HELD_BACK, WAITING, DIALING)
 TABLE = (
     Row(
         (NEW,),
         Arrived,
         Call._arrived,
-        (DIALING, HELD_BACK, OVER),
-        "ask for its way and hand over the first try; hold a peer's call that may be given up, "
+        (DIALING, WAITING, HELD_BACK, OVER),
+        "ask for its way and hand over the first try, or let him wait in a queue here; "
+        "hold a peer's call that may be given up, "
         "and one without a way as long as this node does not know yet who lives; hang up if there is no way",
     ),
     Row(
         (HELD_BACK,),
         Ticked,
         Call._held_long_enough,
-        (HELD_BACK, DIALING, OVER),
+        (HELD_BACK, DIALING, WAITING, OVER),
         "nothing was said against it: as if it had arrived now",
+    ),
+    Row(
+        (WAITING,),
+        Ticked,
+        Call._look_again,
+        (WAITING, DIALING, OVER),
+        "in a queue: ring a member who has time, if nobody waits who came before; go onward if that lasts too long",
     ),
     Row(
         (DIALING,),
@@ -604,8 +670,9 @@ TABLE = (
         (DIALING,),
         Returned,
         Call._way_failed,
-        (DIALING, OVER),
-        "the way failed: hand over the next try, ask the directory again, or go onward by what came of it; "
+        (DIALING, WAITING, OVER),
+        "the way failed: hand over the next try, wait on in the queue, "
+        "ask the directory again, or go onward by what came of it; "
         "hang up when nothing is left, or when the caller gave up",
     ),
     Row(
@@ -660,7 +727,7 @@ TABLE = (
         "the callee has gone, the caller is ours again: hang up",
     ),
     Row(
-        (NEW, HELD_BACK, DIALING, TALKING, OVER),
+        (NEW, HELD_BACK, WAITING, DIALING, TALKING, OVER),
         Ended,
         Call._ended,
         (DIALING, TALKING, OVER),

@@ -215,6 +215,9 @@ class HandOver:
     legs: tuple[Leg | Outside, ...]
     note: str  # call id / hop / try, as it travels on the trunk
     ring_seconds: int
+    music: str = (
+        ""  # what the caller hears meanwhile, in place of ringing: a class of musiconhold.conf
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,14 @@ class Enter:
     most: int  # callers; 0: no limit
     pin: str = field(repr=False)
     note: str = ""  # as of HandOver
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Answer the caller, if he was not, and let him hear music: he waits. Without `music` it ends."""
+
+    channel: ChannelId
+    music: str  # a class of musiconhold.conf
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +442,7 @@ Effect = (
     | HandOver
     | Lead
     | Enter
+    | Hold
     | MakeBridge
     | MakeLeg
     | DialLeg

@@ -37,9 +37,9 @@ def group(item: Group, asking: Asking, view: View, lines: Lines) -> Route:
     for member in _ordered(item, asking, lines):
         if member == asking.payer:
             continue  # who calls his own group does not ring himself
-        legs, why = _legs(member, view, lines)
-        if legs:
-            ways.append((member, legs))
+        found, why = legs(member, view, lines)
+        if found:
+            ways.append((member, found))
         else:
             left_out.append(f"{member} {why}")
     why = "".join(f"; {text}" for text in left_out)
@@ -79,7 +79,7 @@ def _ordered(item: Group, asking: Asking, lines: Lines) -> tuple[str, ...]:
     return item.members
 
 
-def _legs(member: str, view: View, lines: Lines) -> tuple[list[Leg], str]:
+def legs(member: str, view: View, lines: Lines) -> tuple[list[Leg], str]:
     """The legs to a member's phones, by each node's best trunk; or why there are none."""
     phone = view.get("number", member)
     if not isinstance(phone, Phone):

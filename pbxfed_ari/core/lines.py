@@ -116,6 +116,19 @@ class Usage:
         """Calls that a number has at this node, made or received."""
         return sum(1 for call in self._calls if _involves(call, number))
 
+    def engaged(self, number: str) -> bool:
+        """Does a call of this node, but for the one that asks, ring a number or talk with it?"""
+        return any(_rings(call, number) for call in self._calls if call.id != self._asks)
+
+    def ahead(self, queue: str) -> bool:
+        """Does somebody wait in this queue here who came before the one that asks?"""
+        for call in self._calls:
+            if call.id == self._asks:
+                return False
+            if call.queue == queue and call.phase is Phase.WAITING:
+                return True
+        return False
+
     def last_call(self, number: str) -> float:
         """When this node last sent a call to a number; 0 if never."""
         return self._last.get(number, 0.0)
@@ -162,6 +175,18 @@ class Usage:
         peers = [call.arrival.peer, *(leg.peer for leg in call.legs if isinstance(leg, Leg))]
         sites = {self._view.site(peer) for peer in peers if peer is not None} - {ours}
         return site in sites if site else bool(sites)
+
+
+def _rings(call: Call, number: str) -> bool:
+    """Does it ring this number, on whatever node, or talk with it? Of several at one peer nobody knows who has answered."""
+    if call.phase not in (Phase.DIALING, Phase.TALKING):
+        return False
+    if call.arrival.endpoint == number and not call.caller_gone:
+        return True
+    legs = [leg for leg in call.legs if isinstance(leg, Leg) and not leg.line]
+    if call.phase is Phase.TALKING and len({leg.number for leg in legs}) > 1:
+        return False
+    return any((leg.number or call.route.number) == number for leg in legs)
 
 
 def _involves(call: Call, number: str) -> bool:

@@ -1,4 +1,4 @@
-"""Conference rooms: whoever calls the number, anywhere, comes to one conference at one node.
+"""Conference rooms and queues: whoever calls the number, anywhere, comes to one conference, or one line, at one node.
 
     800 ─▶ does it stand somewhere? ── yes ─▶ there (if it stands at two, at the older one)
                   └── no ─▶ its home by the ring, unless that has more rooms than its share: then who has most room (shares.py)
@@ -17,16 +17,28 @@ from pbxfed_ari.core import reaching, ring, shares
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.messages import Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.objects.room import Room
 from pbxfed_ari.core.shelf import Contact, encode, place_key
 from pbxfed_ari.core.stamp import stamp_of
-from pbxfed_ari.core.tries import NO_ROUTE, Lead, Lines, Meet, Route, Try, View
+from pbxfed_ari.core.tries import (
+    NO_ROUTE,
+    RANG_OUT,
+    UNREACHABLE,
+    Lead,
+    Lines,
+    Meet,
+    Onward,
+    Route,
+    Try,
+    View,
+)
 
 CONTEXT = "pbxfed-room"
 OTHERS = 3  # nodes that are tried if the one that should have it is not to be had
 
 
-def room(item: Room, view: View, lines: Lines) -> Route:
+def place(item: Room | Queue, view: View, lines: Lines) -> Route:
     """To where it stands, or where it should begin."""
     number = Extension(item.key)
     stands = view.stands(number)
@@ -39,22 +51,30 @@ def room(item: Room, view: View, lines: Lines) -> Route:
         said = "stands on" if node in found else "begins on"
         tries += _tries(item, node, view, said)
     why = "".join(f"; {node} skipped: {why}" for node, why in {**skipped, **crowded}.items())
-    left = f"room {number}: no node is left{why}"
-    return Route(tuple(tries), NO_ROUTE, left, number, fresh=True)
+    left = f"{_called(item)}: no node is left{why}"
+    return Route(tuple(tries), NO_ROUTE, left, number, onward(item), fresh=True)
 
 
-def deliver(item: Room, peer: NodeName, view: View) -> Route:
+def onward(item: Room | Queue) -> tuple[Onward, ...]:
+    """Where who has waited too long goes."""
+    if isinstance(item, Room) or not item.otherwise:
+        return ()
+    why = f"nobody of queue {item.key} had time: to {item.otherwise}"
+    return tuple(Onward(outcome, item.otherwise, why) for outcome in (RANG_OUT, UNREACHABLE))
+
+
+def deliver(item: Room | Queue, peer: NodeName, view: View) -> Route:
     """A peer's call, that shall meet others here."""
     number = Extension(item.key)
     stands = view.stands(number)
     elsewhere = [node for node in stands if view.reachable(node)]
     if view.me not in stands and elsewhere:
-        return Route((), NO_ROUTE, f"room {number} stands on {elsewhere[0]}", number)
+        return Route((), NO_ROUTE, f"{_called(item)} stands on {elsewhere[0]}", number)
     others = [node for node in view.nodes() if node != view.me and view.takes(node)]
     if view.me not in stands and view.drained() and others:
-        why = f"{view.me} is being drained: room {number} begins elsewhere"
+        why = f"{view.me} is being drained: {_called(item)} begins elsewhere"
         return Route((), NO_ROUTE, why, number)
-    return Route((_here(item, "is here"),), NO_ROUTE, f"from {peer}", number)
+    return Route((_here(item, "is here"),), NO_ROUTE, f"from {peer}", number, onward(item))
 
 
 def places(number: Extension, view: View) -> list[NodeName]:
@@ -65,23 +85,29 @@ def places(number: Extension, view: View) -> list[NodeName]:
     return [NodeName(node) for node in shares.order(view.placed(), weights, first, draw)]
 
 
-def _tries(item: Room, node: NodeName, view: View, said: str) -> Iterator[Try]:
+def _tries(item: Room | Queue, node: NodeName, view: View, said: str) -> Iterator[Try]:
     if node == view.me:
         yield _here(item, f"{said} {node} (here)")
         return
     for rank in range(len(view.trunks(node))):
         leg = reaching.leg(node, view, rank)
         if leg is not None:
-            yield Try((leg,), f"room {item.key} {said} {node} (by {leg.trunk})")
+            yield Try((leg,), f"{_called(item)} {said} {node} (by {leg.trunk})")
 
 
-def _here(item: Room, said: str) -> Try:
+def _called(item: Room | Queue) -> str:
+    return f"{'room' if isinstance(item, Room) else 'queue'} {item.key}"
+
+
+def _here(item: Room | Queue, said: str) -> Try:
+    if isinstance(item, Queue):
+        return Try((), f"{_called(item)} {said}", queue=item.key)
     meet = Meet(item.key, item.most, item.pin)
-    return Try((), f"room {item.key} {said}", lead=Lead(CONTEXT, item.key), meet=meet)
+    return Try((), f"{_called(item)} {said}", lead=Lead(CONTEXT, item.key), meet=meet)
 
 
 class Standing:
-    """The rooms that stand at this node: those into which a call was led, and those that Asterisk has."""
+    """The rooms and queues that stand at this node: those into which a call was led, and those that Asterisk has."""
 
     def __init__(self, me: NodeName, directory: Directory) -> None:
         self._me, self._directory = me, directory
@@ -103,7 +129,7 @@ class Standing:
 
     def _news(self, wall_ms: int) -> list[Record]:
         rooms = self._led | self._listed
-        known = {n for n in rooms if isinstance(self._directory.get("number", n), Room)}
+        known = {n for n in rooms if isinstance(self._directory.get("number", n), Room | Queue)}
         held = {number for number, on in self._directory.places.items() if self._me in on}
         stamp = encode(Contact(stamp_of(wall_ms)))
         gone: list[Record] = [ShelfDrop(place_key(number)) for number in sorted(held - known)]

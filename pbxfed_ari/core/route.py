@@ -3,7 +3,7 @@
     dialed ─▶ emergency? ─▶ short number of the site? ─▶ may the caller dial it? ─▶ an extension   where it is registered
                                                                                      a group       its members (hunting.py)
               an inbound number: by its time condition ─────────────────────────────▶ a service    the nodes that have it
-                                                                                     a room        where it stands (rooms.py)
+                                                                                     a room, queue where it stands (rooms.py)
                                                                                      nobody's      PSTN trunks (outside.py)
 
 A call from a phone may go anywhere; one that came by a trunk is delivered here, or let out here, or refused: never sent on (one
@@ -20,6 +20,7 @@ from pbxfed_ari.core.names import Extension, dialable
 from pbxfed_ari.core.objects.did import Did
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.group import Group
+from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.objects.room import Room
 from pbxfed_ari.core.objects.service import Service
 from pbxfed_ari.core.objects.site import SiteObject
@@ -86,8 +87,8 @@ def _found(number: Extension, asking: Asking, view: View, lines: Lines) -> Route
             return _phone(phone, asking, view, lines)
         case Group() as group:
             return hunting.group(group, asking, view, lines)
-        case Room() as room:
-            return rooms.room(room, view, lines)
+        case (Room() | Queue()) as placed:
+            return rooms.place(placed, view, lines)
         case Service() as service:
             return reaching.service(service, view, lines)
     places = view.where(number)
@@ -151,7 +152,7 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
     if refusal:  # a phone here sends it on, which may less than who called
         return Route((), REJECTED, refusal, number)
     item = view.get("number", number)
-    if isinstance(item, Room) and peer is not None:
+    if isinstance(item, Room | Queue) and peer is not None:
         return rooms.deliver(item, peer, view)
     if isinstance(item, Service):
         if view.me in item.nodes or not item.nodes:

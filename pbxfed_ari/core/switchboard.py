@@ -203,7 +203,7 @@ class Switchboard:
             self._rooms[call.arrival.channel] = call.room
         else:
             self._rooms.pop(call.arrival.channel, None)
-        if call.phase in (Phase.HELD, Phase.DIALING):
+        if call.phase in (Phase.HELD, Phase.WAITING, Phase.DIALING):
             self._in_setup[call.arrival.channel] = call
         else:
             self._in_setup.pop(call.arrival.channel, None)

@@ -149,6 +149,14 @@ class Lines(Protocol):
         """Calls that a number has at this node, made or received."""
         ...
 
+    def engaged(self, number: str) -> bool:
+        """Does a call of this node, but for the one that asks, ring a number or talk with it?"""
+        ...
+
+    def ahead(self, queue: str) -> bool:
+        """Does somebody wait in this queue here who came before the one that asks?"""
+        ...
+
     def last_call(self, number: str) -> float:
         """When this node last sent a call to a number: monotonic seconds, 0 if never."""
         ...
@@ -187,6 +195,12 @@ class _Idle:
 
     def calls_of(self, number: str) -> int:
         return 0
+
+    def engaged(self, number: str) -> bool:
+        return False
+
+    def ahead(self, queue: str) -> bool:
+        return False
 
     def last_call(self, number: str) -> float:
         return 0.0
@@ -244,6 +258,7 @@ class Try:
     going_on: bool = False  # the next try follows even if this one was reached: a hunt
     lead: Lead | None = None
     meet: Meet | None = None
+    queue: str = ""  # the queue here in which the caller waits
 
 
 @dataclass(frozen=True, slots=True)

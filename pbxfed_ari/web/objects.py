@@ -19,6 +19,7 @@ from pbxfed_ari.core.names import Extension, ObjectId
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.objects.kind import Item, Kind
+from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.objects.room import Room
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import Refused
@@ -184,18 +185,18 @@ class Collection:
                 if self.kind is KINDS["extension"]:
                     places = [] if i else federation.where(Extension(key))
                     shown["registered"] = [place.node for place in places]
-                if isinstance(item, Room):
+                if isinstance(item, Room | Queue):
                     shown |= self._meeting(item, active=not i)
                 found.append((item, {**shown, "state": "contested" if i else "active"}))
         return found
 
-    def _meeting(self, item: Room, *, active: bool) -> Json:
-        """Where a room stands, and how many are in it as far as this node knows."""
+    def _meeting(self, item: Room | Queue, *, active: bool) -> Json:
+        """Where a room or queue stands, and how many are in it as far as this node knows."""
         stands = self._node.federation.stands(Extension(item.key)) if active else []
         callers = self._node.switchboard.callers(item.key)
         here = self._node.federation.me in stands
         return {
-            "has_pin": bool(item.pin),
+            **({"has_pin": bool(item.pin)} if isinstance(item, Room) else {}),
             "stands": list(stands),
             "callers": callers if here else None,
         }

@@ -20,6 +20,7 @@ TAGS: Json = {  # RFC 9110 §8.8.3, §13.1
     "type": "string",
     "pattern": r'^(?:\*|(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*)$',
 }
+PLACED = ("room", "queue")  # kinds that stand at one node
 EXAMPLE_ID = "12f0a4b3c2d1e0f955"
 
 
@@ -65,8 +66,10 @@ def shown_example(kind: Kind) -> Json:
     given_ = {n: v for n, v in kind.example.items() if n == kind.key_name or n in known}
     key = {kind.key_name: given_[kind.key_name], "id": EXAMPLE_ID}
     live: Json = {"registered": ["a"]} if kind.name == "extension" else {}
+    if kind.name in PLACED:
+        live = {"stands": ["b"], "callers": None}
     if kind.name == "room":
-        live = {"has_pin": True, "stands": ["b"], "callers": None}
+        live["has_pin"] = True
     return {**key, **known, **given_, **live, "state": "active"}
 
 
@@ -108,7 +111,7 @@ def _shown(kind: Kind, key: Json) -> Json:
     if kind.name == "extension":
         nodes = {**TEXTS, "description": "The nodes where its phones are registered."}
         properties["registered"] = {**nodes, "readOnly": True}
-    if kind.name == "room":
+    if kind.name in PLACED:
         nodes = {
             **TEXTS,
             "description": "The nodes where it stands, the one first to which callers go.",
@@ -119,6 +122,7 @@ def _shown(kind: Kind, key: Json) -> Json:
             "description": "Callers in it, if it stands here.",
         }
         properties["callers"] = {**inside, "readOnly": True}
+    if kind.name == "room":
         properties["has_pin"] = {**YES_NO, "description": "Is a PIN set?", "readOnly": True}
     state = "contested: an older claim holds the key; it is disabled until that is settled."
     words = {"type": "string", "enum": ["active", "contested"]}

@@ -17,6 +17,7 @@ from pbxfed_ari.core.effects import (
     Enter,
     HandOver,
     HangUp,
+    Hold,
     Leg,
     Note,
     Outside,
@@ -130,6 +131,7 @@ def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], local: str, trunks: st
         "PBXFED_SEVERAL": "",
         "PBXFED_TRUNKS": trunks,
         "PBXFED_RING": "20",
+        "PBXFED_MUSIC": "",
         "__PBXFED_CALL": "abc/1/0",
         "__PBXFED_CALLER": "",
         "__PBXFED_CODEC": "",
@@ -198,13 +200,27 @@ async def test_a_caller_is_led_into_a_room() -> None:
     assert "2580" not in repr(effect)
 
 
+async def test_a_caller_is_answered_and_waits_with_music_until_it_ends() -> None:
+    """For as long as it takes: what would end a call that nobody fetches is put off."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(Hold(ChannelId("1"), "calm"))
+        desk.operator.perform(Hold(ChannelId("1"), ""))
+        await desk.idle()
+        assert fake.asked == [
+            "POST channels/1/answer",
+            "POST channels/1/variable",
+            "POST channels/1/moh",
+            "DELETE channels/1/moh",
+        ]
+
+
 async def test_before_22_10_each_variable_goes_alone() -> None:
     """There is no request for several then."""
     async with FakeAri() as fake, at_work(fake) as desk:
         desk.operator.several = False
         desk.operator.perform(hand_over("1"))
         await desk.idle()
-        assert fake.asked == ["POST channels/1/variable"] * 7 + ["POST channels/1/continue"]
+        assert fake.asked == ["POST channels/1/variable"] * 8 + ["POST channels/1/continue"]
 
 
 async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:

@@ -25,6 +25,8 @@ STEPS: list[tuple[str, str, str, str, dict[str, object]]] = [
      {"dnd": False, "codecs": ["g722", "alaw"], "calling_class": "office", "site": "berlin", "name": "Desk"}),
     ("group", "600", "--members 1001,1002 --strategy hunt", "--overflow 1003 --ring-seconds 5",
      {"members": ["1001", "1002"], "strategy": "hunt", "overflow": "1003", "ring_seconds": 5}),
+    ("queue", "700", "--members 1001,1002 --strategy hunt", "--otherwise 1003 --wait-seconds 60",
+     {"members": ["1001", "1002"], "strategy": "hunt", "otherwise": "1003", "wait_seconds": 60, "stands": []}),
     ("room", "800", "--pin 2580", "--most 20 --name Monday", {"most": 20, "name": "Monday", "has_pin": True, "stands": []}),
     ("service", "*97", "--context ivr", "--nodes a,b --exten s", {"context": "ivr", "nodes": ["a", "b"], "exten": "s"}),
     ("time", "office", "--zone Europe/Berlin --hours 'mon-fri 08:00-12:00,mon-thu 13:00-17:00'", "--override closed",
@@ -78,7 +80,18 @@ def test_the_examples_of_the_help_work(shell: Shell) -> None:
     assert set(EXAMPLES) == set(KINDS)
     for line in WORLD[1:]:
         shell(*typed(line))
-    order = ("extension", "group", "room", "service", "time", "site", "did", "trunk", "class")
+    order = (
+        "extension",
+        "group",
+        "queue",
+        "room",
+        "service",
+        "time",
+        "site",
+        "did",
+        "trunk",
+        "class",
+    )
     for name in order:
         shell(*typed(EXAMPLES[name]))
     shell("ext", "set", "1001", "--class", "office")

@@ -67,15 +67,18 @@ def test_each_event_has_one_meaning_in_a_state() -> None:
     st.sampled_from(["handover", "bridge"]),
     st.booleans(),
     st.sampled_from([(A,), (B,), (A, B, C), ()]),
+    st.sampled_from(["1001", "700"]),
 )
 def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
-    story: list[tuple[Any, float]], control: str, from_peer: bool, places: Any
+    story: list[tuple[Any, float]], control: str, from_peer: bool, places: Any, dialed: str
 ) -> None:
     """Never two hang-ups, never a try after the end, nothing after OVER but its record. A transfer may put in another."""
     phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
-    view = View(*places, items=[phone])
+    queue = make("queue", "700", members=["1001", "1003"], wait_seconds=20, otherwise="1002")
+    view = View(*places, items=[phone, queue])
+    view.standing = [A]
     peer, note = (B, "f/1/1//99") if from_peer else (None, "")
-    arrived = Arrived(CHANNEL, "1001", "1009", "", peer, note, "f")
+    arrived = Arrived(CHANNEL, dialed, "1009", "", peer, note, "f")
     call = Call(CallId("f"), arrived, 0.0, 30, control)
     now, hung, ended = 0.0, 0, False
     for event, later in [(arrived, 0.0), *story]:

@@ -40,6 +40,12 @@ class Busy:
     def calls_of(self, number: str) -> int:
         return self.calls.get(number, 0)
 
+    def engaged(self, number: str) -> bool:
+        return False
+
+    def ahead(self, queue: str) -> bool:
+        return False
+
     def last_call(self, number: str) -> float:
         return self.last.get(number, 0.0)
 

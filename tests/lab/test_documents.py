@@ -99,7 +99,7 @@ def on_node(
 
 def known(federation: Federation) -> list[tuple[str, str]]:
     """Every object that there is, as (command, key)."""
-    kinds = ("ext", "group", "room", "service", "did", "trunk", "time", "class", "site")
+    kinds = ("ext", "group", "queue", "room", "service", "did", "trunk", "time", "class", "site")
     found = []
     for kind in kinds:
         done = on_node(federation, f"pbxfed {kind} list --json | jq -r '.[]|to_entries[0].value'")

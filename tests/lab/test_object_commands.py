@@ -27,6 +27,7 @@ STEPS: list[tuple[str, str, str, str, dict[str, object]]] = [
      {"dnd": False, "codecs": ["g722", "alaw"], "calling_class": "c7", "name": "Desk", "devices": 2}),
     ("group", "7600", "--members 7001,7002 --strategy hunt", "--drop-members 7001 --overflow 7001",
      {"members": ["7002"], "strategy": "hunt", "overflow": "7001"}),
+    ("queue", "7800", "--strategy hunt", "--wait-seconds 60", {"strategy": "hunt", "wait_seconds": 60}),
     ("room", "8800", "--pin 2580", "--most 20", {"most": 20, "has_pin": True}),
     ("service", "*77", "--context ivr", "--nodes a,b --exten s", {"context": "ivr", "nodes": ["a", "b"], "exten": "s"}),
     ("time", "t7", "--hours 'mon-fri 08:00-18:00' --holidays 12-25", "--override closed --zone Europe/Berlin",
@@ -89,7 +90,18 @@ def clean(federation: Federation) -> Iterator[Federation]:
     """With extension 7001, and without what these tests have added afterwards."""
     federation.add("7001")
     yield federation
-    for command in ("did", "trunk", "group", "room", "service", "ext", "time", "class", "site"):
+    for command in (
+        "did",
+        "trunk",
+        "group",
+        "queue",
+        "room",
+        "service",
+        "ext",
+        "time",
+        "class",
+        "site",
+    ):
         kind = KIND[command]
         mine = [key for key in keys(federation, "a", command) if MINE.fullmatch(key)]
         gone = [{"kind": kind.name, kind.key_name: key, "remove": True} for key in mine]

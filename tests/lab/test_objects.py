@@ -13,7 +13,7 @@ import pytest
 from pbxfed_ari.core.objects import KINDS
 from tests.lab.conftest import SECRET, Federation
 
-ORDER = ["site", "class", "time", "extension", "group", "room", "service", "did", "trunk"]
+ORDER = ["site", "class", "time", "extension", "group", "queue", "room", "service", "did", "trunk"]
 JSON, CSV = {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}
 MANY = 1_000
 TOKENS = {"read": "r-6f1d0b", "operate": "o-92ab11", "admin": "a-c0ffee"}

@@ -13,7 +13,7 @@ from pbxfed_ari.web import bodies, inbox
 from pbxfed_ari.web.access import Role
 from tests.web.served import SECRET, Client, Served
 
-ORDER = ["site", "class", "time", "extension", "group", "room", "service", "did", "trunk"]
+ORDER = ["site", "class", "time", "extension", "group", "queue", "room", "service", "did", "trunk"]
 BASE = {"1001": "extension", "1002": "extension"}
 
 

@@ -81,6 +81,7 @@ def test_texts_read_well(document: Any) -> None:
     assert {schemas.noun(kind) for kind in KINDS.values()} == {
         "extension",
         "ring group",
+        "queue",
         "conference room",
         "service",
         "inbound number",

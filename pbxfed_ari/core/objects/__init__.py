@@ -9,6 +9,7 @@ from pbxfed_ari.core.objects.did import DID
 from pbxfed_ari.core.objects.extension import EXTENSION
 from pbxfed_ari.core.objects.group import GROUP
 from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.objects.queue import QUEUE
 from pbxfed_ari.core.objects.room import ROOM
 from pbxfed_ari.core.objects.service import SERVICE
 from pbxfed_ari.core.objects.site import SITE
@@ -16,7 +17,8 @@ from pbxfed_ari.core.objects.time import TIME
 from pbxfed_ari.core.objects.trunk import TRUNK
 
 KINDS = {
-    kind.name: kind for kind in (EXTENSION, GROUP, ROOM, SERVICE, DID, TRUNK, TIME, CLASS, SITE)
+    kind.name: kind
+    for kind in (EXTENSION, GROUP, QUEUE, ROOM, SERVICE, DID, TRUNK, TIME, CLASS, SITE)
 }
 BY_BYTE = {kind.byte: kind for kind in KINDS.values()}
 

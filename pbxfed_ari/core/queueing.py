@@ -1,0 +1,46 @@
+"""Queues: whom of its members a waiting caller rings next.
+
+A queue stands at one node, as a room does (rooms.py), and its callers wait there, so that who came first is served first. A
+member is free if no call of this queue's node rings him or talks with him, if his phone is registered, if he may be disturbed,
+and if he was not rung within the last REST seconds: who is busy with a call of his own says so by his phone (or by the call
+limit of his extension), and is left alone for as long. His own forwards do not count.
+"""
+
+from pbxfed_ari.core import hunting, reaching
+from pbxfed_ari.core.effects import Leg
+from pbxfed_ari.core.objects.queue import ALL, ROUND_ROBIN, Queue
+from pbxfed_ari.core.tries import Lines, Try, View
+
+REST = 5.0  # seconds from the beginning of a ring to that of the next
+LOOK = 0.5  # seconds until who waits looks again for a free member
+
+
+def next_try(item: Queue, view: View, lines: Lines, now: float) -> Try | None:
+    """Who is rung now; None if nobody is free, or somebody waits who came before."""
+    if lines.ahead(item.key):
+        return None
+    ways = [
+        (member, legs)
+        for member in _ordered(item, lines)
+        if _rested(member, lines, now) and not lines.engaged(member)
+        for legs in [hunting.legs(member, view, lines)[0]]
+        if legs
+    ]
+    if not ways:
+        return None
+    chosen = ways if item.strategy == ALL else ways[:1]
+    together: tuple[Leg, ...] = tuple(leg for _, legs in chosen for leg in legs)
+    who = ", ".join(member for member, _ in chosen)
+    said = f"queue {item.key}, {item.strategy}: {who}"
+    return Try(together, said, item.ring_seconds, reaching.patience(together))
+
+
+def _ordered(item: Queue, lines: Lines) -> list[str]:
+    if item.strategy == ROUND_ROBIN:
+        return sorted(item.members, key=lines.last_call)
+    return list(item.members)
+
+
+def _rested(member: str, lines: Lines, now: float) -> bool:
+    last = lines.last_call(member)
+    return not last or now - last >= REST

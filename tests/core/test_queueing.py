@@ -1,0 +1,203 @@
+"""Queues: callers wait in the order in which they came, members are rung as they have time, and who waits too long goes on."""
+
+from typing import Any
+
+from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Hold, Leg, Tell
+from pbxfed_ari.core.events import Answered, Arrived, Ended, LegDialed, LegEnded, Returned, RoomsLed
+from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.switchboard import Switchboard
+from tests.core.test_rooms import way
+from tests.core.test_route import A, B, View, ask, make
+
+
+def queue(**more: Any) -> Any:
+    return make("queue", "700", members=["1001", "1002"], **more)
+
+
+class Desk:
+    """A switchboard at node a, where the queue stands; the phones of all members are at b."""
+
+    def __init__(self, *more: Any, at: NodeName = B, **fields: Any) -> None:
+        self.view = View(at, items=[queue(**fields), *more], trunks=("sip",))
+        self.view.standing = [A]
+        self.board, self.now = Switchboard(), 100.0
+
+    def call(self, channel: str, **more: Any) -> list[Effect]:
+        arrived = Arrived(
+            ChannelId(channel),
+            "700",
+            f"200{channel}",
+            "",
+            fresh_id=f"f{channel}",
+            wall_ms=1,
+            **more,
+        )
+        return self.board.handle(arrived, self.now, self.view)  # fmt: skip
+
+    def back(self, channel: str, status: str) -> list[Effect]:
+        return self.board.handle(Returned(ChannelId(channel), status, 17), self.now, self.view)
+
+    def answered(self, channel: str) -> None:
+        leg = ChannelId(f"leg{channel}")
+        self.board.handle(LegDialed(ChannelId(channel), leg, "PJSIP/pf-b-1"), self.now, self.view)
+        self.board.handle(Answered(ChannelId(channel), leg), self.now, self.view)
+
+    def ended(self, channel: str) -> list[Effect]:
+        self.board.handle(LegEnded(ChannelId(f"leg{channel}"), 16), self.now, self.view)
+        return self.board.handle(Ended(ChannelId(channel)), self.now, self.view)
+
+    def after(self, seconds: float) -> list[Effect]:
+        """What is done until then."""
+        effects: list[Effect] = []
+        end = self.now + seconds
+        while (due := self.board.next_deadline()) <= end:
+            self.now = max(self.now, due)
+            effects += self.board.tick(self.now, self.view)
+        self.now = end
+        return effects
+
+
+def rung(effects: list[Effect]) -> list[tuple[str, list[str]]]:
+    """Who is rung for whom."""
+    return [
+        (str(e.channel), [leg.number for leg in e.legs if isinstance(leg, Leg)])
+        for e in effects
+        if isinstance(e, HandOver)
+    ]
+
+
+def held(effects: list[Effect]) -> list[tuple[str, str]]:
+    return [(str(e.channel), e.music) for e in effects if isinstance(e, Hold)]
+
+
+def test_a_queue_stands_where_a_room_would() -> None:
+    """It begins at its home, and is found where it stands; the way onward is known to all."""
+    view = View(B, items=[queue(otherwise="1003")], trunks=("sip",))
+    assert way(ask("700", view))[0] == "b"
+    view.standing = [A]
+    found = ask("700", view)
+    assert found.tries[0].queue == "700"
+    assert [one.to for one in found.onward] == ["1003", "1003"]
+    assert ask("700", view, peer=B).tries[0].queue == "700"
+
+
+def test_callers_are_answered_and_each_rings_who_is_free() -> None:
+    """The third waits; nobody is rung twice at once."""
+    desk = Desk()
+    first = desk.call("1")
+    assert (held(first), rung(first)) == ([("1", "default")], [("1", ["1001"])])
+    assert [e.music for e in first if isinstance(e, HandOver)] == ["default"]
+    assert rung(desk.call("2")) == [("2", ["1002"])]
+    third = desk.call("3")
+    assert (held(third), rung(third)) == ([("3", "default")], [])
+    assert [call.phase.value for call in desk.board] == ["dialing", "dialing", "waiting"]
+    assert desk.board.callers("700") == 3
+
+
+def test_who_came_first_is_served_first() -> None:
+    """Though who came later looks earlier."""
+    desk = Desk()
+    desk.call("1")
+    desk.answered("1")
+    desk.call("2")
+    desk.answered("2")
+    desk.now += 10
+    desk.call("3")
+    desk.now += 0.1
+    desk.call("4")
+    desk.ended("1")
+    assert rung(desk.call("5")) == []
+    assert rung(desk.after(1.0)) == [("3", ["1001"])]
+    desk.ended("2")
+    assert rung(desk.after(1.0)) == [("4", ["1002"])]
+
+
+def test_a_busy_member_is_passed_over_and_left_alone_for_a_while() -> None:
+    """His phone says so; the next is rung at once, he again when he has rested."""
+    desk = Desk()
+    desk.call("1")
+    assert rung(desk.back("1", "BUSY")) == [("1", ["1002"])]
+    waiting = desk.back("1", "BUSY")
+    assert (rung(waiting), held(waiting)) == ([], [("1", "default")])
+    assert not any(isinstance(e, HangUp) for e in waiting)
+    assert rung(desk.after(4.0)) == []
+    assert rung(desk.after(2.0)) == [("1", ["1001"])]
+
+
+def test_members_are_rung_in_turn_in_order_or_together() -> None:
+    """As the strategy says."""
+    desk = Desk()
+    desk.call("1")
+    desk.answered("1")
+    desk.ended("1")
+    desk.now += 10
+    assert rung(desk.call("2")) == [("2", ["1002"])]
+    hunt = Desk(strategy="hunt")
+    hunt.call("1")
+    hunt.answered("1")
+    hunt.ended("1")
+    hunt.now += 10
+    assert rung(hunt.call("2")) == [("2", ["1001"])]
+    assert rung(Desk(strategy="all").call("1")) == [("1", ["1001", "1002"])]
+
+
+def test_who_waits_too_long_goes_on_or_is_told() -> None:
+    """The music goes on where he is rung for; without a way he is hung up."""
+    silent = (make("extension", "1001", dnd=True), make("extension", "1002", dnd=True))
+    desk = Desk(*silent, wait_seconds=60, otherwise="1003")
+    assert rung(desk.call("1")) == []
+    assert desk.after(59.0) == []
+    later = desk.after(2.0)
+    assert held(later) == [("1", "")]
+    assert [(e.extension, e.music) for e in later if isinstance(e, HandOver)] == [
+        ("1003", "default")
+    ]
+    told = [e.event for e in later if isinstance(e, Tell)]
+    assert [set(e.numbers) for e in told if isinstance(e, RoomsLed)] == [set()]
+    alone = Desk(*silent, wait_seconds=60)
+    alone.call("1")
+    assert [e.cause for e in alone.after(61.0) if isinstance(e, HangUp)] == [19]
+
+
+def test_a_peers_caller_goes_on_from_here_and_no_further_than_three_trunks() -> None:
+    """He is answered, so his own node cannot look for another way; he pays for nothing."""
+    silent = (make("extension", "1001", dnd=True), make("extension", "1002", dnd=True))
+    desk = Desk(*silent, wait_seconds=60, otherwise="1003")
+    desk.call("1", peer=B, note="beef/1/1")
+    later = desk.after(61.0)
+    assert [(e.legs, e.note.split("/")[:3]) for e in later if isinstance(e, HandOver)] == [
+        ((Leg(B, "sip"),), ["beef.f1", "2", "1"])
+    ]
+    far = Desk(*silent, wait_seconds=60, otherwise="1003")
+    far.call("1", peer=B, note="beef/3/1")
+    assert [e.cause for e in far.after(61.0) if isinstance(e, HangUp)] == [19]
+    line = make("trunk", "city", site="main", endpoint="p", nodes=["a"], patterns=["_0."])
+    paid = Desk(*silent, line, wait_seconds=60, otherwise="0123")
+    paid.call("1", endpoint="1009")
+    assert [e.cause for e in paid.after(61.0) if isinstance(e, HangUp)] == [21]
+
+
+def test_a_call_that_was_taken_is_one_call_in_the_records() -> None:
+    """With all who were rung; who hangs up while he waits was not answered."""
+    desk = Desk()
+    desk.call("1")
+    desk.now += 15
+    desk.back("1", "NOANSWER")
+    desk.answered("1")
+    desk.now += 30
+    (record,) = [e for e in desk.ended("1") if isinstance(e, CallEnded)]
+    assert (record.answered, record.number, record.tries, record.talked) == (True, "700", 2, 30.0)
+    assert [a.outcome for a in record.attempts] == ["no_answer", "answered"]
+    desk.call("2")
+    desk.call("3")
+    desk.call("4")
+    (gone,) = [e for e in desk.ended("4") if isinstance(e, CallEnded)]
+    assert not gone.answered
+
+
+def test_a_queue_that_is_removed_lets_its_callers_go() -> None:
+    """Within a moment."""
+    desk = Desk(make("extension", "1001", dnd=True), make("extension", "1002", dnd=True))
+    desk.call("1")
+    del desk.view.items["number", "700"]
+    assert [e.cause for e in desk.after(1.0) if isinstance(e, HangUp)] == [19]

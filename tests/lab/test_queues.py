@@ -1,0 +1,97 @@
+"""Queues with real Asterisks: who calls is answered and waits, and comes to a member on any node; media checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from lab.calls import Dialled
+from tests.lab.conftest import Federation
+from tests.lab.test_bridge import channels
+from tests.lab.test_rooms import add
+
+PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "a", "1005": "c"}
+
+
+@pytest.fixture
+def line(federation: Federation) -> Iterator[Federation]:
+    """1001 and 1002 are the members of queue 700."""
+    for number, node in PHONES.items():
+        federation.phone(number, node)
+    strategy = ("--members", "1001,1002", "--strategy", "hunt", "--otherwise", "1005")
+    add(federation, "queue", "add", "700", *strategy)
+    yield federation
+    for number in PHONES:
+        federation.lab.manners(number)
+    add(federation, "queue", "rm", "700")
+    federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 8)
+    federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)
+
+
+def stands(federation: Federation, node: str) -> list[str]:
+    return [str(name) for name in federation.get(node, "/queues/700")["stands"]]
+
+
+def talks_with(federation: Federation, call: Dialled, *members: str) -> str:
+    """The member whom the caller hears; "" if none."""
+    lab = federation.lab
+    return next((m for m in members if lab.hears(call.caller, call.id, m, seconds=0.4)), "")
+
+
+def test_callers_wait_for_a_member_and_come_to_him_in_their_order(line: Federation) -> None:
+    """The first member is busy: the second has the first caller; the second caller waits for whoever has time."""
+    lab = line.lab
+    lab.manners("1001", refuse="486 Busy Here")
+    first = lab.dial("1003", "700", timeout=5)
+    line.until(lambda: talks_with(line, first, "1001", "1002") == "1002", 8, what="1002 talks")
+    (place,) = stands(line, "c")
+    second = lab.dial("1004", "700", timeout=5)
+    time.sleep(1.0)
+    assert talks_with(line, second, "1001", "1002") == ""
+    assert line.get(place, "/queues/700")["callers"] == 2
+    assert {"talking", "waiting"} >= {c["state"] for c in line.get(place, "/calls")}
+    lab.manners("1001")
+    line.until(lambda: talks_with(line, second, "1001", "1002") == "1001", 10, what="1001 talks")
+    for call in (first, second):
+        lab.hang_up(call)
+    line.until(lambda: all(stands(line, n) == [] for n in "abc"), 5, what="it is empty")
+
+
+def test_who_has_waited_long_enough_goes_on_from_whatever_node_he_came(line: Federation) -> None:
+    """Answered and waiting at one node, he is sent to a phone at another."""
+    lab = line.lab
+    add(line, "queue", "set", "700", "--wait-seconds", "2")
+    for member in "1001", "1002":
+        lab.manners(member, refuse="486 Busy Here")
+    for caller in "1003", "1004":  # at most one of them at the queue's own node
+        call = lab.dial(caller, "700", timeout=5)
+        heard = partial(lab.hears, caller, call.id, "1005", seconds=0.4)
+        line.until(heard, 10, what=f"1005 talks with {caller}")
+        lab.hang_up(call)
+
+
+def test_when_its_node_dies_callers_wait_at_another(line: Federation) -> None:
+    """Who calls anew."""
+    lab = line.lab
+    call = lab.dial("1003", "700", timeout=5)
+    (place,) = stands(line, "c")
+    if place == "c":
+        lab.hang_up(call)
+        call = lab.dial("1004", "700", timeout=5)
+    caller = call.caller
+    seen_by = PHONES[caller]
+    lab.kill(place)
+    try:
+        line.until(lambda: stands(line, seen_by) == [], 5, what="it stands no more")
+        lab.hang_up(call)
+        call = lab.dial(caller, "700", timeout=10)
+        left = [m for m in ("1001", "1002") if PHONES[m] != place]
+        line.until(lambda: talks_with(line, call, *left) != "", 15, what="a member talks")
+        assert stands(line, seen_by)[0] != place
+        lab.hang_up(call)
+    finally:
+        lab.start(place)
+    line.until(line.whole, 30)
