@@ -124,7 +124,7 @@ def test_devices_here_and_there_ring_together(bridged: Federation) -> None:
 def test_a_daemon_that_dies_and_returns_loses_no_conversation_and_leaves_nothing(
     bridged: Federation,
 ) -> None:
-    """Two talk, two more ring: who talks goes on, who rings is served anew; hung up, all is gone."""
+    """Two talk, and go on; hung up, all is gone."""
     lab = bridged.lab
     talking = [lab.dial("1001", "1003"), lab.dial("1004", "1002")]
     time.sleep(0.5)

@@ -164,11 +164,13 @@ def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Feder
     federation.until(federation.whole)
 
 
+@pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_record(
-    federation: Federation,
+    federation: Federation, control: str
 ) -> None:
-    """By hand-over: Dial rings on without it."""
+    """By hand-over Dial rings on without it; in bridge mode the call is served anew."""
     lab = federation.lab
+    lab.configure("a", "calls", "control", control)
     for number, node in ("1001", "a"), ("1003", "c"):
         federation.phone(number, node)
     lab.manners("1003", answer_after_ms=4000)
@@ -181,11 +183,13 @@ def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_r
     lab.start("a", "daemon")
     rings.join()
     lab.manners("1003")
+    lab.configure("a", "calls", "control", "handover")
     assert results[0].ok, results
     nothing_left(federation)
     asked = f"/calls/records?since={since.replace('+00:00', 'Z')}&number=1003"
     (record,) = federation.get("a", asked)
     assert (record["from"], record["reached"], record["answered"]) == ("1001", "1003", True)
+    assert record["control"] == control
     assert 0.8 < record["talked_seconds"] < 2.5
 
 

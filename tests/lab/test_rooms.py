@@ -86,6 +86,30 @@ def test_three_phones_at_three_nodes_meet_and_when_the_node_dies_they_meet_elsew
     assert (record["to"], record["answered"]) == ("800", True)
 
 
+def test_a_daemon_that_dies_cuts_nobody_off_and_finds_the_room_again(meeting: Federation) -> None:
+    """Of the node where it stands; whoever comes then comes to the same conference, and each call has its record."""
+    lab = meeting.lab
+    calls = {number: lab.dial(number, "800") for number in ("1001", "1002")}
+    (place,) = stands(meeting, "a")
+    meeting.until(lambda: hear(meeting, calls), 10, what="both hear one another")
+    last = meeting.get(place, "/calls/records?last=true&limit=1&parts=true")
+    lab.kill(place, "daemon")
+    try:
+        assert hear(meeting, calls)
+    finally:
+        lab.start(place, "daemon")
+    meeting.until(meeting.whole, 30)
+    meeting.until(lambda: all(stands(meeting, n) == [place] for n in "abc"), 5, what="it stands")
+    calls["1003"] = lab.dial("1003", "800")
+    meeting.until(lambda: hear(meeting, calls), 10, what="all hear one another")
+    for call in calls.values():
+        lab.hang_up(call)
+    meeting.until(lambda: all(stands(meeting, n) == [] for n in "abc"), 5, what="it has ended")
+    after = last[0]["id"] if last else 0
+    records = meeting.get(place, f"/calls/records?parts=true&after={after}")
+    assert [(r["to"], r["answered"]) for r in records] == [("800", True)] * 3
+
+
 def test_who_does_not_know_the_pin_stays_outside(meeting: Federation) -> None:
     """Asterisk asks for it, wherever the caller is; nobody is shown it."""
     lab = meeting.lab
