@@ -31,7 +31,7 @@ SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp"}  # NAPTR's, and the transports t
 
 
 class NotFound(Exception):
-    """DNS names no server; the text says what was asked, of whom, and what came."""
+    """DNS names no server, for nobody answers; the text says who was asked for what."""
 
 
 class Servers(ABC):
@@ -112,10 +112,13 @@ class Located(Servers):
         """By priority; each drawn anew by weight."""
         try:
             self._known = await self._located()
-        except dns.exception.DNSException as error:
+        except dns.exception.DNSException:
             if not self._known:
-                asked = ", ".join(f"{s}" for s in self._resolver.nameservers)
-                raise NotFound(f"{self._domain} is not found at {asked}: {error}") from None
+                asked = ", ".join(map(str, self._resolver.nameservers))
+                answering = "`up --dns` lets the nodes do so"
+                raise NotFound(
+                    f"nobody answers for {self._domain} at {asked}: {answering}"
+                ) from None
         return [drawn(rank, self._rng) for rank in self._known]
 
     async def _located(self) -> list[list[tuple[int, Target]]]:

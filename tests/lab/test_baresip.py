@@ -63,6 +63,8 @@ def test_a_baresip_phone_is_called_across_the_federation(
     """Digest, trunk, media both ways: 700 Hz from it to us, our tone in its recording."""
     lab = federation.lab
     federation.phone("1001", "a")
+    told = baresip / "log"  # what its predecessor has registered may stand still
+    federation.until(lambda: "200 OK" in told.read_text(errors="replace"), what="it is registered")
     federation.until(
         lambda: federation.where(NUMBER, "a") == ["c"], what="baresip is registered at c"
     )

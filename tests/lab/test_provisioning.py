@@ -87,7 +87,7 @@ def curl(lab: Lab, node: str, path: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def baresip(lab: Lab, node: str, base: str) -> Iterator[Path]:
-    """A baresip with the files that a node gives it; the lab has no sound card, and nobody who answers."""
+    """A baresip with the files that a node gives it. The lab has no sound card, nobody to answer, no resolver but the nodes."""
     folder = lab.places.state / f"provisioned-{node}"
     folder.mkdir(exist_ok=True)
     found = {name: curl(lab, node, base + name) for name in ("accounts", "config")}
@@ -103,7 +103,8 @@ def baresip(lab: Lab, node: str, base: str) -> Iterator[Path]:
     ):
         assert old in config
         config = config.replace(old, new)
-    (folder / "config").write_text(SOUND + config)
+    resolvers = "".join(f"dns_server {one.address}:53\n" for one in reversed(lab.nodes()))
+    (folder / "config").write_text(SOUND + resolvers + config)
     (folder / "accounts").write_text(f"{found['accounts'].stdout.strip()};answermode=auto\n")
     with running(lab, "c", folder):
         yield folder

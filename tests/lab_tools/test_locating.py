@@ -99,7 +99,7 @@ async def test_an_answer_is_kept_for_its_ttl_and_used_on_if_nobody_answers() -> 
     assert await phone.targets() == [B]
     with pytest.raises(NotFound) as none:
         await located(box, "x").targets()
-    assert str(none.value).startswith("x is not found at 127.0.0.1")
+    assert str(none.value).startswith("nobody answers for x at 127.0.0.1: `up --dns`")
 
 
 async def test_a_cached_answer_asks_nobody() -> None:
