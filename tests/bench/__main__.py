@@ -61,6 +61,9 @@ RESULTS = Path(__file__).with_name("results.md")
 
 def main() -> int:
     """Measure; 0 if every bar was met, 2 if a measure has no such name."""
+    if sys.argv[1:]:
+        print(f"{__doc__}\nThe measures: {', '.join(MEASURES)}.", file=sys.stderr)
+        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     wanted = [name for name in os.environ.get("PBXFED_BENCH_ONLY", "").split(",") if name]
     if unknown := [name for name in wanted if name not in MEASURES]:
         print(f"no measure {unknown[0]!r}: there are {', '.join(MEASURES)}", file=sys.stderr)
