@@ -1,7 +1,7 @@
 """The directory: shelves and book as one view, and how both change by what peers publish.
 
 Asking it is free of cost (dictionaries, kept up to date by each change); it is read-only for everyone but the federation.
-Every method that changes it returns what has changed, in the past tense, so that the federation can draw conclusions.
+Every method that changes it returns what has changed (`changes.py`), so that the federation can draw conclusions.
 """
 
 from collections import Counter
@@ -12,6 +12,18 @@ from hashlib import blake2b
 from pbxfed_ari.core import packing, shelf
 from pbxfed_ari.core.book import LIFE, Book, BookKey, blind
 from pbxfed_ari.core.book import Entry as Edit
+from pbxfed_ari.core.changes import (
+    Absorbed,
+    Change,
+    Conflicted,
+    ContactChanged,
+    FailuresChanged,
+    Gone,
+    InfoChanged,
+    KeyGranted,
+    MemberChanged,
+    ObjectChanged,
+)
 from pbxfed_ari.core.contents import Contents
 from pbxfed_ari.core.graves import Graves
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
@@ -28,93 +40,6 @@ MOST_UNSURE = 3  # registrations of unknown time that ring along
 READ = 8_192  # objects kept as they were read from the book; the others are read when they are asked for
 NUMBER = "number"  # the space of all that can be dialed
 RECORD_COST = 8  # bytes that a record needs beside its key and value, nearly always
-
-
-@dataclass(frozen=True, slots=True)
-class ContactChanged:
-    """A registration on a node's shelf is new, newer or gone (`stamp` None)."""
-
-    node: NodeName
-    extension: Extension
-    uri: str
-    stamp: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class InfoChanged:
-    """A node's description is new."""
-
-    node: NodeName
-
-
-@dataclass(frozen=True, slots=True)
-class FailuresChanged:
-    """A node says how many authentications from an address have failed there, or says it no more."""
-
-    node: NodeName
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectChanged:
-    """What stands for a key in the book may be another object, a changed one, or none."""
-
-    space: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conflicted:
-    """Two edits of one field group were made without knowing of one another; one of them stands, here and everywhere."""
-
-    item: Item
-    group: int
-    stands: Edit
-    fell: Edit
-
-
-@dataclass(frozen=True, slots=True)
-class MemberChanged:
-    """The book says something new of a node's membership."""
-
-    node: NodeName
-
-
-@dataclass(frozen=True, slots=True)
-class KeyGranted:
-    """A group key was handed to a node, or taken from it."""
-
-    node: NodeName
-
-
-@dataclass(frozen=True, slots=True)
-class Absorbed:
-    """An origin has published anew what it had written in an earlier epoch through a version: that index is gone."""
-
-    node: NodeName
-    epoch: int
-    through: int
-
-
-Change = (
-    ContactChanged
-    | InfoChanged
-    | FailuresChanged
-    | ObjectChanged
-    | Conflicted
-    | Absorbed
-    | MemberChanged
-    | KeyGranted
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """These keys left the index of a stream for good; its floor is now this."""
-
-    stream: StreamId
-    keys: tuple[Key, ...]
-    floor: int
 
 
 @dataclass(frozen=True, slots=True)
