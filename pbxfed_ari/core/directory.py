@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from pbxfed_ari.core import packing, shelf
+from pbxfed_ari.core import shelf
 from pbxfed_ari.core.book import LIFE, Book, BookKey, blind
 from pbxfed_ari.core.book import Entry as Edit
 from pbxfed_ari.core.changes import (
@@ -25,6 +25,7 @@ from pbxfed_ari.core.changes import (
     ObjectChanged,
 )
 from pbxfed_ari.core.contents import Contents
+from pbxfed_ari.core.cutting import Cutter
 from pbxfed_ari.core.graves import Graves
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
@@ -35,11 +36,9 @@ from pbxfed_ari.core.roster import KEYS, MEMBER, name_of
 from pbxfed_ari.core.shelf import Contact, NodeInfo
 from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams
 
-PIECE_BYTES = 1_230  # of packed records: with seal and headers one frame that no path must cut
 MOST_UNSURE = 3  # registrations of unknown time that ring along
 READ = 8_192  # objects kept as they were read from the book; the others are read when they are asked for
 NUMBER = "number"  # the space of all that can be dialed
-RECORD_COST = 8  # bytes that a record needs beside its key and value, nearly always
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Directory:
         self.moment = 1  # counts the times that something was taken in
         self.wall = 0  # seconds since 1970, as last told; 0: unknown
         self.salvaged: set[Key] = set()  # what of the book a store kept ASIDE
-        self._density = 1.0  # how much more fits a frame than the costs of its records say
+        self._cutter = Cutter()
         self._limbo: dict[BookKey, tuple[Edit, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
@@ -276,37 +275,21 @@ class Directory:
             return []
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0
-        waiting: list[tuple[int, Record]] = []
-        size, pieces, base, before = 0, list[Piece](), above, above
-        for version, key in found.above(above):
+        records = self._numbered(stream, above, end)
+        return self._cutter.cut(stream, records, (above, end), floor, at_most)
+
+    def _numbered(
+        self, stream: StreamId, above: int, end: int
+    ) -> Iterator[tuple[int, Record | None]]:
+        """What a stream holds above a version and through another; None is what was lost here."""
+        before = above
+        for version, key in self.streams.open(stream).above(above):
             if version > end:
-                break
+                return
             if version == before:
                 continue  # a broken origin has said two things of one number: one of them can travel
             before = version
-            record = self._record(stream[0], key)
-            if record is None:
-                floor = 0  # lost here, not collected: somebody else has it
-                continue
-            waiting.append((version, record))
-            size += _cost(record)
-            if size > PIECE_BYTES * self._density:
-                count = self._fitting(waiting, base)
-                final, last = len(pieces) + 1 == at_most, waiting[count - 1][0]
-                full = tuple(waiting[:count])
-                pieces.append(Piece(*stream, base, last, full, True, final, floor))
-                if final:
-                    return pieces
-                base, waiting = last, waiting[count:]
-                size = sum(_cost(record) for _, record in waiting)
-        while len(waiting) > (count := self._fitting(waiting, base)):
-            final, last = len(pieces) + 1 == at_most, waiting[count - 1][0]
-            pieces.append(Piece(*stream, base, last, tuple(waiting[:count]), True, final, floor))
-            if final:
-                return pieces
-            base, waiting = last, waiting[count:]
-        pieces.append(Piece(*stream, base, end, tuple(waiting), floor=floor))
-        return pieces
+            yield version, self._record(stream[0], key)
 
     # --- forgetting the dead
 
@@ -484,19 +467,6 @@ class Directory:
                 self._read.clear()
             self._read[object_id] = found
         return found
-
-    def _fitting(self, records: list[tuple[int, Record]], base: int) -> int:
-        """How many of these records fit a frame, packed; at least one."""
-        count = len(records)
-        while count > 1:
-            packed = len(packing.pack(records[:count], base))
-            if packed <= PIECE_BYTES:
-                break
-            count = max(1, min(count - 1, int(count * PIECE_BYTES / packed * 0.98)))
-        if count > 20:
-            cost = sum(_cost(record) for _, record in records[:count])
-            self._density = max(1.0, cost / PIECE_BYTES * (1.05 if count == len(records) else 1))
-        return count
 
     def _take(self, stream: StreamId, record: Record) -> list[Change]:
         origin, epoch = stream
@@ -735,11 +705,3 @@ def key_of(record: Record) -> Key:
 
 def _worth(record: Record | None) -> bytes:
     return b"\1" + record.value if isinstance(record, ShelfPut) else b""
-
-
-def _cost(record: Record) -> int:
-    if isinstance(record, BookSet):
-        return RECORD_COST + len(record.object) + len(record.value or b"") + len(record.writer)
-    return (
-        RECORD_COST + len(record.key) + len(record.value if isinstance(record, ShelfPut) else b"")
-    )
