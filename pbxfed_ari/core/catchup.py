@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pbxfed_ari.core import marks, packing
-from pbxfed_ari.core.directory import PIECE_BYTES, Directory
+from pbxfed_ari.core.cutting import PIECE_BYTES
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Broadcast, Effect, SendTo
 from pbxfed_ari.core.events import Address, by_wan
 from pbxfed_ari.core.members import Member, Members, State

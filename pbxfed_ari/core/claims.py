@@ -4,7 +4,8 @@ Both are decided by rule, alike everywhere, when the edits meet; an operator mus
 """
 
 from pbxfed_ari.core.book import LIFE
-from pbxfed_ari.core.directory import NUMBER, Conflicted, Directory
+from pbxfed_ari.core.changes import Conflicted
+from pbxfed_ari.core.directory import NUMBER, Directory
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.objects import kind_of
 from pbxfed_ari.core.objects.kind import Item, Kind

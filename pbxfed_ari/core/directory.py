@@ -1,7 +1,7 @@
 """The directory: shelves and book as one view, and how both change by what peers publish.
 
 Asking it is free of cost (dictionaries, kept up to date by each change); it is read-only for everyone but the federation.
-Every method that changes it returns what has changed, in the past tense, so that the federation can draw conclusions.
+Every method that changes it returns what has changed (`changes.py`), so that the federation can draw conclusions.
 """
 
 from collections import Counter
@@ -9,10 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from pbxfed_ari.core import packing, shelf
+from pbxfed_ari.core import shelf
 from pbxfed_ari.core.book import LIFE, Book, BookKey, blind
 from pbxfed_ari.core.book import Entry as Edit
+from pbxfed_ari.core.changes import (
+    Absorbed,
+    Change,
+    Conflicted,
+    ContactChanged,
+    FailuresChanged,
+    Gone,
+    InfoChanged,
+    KeyGranted,
+    MemberChanged,
+    ObjectChanged,
+)
 from pbxfed_ari.core.contents import Contents
+from pbxfed_ari.core.cutting import Cutter
 from pbxfed_ari.core.graves import Graves
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
@@ -23,98 +36,9 @@ from pbxfed_ari.core.roster import KEYS, MEMBER, name_of
 from pbxfed_ari.core.shelf import Contact, NodeInfo
 from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams
 
-PIECE_BYTES = 1_230  # of packed records: with seal and headers one frame that no path must cut
 MOST_UNSURE = 3  # registrations of unknown time that ring along
 READ = 8_192  # objects kept as they were read from the book; the others are read when they are asked for
 NUMBER = "number"  # the space of all that can be dialed
-RECORD_COST = 8  # bytes that a record needs beside its key and value, nearly always
-
-
-@dataclass(frozen=True, slots=True)
-class ContactChanged:
-    """A registration on a node's shelf is new, newer or gone (`stamp` None)."""
-
-    node: NodeName
-    extension: Extension
-    uri: str
-    stamp: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class InfoChanged:
-    """A node's description is new."""
-
-    node: NodeName
-
-
-@dataclass(frozen=True, slots=True)
-class FailuresChanged:
-    """A node says how many authentications from an address have failed there, or says it no more."""
-
-    node: NodeName
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectChanged:
-    """What stands for a key in the book may be another object, a changed one, or none."""
-
-    space: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conflicted:
-    """Two edits of one field group were made without knowing of one another; one of them stands, here and everywhere."""
-
-    item: Item
-    group: int
-    stands: Edit
-    fell: Edit
-
-
-@dataclass(frozen=True, slots=True)
-class MemberChanged:
-    """The book says something new of a node's membership."""
-
-    node: NodeName
-
-
-@dataclass(frozen=True, slots=True)
-class KeyGranted:
-    """A group key was handed to a node, or taken from it."""
-
-    node: NodeName
-
-
-@dataclass(frozen=True, slots=True)
-class Absorbed:
-    """An origin has published anew what it had written in an earlier epoch through a version: that index is gone."""
-
-    node: NodeName
-    epoch: int
-    through: int
-
-
-Change = (
-    ContactChanged
-    | InfoChanged
-    | FailuresChanged
-    | ObjectChanged
-    | Conflicted
-    | Absorbed
-    | MemberChanged
-    | KeyGranted
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """These keys left the index of a stream for good; its floor is now this."""
-
-    stream: StreamId
-    keys: tuple[Key, ...]
-    floor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +62,7 @@ class Directory:
         self.moment = 1  # counts the times that something was taken in
         self.wall = 0  # seconds since 1970, as last told; 0: unknown
         self.salvaged: set[Key] = set()  # what of the book a store kept ASIDE
-        self._density = 1.0  # how much more fits a frame than the costs of its records say
+        self._cutter = Cutter()
         self._limbo: dict[BookKey, tuple[Edit, list[StreamId]]] = {}  # see `settle`
         self._shelves: dict[NodeName, dict[str, bytes]] = {}
         self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
@@ -351,37 +275,21 @@ class Directory:
             return []
         end = min(found.held, upto) if upto else found.held
         floor = found.floor if above < found.floor else 0
-        waiting: list[tuple[int, Record]] = []
-        size, pieces, base, before = 0, list[Piece](), above, above
-        for version, key in found.above(above):
+        records = self._numbered(stream, above, end)
+        return self._cutter.cut(stream, records, (above, end), floor, at_most)
+
+    def _numbered(
+        self, stream: StreamId, above: int, end: int
+    ) -> Iterator[tuple[int, Record | None]]:
+        """What a stream holds above a version and through another; None is what was lost here."""
+        before = above
+        for version, key in self.streams.open(stream).above(above):
             if version > end:
-                break
+                return
             if version == before:
                 continue  # a broken origin has said two things of one number: one of them can travel
             before = version
-            record = self._record(stream[0], key)
-            if record is None:
-                floor = 0  # lost here, not collected: somebody else has it
-                continue
-            waiting.append((version, record))
-            size += _cost(record)
-            if size > PIECE_BYTES * self._density:
-                count = self._fitting(waiting, base)
-                final, last = len(pieces) + 1 == at_most, waiting[count - 1][0]
-                full = tuple(waiting[:count])
-                pieces.append(Piece(*stream, base, last, full, True, final, floor))
-                if final:
-                    return pieces
-                base, waiting = last, waiting[count:]
-                size = sum(_cost(record) for _, record in waiting)
-        while len(waiting) > (count := self._fitting(waiting, base)):
-            final, last = len(pieces) + 1 == at_most, waiting[count - 1][0]
-            pieces.append(Piece(*stream, base, last, tuple(waiting[:count]), True, final, floor))
-            if final:
-                return pieces
-            base, waiting = last, waiting[count:]
-        pieces.append(Piece(*stream, base, end, tuple(waiting), floor=floor))
-        return pieces
+            yield version, self._record(stream[0], key)
 
     # --- forgetting the dead
 
@@ -559,19 +467,6 @@ class Directory:
                 self._read.clear()
             self._read[object_id] = found
         return found
-
-    def _fitting(self, records: list[tuple[int, Record]], base: int) -> int:
-        """How many of these records fit a frame, packed; at least one."""
-        count = len(records)
-        while count > 1:
-            packed = len(packing.pack(records[:count], base))
-            if packed <= PIECE_BYTES:
-                break
-            count = max(1, min(count - 1, int(count * PIECE_BYTES / packed * 0.98)))
-        if count > 20:
-            cost = sum(_cost(record) for _, record in records[:count])
-            self._density = max(1.0, cost / PIECE_BYTES * (1.05 if count == len(records) else 1))
-        return count
 
     def _take(self, stream: StreamId, record: Record) -> list[Change]:
         origin, epoch = stream
@@ -810,11 +705,3 @@ def key_of(record: Record) -> Key:
 
 def _worth(record: Record | None) -> bytes:
     return b"\1" + record.value if isinstance(record, ShelfPut) else b""
-
-
-def _cost(record: Record) -> int:
-    if isinstance(record, BookSet):
-        return RECORD_COST + len(record.object) + len(record.value or b"") + len(record.writer)
-    return (
-        RECORD_COST + len(record.key) + len(record.value if isinstance(record, ShelfPut) else b"")
-    )

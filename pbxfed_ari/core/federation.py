@@ -23,22 +23,20 @@ from pbxfed_ari.core import (
     takeover,
     vault,
 )
-from pbxfed_ari.core.clocks import DATED
-from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.directory import (
-    NUMBER,
+from pbxfed_ari.core.changes import (
     Absorbed,
     Change,
     Conflicted,
     ContactChanged,
-    Directory,
     FailuresChanged,
     InfoChanged,
     KeyGranted,
     MemberChanged,
     ObjectChanged,
-    Registration,
 )
+from pbxfed_ari.core.clocks import DATED
+from pbxfed_ari.core.condition import Condition
+from pbxfed_ari.core.directory import NUMBER, Directory, Registration
 from pbxfed_ari.core.doors import Doors
 from pbxfed_ari.core.draining import Draining
 from pbxfed_ari.core.effects import (

@@ -10,7 +10,8 @@ from random import Random
 
 from pbxfed_ari.core import registering, shelf
 from pbxfed_ari.core.catchup import CatchUp
-from pbxfed_ari.core.directory import Change, Directory, Gone
+from pbxfed_ari.core.changes import Change, Gone
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import (
     Broadcast,
     Effect,

@@ -8,7 +8,8 @@ collected there and goes here (`Directory.settle`). What we hold meanwhile stays
 
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.directory import Change, Directory, Gone, key_of
+from pbxfed_ari.core.changes import Change, Gone
+from pbxfed_ari.core.directory import Directory, key_of
 from pbxfed_ari.core.effects import Effect, SendTo
 from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Piece, Record, Want
