@@ -141,7 +141,7 @@ def test_snom() -> None:
     assert told["user_host"] == "pbx.example"
     assert told["user_outbound"] == "pbx.example;transport=tls"
     assert (told["user_srtp"], told["user_savp"]) == ("on", "mandatory")
-    assert told["sip_retry_t1"] == "100"
+    assert told["sip_retry_t1"] == "40"
     assert snom(sheet(servers=(A,)))["user_outbound"] == "10.0.0.11:5060;transport=udp"
 
 
