@@ -112,12 +112,12 @@ class Located(Servers):
         """By priority; each drawn anew by weight."""
         try:
             self._known = await self._located()
-        except dns.exception.DNSException:
+        except dns.exception.DNSException as error:
             if not self._known:
                 asked = ", ".join(map(str, self._resolver.nameservers))
                 answering = "`up --dns` lets the nodes do so"
                 raise NotFound(
-                    f"nobody answers for {self._domain} at {asked}: {answering}"
+                    f"nobody answers for {self._domain} at {asked}: {answering} ({error})"
                 ) from None
         return [drawn(rank, self._rng) for rank in self._known]
 
