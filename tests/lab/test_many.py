@@ -47,7 +47,7 @@ def four(lab: Lab) -> Iterator[Federation]:
         yield found
     finally:
         big.down()
-        lab.up(3)
+        lab.up(3, dns=True)
 
 
 def live(federation: Federation, node: str) -> int:

@@ -70,6 +70,8 @@ def phones(federation: Federation, _numbers: None) -> Iterator[Phones]:
         file.write_text("\n".join(["extension,name,secret,profile", *rows]))
         lab.pbxfed("a", "ext", "import", str(file))
     federation.until(federation.whole, 30)
+    for phone in lab.status()["phones"]:  # other tests' would not leave a drained node
+        lab.unplug(str(phone["extension"]))
     found = Phones(federation)
     for number, node in found.home.items():
         found.register(number, node)
