@@ -1,4 +1,4 @@
-"""Phones that find their node by SRV, and conference rooms: each node gets as many as its capacity says, at every moment."""
+"""Phones that find their node by SRV, rooms and queues: each node gets as many as its capacity says, at every moment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.lab.conftest import SECRET, Federation
 WEIGHTS = {"a": 50, "b": 100, "c": 200}
 NUMBERS = [f"37{n:02}" for n in range(60)]
 CAP = 1.25  # of a share
-ROOMS = 21
+PLACES = 21
+NOBODY = "3799"  # a member whose phone is nowhere
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +63,45 @@ def test_registrations_offered_by_srv_follow_the_shares(federation: Federation) 
     assert all(at[node] for node in WEIGHTS)
 
 
-def test_rooms_follow_the_shares(federation: Federation) -> None:
-    """Begun one after the other by phones of the smallest node; all of them stand at the end."""
+@pytest.mark.parametrize(
+    ("kind", "first", "more"), [("room", 880, ()), ("queue", 780, ("--members", NOBODY))]
+)
+def test_rooms_and_queues_follow_the_shares(
+    federation: Federation, kind: str, first: int, more: tuple[str, ...]
+) -> None:
+    """Begun one after the other by phones of the smallest node; all of them stand at the end. In a queue they wait."""
     lab = federation.lab
-    rooms = [str(number) for number in range(880, 880 + ROOMS)]
-    for room in rooms:
-        done = lab.exec("a", ["pbxfed", "room", "add", room], capture_output=True, text=True)
-        assert done.returncode == 0, done
+    places = [str(number) for number in range(first, first + PLACES)]
+    added(federation, "ext", NOBODY, "--secret", SECRET)
+    for place in places:
+        added(federation, kind, place, *more)
     federation.until(federation.whole, 30)
-    callers = NUMBERS[:ROOMS]
+    callers = NUMBERS[:PLACES]
     for number in callers:
         lab.register(number, "a", secret=SECRET)
     federation.until(lambda: all(federation.where(n, "a") == ["a"] for n in callers))
     calls, at, whole = [], Counter[str](), sum(WEIGHTS.values())
-    for count, (number, room) in enumerate(zip(callers, rooms, strict=True), 1):
-        calls.append(lab.dial(number, room))
-        federation.until(lambda: len(stands(federation, room)) == 1)  # noqa: B023
-        at[stands(federation, room)[0]] += 1
+    for count, (number, place) in enumerate(zip(callers, places, strict=True), 1):
+        calls.append(lab.dial(number, place))
+        federation.until(lambda: len(stands(federation, kind, place)) == 1)  # noqa: B023
+        at[stands(federation, kind, place)[0]] += 1
         for node, weight in WEIGHTS.items():
             assert at[node] <= ceil(CAP * count * weight / whole), (at, count)
-    print(f"of {ROOMS} rooms: {dict(sorted(at.items()))}")
+    print(f"of {PLACES} {kind}s: {dict(sorted(at.items()))}")
     assert all(at[node] for node in WEIGHTS)
     for call in calls:
         lab.hang_up(call)
+    for place in places:
+        federation.until(lambda: not stands(federation, kind, place))  # noqa: B023
 
 
-def stands(federation: Federation, room: str) -> list[str]:
-    """Where a room stands, as the node of its caller knows it."""
-    return [str(name) for name in federation.get("a", f"/rooms/{room}")["stands"]]
+def added(federation: Federation, kind: str, key: str, *more: str) -> None:
+    done = federation.lab.exec(
+        "a", ["pbxfed", kind, "add", key, *more], capture_output=True, text=True
+    )
+    assert done.returncode == 0 or key == NOBODY, done
+
+
+def stands(federation: Federation, kind: str, key: str) -> list[str]:
+    """Where a room or a queue stands, as the node of its caller knows it."""
+    return [str(name) for name in federation.get("a", f"/{kind}s/{key}")["stands"]]
