@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lab.places import LabError, locked
+from lab.places import LOCKS, LabError, locked
 
 SUITE = "sid"
 PACKAGES = ("asterisk", "baresip-core")
@@ -155,7 +155,17 @@ def ensure_tools(tools: Mapping[str, str] = TOOLS) -> None:
     """Install the host programs the lab needs, if any is missing; `tools` are programs and their packages."""
     if os.geteuid():
         raise LabError("the lab needs root: it makes network namespaces and mounts")
-    missing = sorted({package for tool, package in tools.items() if not shutil.which(tool)})
+    if not _missing(tools):
+        return
+    with locked(LOCKS / "pbxfed-apt"):  # of two testers that lack something, apt would refuse one
+        _install(_missing(tools))
+
+
+def _missing(tools: Mapping[str, str]) -> list[str]:
+    return sorted({package for tool, package in tools.items() if not shutil.which(tool)})
+
+
+def _install(missing: Sequence[str]) -> None:
     if not missing:
         return
     sys.stderr.write(f"installing {' '.join(missing)}\n")
