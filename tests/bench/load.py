@@ -122,7 +122,7 @@ class Ground:
             at = dict.fromkeys(HERE, "a") | dict.fromkeys(THERE, "b")
             for node in "ab":
                 federation.until(
-                    lambda n=node: all(federation.where(one, n) == [at[one]] for one in at)
+                    lambda n=node: all(federation.where(one, n) == [at[one]] for one in at)  # type: ignore[misc]
                 )
             try:
                 yield cls(federation, load)
