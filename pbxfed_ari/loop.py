@@ -38,8 +38,9 @@ class Loop:
         late: Callable[[float], None] = lambda seconds: None,
         turned: Callable[[], None] = lambda: None,
     ) -> None:
-        """`late` is told by how many seconds each deadline was missed, `turned` after each turn in which more than calls was dealt with:
-        each second or so.
+        """`late` is told by how many seconds each deadline was missed.
+
+        `turned` is told of each turn in which more than calls was dealt with: one each second or so.
         """
         self.federation = federation
         self.switchboard = switchboard
