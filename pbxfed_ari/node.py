@@ -209,7 +209,9 @@ class Node:
             secret_for=self.key.secret_with,
             iax_file=settings.asterisk.iax_peers,
             objects=settings.asterisk.objects,
-            expected=lambda: {n for n, _ in federation.directory.contacts_of(federation.me)},
+            expected=lambda: {
+                n for n, _ in federation.directory.shelves.contacts_of(federation.me)
+            },
             post=self.post,
             note=self.note,
         )
@@ -747,7 +749,7 @@ class Node:
 
     def _settled(self) -> None:
         """What stands in Asterisk and nowhere else may go; unless we know nothing, as after the loss of a disk."""
-        if self.federation.directory.count(KINDS["extension"]):
+        if self.federation.directory.catalogue.count(KINDS["extension"]):
             self.room.settled()
 
     def _reload(self) -> None:

@@ -115,7 +115,7 @@ class Sensing:
             for member in self.federation.members.alive()
             if member.reachable
             and member.condition.serves
-            and (info := self.federation.directory.info(member.name)) is not None
+            and (info := self.federation.directory.shelves.info(member.name)) is not None
             and "sip" in info.trunks
             and info.sip_port
         }

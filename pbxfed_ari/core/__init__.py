@@ -11,10 +11,12 @@ Reading order:
     who lives       members, condition (how well a node can serve), rollcall (who comes back after a cut), reach (how each is
                     heard and told), doors (where others may be found), clocks, watch (what is off)
     what is known   shelf (what one node alone writes), book (what anyone may write), streams (how both travel), contents
-                    (what they amount to), graves (when the dead may be forgotten), changes (what is new), directory (all of it
-                    as one view), objects/ (kind first: how each kind of configuration is described)
-    how it is got   marks (vectors in few bytes), cutting (a stream into frames), reading (a stream once more), catchup, bundle
-                    (what travels together), sites (from LAN to LAN), ledger (our own stream and everybody else's)
+                    (what they amount to), graves (when the dead may be forgotten), changes (what is new), objects/ (kind
+                    first: how each kind of configuration is described), catalogue (which objects there are), registrations
+                    (where phones stand), shelves (all of them), directory (all of it as one view)
+    how it is got   marks (vectors in few bytes), cutting (a stream into frames), reading (a stream once more), healing (what
+                    that puts right), republishing (what would not travel), catchup, bundle (what travels together), sites
+                    (from LAN to LAN), ledger (our own stream and everybody else's)
     who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken), handouts (who may fetch a
                     phone's file), vault (the secret in it)
     what it means   ring (who is responsible when nobody says), takeover (who calls a dead node's phones), editing, importing

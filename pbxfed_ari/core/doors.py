@@ -48,10 +48,10 @@ class Doors:
         settled = {peer.address for peer in mine if peer.up or peer.state is State.LEFT}
         known = [
             (info.address, port)
-            for name, info in self._directory.infos().items()
+            for name, info in self._directory.shelves.infos().items()
             if info.site == self._site
             and mine.get(name) is None
-            and name not in self._directory.hidden
+            and name not in self._directory.shelves.hidden
         ]
         down = [p.address for p in mine if p.state is State.DOWN and p.site == self._site]
         doors = dict.fromkeys([*self.seeds, *known, *down])

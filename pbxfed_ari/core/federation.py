@@ -23,6 +23,7 @@ from pbxfed_ari.core import (
     takeover,
     vault,
 )
+from pbxfed_ari.core.catalogue import NUMBER
 from pbxfed_ari.core.changes import (
     Absorbed,
     Change,
@@ -36,7 +37,7 @@ from pbxfed_ari.core.changes import (
 )
 from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.directory import NUMBER, Directory, Registration
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.doors import Doors
 from pbxfed_ari.core.draining import Draining
 from pbxfed_ari.core.effects import (
@@ -123,6 +124,7 @@ from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.site import SiteObject
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.reach import Reach
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import EQUAL, UP, Sites
@@ -212,7 +214,7 @@ class Federation:
         self.watch = Watch(self.me, identity.realm, self.members)
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
         self.resealing = Resealing(self.me, self.directory, keys, signer, self.home)
-        self.directory.hidden = self._outside()
+        self.directory.shelves.hidden = self._outside()
         self.failures = Failures(self.me, self.directory, self.members.up)
         self.standing = rooms.Standing(self.me, self.directory)
         self._contests = claims.Contests(self.directory)
@@ -240,11 +242,11 @@ class Federation:
 
     def get(self, space: str, key: str) -> Item | None:
         """The object that holds a key."""
-        return self.directory.get(space, key) if key else None
+        return self.directory.catalogue.get(space, key) if key else None
 
     def phone(self, number: Extension) -> Phone | None:
         """The extension that holds a number."""
-        return self.directory.phone(number)
+        return self.directory.catalogue.phone(number)
 
     def handouts(self, phone: Phone) -> Handouts:
         """Who may fetch an extension's provisioning file."""
@@ -257,7 +259,7 @@ class Federation:
 
     def site(self, node: NodeName) -> str:
         """Where a node is."""
-        info = self.directory.info(node)
+        info = self.directory.shelves.info(node)
         return info.site if info else self.identity.site if node == self.me else ""
 
     def alive(self, node: NodeName) -> bool:
@@ -279,12 +281,12 @@ class Federation:
 
     def capacity(self, node: NodeName) -> int:
         """What a node can carry, in relation to the others: its weight, and what its health has left of it."""
-        info = self.directory.info(node)
+        info = self.directory.shelves.info(node)
         return self.condition_of(node).weight(info.weight if info else 100)
 
     def lines_out(self) -> list[Item]:
         """All PSTN trunks, by name."""
-        return self.directory.all(KINDS["trunk"])
+        return self.directory.catalogue.all(KINDS["trunk"])
 
     def local_time(self, zone: str, wall_ms: int) -> LocalTime | None:
         """What clocks show in a time zone; None if there is no such zone."""
@@ -292,7 +294,7 @@ class Federation:
 
     def where(self, number: Extension) -> list[Registration]:
         """Where a number stands registered, on nodes that live, newest first."""
-        return self.directory.registrations(number, self.members.up)
+        return self.directory.registrations.of(number, self.members.up)
 
     def devices_here(self, number: str) -> list[str]:
         """The Contacts of a number that stand registered at this node."""
@@ -311,7 +313,7 @@ class Federation:
 
     def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
         """The same of these nodes, whatever is known of them here."""
-        named = frozenset(nodes) - self.directory.hidden - {self.me}
+        named = frozenset(nodes) - self.directory.shelves.hidden - {self.me}
         lost = self._orphans(
             number,
             lambda node: node not in named and self.reachable(node),
@@ -341,7 +343,7 @@ class Federation:
 
     def nets(self) -> list[tuple[str, str]]:
         """The networks of all sites, as (site, network)."""
-        sites = self.directory.all(KINDS["site"])
+        sites = self.directory.catalogue.all(KINDS["site"])
         return [(s.key, net) for s in sites if isinstance(s, SiteObject) for net in s.nets]
 
     def settled(self, now: float) -> bool:
@@ -370,7 +372,7 @@ class Federation:
 
     def trunks(self, node: NodeName) -> Sequence[str]:
         """How a node wants to be called, best first."""
-        info = self.directory.info(node)
+        info = self.directory.shelves.info(node)
         return info.trunks if info else ()
 
     def home(self, number: Extension) -> NodeName:
@@ -379,19 +381,21 @@ class Federation:
 
     def stands(self, number: Extension) -> list[NodeName]:
         """The living nodes where a room stands, the older one first."""
-        on = self.directory.places.get(number, {})
+        on = self.directory.shelves.places.get(number, {})
         return sorted(filter(self._counts, on), key=lambda node: (on[node], node))
 
     def placed(self) -> Counter[str]:
         """How many rooms stand at each living node."""
-        return Counter(n for on in self.directory.places.values() for n in on if self._counts(n))
+        return Counter(
+            n for on in self.directory.shelves.places.values() for n in on if self._counts(n)
+        )
 
     def shares(self) -> dict[str, int]:
         """The nodes to which something may be given, with their weights on the ring."""
         return self.ring.weights
 
     def _counts(self, node: NodeName) -> bool:
-        return self.members.up(node) and node not in self.directory.hidden
+        return self.members.up(node) and node not in self.directory.shelves.hidden
 
     def next_deadline(self) -> float:
         """When a Ticked is due."""
@@ -478,7 +482,7 @@ class Federation:
                 return []
             case Ticked(late, wall_ms):
                 self._read_clock(wall_ms, now)
-                self.directory.wall = wall_ms // 1000
+                self.directory.graves.wall = wall_ms // 1000
                 return [*self._patient(now, wall_ms), *self._tick(now, late)]
             case Edited():
                 return self._edited(event, now)
@@ -539,7 +543,10 @@ class Federation:
         order = self.draining.order
         if not over or order is None:
             return effects
-        return [*effects, Tell(DrainOver(order.end, self.directory.registered_at(self.me)))]
+        return [
+            *effects,
+            Tell(DrainOver(order.end, self.directory.registrations.count_at(self.me))),
+        ]
 
     def _gate_due(self, now: float) -> list[Effect]:
         """Keys are used otherwise from now on; who has a new one introduces itself anew."""
@@ -674,7 +681,7 @@ class Federation:
             return [consequence] if (sender, event.epoch) == (who, epoch) else []
         if not self.joined:
             return self._while_joining(event, now)
-        if sender in self.directory.hidden:
+        if sender in self.directory.shelves.hidden:
             return []  # expelled
         if by_wan(event.source):
             return self._from_afar(event, now)
@@ -783,13 +790,15 @@ class Federation:
         theirs = self.sites.namesake(report, self.me)
         if theirs and theirs <= self.identity.epoch and theirs not in dict(self.identity.lineage):
             return [Stop(_taken(self.me, f"site {report.site}"))]
-        inside = tuple(node for node in report.nodes if node[0] not in self.directory.hidden)
+        inside = tuple(
+            node for node in report.nodes if node[0] not in self.directory.shelves.hidden
+        )
         report = msgspec.structs.replace(report, nodes=inside)
         fingerprint, reporter = self.directory.fingerprint(), NodeName(report.reporter)
         if report.vector == fingerprint:
             for name, _, flags in report.nodes:
                 if flags & EQUAL:
-                    self.ledger.heard.equal(NodeName(name), self.directory.moment)
+                    self.ledger.heard.equal(NodeName(name), self.directory.graves.moment)
         effects = self.sites.reported(report, reporter, fingerprint, now)
         self._hear_clock(reporter, report.clock, now)
         return effects
@@ -853,9 +862,9 @@ class Federation:
         """Once we hold what a neighbour holds we may speak for the site; and it has heard of all our dead."""
         if beat.vector != self.directory.fingerprint():
             return []
-        self.ledger.heard.equal(sender, self.directory.moment)
+        self.ledger.heard.equal(sender, self.directory.graves.moment)
         self.gate.refused = ""  # whoever refused us: we belong
-        effects = self.ledger.decide() if self.directory.undecided else []
+        effects = self.ledger.decide()
         if self.sites.settled or not self.ledger.catchup.complete:
             return effects
         self.sites.settled = True
@@ -982,7 +991,7 @@ class Federation:
         except Refused as refused:
             return [Reply(event.ticket, refused.status, error=str(refused))]
         effects = self.ledger.publish(edit.records, durable=True)
-        item = self.directory.by_id(edit.object_id)
+        item = self.directory.catalogue.by_id(edit.object_id)
         shown = edit.kind.shown(item) if item else {}
         if edit.what == "removed":
             shown = {edit.kind.key_name: edit.key, "removed": True}
@@ -1043,7 +1052,7 @@ class Federation:
     def _outside(self) -> frozenset[NodeName]:
         """Whose shelf counts no more: who was expelled; everybody's, if it was we."""
         if self.gate.expelled:
-            return frozenset([*self.gate.roster.expelled(), *self.directory.known()])
+            return frozenset([*self.gate.roster.expelled(), *self.directory.shelves.known()])
         return frozenset(self.gate.roster.expelled()) - {self.me}
 
     def _membership(self, node: NodeName) -> list[Effect]:
@@ -1051,15 +1060,15 @@ class Federation:
         self.gate.roster.read(node)
         self.gate.remember(self._now)
         effects = self.gate.consider(self._now)
-        before, self.directory.hidden = self.directory.hidden, self._outside()
-        for other in sorted(self.directory.hidden - before):
+        before, self.directory.shelves.hidden = self.directory.shelves.hidden, self._outside()
+        for other in sorted(self.directory.shelves.hidden - before):
             member = self.members.get(other)
             effects += [ForgetSession(member.session)] if member else []
             self.members.forget(other)
             self.sites.forget(other)
-        for other in sorted(self.directory.hidden ^ before):
+        for other in sorted(self.directory.shelves.hidden ^ before):
             effects += pushing.trunk(other, self.me, self.directory)
-        if node in self.directory.hidden - before:
+        if node in self.directory.shelves.hidden - before:
             effects += self.gate.expulsion(node)
         return effects + self.gate.spoiled([m.name for m in self.members.alive()])
 
@@ -1110,7 +1119,7 @@ class Federation:
     def _settle(self) -> list[Effect]:
         """Others have come or gone: which of our registrations still stand?"""
         effects: list[Effect] = []
-        for number in sorted({number for number, _ in self.directory.contacts_of(self.me)}):
+        for number in sorted({number for number, _ in self.directory.shelves.contacts_of(self.me)}):
             for place in self.where(number)[:1]:
                 if place.node != self.me:
                     effects += self._moved(
@@ -1123,7 +1132,7 @@ class Federation:
         living = self.nodes()
         weights: dict[str, int] = {}
         for name in [name for name in living if self.takes(name)] or living:
-            info = self.directory.info(name)
+            info = self.directory.shelves.info(name)
             weights[name] = info.weight if info else 100
         if weights != self.ring.weights:
             self.ring = Ring(weights)

@@ -70,8 +70,8 @@ class Pointer:
 def signs(federation: Federation) -> list[Sign]:
     """Every node that ever described itself, this one first, for its preferences come first."""
     me = federation.me
-    known = [me, *(name for name in federation.directory.known() if name != me)]
-    infos = ((name, federation.directory.info(name)) for name in known)
+    known = [me, *(name for name in federation.directory.shelves.known() if name != me)]
+    infos = ((name, federation.directory.shelves.info(name)) for name in known)
     found = [_sign(federation, name, info) for name, info in infos if info]
     above = _above(federation, found)
     return [replace(sign, full=True) if sign.node in above else sign for sign in found]
@@ -83,7 +83,9 @@ def _above(federation: Federation, found: Sequence[Sign]) -> set[str]:
     well = [sign for sign in found if sign.standing is Standing.WELL]
     for site in {sign.site for sign in well}:
         weights = {sign.node: sign.weight for sign in well if sign.site == site}
-        load = {node: federation.directory.registered_at(NodeName(node)) for node in weights}
+        load = {
+            node: federation.directory.registrations.count_at(NodeName(node)) for node in weights
+        }
         above |= shares.full(load, weights)
     return above
 

@@ -11,7 +11,6 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
@@ -23,6 +22,7 @@ from pbxfed_ari.core.names import extension
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.reach import Way
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.signpost import signs
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
@@ -209,9 +209,9 @@ class Api:
             "wan": self._node.wan_link(),
             "ring": federation.ring.fingerprint(),
             "vector": f"{directory.fingerprint():016x}",
-            "extensions": directory.count(KINDS["extension"]),
-            "contested": list(dict.fromkeys(item.key for item in directory.contested())),
-            "registered": len(directory.registered(federation.members.up)),
+            "extensions": directory.catalogue.count(KINDS["extension"]),
+            "contested": list(dict.fromkeys(item.key for item in directory.catalogue.contested())),
+            "registered": len(directory.registrations.numbers(federation.members.up)),
             "calls": len(self._node.switchboard),
             "failed_authentications": self._failures(),
             "counters": self._node.counters(),
@@ -400,7 +400,7 @@ class Api:
 
     def _members(self) -> list[Json]:
         federation = self._node.federation
-        identity, info = federation.identity, federation.directory.info(federation.me)
+        identity, info = federation.identity, federation.directory.shelves.info(federation.me)
         me: Json = {
             "node": federation.me,
             "state": "alive" if federation.joined else "joining",
@@ -432,7 +432,7 @@ class Api:
 
     def _member(self, member: Member) -> Json:
         federation = self._node.federation
-        info = federation.directory.info(member.name)
+        info = federation.directory.shelves.info(member.name)
         ahead = federation.watch.clocks.ahead(member.name)
         return {
             "node": member.name,

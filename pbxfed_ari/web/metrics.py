@@ -249,23 +249,23 @@ class _Reading:
     def _contents(self) -> Iterator[Metric]:
         federation, counts = self._node.federation, self._node.events.counts
         directory, members = federation.directory, federation.members
-        objects = {name: directory.count(kind) for name, kind in KINDS.items()}
+        objects = {name: directory.catalogue.count(kind) for name, kind in KINDS.items()}
         yield _by("pbxfed_objects", "Objects of the configuration, by kind.", "kind", objects)
         yield _gauge("pbxfed_extensions", "Extensions known.", objects["extension"])
         yield _gauge(
             "pbxfed_contested_numbers",
             "Numbers, or other keys, that more than one object claims.",
-            len({item.key for item in directory.contested()}),
+            len({item.key for item in directory.catalogue.contested()}),
         )
         yield _gauge(
             "pbxfed_registered",
             "Numbers that stand registered at a living node.",
-            len(directory.registered(members.up)),
+            len(directory.registrations.numbers(members.up)),
         )
         yield _gauge(
             "pbxfed_local_registrations",
             "Registrations of phones at this node.",
-            directory.registered_at(federation.me),
+            directory.registrations.count_at(federation.me),
         )
         mark = directory.fingerprint()
         yield _gauge(

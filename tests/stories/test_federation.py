@@ -132,7 +132,11 @@ def test_both_sides_of_a_cut_serve_and_heal() -> None:
     world.run(0.5)
     for node in world.running():
         assert node.where("1001") == ["c"]
-        assert [p.name for p in node.federation.directory.phones()] == ["new", "left", "right"]
+        assert [p.name for p in node.federation.directory.catalogue.phones()] == [
+            "new",
+            "left",
+            "right",
+        ]
     assert [e for e in world["a"].effects if isinstance(e, DropContact)]
 
 
@@ -144,7 +148,7 @@ def test_edits_arrive_through_thirty_percent_loss(seed: int) -> None:
         world["abcdef"[i % 6]].edit(f"10{i:02}", name=str(i), secret=SECRET)
         world.run(0.05)
     assert world.run(20, world.agree)
-    assert all(len(node.federation.directory.phones()) == 30 for node in world.running())
+    assert all(len(node.federation.directory.catalogue.phones()) == 30 for node in world.running())
 
 
 def test_a_restarted_node_gets_what_it_missed_and_no_more() -> None:
@@ -199,7 +203,7 @@ def test_a_joiner_receives_the_state_once() -> None:
     world.run(4)
     world.boot("d")
     assert world.run(5, world.agree)
-    assert len(world["d"].federation.directory.phones()) == 1_000
+    assert len(world["d"].federation.directory.catalogue.phones()) == 1_000
     received = world.network.received["10.0.0.4"]
     assert received < 1_000 * 150
     world.run(5)
@@ -425,7 +429,7 @@ def test_a_number_claimed_on_both_sides_of_a_cut_has_one_winner_everywhere() -> 
         phone = node.phone("1001")
         assert phone is not None
         assert phone.name == "first"
-        assert [p.called for p in node.federation.directory.contested()] == ["second"]
+        assert [p.called for p in node.federation.directory.catalogue.contested()] == ["second"]
 
 
 def test_a_removed_number_takes_its_contested_claims_along() -> None:

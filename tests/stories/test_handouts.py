@@ -72,7 +72,7 @@ def test_what_is_kept_cannot_be_read() -> None:
     world = provisioned()
     (groups,) = [
         world["b"].federation.directory.book.groups(p.id)
-        for p in world["b"].federation.directory.phones()
+        for p in world["b"].federation.directory.catalogue.phones()
     ]
     assert SECRET.encode() not in b"".join(groups.values())
     assert b"token" not in b"".join(groups.values())
@@ -97,11 +97,11 @@ def test_other_edits_leave_the_files_alone() -> None:
     """Nothing is written of them."""
     world = provisioned()
     before = world["a"].federation.directory.book.stamps(
-        world["a"].federation.directory.phones()[0].id
+        world["a"].federation.directory.catalogue.phones()[0].id
     )[HANDOUTS]
     world["a"].edit("1001", name="Reception")
     after = world["a"].federation.directory.book.stamps(
-        world["a"].federation.directory.phones()[0].id
+        world["a"].federation.directory.catalogue.phones()[0].id
     )[HANDOUTS]
     assert after == before
     assert secret(world["a"]) == SECRET
@@ -173,7 +173,7 @@ def test_an_edit_that_the_sealing_has_not_seen_stands() -> None:
     """A change that nobody asked for must not undo one that somebody did."""
     world = provisioned()
     directory = world["a"].federation.directory
-    phone = directory.phones()[0]
+    phone = directory.catalogue.phones()[0]
     stamp, _ = directory.book.stamp(phone.id, HANDOUTS)
     world["a"].rotate()
     world.run(SETTLED + 20)
@@ -195,7 +195,7 @@ def test_a_secret_that_is_not_the_digests_is_not_given_out() -> None:
     """Two edits that met: a phone with the wrong secret would be refused, and nobody would know why."""
     world = provisioned()
     directory = world["a"].federation.directory
-    phone = directory.phones()[0]
+    phone = directory.catalogue.phones()[0]
     stamp, _ = directory.book.stamp(phone.id, 2)
     stray = BookSet(phone.id, 2, stamp + 1, "", bytes(16), 0)
     world["a"].perform(world["a"].federation.ledger.publish([stray]))

@@ -44,7 +44,7 @@ def call(world: World, node: str, number: str = "800") -> str:
     if place != node:
         there = route(Asking(number, peer=world[node].federation.me), world[place].federation)
         assert there.tries, there
-    held = {n for n, on in world[place].federation.directory.places.items() if place in on}
+    held = {n for n, on in world[place].federation.directory.shelves.places.items() if place in on}
     led(world, place, *held, number)
     return place
 
@@ -71,7 +71,7 @@ def test_what_asterisk_has_stands_too() -> None:
     world["b"].handle(RoomsListed(frozenset({"800", "999"}), world["b"].wall_ms()))
     world.run(0.1)
     assert stands(world, "a") == ["b"]
-    assert world["a"].federation.directory.places.keys() == {"800"}
+    assert world["a"].federation.directory.shelves.places.keys() == {"800"}
     led(world, "b", "800")
     led(world, "b")
     world.run(0.1)
@@ -142,13 +142,13 @@ def test_a_node_that_returns_forgets_the_rooms_of_its_earlier_life() -> None:
     world = living()
     led(world, "b", "800")
     world.run(0.5)
-    age = world["a"].federation.directory.places["800"]["b"]  # type: ignore[index]
+    age = world["a"].federation.directory.shelves.places["800"]["b"]  # type: ignore[index]
     world.kill("b")
     world.run(4.0)
     world.boot("b")
     world["b"].handle(RoomsListed(frozenset({"800"}), world["b"].wall_ms()))
     world.run(4.0)
-    assert world["a"].federation.directory.places["800"] == {"b": age}
+    assert world["a"].federation.directory.shelves.places["800"] == {"b": age}
     world["b"].handle(RoomsListed(frozenset(), world["b"].wall_ms()))
     world.run(0.5)
     assert stands(world, "a") == []

@@ -76,7 +76,7 @@ def test_nothing_is_sent_back_where_it_came_from() -> None:
         world.run(0.3)
         assert world.hub.frames.total() - before <= 3  # and perhaps both reports
     assert world.agree()
-    assert all(len(n.federation.directory.phones()) == 6 for n in world.running())
+    assert all(len(n.federation.directory.catalogue.phones()) == 6 for n in world.running())
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -120,7 +120,7 @@ def test_both_sites_serve_through_a_cut_and_agree_after_it(noticed: bool, seed: 
         world.bounce(node.name)
     assert world.run(2.0, world.agree)
     for node in world.running():
-        names = [p.name for p in node.federation.directory.phones()]
+        names = [p.name for p in node.federation.directory.catalogue.phones()]
         assert names == ["west", "east", "west"]
         assert node.where("1001") == ["d"]
     assert world.run(6.0, lambda: all(len(n.up()) == 5 for n in world.running()))

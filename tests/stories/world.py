@@ -289,7 +289,7 @@ class Node:
     def shown(self, kind: str, key: str) -> dict[str, object] | None:
         """An object as an operator sees it."""
         described = KINDS[kind]
-        item = self.federation.directory.get(described.space, key)
+        item = self.federation.directory.catalogue.get(described.space, key)
         return described.shown(item) if item and kind_of(item.id) is described else None
 
     def remove(self, number: str) -> Reply:

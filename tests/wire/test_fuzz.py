@@ -252,7 +252,7 @@ class Bench:
         federation = self.world["a"].federation
         return (
             federation.directory.streams.vector(),
-            federation.directory.phones(),
+            federation.directory.catalogue.phones(),
             [(peer.name, peer.epoch, peer.state) for peer in federation.members],
             federation.ring.weights,
         )
