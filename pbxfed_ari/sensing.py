@@ -98,7 +98,9 @@ class Sensing:
     def _own_trunks(self) -> list[PstnTrunk]:
         me = self.federation.me
         return [
-            t for t in self.federation.lines_out() if isinstance(t, PstnTrunk) and me in t.nodes
+            t
+            for t in self.federation.view.lines_out()
+            if isinstance(t, PstnTrunk) and me in t.nodes
         ]
 
     def _failed(self) -> Reading | str:

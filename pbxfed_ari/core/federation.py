@@ -5,9 +5,8 @@ peer's: apply it if it is the next one, else ask for what is missing (`catchup.p
 phones and trunks Asterisk shall hold, and which registrations have moved away.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import msgspec
@@ -15,12 +14,10 @@ import msgspec
 from pbxfed_ari.core import (
     claims,
     editing,
-    handouts,
     pushing,
     registering,
     rooms,
     shelf,
-    takeover,
     vault,
 )
 from pbxfed_ari.core.catalogue import NUMBER
@@ -35,7 +32,6 @@ from pbxfed_ari.core.changes import (
     MemberChanged,
     ObjectChanged,
 )
-from pbxfed_ari.core.clocks import DATED
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.doors import Doors
@@ -89,14 +85,11 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.failures import Failures, whose
 from pbxfed_ari.core.gate import QUIET, Gate
-from pbxfed_ari.core.handouts import Handouts
 from pbxfed_ari.core.importing import PLANNED_HERE, Imports
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.ledger import Ledger
 from pbxfed_ari.core.members import LAN, Members, State, Timing
 from pbxfed_ari.core.messages import (
-    NUMBERS,
-    PORT,
     Ack,
     AnyMessage,
     CallHere,
@@ -115,21 +108,14 @@ from pbxfed_ari.core.messages import (
     ShelfDrop,
     ShelfPut,
     SiteReport,
-    domain_mark,
 )
 from pbxfed_ari.core.names import CallId, Extension, NodeName
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
-from pbxfed_ari.core.objects.kind import Item
-from pbxfed_ari.core.objects.site import SiteObject
-from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.ourselves import Identity, Ourselves
+from pbxfed_ari.core.outlook import Calendar, Outlook
 from pbxfed_ari.core.reach import Reach
-from pbxfed_ari.core.registrations import Registration
-from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import EQUAL, UP, Sites
 from pbxfed_ari.core.stamp import HybridClock, wall_ms_of
-from pbxfed_ari.core.streams import Ancestry
 from pbxfed_ari.core.vault import Resealing
 from pbxfed_ari.core.watch import Watch
 from pbxfed_ari.errors import Refused
@@ -147,31 +133,13 @@ _OwnFact = (
 )
 JOIN_CALLS = 3  # times that a starting node asks whether its name is free
 JOIN_PAUSE = 0.2  # seconds between them, and before it takes the name
-SETTLING = 0.5  # seconds after it has taken it, in which all who live have answered
 CHALLENGES = 16  # sessions asked at once whether they live, before they count
 GREETED = 32  # addresses that a node without multicast says its first Hello to, at most
 WELCOMES = 20.0  # strangers answered a second, at most: garbage must not make us talk
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this node is, for this boot."""
-
-    name: NodeName
-    epoch: int
-    address: str
-    port: int = PORT
-    site: str = "main"
-    release: str = ""
-    realm: str = "pbxfed"
-    lineage: Ancestry = ()
-
-
-Calendar = Callable[[str, int], LocalTime | None]
-
-
 class Federation:
-    """One node's part of the federation. Satisfies `tries.View`."""
+    """One node's part of the federation. What calls may ask of it is its `view`."""
 
     def __init__(
         self,
@@ -192,18 +160,13 @@ class Federation:
         """
         self.me = identity.name
         self._calendar = calendar
-        self.identity = identity
         self.directory = directory or Directory()
         self.members = Members(identity.name, identity.epoch, rng=rng, timing=timing)
         self.reach = Reach(identity.site, self.members, multicast=multicast)
         self.doors = Doors(
             (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
         )
-        self.ring = Ring({identity.name: 100})
         self.draining = Draining(drain)
-        self.condition = Condition(
-            ready=False, drains=self.draining.order is not None
-        )  # ours; ready once our Asterisk takes calls
         self._rng = rng
         self._clock = HybridClock()
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
@@ -213,22 +176,30 @@ class Federation:
         self.imports = Imports(lambda records: self.ledger.publish(records, durable=True))
         self.watch = Watch(self.me, identity.realm, self.members)
         self.gate = Gate(self.me, signer, keys, self.directory.book, rng=rng)
-        self.resealing = Resealing(self.me, self.directory, keys, signer, self.home)
+        self.ourselves = Ourselves(
+            identity,
+            Condition(ready=False, drains=self.draining.order is not None),
+            directory=self.directory,
+            members=self.members,
+            sites=self.sites,
+            clocks=self.watch.clocks,
+            signer=signer,
+        )
+        self.view = Outlook(
+            self.ourselves, self.directory, self.members, self.watch.clocks, self.gate, calendar
+        )
+        self.resealing = Resealing(self.me, self.directory, keys, signer, self.view.home)
         self.directory.shelves.hidden = self._outside()
         self.failures = Failures(self.me, self.directory, self.members.up)
         self.standing = rooms.Standing(self.me, self.directory)
         self._contests = claims.Contests(self.directory)
-        self._beats = 0  # heartbeats since the last that had to say the time
         self._challenged: dict[
             int, tuple[NodeName, int, Effect]
         ] = {}  # nonce → who, and what if it lives
         self._next_beat = float("inf")
-        self._number = 0  # of our last heartbeat
-        self._joined_at = 0.0
         self._join_calls = 0
         self._welcome_from = 0.0  # strangers are answered from this time on
         self._early: list[Event] = []  # what happened before the name was ours
-        self._now = 0.0  # of the event that is being handled
 
     def __repr__(self) -> str:
         return f"Federation({self.me}, {self.members}, {self.directory})"
@@ -239,163 +210,6 @@ class Federation:
     def joined(self) -> bool:
         """The name is ours: we are a member."""
         return self.ledger.open
-
-    def get(self, space: str, key: str) -> Item | None:
-        """The object that holds a key."""
-        return self.directory.catalogue.get(space, key) if key else None
-
-    def phone(self, number: Extension) -> Phone | None:
-        """The extension that holds a number."""
-        return self.directory.catalogue.phone(number)
-
-    def handouts(self, phone: Phone) -> Handouts:
-        """Who may fetch an extension's provisioning file."""
-        return handouts.unpack(self.directory.book.groups(phone.id).get(HANDOUTS))
-
-    def secret(self, phone: Phone) -> str | None:
-        """An extension's secret, if it is kept and can be read here: for its file alone."""
-        found, gate = self.handouts(phone), self.gate
-        return vault.secret_of(phone, found, gate.keys, gate.signer, self.identity.realm)
-
-    def site(self, node: NodeName) -> str:
-        """Where a node is."""
-        info = self.directory.shelves.info(node)
-        return info.site if info else self.identity.site if node == self.me else ""
-
-    def alive(self, node: NodeName) -> bool:
-        """Does a node count as living?"""
-        return self.members.up(node)
-
-    def door(self, node: NodeName) -> Address | None:
-        """Where a node of our LAN takes our datagrams; None for all others."""
-        member = self.members.get(node)
-        return None if member is None or member.away else member.address
-
-    def ahead(self, node: NodeName) -> float:
-        """By how many seconds a peer's clock is ahead of ours, as far as we know."""
-        return self.watch.clocks.ahead(node) or 0.0
-
-    def nodes(self) -> list[NodeName]:
-        """All nodes that live, this one among them."""
-        return [self.me, *(member.name for member in self.members.alive())]
-
-    def capacity(self, node: NodeName) -> int:
-        """What a node can carry, in relation to the others: its weight, and what its health has left of it."""
-        info = self.directory.shelves.info(node)
-        return self.condition_of(node).weight(info.weight if info else 100)
-
-    def lines_out(self) -> list[Item]:
-        """All PSTN trunks, by name."""
-        return self.directory.catalogue.all(KINDS["trunk"])
-
-    def local_time(self, zone: str, wall_ms: int) -> LocalTime | None:
-        """What clocks show in a time zone; None if there is no such zone."""
-        return self._calendar(zone, wall_ms)
-
-    def where(self, number: Extension) -> list[Registration]:
-        """Where a number stands registered, on nodes that live, newest first."""
-        return self.directory.registrations.of(number, self.members.up)
-
-    def devices_here(self, number: str) -> list[str]:
-        """The Contacts of a number that stand registered at this node."""
-        return [place.uri for place in self.where(Extension(number)) if place.node == self.me]
-
-    def heirs(self, number: Extension) -> list[tuple[Registration, NodeName]]:
-        """The registrations of a number whose nodes are out of reach and may still hold, each with who calls it instead."""
-        lost = self._orphans(number, self.reachable, self._unserved)
-        if not lost or self.phone(number) is None:
-            return []
-        able = (name for name in map(NodeName, self.ring.preference(number)))
-        order = [*(name for name in able if self.reachable(name)), self.me]
-        nets = self.nets()
-        found = [(place, takeover.heir(place, order, self.site, nets)) for place in lost]
-        return [(place, heir) for place, heir in found if heir is not None]
-
-    def orphans(self, number: Extension, nodes: Sequence[NodeName]) -> list[Registration]:
-        """The same of these nodes, whatever is known of them here."""
-        named = frozenset(nodes) - self.directory.shelves.hidden - {self.me}
-        lost = self._orphans(
-            number,
-            lambda node: node not in named and self.reachable(node),
-            lambda node: min(self._unserved(node), registering.LONGEST),
-        )
-        return [place for place in lost if place.node in named]
-
-    def _orphans(
-        self,
-        number: Extension,
-        served: Callable[[NodeName], bool],
-        unserved: Callable[[NodeName], float],
-    ) -> list[Registration]:
-        wall = self.watch.clocks.seconds(self._now)
-        return takeover.orphans(
-            number,
-            self.directory,
-            served,
-            unserved,
-            lambda place: wall - wall_ms_of(place.stamp) / 1_000 + self.ahead(place.node),
-        )
-
-    def _unserved(self, node: NodeName) -> float:
-        """For how many seconds a node was not heard to serve its phones; for ever, if we do not know."""
-        member = self.members.get(node)
-        return float("inf") if member is None else self._now - member.served
-
-    def nets(self) -> list[tuple[str, str]]:
-        """The networks of all sites, as (site, network)."""
-        sites = self.directory.catalogue.all(KINDS["site"])
-        return [(s.key, net) for s in sites if isinstance(s, SiteObject) for net in s.nets]
-
-    def settled(self, now: float) -> bool:
-        """Has this node had time to hear who lives?"""
-        return self.joined and now >= self._joined_at + SETTLING
-
-    def reachable(self, node: NodeName) -> bool:
-        """Whether calls may be sent to a node from here: it answers us, and its Asterisk takes calls."""
-        member = self.members.get(node)
-        return self.members.reachable(node) and (member is None or member.condition.ready)
-
-    def takes(self, node: NodeName) -> bool:
-        """Whether what others could do as well may be given to a node."""
-        return self.condition_of(node).takes
-
-    def condition_of(self, node: NodeName) -> Condition:
-        """How well a node can serve, by its own account; of one that we never met, nothing speaks against it."""
-        member = self.members.get(node)
-        if node == self.me:
-            return self.condition
-        return Condition() if member is None else member.condition
-
-    def drained(self) -> bool:
-        """Is this node being drained?"""
-        return self.condition.drains
-
-    def trunks(self, node: NodeName) -> Sequence[str]:
-        """How a node wants to be called, best first."""
-        info = self.directory.shelves.info(node)
-        return info.trunks if info else ()
-
-    def home(self, number: Extension) -> NodeName:
-        """The ring's owner of a number; this node, if the ring is empty."""
-        return NodeName(self.ring.get_node(number) or self.me)
-
-    def stands(self, number: Extension) -> list[NodeName]:
-        """The living nodes where a room stands, the older one first."""
-        on = self.directory.shelves.places.get(number, {})
-        return sorted(filter(self._counts, on), key=lambda node: (on[node], node))
-
-    def placed(self) -> Counter[str]:
-        """How many rooms stand at each living node."""
-        return Counter(
-            n for on in self.directory.shelves.places.values() for n in on if self._counts(n)
-        )
-
-    def shares(self) -> dict[str, int]:
-        """The nodes to which something may be given, with their weights on the ring."""
-        return self.ring.weights
-
-    def _counts(self, node: NodeName) -> bool:
-        return self.members.up(node) and node not in self.directory.shelves.hidden
 
     def next_deadline(self) -> float:
         """When a Ticked is due."""
@@ -432,13 +246,13 @@ class Federation:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What an event means to what we know."""
-        self._now = now
+        self.view.now = now
         effects = self._dispatch(event, now)
         if self.members.changed:
             self.members.changed = False
             effects += self.gate.spoiled([m.name for m in self.members.alive()])
             self._next_beat = min(self._next_beat, now + self.members.period())
-            self._remake_ring()
+            self.view.remake_ring()
             effects += self._settle()
             effects += self._elect(now)
             self.sites.changed(now)
@@ -462,17 +276,17 @@ class Federation:
             case Noticed(message=Refusal()) if self.joined:
                 self.sites.step_aside(now)
                 told = self.gate.noticed(event, now)
-                return [*told, Broadcast(self._heartbeat()), *self._elect(now)]
+                return [*told, Broadcast(self.ourselves.heartbeat()), *self._elect(now)]
             case Noticed():
                 return self.gate.noticed(event, now)
             case StrangerHeard(source, True):
-                hello = self._hello(ask=True)
+                hello = self.ourselves.hello(ask=True)
                 return self.gate.stranger(hello, source, now) if self.joined else []
             case StrangerHeard():
                 return self._stranger(event, now)
             case WanChanged(up):
                 self.sites.link(now, up=up)
-                beat: list[Effect] = [Broadcast(self._heartbeat())] if self.joined else []
+                beat: list[Effect] = [Broadcast(self.ourselves.heartbeat())] if self.joined else []
                 return [*beat, *self._elect(now)]
             case OtherWireHeard(source, version):
                 self.watch.other_wire(source, version, now)
@@ -481,7 +295,7 @@ class Federation:
                 self.doors.found(addresses, now)
                 return []
             case Ticked(late, wall_ms):
-                self._read_clock(wall_ms, now)
+                self.ourselves.read_clock(wall_ms, now)
                 self.directory.graves.wall = wall_ms // 1000
                 return [*self._patient(now, wall_ms), *self._tick(now, late)]
             case Edited():
@@ -509,14 +323,14 @@ class Federation:
                 return [*told, *self.failures.alarms(whose(one) for one, _, _ in found)]
             case AsteriskUp() | AsteriskDown():
                 return self._became(
-                    replace(self.condition, ready=isinstance(event, AsteriskUp)), now
+                    replace(self.ourselves.condition, ready=isinstance(event, AsteriskUp)), now
                 )
             case DrainSwitched(on):
                 kept = self.draining.switch(event, now)
-                told = self._became(replace(self.condition, drains=on), now)
+                told = self._became(replace(self.ourselves.condition, drains=on), now)
                 return [*kept, *told, Reply(event.ticket, 200)]
             case HealthChanged(sick):
-                return self._became(replace(self.condition, sick=sick), now)
+                return self._became(replace(self.ourselves.condition, sick=sick), now)
             case _:
                 return []
 
@@ -529,7 +343,7 @@ class Federation:
         effects += [*self.ledger.catchup.tick(now), *self.imports.tick(now)]
         effects += self.ledger.publish(self.resealing.tick(now))
         if self.joined:
-            effects += self.doors.tick(now, self._hello(ask=True))
+            effects += self.doors.tick(now, self.ourselves.hello(ask=True))
         if now >= self.gate.next_deadline():
             effects += self._gate_due(now)
         effects += self.ledger.shelve(self.failures.tick(now))
@@ -554,7 +368,7 @@ class Federation:
         if self.joined:
             self.resealing.rotated(now)
         if again and self.joined:
-            hello = self._hello(ask=True)
+            hello = self.ourselves.hello(ask=True)
             effects += [*self._greet(hello), *[Forward(hello)] * self.sites.forwarding]
         elif again:
             self._join_calls = 0
@@ -563,54 +377,33 @@ class Federation:
     def _between_sites(self, now: float) -> list[Effect]:
         fingerprint = self.directory.fingerprint()
         self.sites.clock = self.watch.clocks.seconds(now)
-        effects, compare = self.sites.tick(now, fingerprint, self.condition)
+        effects, compare = self.sites.tick(now, fingerprint, self.ourselves.condition)
         for address in compare:
             effects += self.ledger.catchup.compare_with(address, now)
         return effects + self._elect(now)
 
     def _elect(self, now: float) -> list[Effect]:
         """Who speaks for our site? A node that could says so in its heartbeats from now on."""
-        return self.sites.elect(now, self._hello(ask=True)) if self.joined else []
+        return self.sites.elect(now, self.ourselves.hello(ask=True)) if self.joined else []
 
     def _beat(self, now: float) -> list[Effect]:
         asked, answers = self.members.roll.say()
         if self.gate.refused and not self.members.alive():
             self._next_beat = now + QUIET
-            return self._greet(self._hello(ask=True))
+            return self._greet(self.ourselves.hello(ask=True))
         period = self.members.period()
         self._next_beat = max(self._next_beat + period, now + period / 2)
-        clock = 0 if self._beats % DATED else self.watch.clocks.seconds(now)
-        self._beats += 1
-        beat = self._heartbeat(clock)
+        beat = self.ourselves.beat(now)
         said = RollCall(beat, asked, answers) if asked or answers else beat
         effects: list[Effect] = [Broadcast(said), *self.watch.tick(now)]
         return [*effects, *self.ledger.collect(now), *self.ledger.absorb()]
-
-    def _read_clock(self, wall_ms: int, now: float) -> None:
-        """What our clock says. If it has stepped, peers hear of it with the next heartbeat."""
-        if wall_ms and self.watch.clocks.read(wall_ms, now):
-            self._beats = 0
-
-    def _heartbeat(self, clock: int = 0) -> Heartbeat:
-        streams = self.directory.streams
-        self._number += 1
-        return Heartbeat(
-            streams.held(self.ledger.own),
-            self.directory.fingerprint(),
-            self.members.incarnation,
-            self.condition.ready,
-            self.sites.candidate,
-            clock,
-            self._number % NUMBERS,
-            self.condition.word,
-        )
 
     def _call_name(self, now: float) -> list[Effect]:
         """Ask three times whether our name is free, then take it."""
         self._next_beat = now + JOIN_PAUSE
         if self._join_calls < JOIN_CALLS:
             self._join_calls += 1
-            call = self._hello(joining=True)
+            call = self.ourselves.hello(joining=True)
             afar: list[Effect] = [WanListen(True), Forward(call)] if self.sites.linked else []
             return [*self._greet(call), *afar]
         return self._join(now)
@@ -622,7 +415,7 @@ class Federation:
 
     def _join(self, now: float) -> list[Effect]:
         """The name is ours: take over what the last epoch left, say so, and publish what happened meanwhile."""
-        i = self.identity
+        i = self.ourselves.identity
         self.ledger.own = (self.me, i.epoch)
         self.directory.adopt(self.me, i.epoch, i.lineage)
         self.directory.streams.open(self.ledger.own)
@@ -630,12 +423,12 @@ class Federation:
         self.failures.recall(now)
         self.sites.started(i.epoch, now)
         self.resealing.rotated(now)
-        self._joined_at = now
+        self.view.joined_at = now
         self._next_beat = now + self._rng.random() * self.members.timing.period
         effects: list[Effect] = [
             PersistLineage(self.me, i.epoch, i.lineage),
             WanListen(False),
-            *self._greet(self._hello(ask=True)),
+            *self._greet(self.ourselves.hello(ask=True)),
             Note("joined", (("node", self.me), ("epoch", i.epoch))),
         ]
         effects += self.ledger.rescue()
@@ -650,24 +443,6 @@ class Federation:
             return [Reply(event.ticket, 503, error="this node is joining: try again in a second")]
         self._early.append(event)
         return []
-
-    def _hello(self, *, joining: bool = False, ask: bool = False) -> Hello:
-        i = self.identity
-        return Hello(
-            i.name,
-            i.epoch,
-            i.address,
-            i.port,
-            i.lineage,
-            joining,
-            ask,
-            i.site,
-            i.release,
-            domain_mark(i.realm),
-            clock=self.watch.clocks.read_last,
-            signing=self.gate.signer.signing,
-            public=self.gate.signer.public,
-        )
 
     # --- what peers say
 
@@ -715,7 +490,7 @@ class Federation:
         if isinstance(message, Heartbeat | Ack):
             self._hear_clock(sender, message.clock, now)
         if self.members.incarnation > incarnation:
-            effects.append(Broadcast(self._heartbeat()))
+            effects.append(Broadcast(self.ourselves.heartbeat()))
         return effects + self._learn(event, now)
 
     def _while_joining(self, event: Received, now: float) -> list[Effect]:
@@ -773,7 +548,7 @@ class Federation:
             case SiteReport():
                 relayed = msgspec.structs.replace(message, reporter=sender)
                 passed: list[Effect] = []
-                if self.sites.forwarding and message.site != self.identity.site:
+                if self.sites.forwarding and message.site != self.ourselves.identity.site:
                     passed.append(Broadcast(relayed))
                 return [*passed, *self._report(relayed, now)]
             case _:
@@ -783,12 +558,16 @@ class Federation:
         """Is it of a node that lives in our own LAN, under an epoch that it does not have? Somebody took its name."""
         member = self.members.get(NodeName(news.origin))
         if news.origin == self.me:
-            return news.epoch > self.identity.epoch
+            return news.epoch > self.ourselves.identity.epoch
         return member is not None and not member.away and member.up and news.epoch > member.epoch
 
     def _report(self, report: SiteReport, now: float) -> list[Effect]:
         theirs = self.sites.namesake(report, self.me)
-        if theirs and theirs <= self.identity.epoch and theirs not in dict(self.identity.lineage):
+        if (
+            theirs
+            and theirs <= self.ourselves.identity.epoch
+            and theirs not in dict(self.ourselves.identity.lineage)
+        ):
             return [Stop(_taken(self.me, f"site {report.site}"))]
         inside = tuple(
             node for node in report.nodes if node[0] not in self.directory.shelves.hidden
@@ -868,7 +647,7 @@ class Federation:
         if self.sites.settled or not self.ledger.catchup.complete:
             return effects
         self.sites.settled = True
-        took = (("with", sender), ("seconds", round(now - self._joined_at, 3)))
+        took = (("with", sender), ("seconds", round(now - self.view.joined_at, 3)))
         return [*effects, Note("caught up", took), *self._elect(now)]
 
     def _directed(self, neighbours: Neighbours) -> list[Effect]:
@@ -876,9 +655,9 @@ class Federation:
         effects: list[Effect] = []
         for name, address, port in neighbours.nodes:
             if not self.joined and name == self.me:
-                effects.append(SendTo((address, port), self._hello(joining=True)))
+                effects.append(SendTo((address, port), self.ourselves.hello(joining=True)))
             elif self.joined and not self.members.up(NodeName(name)):
-                effects.append(SendTo((address, port), self._hello(ask=True)))
+                effects.append(SendTo((address, port), self.ourselves.hello(ask=True)))
         return effects
 
     def _introduced(self, event: Introduced, now: float) -> list[Effect]:
@@ -900,29 +679,32 @@ class Federation:
         if by_wan(source) and not hello.joining:
             if self._held_here(Lineage(hello.name, hello.epoch, ())):
                 return self._ours(name, source)
-            met = self.sites.meet(hello, self._hello(), now, event.session)
+            met = self.sites.meet(hello, self.ourselves.hello(), now, event.session)
             return met + self.ledger.adopt(name, hello.epoch, hello.lineage, source)
         current = self.directory.streams.current_epoch(name)
         if hello.epoch < current or (hello.joining and hello.epoch == current):
-            return [SendTo(source, self._hello()), SendTo(source, Lineage(name, current, ()))]
+            return [
+                SendTo(source, self.ourselves.hello()),
+                SendTo(source, Lineage(name, current, ())),
+            ]
         if hello.joining:
             held = self._held_here(Lineage(hello.name, hello.epoch, ()))
             if by_wan(source):
                 return self._ours(name, source) if held else []
             return [] if event.multicast else self._holder(hello, source)
-        effects: list[Effect] = [SendTo(source, self._hello())] if hello.ask else []
+        effects: list[Effect] = [SendTo(source, self.ourselves.hello())] if hello.ask else []
         effects += self.members.meet(hello, now, event.session)
         return effects + self.ledger.adopt(name, hello.epoch, hello.lineage, source)
 
     def _ours(self, name: NodeName, source: Address) -> list[Effect]:
         """A node of another site has the name of one of ours, which lives: tell it so."""
         member = self.members.get(name)
-        epoch = member.epoch if member else self.identity.epoch
+        epoch = member.epoch if member else self.ourselves.identity.epoch
         fingerprint = self.directory.fingerprint()
         nodes = ((str(name), epoch, UP),)
         return [
-            SendTo(source, self._hello()),
-            SendTo(source, SiteReport(self.identity.site, fingerprint, nodes)),
+            SendTo(source, self.ourselves.hello()),
+            SendTo(source, SiteReport(self.ourselves.identity.site, fingerprint, nodes)),
         ]
 
     def _holder(self, hello: Hello, source: Address) -> list[Effect]:
@@ -931,29 +713,32 @@ class Federation:
         if holder is None or not holder.up or holder.address[0] == hello.address:
             return []
         where = Neighbours(((str(holder.name), *holder.address),))
-        return [SendTo(source, self._hello()), SendTo(source, where)]
+        return [SendTo(source, self.ourselves.hello()), SendTo(source, where)]
 
     def _namesake(self, hello: Hello, source: Address) -> list[Effect]:
         """Another node with our name: who came later stops, if the other lives. Our own past, at our own address, is none."""
-        if hello.address == self.identity.address:
+        if hello.address == self.ourselves.identity.address:
             return []
-        ours, theirs = (self.identity.epoch, self.identity.address), (hello.epoch, hello.address)
+        ours, theirs = (
+            (self.ourselves.identity.epoch, self.ourselves.identity.address),
+            (hello.epoch, hello.address),
+        )
         later = ours > theirs if self.joined is not hello.joining else not self.joined
         if later:
             stop = Stop(_taken(self.me, hello.address))
             return [self._challenge(self.me, hello.epoch, source, stop)]
         taken = Note("name claimed by another node too", (("by", hello.address),), "warning")
         told = self._challenge(self.me, hello.epoch, source, taken)
-        return [SendTo(source, self._hello()), told]
+        return [SendTo(source, self.ourselves.hello()), told]
 
     def _outlived(self, lineage: Lineage) -> list[Effect]:
         """A peer knows a later epoch of ours (a lost disk, a clock that was ahead): begin above it."""
-        if lineage.epoch < self.identity.epoch + self.joined:
+        if lineage.epoch < self.ourselves.identity.epoch + self.joined:
             return []
         if self.joined:
             return [Stop("peers know a later epoch of this node: start it again")]
-        self.identity = replace(self.identity, epoch=lineage.epoch + 1)
-        self.members.epoch = self.identity.epoch
+        self.ourselves.identity = replace(self.ourselves.identity, epoch=lineage.epoch + 1)
+        self.members.epoch = self.ourselves.identity.epoch
         self._join_calls = 0
         return []
 
@@ -962,17 +747,17 @@ class Federation:
         if not self.joined or now < self._welcome_from:
             return []
         self._welcome_from = max(self._welcome_from, now - 1.0) + 1.0 / WELCOMES
-        return [SendTo(event.source, self._hello(ask=True))]
+        return [SendTo(event.source, self.ourselves.hello(ask=True))]
 
     def _became(self, condition: Condition, now: float) -> list[Effect]:
         """We can serve otherwise than before: peers hear of it at once, not with the next heartbeat."""
-        if condition == self.condition:
+        if condition == self.ourselves.condition:
             return []
-        before, self.condition = self.condition, condition
+        before, self.ourselves.condition = self.ourselves.condition, condition
         self.sites.changed(now)
-        self._remake_ring()
+        self.view.remake_ring()
         told = Note("condition", (("node", self.me), ("is", str(condition)), ("was", str(before))))
-        return [told, *([Broadcast(self._heartbeat())] if self.joined else [])]
+        return [told, *([Broadcast(self.ourselves.heartbeat())] if self.joined else [])]
 
     # --- edits
 
@@ -1007,7 +792,7 @@ class Federation:
 
     def _clock_off(self, wall_ms: int, now: float) -> str:
         """Why nothing may be edited with this clock, or an empty text."""
-        self._read_clock(wall_ms, now)
+        self.ourselves.read_clock(wall_ms, now)
         return self.watch.clock_off(now)
 
     def _editor(self, wall_ms: int) -> editing.Editor:
@@ -1015,7 +800,7 @@ class Federation:
             self.me,
             self.directory,
             self._clock,
-            realm=self.identity.realm,
+            realm=self.ourselves.identity.realm,
             wall_ms=wall_ms,
             is_zone=lambda zone: self._calendar(zone, wall_ms) is not None,
             lock=vault.lock(self.gate.keys, self.gate.signer),
@@ -1058,8 +843,8 @@ class Federation:
     def _membership(self, node: NodeName) -> list[Effect]:
         """The book says something new of who belongs."""
         self.gate.roster.read(node)
-        self.gate.remember(self._now)
-        effects = self.gate.consider(self._now)
+        self.gate.remember(self.view.now)
+        effects = self.gate.consider(self.view.now)
         before, self.directory.shelves.hidden = self.directory.shelves.hidden, self._outside()
         for other in sorted(self.directory.shelves.hidden - before):
             member = self.members.get(other)
@@ -1083,7 +868,7 @@ class Federation:
                     effects += self._moved(change)
                 case InfoChanged(node):
                     effects += pushing.trunk(node, self.me, self.directory)
-                    self._remake_ring()
+                    self.view.remake_ring()
                 case Absorbed(node, epoch, through):
                     effects.append(PersistAbsorbed(node, epoch, through))
                 case FailuresChanged(address=address):
@@ -1095,8 +880,8 @@ class Federation:
                 case MemberChanged(node):
                     effects += self._membership(node)
                 case KeyGranted():
-                    self.gate.remember(self._now)
-                    effects += self.gate.consider(self._now)
+                    self.gate.remember(self.view.now)
+                    effects += self.gate.consider(self.view.now)
                     effects += self.gate.spoiled([m.name for m in self.members.alive()])
                 case Conflicted():
                     effects.append(claims.conflict(change))
@@ -1108,7 +893,7 @@ class Federation:
             return []
         wall_ms = wall_ms_of(change.stamp)
         effects: list[Effect] = []
-        standing = self.where(change.extension)
+        standing = self.view.where(change.extension)
         for number, uri in registering.fallen(change.extension, self.me, self.directory, standing):
             effects += self.ledger.publish([ShelfDrop(shelf.contact_key(number, uri))])
             effects.append(DropContact(number, uri, wall_ms))
@@ -1120,22 +905,12 @@ class Federation:
         """Others have come or gone: which of our registrations still stand?"""
         effects: list[Effect] = []
         for number in sorted({number for number, _ in self.directory.shelves.contacts_of(self.me)}):
-            for place in self.where(number)[:1]:
+            for place in self.view.where(number)[:1]:
                 if place.node != self.me:
                     effects += self._moved(
                         ContactChanged(place.node, number, place.uri, place.stamp)
                     )
         return effects
-
-    def _remake_ring(self) -> None:
-        """Of those that new things may be given to; of all that live, if there is none."""
-        living = self.nodes()
-        weights: dict[str, int] = {}
-        for name in [name for name in living if self.takes(name)] or living:
-            info = self.directory.shelves.info(name)
-            weights[name] = info.weight if info else 100
-        if weights != self.ring.weights:
-            self.ring = Ring(weights)
 
 
 def describe(info: NodeInfo) -> NodeChanged:

@@ -95,10 +95,10 @@ def standing(federation: Federation, node: NodeName) -> Standing:
     member = federation.members.get(node)
     if node != federation.me and (member is None or not member.up):
         return Standing.GONE
-    condition = federation.condition_of(node)
+    condition = federation.view.condition_of(node)
     if not condition.serves or (member is not None and member.state in DOUBTED):
         return Standing.SICK
-    return Standing.WELL if condition.takes and federation.reachable(node) else Standing.LAST
+    return Standing.WELL if condition.takes and federation.view.reachable(node) else Standing.LAST
 
 
 def site_of(client: str, known: Iterable[tuple[str, str]], otherwise: str) -> str:
@@ -150,7 +150,7 @@ def _sign(federation: Federation, name: NodeName, info: NodeInfo) -> Sign:
         name,
         info.site,
         standing(federation, name),
-        federation.condition_of(name).weight(info.weight),
+        federation.view.condition_of(name).weight(info.weight),
         _hosts(info.phone_addresses) or (info.address,),
         tuple((transport, port) for transport, port in ports if transport in TRANSPORTS and port),
         info.dns,

@@ -153,7 +153,7 @@ class _Reading:
 
     def _health(self) -> Iterator[Metric]:
         node, federation = self._node, self._node.federation
-        identity, asterisk = federation.identity, node.asterisk()
+        identity, asterisk = federation.ourselves.identity, node.asterisk()
         troubles = {name: int(bool(why)) for name, why in node.troubles().items()}
         about = (identity.name, identity.site, identity.release, str(WIRE_VERSION))
         yield _gauges(
@@ -196,12 +196,12 @@ class _Reading:
         yield _gauge(
             "pbxfed_ready",
             "1 if the Asterisk of this node takes calls, as peers are told.",
-            federation.condition.ready,
+            federation.ourselves.condition.ready,
         )
         yield _gauge(
             "pbxfed_draining",
             "1 if this node is being drained: `pbxfed drain` shows who is left.",
-            federation.condition.drains,
+            federation.ourselves.condition.drains,
         )
         yield _gauge(
             "pbxfed_objects_to_push",
@@ -224,7 +224,7 @@ class _Reading:
             "pbxfed_peer_reachable",
             "1 if calls go to this living peer from here.",
             "peer",
-            {m.name: federation.reachable(m.name) for m in alive},
+            {m.name: federation.view.reachable(m.name) for m in alive},
         )
         ways = {m.name: federation.reach.way(m.name) for m in alive if not m.away}
         yield _by(

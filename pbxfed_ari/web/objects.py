@@ -187,7 +187,7 @@ class Collection:
             if kind_of(item.id) is self.kind:
                 shown = self.kind.shown(item)
                 if self.kind is KINDS["extension"]:
-                    places = [] if i else federation.where(Extension(key))
+                    places = [] if i else federation.view.where(Extension(key))
                     shown["registered"] = [place.node for place in places]
                 if isinstance(item, Room | Queue):
                     shown |= self._meeting(item, active=not i)
@@ -196,7 +196,7 @@ class Collection:
 
     def _meeting(self, item: Room | Queue, *, active: bool) -> Json:
         """Where a room or queue stands, and how many are in it as far as this node knows."""
-        stands = self._node.federation.stands(Extension(item.key)) if active else []
+        stands = self._node.federation.view.stands(Extension(item.key)) if active else []
         callers = self._node.switchboard.callers(item.key)
         here = self._node.federation.me in stands
         return {

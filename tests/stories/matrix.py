@@ -195,8 +195,8 @@ def contents(node: Node) -> dict[str, object]:
             name: sorted(directory.shelves.contacts_of(name))
             for name in [*federation.directory.shelves.infos()]
         },
-        "registered": {n: federation.where(n) for n in directory.registrations.numbers()},
-        "ring": federation.ring.weights,
+        "registered": {n: federation.view.where(n) for n in directory.registrations.numbers()},
+        "ring": federation.view.ring.weights,
     }
 
 

@@ -19,7 +19,7 @@ def test_three_nodes_find_one_another() -> None:
     world = World()
     assert [node.up() for node in world.running()] == [["b", "c"], ["a", "c"], ["a", "b"]]
     assert world.agree()
-    assert world["a"].federation.ring == world["c"].federation.ring
+    assert world["a"].federation.view.ring == world["c"].federation.view.ring
 
 
 def test_an_extension_added_on_one_node_is_known_on_all() -> None:
@@ -326,12 +326,12 @@ def test_a_node_that_only_others_reach_is_up_but_no_call_goes_there() -> None:
     for _ in range(100):
         world.run(0.1)
         assert world["a"].up() == ["b", "c"]
-        reachable += federation.reachable(NodeName("b"))
+        reachable += federation.view.reachable(NodeName("b"))
     assert reachable == 0
-    assert world["c"].federation.reachable(NodeName("b"))
+    assert world["c"].federation.view.reachable(NodeName("b"))
     world.network.heal()
     world.run(1)
-    assert federation.reachable(NodeName("b"))
+    assert federation.view.reachable(NodeName("b"))
 
 
 def test_a_node_without_its_asterisk_is_a_member_that_takes_no_calls() -> None:
@@ -340,17 +340,17 @@ def test_a_node_without_its_asterisk_is_a_member_that_takes_no_calls() -> None:
     world["b"].handle(AsteriskDown("it hangs"))
     world.run(0.05)
     assert world["a"].up() == ["b", "c"]
-    assert not world["a"].federation.reachable(NodeName("b"))
+    assert not world["a"].federation.view.reachable(NodeName("b"))
     world["b"].handle(AsteriskUp("22.10.1", restarted=True))
     world.run(0.05)
-    assert world["a"].federation.reachable(NodeName("b"))
+    assert world["a"].federation.view.reachable(NodeName("b"))
 
 
 def test_a_recording_of_an_earlier_boot_changes_nothing() -> None:
     """Its Hello and its Leave, played to a node that has just started and knows no session."""
     world = World()
     old = world["b"]
-    hello, leave = old.post.frame(old.federation._hello()), old.post.frame(Leave())
+    hello, leave = old.post.frame(old.federation.ourselves.hello()), old.post.frame(Leave())
     world.kill("b")
     world.run(4)
     world.boot("b")
@@ -467,7 +467,9 @@ def test_a_phone_found_later_under_another_uri_rings_along_until_something_sure_
 def test_a_recorded_heartbeat_is_refused_after_the_receivers_restart() -> None:
     """Its session is new to the receiver, its counter is not above the answer to the receiver's own question."""
     world = World()
-    recorded = [world["b"].post.frame(world["b"].federation._heartbeat()) for _ in range(20)]
+    recorded = [
+        world["b"].post.frame(world["b"].federation.ourselves.heartbeat()) for _ in range(20)
+    ]
     world.run(2)
     world.kill("a")
     world.boot("a")

@@ -23,15 +23,15 @@ def issued(number: str, token: str = "token", vendor: str = "yealink", mac: str 
 
 
 def handouts(node: Node, number: str = "1001") -> Handouts:
-    phone = node.federation.phone(Extension(number))
+    phone = node.federation.view.phone(Extension(number))
     assert phone is not None
-    return node.federation.handouts(phone)
+    return node.federation.view.handouts(phone)
 
 
 def secret(node: Node, number: str = "1001") -> str | None:
-    phone = node.federation.phone(Extension(number))
+    phone = node.federation.view.phone(Extension(number))
     assert phone is not None
-    return node.federation.secret(phone)
+    return node.federation.view.secret(phone)
 
 
 def provisioned(names: str = "abc") -> World:
@@ -155,7 +155,7 @@ def test_a_rotation_leaves_secrets_readable_and_seals_them_anew() -> None:
 def test_where_the_home_dies_the_next_one_seals() -> None:
     """It dies just before it would have: who left it to it looks again when nobody has done it."""
     world = provisioned()
-    home = world["a"].federation.home(Extension("1001"))
+    home = world["a"].federation.view.home(Extension("1001"))
     other = next(node for node in world.running() if node.name != home)
     old = handouts(other).key
     other.rotate()

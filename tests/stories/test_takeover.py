@@ -26,7 +26,7 @@ def living(names: str = "abc", **how: object) -> World:
 
 
 def asked(world: World, node: str, number: str = "1001") -> Route:
-    return route(Asking(number), world[node].federation)
+    return route(Asking(number), world[node].federation.view)
 
 
 def legs(world: World, node: str) -> list[tuple[NodeName | None, tuple[str, ...], str]]:
@@ -58,7 +58,7 @@ def test_a_dead_nodes_phone_is_called_by_its_heir_and_all_agree_who_that_is() ->
     assert world.run(3.0, lambda: bool(legs(world, "a")) and legs(world, "a")[0][1] == ("b",))
     world.run(1.0)
     who = heir(world)
-    order = world["a"].federation.ring.preference("1001")
+    order = world["a"].federation.view.ring.preference("1001")
     assert who == order[0]
     assert [node.where("1001") for node in world.running()] == [[], []]
     assert [node.post.sent["Delta"] for node in world.running()] == sent[::2]
@@ -168,7 +168,7 @@ def test_who_has_never_heard_the_dead_node_does_not_know_for_how_long_it_is_dead
     world.run(5.0)
     assert legs(world, "c") == []
     told = Asking("1001", peer=NodeName("a"), heirs=((NodeName("c"), NodeName("b")),))
-    (only,) = route(told, world["c"].federation).tries
+    (only,) = route(told, world["c"].federation.view).tries
     assert only.legs == (Leg(instead_of=(NodeName("b"),), uri=URI),)
 
 
@@ -210,7 +210,7 @@ def test_an_expelled_nodes_phones_are_not_called() -> None:
     world.run(2.0)
     assert legs(world, "a") == []
     told = Asking("1001", peer=NodeName("a"), heirs=((NodeName("c"), NodeName("b")),))
-    assert route(told, world["c"].federation).tries == ()
+    assert route(told, world["c"].federation.view).tries == ()
 
 
 def test_a_phone_of_the_administrators_own_is_not_taken_over() -> None:
