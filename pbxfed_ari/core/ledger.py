@@ -59,6 +59,13 @@ class Ledger:
 
     # --- facts of our own
 
+    def begin(self, epoch: int, lineage: Ancestry) -> None:
+        """We have joined: this is our stream, and it continues that of earlier epochs."""
+        self.own = (self.me, epoch)
+        self.directory.adopt(self.me, epoch, lineage)
+        self.directory.streams.open(self.own)
+        self.open = True
+
     def shelve(self, records: list[Record]) -> list[Effect]:
         """Publish what is news on our shelf."""
         return self.publish(registering.news(records, self.me, self.directory))
