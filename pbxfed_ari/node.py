@@ -78,13 +78,13 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import KEY
-from pbxfed_ari.core.members import PRESETS
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.ourselves import Identity
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.timing import PRESETS
 from pbxfed_ari.core.zone import Answer as DnsAnswer
 from pbxfed_ari.core.zone import Labels, Zone, asker
 from pbxfed_ari.dns.reply import Replier

@@ -8,8 +8,9 @@ Two machines, fed with events in order, answering with effects in order:
 Reading order:
 
     names, messages (the protocol between nodes), events (world to us), effects (us to world), stamp (the hybrid clock)
-    who lives       members, condition (how well a node can serve), rollcall (who comes back after a cut), reach (how each is
-                    heard and told), doors (where others may be found), clocks, watch (what is off)
+    who lives       timing, condition (how well a node can serve), member (one peer), members, rollcall (who comes back after
+                    a cut), reach (how each is heard and told), doors (where others may be found), clocks, watch (what is
+                    off)
     what is known   shelf (what one node alone writes), book (what anyone may write), streams (how both travel), contents
                     (what they amount to), graves (when the dead may be forgotten), changes (what is new), objects/ (kind
                     first: how each kind of configuration is described), catalogue (which objects there are), registrations

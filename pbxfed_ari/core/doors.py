@@ -10,7 +10,8 @@ from random import Random
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Effect, SendTo
 from pbxfed_ari.core.events import Address
-from pbxfed_ari.core.members import Members, State
+from pbxfed_ari.core.member import State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Hello
 
 ALONE, SETTLED = 1.0, 10.0  # seconds between two knocks, on average

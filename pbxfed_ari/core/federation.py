@@ -71,7 +71,8 @@ from pbxfed_ari.core.introductions import Introductions
 from pbxfed_ari.core.joining import PAUSE, Joining
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.ledger import Ledger
-from pbxfed_ari.core.members import LAN, Members, State, Timing
+from pbxfed_ari.core.member import State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import (
     Ack,
     CallHere,
@@ -98,6 +99,7 @@ from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.requests import Request, Requests
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.sites import EQUAL, Sites
+from pbxfed_ari.core.timing import LAN, Timing
 from pbxfed_ari.core.vault import Resealing
 from pbxfed_ari.core.watch import Watch
 

@@ -19,7 +19,7 @@ from random import Random
 
 from pbxfed_ari.core import shares
 from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.site import network
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo

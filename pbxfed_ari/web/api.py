@@ -16,7 +16,7 @@ from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Health
-from pbxfed_ari.core.members import Member
+from pbxfed_ari.core.member import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import extension
 from pbxfed_ari.core.objects import KINDS

@@ -20,7 +20,7 @@ from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import Keyring
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.stamp import wall_ms_of

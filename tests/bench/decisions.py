@@ -14,7 +14,7 @@ from typing import Any
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.keys import GroupKey, Keyring
-from pbxfed_ari.core.members import Member, State
+from pbxfed_ari.core.member import Member, State
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import EXTENSION

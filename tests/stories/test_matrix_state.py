@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from pbxfed_ari.core.graves import EXPIRY
-from pbxfed_ari.core.members import LAN
+from pbxfed_ari.core.timing import LAN
 from tests.stories.matrix import (
     SECRET,
     Case,

@@ -56,7 +56,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.keys import GroupKey, Keyring
-from pbxfed_ari.core.members import LAN, State, Timing
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import PORT, AnyMessage, Delta, Record
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import KINDS, kind_of
@@ -64,6 +64,7 @@ from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.ourselves import Identity
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.streams import LEAP
+from pbxfed_ari.core.timing import LAN, Timing
 from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.sensors.clock import local_time
