@@ -24,7 +24,8 @@ from pbxfed_ari.core.cutting import PIECE_BYTES
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Broadcast, Effect, SendTo
 from pbxfed_ari.core.events import Address, by_wan
-from pbxfed_ari.core.members import Member, Members, State
+from pbxfed_ari.core.member import Member, State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import (
     Anew,
     AnyMessage,

@@ -1,7 +1,7 @@
 """Records of calls are gathered for a moment, and written together.
 
 A row by itself costs the daemon a thread that is woken, a transaction, and a turn at the interpreter: a tenth of a whole call.
-So a crash may cost the records of the calls that ended in its last GATHERED seconds. Who reads finds all: they are written first.
+So a crash may cost the records of calls of its last GATHERED seconds. Who reads finds all: they are written first.
 """
 
 import asyncio
