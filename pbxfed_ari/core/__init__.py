@@ -24,7 +24,7 @@ Reading order:
                     (many edits), claims, registering, pushing
     federation      ourselves (what this node says of itself), outlook (what may be asked of all this), conclusions (what
                     follows from what is new), requests (what operators ask), challenges (is it a recording?), namesakes,
-                    introductions, joining, federation (all of these together)
+                    introductions, joining, learning (what follows from a message), federation (all of these together)
     who is named    signpost (which nodes a phone is told of, in which order), zone (the same as DNS says it)
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,
                     outside, barring), explaining, waybill (what travels along), setup (is there life?), bridging (own legs),
