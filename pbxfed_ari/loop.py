@@ -103,11 +103,11 @@ class Loop:
         now = self._loop.time()
         try:
             if isinstance(event, CallEvent):
-                self.perform(self.switchboard.handle(event, now, self.federation))
+                self.perform(self.switchboard.handle(event, now, self.federation.view))
                 return
             self.perform(self.federation.handle(event, now))
             if isinstance(event, Ticked):
-                self.perform(self.switchboard.tick(now, self.federation, event.late))
+                self.perform(self.switchboard.tick(now, self.federation.view, event.late))
         except Exception:
             self.failures += 1
             log.exception(

@@ -75,15 +75,16 @@ from pbxfed_ari.core.events import (
     by_wan,
     wan,
 )
-from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import KEY
-from pbxfed_ari.core.members import PRESETS
 from pbxfed_ari.core.names import NodeName, federation_tag
 from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.ourselves import Identity
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.streams import LEAP
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.timing import PRESETS
 from pbxfed_ari.core.zone import Answer as DnsAnswer
 from pbxfed_ari.core.zone import Labels, Zone, asker
 from pbxfed_ari.dns.reply import Replier
@@ -168,8 +169,8 @@ class Node:
         self.mail = Post(seal, key, who=federation.gate.roster.who)
         self._failed = ""  # why nothing is kept any more
         self.writer = Writer()
-        self.events = EventLog(federation.identity.epoch)
-        self.call_events = EventLog(federation.identity.epoch)
+        self.events = EventLog(federation.ourselves.identity.epoch)
+        self.call_events = EventLog(federation.ourselves.identity.epoch)
         self.records = Records(
             settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.writer.ask
         )
@@ -209,7 +210,9 @@ class Node:
             secret_for=self.key.secret_with,
             iax_file=settings.asterisk.iax_peers,
             objects=settings.asterisk.objects,
-            expected=lambda: {n for n, _ in federation.directory.contacts_of(federation.me)},
+            expected=lambda: {
+                n for n, _ in federation.directory.shelves.contacts_of(federation.me)
+            },
             post=self.post,
             note=self.note,
         )
@@ -610,7 +613,7 @@ class Node:
 
     def _look_up(self, owner: Labels, kind: str, client: str) -> DnsAnswer | None:
         """What DNS tells; nothing, before we have heard who lives."""
-        if not self.federation.settled(self.now()):
+        if not self.federation.view.settled(self.now()):
             return None
         asking = asker(self.federation, client, wall_ms(), self._rng)
         return self.zone.answer(owner, kind, asking)
@@ -743,11 +746,11 @@ class Node:
         federation = self.federation
         others, calls = len(federation.members.alive()), len(self.switchboard)
         health = "; ".join(self.reasons()) or "healthy"
-        return f"node {federation.me} of {federation.identity.realm}: {health}; {others} peers, {calls} calls"
+        return f"node {federation.me} of {federation.ourselves.identity.realm}: {health}; {others} peers, {calls} calls"
 
     def _settled(self) -> None:
         """What stands in Asterisk and nowhere else may go; unless we know nothing, as after the loss of a disk."""
-        if self.federation.directory.count(KINDS["extension"]):
+        if self.federation.directory.catalogue.count(KINDS["extension"]):
             self.room.settled()
 
     def _reload(self) -> None:

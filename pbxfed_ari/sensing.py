@@ -98,7 +98,9 @@ class Sensing:
     def _own_trunks(self) -> list[PstnTrunk]:
         me = self.federation.me
         return [
-            t for t in self.federation.lines_out() if isinstance(t, PstnTrunk) and me in t.nodes
+            t
+            for t in self.federation.view.lines_out()
+            if isinstance(t, PstnTrunk) and me in t.nodes
         ]
 
     def _failed(self) -> Reading | str:
@@ -115,7 +117,7 @@ class Sensing:
             for member in self.federation.members.alive()
             if member.reachable
             and member.condition.serves
-            and (info := self.federation.directory.info(member.name)) is not None
+            and (info := self.federation.directory.shelves.info(member.name)) is not None
             and "sip" in info.trunks
             and info.sip_port
         }

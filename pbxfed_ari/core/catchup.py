@@ -10,21 +10,20 @@ Who is named in it multicasts what is missing, and asks for what it misses itsel
 a Piece takes it, whoever had asked for it (scalable reliable multicast: Floyd et al. 1997). If the vectors are equal, the
 Contents are compared, and what differs is read anew (core/reading.py).
 
-A want is answered by at most WINDOW pieces, then asked anew from where it stands: the receiver sets the pace, a lost piece
+A want is answered by some pieces (`serving.py`), then asked anew from where it stands: the receiver sets the pace, a lost piece
 costs one repeated question, a join can stop and go on. Questions about one stream back off; each goes to another peer if one
 stays silent. A joiner asks each origin for its own stream, so that no one node pays.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from pbxfed_ari.core import marks, packing
-from pbxfed_ari.core.cutting import PIECE_BYTES
+from pbxfed_ari.core import marks
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Broadcast, Effect, SendTo
 from pbxfed_ari.core.events import Address, by_wan
-from pbxfed_ari.core.members import Member, Members, State
+from pbxfed_ari.core.member import Member, State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import (
     Anew,
     AnyMessage,
@@ -32,17 +31,14 @@ from pbxfed_ari.core.messages import (
     Heartbeat,
     Lineage,
     Piece,
-    Pieces,
     Vector,
     Want,
 )
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.reading import Readings
+from pbxfed_ari.core.serving import ENTRIES, serve
 from pbxfed_ari.core.streams import StreamId
 
-WINDOW = 16  # pieces sent for one want: 16 kB in flight
-STRETCH = 24  # bytes that a stretch needs beside its records
-ENTRIES = 30  # streams in one Want
 FIRST_RETRY, LAST_RETRY = 0.15, 0.6  # seconds until a question is repeated
 STABLE = 2  # heartbeats that a fingerprint must differ before vectors are compared
 JITTER = 0.25  # seconds in which nodes that see the same difference decide who speaks
@@ -278,47 +274,15 @@ class CatchUp:
         if want.to in ("", self._members.me):
             known = marks.streams_by_mark(self._directory.streams) if want.unknown else {}
             unknown = [(*known[m], 0, 0, 0) for m in want.unknown if m in known]
-            return self._serve([*want.streams, *unknown], None if want.to else source, source)
+            return serve(
+                self._directory, [*want.streams, *unknown], None if want.to else source, source
+            )
         for origin, epoch, held, _, _ in want.streams:
             # somebody else asks for what we miss too: its answer will come here
             gap = self._gaps.get((NodeName(origin), epoch))
             if gap is not None and held <= self._directory.streams.held((NodeName(origin), epoch)):
                 gap.deadline = max(gap.deadline, now + FIRST_RETRY + self._soon())
         return []
-
-    def _serve(
-        self,
-        streams: Sequence[tuple[str, int, int, int, int]],
-        to: Address | None,
-        source: Address,
-    ) -> list[Effect]:
-        """Pieces of these streams, to one address or, if `to` is None, to all; what concerns the asker only to `source`."""
-        effects: list[Effect] = []
-        anew: list[tuple[str, int]] = []
-        found: list[Piece] = []
-        budget = WINDOW
-        for name, epoch, held, upto, floor in streams:
-            if budget <= 0 or len(effects) >= WINDOW + ENTRIES:
-                break  # the rest is asked for again
-            origin = NodeName(name)
-            current = self._directory.streams.current_epoch(origin)
-            lineage = self._directory.streams.lineage((origin, current))
-            if lineage is not None and (held == 0 or epoch != current):
-                effects.append(SendTo(source, Lineage(origin, current, lineage)))
-            ours = self._directory.streams.floor((origin, epoch))
-            if 0 < held < ours and floor < ours:
-                anew.append((origin, epoch))
-                continue
-            pieces = self._directory.pieces((origin, epoch), held, budget, upto)
-            budget -= len(pieces)
-            found += pieces
-        if to is None:  # Pieces, even if it is one: nobody is owed a copy of what another asked for
-            effects += [
-                Broadcast(p if isinstance(p, Pieces) else Pieces((p,))) for p in _together(found)
-            ]
-        else:
-            effects += [SendTo(to, p) for p in _together(found)]
-        return [*effects, *([SendTo(source, Anew(tuple(anew)))] if anew else [])]
 
     # --- comparing
 
@@ -399,7 +363,7 @@ class CatchUp:
         few = 2 * sum(1 for m, _ in ahead if m not in theirs) > len(ours)  # a joiner: it alone
         entries = [(*s, theirs.get(m, 0), 0, 0) for m, s in ahead]
         alone = few or again or by_wan(source) or not vector.to
-        effects = self._serve(entries, source if alone else None, source)
+        effects = serve(self._directory, entries, source if alone else None, source)
         if self._told[0] == source and now < self._told[1] + COMPARE_PAUSE:
             return effects + self.tick(now)  # it has our vector, and sends what we miss by itself
         for m, stream in behind:
@@ -434,25 +398,3 @@ class CatchUp:
         self._futile = min(LONGEST_PAUSE, 2 * self._futile)
         effects = self._say_contents(source, reply=False) if said.reply else []
         return effects + self.readings.tick(now)
-
-
-def _together(pieces: Sequence[Piece]) -> list[Piece | Pieces]:
-    """Short stretches share a frame."""
-    found: list[Piece | Pieces] = []
-    some: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        cost = STRETCH + len(packing.pack(piece.records, piece.base))
-        if piece.more or size + cost > PIECE_BYTES:
-            found += _frame(some)
-            some, size = [], 0
-        if piece.more:
-            found.append(piece)
-        else:
-            some.append(piece)
-            size += cost
-    return [*found, *_frame(some)]
-
-
-def _frame(pieces: list[Piece]) -> list[Piece | Pieces]:
-    return [Pieces(tuple(pieces))] if len(pieces) > 1 else [*pieces]

@@ -4,8 +4,9 @@ Both are decided by rule, alike everywhere, when the edits meet; an operator mus
 """
 
 from pbxfed_ari.core.book import LIFE
+from pbxfed_ari.core.catalogue import NUMBER
 from pbxfed_ari.core.changes import Conflicted
-from pbxfed_ari.core.directory import NUMBER, Directory
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.objects import kind_of
 from pbxfed_ari.core.objects.kind import Item, Kind
@@ -21,12 +22,12 @@ class Contests:
 
     def everything(self) -> list[Note]:
         """What is contested at the start."""
-        keys = dict.fromkeys((_kind(i).space, i.key) for i in self._directory.contested())
+        keys = dict.fromkeys((_kind(i).space, i.key) for i in self._directory.catalogue.contested())
         return [note for space, key in keys for note in self.look(space, key)]
 
     def look(self, space: str, key: str) -> list[Note]:
         """What is new about who claims a key: contests that arise, and one that ends."""
-        claims = self._directory.claims(key, space)
+        claims = self._directory.catalogue.claims(key, space)
         told = self._told.pop((space, key), [])
         if len(claims) > 1:
             self._told[space, key] = claims

@@ -10,7 +10,8 @@ from random import Random
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Effect, SendTo
 from pbxfed_ari.core.events import Address
-from pbxfed_ari.core.members import Members, State
+from pbxfed_ari.core.member import State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Hello
 
 ALONE, SETTLED = 1.0, 10.0  # seconds between two knocks, on average
@@ -48,10 +49,10 @@ class Doors:
         settled = {peer.address for peer in mine if peer.up or peer.state is State.LEFT}
         known = [
             (info.address, port)
-            for name, info in self._directory.infos().items()
+            for name, info in self._directory.shelves.infos().items()
             if info.site == self._site
             and mine.get(name) is None
-            and name not in self._directory.hidden
+            and name not in self._directory.shelves.hidden
         ]
         down = [p.address for p in mine if p.state is State.DOWN and p.site == self._site]
         doors = dict.fromkeys([*self.seeds, *known, *down])

@@ -105,7 +105,11 @@ class Editor:
             name = getattr(item, "name", "")
             said = f", as {name!r}" if name else ""
             raise Refused(f"{kind.name} {key}: known here already{said}", status=409)
-        if item is not None and event.match not in ("", "*", self._directory.etag(item.id)):
+        if item is not None and event.match not in (
+            "",
+            "*",
+            self._directory.catalogue.etag(item.id),
+        ):
             raise Refused(
                 f"{kind.name} {key}: somebody has changed it since you read it; read it again",
                 status=412,
@@ -138,7 +142,7 @@ class Editor:
     def _meant(self, kind: Kind, key: str, object_id: bytes) -> Item | None:
         """The object that an edit is about: the holder of the key, or the one of its claims that is named."""
         if not object_id:
-            held = self._directory.get(kind.space, key)
+            held = self._directory.catalogue.get(kind.space, key)
             other = kind_of(held.id) if held else kind
             if other is not kind and other is not None:
                 raise Refused(
@@ -147,7 +151,9 @@ class Editor:
                     field=kind.key_name,
                 )
             return held
-        claims = [c for c in self._directory.claims(key, kind.space) if kind_of(c.id) is kind]
+        claims = [
+            c for c in self._directory.catalogue.claims(key, kind.space) if kind_of(c.id) is kind
+        ]
         for item in claims:
             if item.id == object_id:
                 return item
@@ -184,11 +190,11 @@ class Editor:
     def _removal(self, kind: Kind, key: str, item: Item | None, event: Edited) -> Edit:
         """A delete; without an id of every such object that claims the key: a contested loser must not rise in its place."""
         assert item is not None, "the caller has looked"
-        claims = self._directory.claims(key, kind.space)
+        claims = self._directory.catalogue.claims(key, kind.space)
         doomed = [item] if event.object_id else [c for c in claims if kind_of(c.id) is kind]
         dead: list[bytes] = []
         for one in doomed:
-            dead += [one.id, *self._directory.entries(one.id)]
+            dead += [one.id, *self._directory.catalogue.entries(one.id)]
         records = self._deaths(dead)
         return Edit(kind, key, item.id, "removed", tuple(records))
 
@@ -218,7 +224,7 @@ class Editor:
     ) -> list[bytes]:
         """Puts the entries of a set that shall stand into `wanted`; which ones go."""
         held: dict[str, dict[bytes, Entry]] = {}
-        for i, entry in self._directory.entries(owner).items():
+        for i, entry in self._directory.catalogue.entries(owner).items():
             if entry.group == group:
                 held.setdefault(entry.value, {})[i] = entry
         stand = {value: min(e.place for e in found.values()) for value, found in held.items()}
@@ -275,7 +281,7 @@ class Editor:
         planned = self._planned.get((kind.space, key))
         if planned is not None:
             return planned.kind is kind and planned.what != "removed"
-        held = self._directory.get(kind.space, key)
+        held = self._directory.catalogue.get(kind.space, key)
         return held is not None and kind_of(held.id) is kind
 
 

@@ -104,7 +104,7 @@ class Edited:
     """Somebody asks for an edit: object kind, key, the fields to set, or None to remove it.
 
     `ticket` names the asker; the effect Reply carries it back. `create` refuses what exists, `update` what does not,
-    `match` what is not as its editor saw it (Directory.etag).
+    `match` what is not as its editor saw it (Catalogue.etag).
     """
 
     ticket: int

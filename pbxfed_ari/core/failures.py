@@ -73,7 +73,7 @@ class Failures:
 
     def recall(self, now: float) -> None:
         """What our shelf holds of an earlier boot stands, as if it had happened now."""
-        for address, found in self._directory.failures.items():
+        for address, found in self._directory.shelves.failures.items():
             if self._me in found:
                 count = found[self._me]
                 self._here[address] = Tally(count, 0, now, count)
@@ -110,7 +110,7 @@ class Failures:
 
     def alarms(self, sources: Iterable[str]) -> list[Note]:
         """Which of these have failed so often that an operator, or fail2ban, should look. Nodes of ours are no strangers."""
-        infos = self._directory.infos().values()
+        infos = self._directory.shelves.infos().values()
         ours = {whose(a) for info in infos for a in shelf.addresses(info) if is_address(a)}
         found = []
         for address in sorted(set(sources) - ours):
@@ -126,7 +126,7 @@ class Failures:
 
     def row(self, address: str) -> Row:
         """What an address has done: here exactly, elsewhere as far as it was told."""
-        told = self._directory.failures.get(address, {})
+        told = self._directory.shelves.failures.get(address, {})
         by_node = {n: count for n, count in told.items() if n != self._me and self._counts(n)}
         here = self._here.get(address, Tally())
         if here.proven:
@@ -135,7 +135,7 @@ class Failures:
 
     def table(self) -> list[Row]:
         """The addresses that have failed most, in the federation."""
-        rows = map(self.row, {*self._here, *self._directory.failures})
+        rows = map(self.row, {*self._here, *self._directory.shelves.failures})
         worst = sorted(rows, key=lambda row: (-row.failures, -row.forgeable, row.address))
         return [row for row in worst if row.failures or row.forgeable][:MOST]
 

@@ -281,7 +281,7 @@ class Gate:
             raise Refused(f"node {name}: cannot expel itself; ask another node to", status=409)
         if name in self.roster.expelled():
             raise Refused(f"node {name}: is expelled already", status=409)
-        known = self.roster.admission(name) or members.get(name) or directory.info(name)
+        known = self.roster.admission(name) or members.get(name) or directory.shelves.info(name)
         if not known:
             raise Refused(f"node {name}: not known in the federation", status=404)
         return name

@@ -24,6 +24,8 @@ class Graves:
     """The dead, in the order in which they came here."""
 
     def __init__(self) -> None:
+        self.moment = 1  # counts the times that something was taken in
+        self.wall = 0  # seconds since 1970, as last told; 0: unknown
         self._dead: dict[Grave, tuple[int, int]] = {}  # moment, wall clock's seconds (0: unknown)
 
     def __repr__(self) -> str:
@@ -32,10 +34,10 @@ class Graves:
     def __len__(self) -> int:
         return len(self._dead)
 
-    def bury(self, grave: Grave, moment: int, wall: int) -> None:
+    def bury(self, grave: Grave) -> None:
         """This died, or was heard of again with something newer."""
         self._dead.pop(grave, None)
-        self._dead[grave] = (moment, wall)
+        self._dead[grave] = (self.moment, self.wall)
 
     def date(self, came: Mapping[Grave, int]) -> None:
         """After a start: when those that a store kept came to it."""
@@ -46,11 +48,11 @@ class Graves:
         """This lives, or is no more."""
         self._dead.pop(grave, None)
 
-    def due(self, moment: int, wall: int) -> list[Grave]:
-        """What died before this moment, or EXPIRY before this wall clock's second; at most AT_ONCE."""
+    def due(self, moment: int) -> list[Grave]:
+        """What died before this moment, or EXPIRY ago by the wall clock; at most AT_ONCE."""
         found: list[Grave] = []
         for grave, (died, at) in self._dead.items():
-            if died >= moment and not (at and wall and at <= wall - EXPIRY):
+            if died >= moment and not (at and self.wall and at <= self.wall - EXPIRY):
                 break
             found.append(grave)
             if len(found) == AT_ONCE:

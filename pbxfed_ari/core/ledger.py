@@ -8,7 +8,7 @@ what died is forgotten, what earlier epochs of ours had left is published anew, 
 from collections.abc import Callable, Sequence
 from random import Random
 
-from pbxfed_ari.core import registering, shelf
+from pbxfed_ari.core import registering, republishing, shelf
 from pbxfed_ari.core.catchup import CatchUp
 from pbxfed_ari.core.changes import Change, Gone
 from pbxfed_ari.core.directory import Directory
@@ -58,6 +58,13 @@ class Ledger:
         return f"Ledger({self.own}, {self.catchup})"
 
     # --- facts of our own
+
+    def begin(self, epoch: int, lineage: Ancestry) -> None:
+        """We have joined: this is our stream, and it continues that of earlier epochs."""
+        self.own = (self.me, epoch)
+        self.directory.adopt(self.me, epoch, lineage)
+        self.directory.streams.open(self.own)
+        self.open = True
 
     def shelve(self, records: list[Record]) -> list[Effect]:
         """Publish what is news on our shelf."""
@@ -121,7 +128,7 @@ class Ledger:
 
     def decide(self) -> list[Effect]:
         """We hold what a peer holds: groups whose object has been edited since they were collected are published anew."""
-        records, gone = self.directory.resolve()
+        records, gone = self.catchup.readings.healing.resolve()
         return [*self.publish(records), *_persist(gone)]
 
     def collect(self, now: float) -> list[Effect]:
@@ -129,13 +136,13 @@ class Ledger:
         known = {stream[0] for stream in self.directory.streams.ids()}
         known |= {member.name for member in self._members}
         bound = self.heard.bound(
-            known - {self.me} - self.directory.hidden, self.directory.moment, now
+            known - {self.me} - self.directory.shelves.hidden, self.directory.graves.moment, now
         )
         return _persist(self.directory.collect(bound))
 
     def rescue(self) -> list[Effect]:
         """What no stream names (the store was damaged, and others may not have it) is published anew."""
-        effects = self.publish(self.directory.unindexed(self.me))
+        effects = self.publish(republishing.unindexed(self.me, self.directory))
         aside, self.directory.salvaged = self.directory.salvaged, set()
         return [*effects, *([PersistGone(*ASIDE, tuple(aside), 0)] if aside else [])]
 
@@ -146,11 +153,11 @@ class Ledger:
         effects: list[Effect] = []
         for stream in streams.left_over(self.me):
             if not self.catchup.wants(stream):
-                effects += self.publish(self.directory.left_over(stream))
+                effects += self.publish(republishing.left_over(stream, self.directory))
                 ended[stream[1]] = streams.held(stream)
         if not ended:
             return []
-        held = self.directory.shelf_value(self.me, shelf.ABSORBED_KEY) or b""
+        held = self.directory.shelves.value(self.me, shelf.ABSORBED_KEY) or b""
         pairs = {**dict(shelf.decode_absorbed(held)), **ended}
         value = shelf.encode_absorbed(sorted(pairs.items(), reverse=True)[:MAX_LINEAGE])
         return [*effects, *self.publish([ShelfPut(shelf.ABSORBED_KEY, value)])]
@@ -219,7 +226,7 @@ class Ledger:
         for _, record in records:
             if isinstance(record, BookSet):
                 continue
-            value = self.directory.shelf_value(self.me, record.key)
+            value = self.directory.shelves.value(self.me, record.key)
             again.append(ShelfDrop(record.key) if value is None else ShelfPut(record.key, value))
         return self.publish(again)
 

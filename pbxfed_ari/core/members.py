@@ -24,8 +24,6 @@ incarnations of earlier boots. So incarnations begin at 0 at each boot and need 
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from math import ceil
 from operator import attrgetter
 from random import Random
@@ -33,6 +31,7 @@ from random import Random
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo
 from pbxfed_ari.core.events import Address, wan
+from pbxfed_ari.core.member import UP, Member, State
 from pbxfed_ari.core.messages import (
     Ack,
     AckFor,
@@ -48,90 +47,12 @@ from pbxfed_ari.core.messages import (
 )
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.rollcall import ANSWERED, Roll
+from pbxfed_ari.core.timing import LAN, Timing
 
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The durations of failure detection, in seconds."""
-
-    period: float = 0.5  # between two heartbeats
-    missed: float = 2.2  # periods of silence before a node is asked
-    doubt: float = 10.0  # seconds without a frame of anybody until that is the others' fault
-    ask: float = 0.15  # for a direct probe's answer
-    ask_others: float = 0.3  # for an indirect one's
-    suspicion: float = 0.55  # for a refutation
-    introduction: float = 1.0  # in which a new session must answer a probe
-    lag: float = 0.2  # a loop later than this was deaf
-    per_second: float = 250.0  # heartbeats that a node receives at most
-
-    def stretched(self, nodes: int) -> float:
-        """The period in a federation of so many nodes: nobody receives more than `per_second` heartbeats a second."""
-        return max(self.period, nodes / self.per_second)
-
-
-LAN = Timing()  # down everywhere 2.1 s after the last heartbeat, up to 128 nodes
-WAN = Timing(  # down 8.2 s after the last heartbeat; half a second of round trip is no silence
-    period=2.0, ask=0.6, ask_others=1.2, suspicion=2.0, introduction=4.0, lag=0.5, doubt=20.0
-)
-PRESETS = {"lan": LAN, "wan": WAN}
 INDIRECT = 3  # nodes asked to ask
 TOGETHER = 3.0  # seconds in which all fall whom one cut takes away, or come back
 OVERDUE = 0.7  # periods that a heartbeat by turns may be late
 WILD = 1_000  # incarnations above ours that nobody can have heard of
-
-
-class State(Enum):
-    """What we hold of a node."""
-
-    NEW = "new"  # introduced, has not yet answered
-    ALIVE = "alive"
-    ASKING = "asking"  # silent; probed directly
-    ASKING_OTHERS = "asking others"
-    INDIRECT = "indirect"  # answers others, not us
-    SUSPECT = "suspect"
-    DOWN = "down"
-    LEFT = "left"
-
-
-UP = frozenset({State.ALIVE, State.ASKING, State.ASKING_OTHERS, State.INDIRECT, State.SUSPECT})
-REACHABLE = frozenset({State.ALIVE, State.ASKING})
-
-
-@dataclass(slots=True)
-class Member:
-    """A peer, as seen from here."""
-
-    name: NodeName
-    epoch: int
-    address: Address
-    site: str
-    release: str
-    state: State = State.NEW
-    incarnation: int = 0
-    heard: float = 0.0  # when its last frame came
-    since: float = 0.0  # when it entered this state
-    version: int = 0  # of its own stream, by its last heartbeat
-    vector: int = 0  # its version vector's hash
-    condition: Condition = Condition()  # how well it can serve, it says
-    relays: bool = False  # it could speak for its site, it says
-    away: bool = False  # of another site: its own site's verdict counts, it is not probed
-    every: int = 1  # periods between two of its heartbeats to us (core/reach.py)
-    due: float = 0.0  # if that is more than one: when the next one is late
-    nonce: int = 0  # of the question it was last asked
-    deadline: float = field(default=float("inf"))  # when the present state ends by itself
-    session: bytes = b""  # the salt of its boot: who else says its name is not it
-    told: bool = False  # that it is gone was said; not again until it has lived in between
-    served: float = float("-inf")  # when it was last heard with an Asterisk that takes calls
-
-    @property
-    def up(self) -> bool:
-        """It lives; whether it counts for the ring is its condition's to say."""
-        return self.state in UP
-
-    @property
-    def reachable(self) -> bool:
-        """Calls may be sent there from here."""
-        return self.state in REACHABLE
 
 
 class Members:

@@ -7,7 +7,7 @@ from pbxfed_ari.core.names import Extension, NodeName
 
 def trunk(node: NodeName, me: NodeName, directory: Directory) -> list[Effect]:
     """A peer's trunk as it shall stand; none to ourselves."""
-    info = directory.info(node)
+    info = directory.shelves.info(node)
     if node == me:
         return []
     if info is None:
@@ -17,7 +17,7 @@ def trunk(node: NodeName, me: NodeName, directory: Directory) -> list[Effect]:
 
 def phone(number: Extension, directory: Directory) -> list[Effect]:
     """A phone as it shall stand."""
-    found = directory.phone(number)
+    found = directory.catalogue.phone(number)
     if found is None or not found.ha1:
         return [RemoveExtension(number)]
     return [
@@ -36,8 +36,8 @@ def phone(number: Extension, directory: Directory) -> list[Effect]:
 def everything(me: NodeName, directory: Directory) -> list[Effect]:
     """All trunks, then all phones."""
     effects: list[Effect] = []
-    for node in sorted(directory.infos()):
+    for node in sorted(directory.shelves.infos()):
         effects += trunk(node, me, directory)
-    for found in directory.phones():
+    for found in directory.catalogue.phones():
         effects += phone(found.number, directory)
     return effects

@@ -8,7 +8,8 @@ limit of his extension), and is left alone for as long. His own forwards do not 
 
 from pbxfed_ari.core import hunting, reaching
 from pbxfed_ari.core.effects import Leg
-from pbxfed_ari.core.objects.queue import ALL, ROUND_ROBIN, Queue
+from pbxfed_ari.core.objects.group import ALL
+from pbxfed_ari.core.objects.queue import ROUND_ROBIN, Queue
 from pbxfed_ari.core.tries import Lines, Try, View
 
 REST = 5.0  # seconds from the beginning of a ring to that of the next

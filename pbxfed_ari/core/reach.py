@@ -29,7 +29,8 @@ import msgspec
 
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
 from pbxfed_ari.core.events import Received
-from pbxfed_ari.core.members import Member, Members, State
+from pbxfed_ari.core.member import Member, State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import (
     NUMBERS,
     AnyMessage,

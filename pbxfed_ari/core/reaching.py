@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pbxfed_ari.core import between, takeover
-from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.service import Service
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.tries import ABSENT, NO_ROUTE, Lead, Lines, Route, Try, View
 
 

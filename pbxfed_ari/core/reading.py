@@ -2,8 +2,8 @@
 
 Two things lead here. *Contents differ* while vectors agree: a record was damaged. And *we are older than a grave collected*:
 a donor that has collected what we may still hold says Anew. Either way the stream is read once from its beginning, from one
-donor, in order: what it names is taken in again (`Directory.heal`), and what it does not name, although it could, was
-collected there and goes here (`Directory.settle`). What we hold meanwhile stays in place, so nothing is lost by a crash.
+donor, in order: what it names is taken in again (`healing.py`), and what it does not name, although it could, was
+collected there and goes here. What we hold meanwhile stays in place, so nothing is lost by a crash.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pbxfed_ari.core.changes import Change, Gone
 from pbxfed_ari.core.directory import Directory, key_of
 from pbxfed_ari.core.effects import Effect, SendTo
+from pbxfed_ari.core.healing import Healing
 from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Piece, Record, Want
 from pbxfed_ari.core.names import NodeName
@@ -47,6 +48,7 @@ class Readings:
     def __init__(self, directory: Directory, members: Members) -> None:
         self._directory = directory
         self._members = members
+        self.healing = Healing(directory)
         self._readings: dict[StreamId, _Reading] = {}
 
     def __repr__(self) -> str:
@@ -81,14 +83,14 @@ class Readings:
             reading.floor = min(piece.floor, reading.floor or piece.floor)
         from_origin = reading.donor == stream[0]
         reading.named.update(key_of(record) for _, record in piece.records)
-        healed, changes = self._directory.heal(stream, piece.records, from_origin=from_origin)
+        healed, changes = self.healing.heal(stream, piece.records, from_origin=from_origin)
         reading.healed += len(healed)
         reading.at, reading.tries = piece.to, 0
         reading.deadline = now if piece.last and piece.more else now + RETRY
         gone: list[Gone] = []
         if not piece.more:
             del self._readings[stream]
-            gone, more = self._directory.settle(
+            gone, more = self.healing.settle(
                 stream, reading.named, reading.floor or 0, from_origin=from_origin
             )
             changes += more

@@ -1,10 +1,11 @@
 """Registrations at this node's own Asterisk: what each piece of news puts on, or takes off, the own shelf."""
 
 from pbxfed_ari.core import shelf
-from pbxfed_ari.core.directory import Directory, Registration
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.events import ContactAdded, ContactsListed
 from pbxfed_ari.core.messages import Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.shelf import Contact
 from pbxfed_ari.core.stamp import stamp_of
 
@@ -17,8 +18,8 @@ def added(event: ContactAdded, me: NodeName, directory: Directory) -> list[Recor
     The stamp is that of the registration, not of the news of it: of two sides of a healed cut that both learn late of a
     phone's return, the one to which it came last must win.
     """
-    held = directory.shelf_value(me, shelf.contact_key(event.extension, event.uri))
-    newest = directory.newest_stamp(event.extension)
+    held = directory.shelves.value(me, shelf.contact_key(event.extension, event.uri))
+    newest = directory.registrations.newest_stamp(event.extension)
     contact = shelf.decode_contact(held) if held is not None else None
     if contact is not None and contact.sure and contact.stamp >= newest:
         return []  # it stands here already, and nowhere newer
@@ -31,7 +32,7 @@ def listed(event: ContactsListed, me: NodeName, directory: Directory) -> list[Re
 
     When a missed phone registered is not known, only that it was before now: it is published as unsure.
     """
-    held = directory.contacts_of(me)
+    held = directory.shelves.contacts_of(me)
     gone: list[Record] = [ShelfDrop(shelf.contact_key(*c)) for c in sorted(held - event.contacts)]
     unsure = Contact(stamp_of(event.wall_ms), sure=False)
     return [*gone, *(_put(*c, unsure) for c in sorted(event.contacts - held))]
@@ -42,16 +43,20 @@ def fallen(
 ) -> list[tuple[Extension, str]]:
     """Our registrations of a number that no longer stand, because a newer one does elsewhere."""
     ours = {place.uri for place in standing if place.node == me}
-    return [contact for contact in sorted(directory.own(me, number)) if contact[1] not in ours]
+    return [
+        contact
+        for contact in sorted(directory.registrations.at(me, number))
+        if contact[1] not in ours
+    ]
 
 
 def news(records: list[Record], me: NodeName, directory: Directory) -> list[Record]:
     """Those of our shelf's records that say what does not stand there already."""
     found: list[Record] = []
     for record in records:
-        if isinstance(record, ShelfPut) and directory.shelf_value(me, record.key) == record.value:
+        if isinstance(record, ShelfPut) and directory.shelves.value(me, record.key) == record.value:
             continue
-        if isinstance(record, ShelfDrop) and directory.shelf_value(me, record.key) is None:
+        if isinstance(record, ShelfDrop) and directory.shelves.value(me, record.key) is None:
             continue
         found.append(record)
     return found

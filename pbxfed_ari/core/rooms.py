@@ -129,8 +129,10 @@ class Standing:
 
     def _news(self, wall_ms: int) -> list[Record]:
         rooms = self._led | self._listed
-        known = {n for n in rooms if isinstance(self._directory.get("number", n), Room | Queue)}
-        held = {number for number, on in self._directory.places.items() if self._me in on}
+        known = {
+            n for n in rooms if isinstance(self._directory.catalogue.get("number", n), Room | Queue)
+        }
+        held = {number for number, on in self._directory.shelves.places.items() if self._me in on}
         stamp = encode(Contact(stamp_of(wall_ms)))
         gone: list[Record] = [ShelfDrop(place_key(number)) for number in sorted(held - known)]
         return [*gone, *(ShelfPut(place_key(number), stamp) for number in sorted(known - held))]

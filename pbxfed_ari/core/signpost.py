@@ -19,7 +19,7 @@ from random import Random
 
 from pbxfed_ari.core import shares
 from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.site import network
 from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS, NodeInfo
@@ -70,8 +70,8 @@ class Pointer:
 def signs(federation: Federation) -> list[Sign]:
     """Every node that ever described itself, this one first, for its preferences come first."""
     me = federation.me
-    known = [me, *(name for name in federation.directory.known() if name != me)]
-    infos = ((name, federation.directory.info(name)) for name in known)
+    known = [me, *(name for name in federation.directory.shelves.known() if name != me)]
+    infos = ((name, federation.directory.shelves.info(name)) for name in known)
     found = [_sign(federation, name, info) for name, info in infos if info]
     above = _above(federation, found)
     return [replace(sign, full=True) if sign.node in above else sign for sign in found]
@@ -83,7 +83,9 @@ def _above(federation: Federation, found: Sequence[Sign]) -> set[str]:
     well = [sign for sign in found if sign.standing is Standing.WELL]
     for site in {sign.site for sign in well}:
         weights = {sign.node: sign.weight for sign in well if sign.site == site}
-        load = {node: federation.directory.registered_at(NodeName(node)) for node in weights}
+        load = {
+            node: federation.directory.registrations.count_at(NodeName(node)) for node in weights
+        }
         above |= shares.full(load, weights)
     return above
 
@@ -93,10 +95,10 @@ def standing(federation: Federation, node: NodeName) -> Standing:
     member = federation.members.get(node)
     if node != federation.me and (member is None or not member.up):
         return Standing.GONE
-    condition = federation.condition_of(node)
+    condition = federation.view.condition_of(node)
     if not condition.serves or (member is not None and member.state in DOUBTED):
         return Standing.SICK
-    return Standing.WELL if condition.takes and federation.reachable(node) else Standing.LAST
+    return Standing.WELL if condition.takes and federation.view.reachable(node) else Standing.LAST
 
 
 def site_of(client: str, known: Iterable[tuple[str, str]], otherwise: str) -> str:
@@ -148,7 +150,7 @@ def _sign(federation: Federation, name: NodeName, info: NodeInfo) -> Sign:
         name,
         info.site,
         standing(federation, name),
-        federation.condition_of(name).weight(info.weight),
+        federation.view.condition_of(name).weight(info.weight),
         _hosts(info.phone_addresses) or (info.address,),
         tuple((transport, port) for transport, port in ports if transport in TRANSPORTS and port),
         info.dns,

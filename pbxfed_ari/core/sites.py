@@ -19,7 +19,8 @@ from random import Random
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.effects import CloseSessionPast, Effect, Forward, Note, SendTo, WanListen
 from pbxfed_ari.core.events import Address, wan
-from pbxfed_ari.core.members import Member, Members, State
+from pbxfed_ari.core.member import Member, State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Hello, Probe, SiteReport
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.ring import score

@@ -21,10 +21,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 
-from pbxfed_ari.core.directory import Directory, Registration
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.site import network
 from pbxfed_ari.core.registering import LONGEST
+from pbxfed_ari.core.registrations import Registration
 
 ASK = 3.0  # seconds in which a phone that is called so must show life
 EDGE = 5.0  # seconds before its node was last heard in which a registration counts as one made since: clocks differ
@@ -60,13 +61,13 @@ def orphans(
     `served`: can calls be sent there? `since`: how many seconds ago a node was last heard to serve its phones. `began`: how
     many seconds ago a registration was made.
     """
-    lost = directory.registrations(number, lambda node: not served(node))
+    lost = directory.registrations.of(number, lambda node: not served(node))
     if not lost:
         return []
-    standing = directory.registrations(number, served)
+    standing = directory.registrations.of(number, served)
     uris = {place.uri for place in standing}
     newest = min(map(began, standing), default=float("inf"))
-    room = directory.devices(number) - len(standing)
+    room = directory.catalogue.devices(number) - len(standing)
     left = [
         place
         for place in lost

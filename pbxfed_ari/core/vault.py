@@ -10,7 +10,8 @@ from hmac import compare_digest
 from itertools import islice
 
 from pbxfed_ari.core.book import Entry
-from pbxfed_ari.core.directory import NUMBER, Directory
+from pbxfed_ari.core.catalogue import NUMBER
+from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.handouts import Handouts, Lock, pack, unpack
 from pbxfed_ari.core.keys import Keyring, Signer
 from pbxfed_ari.core.messages import BookSet
@@ -78,7 +79,7 @@ class Resealing:
         if now < self._due:
             return []
         if self._left is None:
-            self._left = iter(self._directory.keys(KINDS["extension"]))
+            self._left = iter(self._directory.catalogue.keys(KINDS["extension"]))
             self._others = False
         numbers = list(islice(self._left, SLICE))
         if numbers:
@@ -88,7 +89,7 @@ class Resealing:
         return [record for number in numbers for record in self._sealed_anew(number)]
 
     def _sealed_anew(self, number: str) -> Iterator[BookSet]:
-        for object_id in self._directory.claimants(NUMBER, number):
+        for object_id in self._directory.catalogue.claimants(NUMBER, number):
             entry = self._directory.book.get((object_id, HANDOUTS))
             before = unpack(entry.value if entry else None)
             if entry is None or not before.each or before.key == self._keys.sealing.id:

@@ -180,7 +180,7 @@ class Zone:
 
 def asker(federation: Federation, client: str, wall_ms: int, rng: Random) -> Asker:
     """Who asks from this address, at this time. A site that no network names is ours."""
-    site = site_of(client, federation.nets(), federation.identity.site)
+    site = site_of(client, federation.view.nets(), federation.ourselves.identity.site)
     return Asker(signs(federation), site, wall_ms // 1_000, rng)
 
 

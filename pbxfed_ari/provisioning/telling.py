@@ -42,13 +42,13 @@ def sheet(
     mine = known[0].ports if known and known[0].node == federation.me else ()
     transport = _transport(phone, [name for name, _ in mine])
     offered = dict.fromkeys(name for sign in known for name, _ in sign.ports)
-    site = phone.site or site_of(client, federation.nets(), federation.identity.site)
+    site = phone.site or site_of(client, federation.view.nets(), federation.ourselves.identity.site)
     return Sheet(
         number=phone.number,
         name=phone.name,
         secret=secret,
         digest=phone.ha1,
-        domain=federation.identity.realm,
+        domain=federation.ourselves.identity.realm,
         transport=transport,
         port=dict(mine)[transport],
         srtp=phone.profile == "secure",

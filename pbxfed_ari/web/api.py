@@ -11,18 +11,18 @@ from aiohttp.typedefs import Handler
 
 from pbxfed_ari import __version__
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.explaining import explain
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Health
-from pbxfed_ari.core.members import Member
+from pbxfed_ari.core.member import Member
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import extension
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.reach import Way
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.signpost import signs
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
@@ -197,8 +197,8 @@ class Api:
         body: Json = {
             "node": federation.me,
             "version": __version__,
-            "epoch": federation.identity.epoch,
-            "domain": federation.identity.realm,
+            "epoch": federation.ourselves.identity.epoch,
+            "domain": federation.ourselves.identity.realm,
             "health": self._node.reasons() or "ok",
             **_score(self._node.health),
             "warnings": self._node.warnings(),
@@ -207,11 +207,11 @@ class Api:
             "members": self._members(),
             "sites": self._sites(),
             "wan": self._node.wan_link(),
-            "ring": federation.ring.fingerprint(),
+            "ring": federation.view.ring.fingerprint(),
             "vector": f"{directory.fingerprint():016x}",
-            "extensions": directory.count(KINDS["extension"]),
-            "contested": list(dict.fromkeys(item.key for item in directory.contested())),
-            "registered": len(directory.registered(federation.members.up)),
+            "extensions": directory.catalogue.count(KINDS["extension"]),
+            "contested": list(dict.fromkeys(item.key for item in directory.catalogue.contested())),
+            "registered": len(directory.registrations.numbers(federation.members.up)),
             "calls": len(self._node.switchboard),
             "failed_authentications": self._failures(),
             "counters": self._node.counters(),
@@ -228,7 +228,7 @@ class Api:
 
     async def ring(self, request: web.Request) -> web.Response:
         """Who takes part in the ring, with what share."""
-        ring = self._node.federation.ring
+        ring = self._node.federation.view.ring
         members = [
             {"node": n, "weight": w, "share": round(ring.share(n), 4)}
             for n, w in ring.weights.items()
@@ -238,23 +238,23 @@ class Api:
     async def ring_key(self, request: web.Request) -> web.Response:
         """Who owns a key, and who would next."""
         key = request.match_info["key"]
-        preference = list(self._node.federation.ring.preference(key))
+        preference = list(self._node.federation.view.ring.preference(key))
         return web.json_response({"key": key, "owner": preference[0], "preference": preference})
 
     async def where(self, request: web.Request) -> web.Response:
         """Where a number stands registered."""
         number = extension(request.match_info["ext"])
-        federation = self._node.federation
-        places = federation.where(number)
-        if not places and federation.phone(number) is None:
+        view = self._node.federation.view
+        places = view.where(number)
+        if not places and view.phone(number) is None:
             return problem(404, f"extension {number}: not known in the federation")
         registrations = [_place(place) for place in places]
-        taken = [{**_place(place), "by": heir} for place, heir in federation.heirs(number)]
+        taken = [{**_place(place), "by": heir} for place, heir in view.heirs(number)]
         body = {
             "extension": number,
             "registrations": registrations,
             "taken_over": taken,
-            "home": federation.home(number),
+            "home": view.home(number),
         }
         return web.json_response(body)
 
@@ -262,20 +262,20 @@ class Api:
         """The tries of a call that is not made, and why."""
         number = request.match_info["ext"]
         caller = request.query.get("from", "")
-        federation, wall_ms = self._node.federation, self._node.wall_ms()
+        view, wall_ms = self._node.federation.view, self._node.wall_ms()
         said = request.query.get("inbound", "false")
         if said not in ("true", "false"):
             raise Refused(f"inbound = {said!r}: must be true or false", status=400)
         inbound = said == "true"
         asking = Asking(number, "" if inbound else caller, did=inbound, wall_ms=wall_ms)
-        lines = self._node.switchboard.lines(self._node.now(), federation)
-        found = explained.shown(explain(asking, federation, lines), federation.me)
+        lines = self._node.switchboard.lines(self._node.now(), view)
+        found = explained.shown(explain(asking, view, lines), view.me)
         return web.json_response({"extension": number, "from": caller, **found})
 
     async def dns_zone(self, request: web.Request) -> web.Response:
         """The domain as a static zone; it does not follow health."""
         federation = self._node.federation
-        zone, known = Zone(federation.identity.realm, 0), signs(federation)
+        zone, known = Zone(federation.ourselves.identity.realm, 0), signs(federation)
         records = zone.export(known, request.query.get("site", ""))
         above = zone.delegation(known)
         body: Json = {
@@ -400,13 +400,16 @@ class Api:
 
     def _members(self) -> list[Json]:
         federation = self._node.federation
-        identity, info = federation.identity, federation.directory.info(federation.me)
+        identity, info = (
+            federation.ourselves.identity,
+            federation.directory.shelves.info(federation.me),
+        )
         me: Json = {
             "node": federation.me,
             "state": "alive" if federation.joined else "joining",
             "address": identity.address,
-            "takes_calls": federation.condition.ready,
-            **_condition(federation.condition),
+            "takes_calls": federation.ourselves.condition.ready,
+            **_condition(federation.ourselves.condition),
             "site": identity.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
@@ -432,7 +435,7 @@ class Api:
 
     def _member(self, member: Member) -> Json:
         federation = self._node.federation
-        info = federation.directory.info(member.name)
+        info = federation.directory.shelves.info(member.name)
         ahead = federation.watch.clocks.ahead(member.name)
         return {
             "node": member.name,
@@ -452,7 +455,7 @@ class Api:
 
 def federation_reaches(federation: Federation, member: Member) -> bool:
     """Whether calls go to a member from here: it answers us, and its Asterisk takes calls."""
-    return member.up and federation.reachable(member.name)
+    return member.up and federation.view.reachable(member.name)
 
 
 def _score(health: Health) -> Json:

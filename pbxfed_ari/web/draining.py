@@ -120,7 +120,9 @@ class DrainRoutes:
         federation, wall_ms = self._node.federation, self._node.wall_ms()
         order = federation.draining.order
         calls = sum(call.phase is not Phase.OVER for call in self._node.switchboard)
-        numbers = sorted({number for number, _ in federation.directory.contacts_of(federation.me)})
+        numbers = sorted(
+            {number for number, _ in federation.directory.shelves.contacts_of(federation.me)}
+        )
         known = order is not None and order.until_ms > 0
         left = max(0.0, (order.until_ms - wall_ms) / 1_000) if order and known else None
         state: Json = {
@@ -131,7 +133,7 @@ class DrainRoutes:
             "end": order is not None and order.end,
             "over": order is not None and order.over,
             "calls": calls,
-            "phones": federation.directory.registered_at(federation.me),
+            "phones": federation.directory.registrations.count_at(federation.me),
             "numbers": numbers[:NAMED],
         }
         return web.json_response(state)

@@ -107,7 +107,7 @@ class HandoutRoutes:
     async def delete(self, request: web.Request) -> web.Response:
         """These end."""
         phone, which = self._phone(request), request.query.get("id", "")
-        known = [one.name for one in self._node.federation.handouts(phone).each]
+        known = [one.name for one in self._node.federation.view.handouts(phone).each]
         if which and which not in known:
             said = f"no provisioning URL {which!r}; it has {', '.join(known) or 'none'}"
             raise Refused(f"extension {phone.key}: {said}", status=404)
@@ -118,18 +118,18 @@ class HandoutRoutes:
 
     def _phone(self, request: web.Request) -> Phone:
         key = KINDS["extension"].check_key(request.match_info["key"])
-        phone = self._node.federation.phone(Extension(key))
+        phone = self._node.federation.view.phone(Extension(key))
         if phone is None:
             raise Refused(f"extension {key}: not known in the federation", status=404)
         return phone
 
     def _shown(self, phone: Phone) -> Json:
         federation = self._node.federation
-        handouts: Handouts = federation.handouts(phone)
+        handouts: Handouts = federation.view.handouts(phone)
         return {
             "extension": phone.key,
             "served_here": self._node.offer is not None,
-            "readable": bool(handouts.each) and federation.secret(phone) is not None,
+            "readable": bool(handouts.each) and federation.view.secret(phone) is not None,
             "urls": [_one(one) for one in handouts.each],
         }
 
@@ -140,7 +140,7 @@ class HandoutRoutes:
             told = sheet(
                 federation,
                 phone,
-                secret or federation.secret(phone) or SAMPLE,
+                secret or federation.view.secret(phone) or SAMPLE,
                 offer.recipe,
                 client="0.0.0.0",
                 rng=self._rng,

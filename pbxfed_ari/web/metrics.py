@@ -20,7 +20,7 @@ from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import Keyring
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.stamp import wall_ms_of
@@ -153,7 +153,7 @@ class _Reading:
 
     def _health(self) -> Iterator[Metric]:
         node, federation = self._node, self._node.federation
-        identity, asterisk = federation.identity, node.asterisk()
+        identity, asterisk = federation.ourselves.identity, node.asterisk()
         troubles = {name: int(bool(why)) for name, why in node.troubles().items()}
         about = (identity.name, identity.site, identity.release, str(WIRE_VERSION))
         yield _gauges(
@@ -196,12 +196,12 @@ class _Reading:
         yield _gauge(
             "pbxfed_ready",
             "1 if the Asterisk of this node takes calls, as peers are told.",
-            federation.condition.ready,
+            federation.ourselves.condition.ready,
         )
         yield _gauge(
             "pbxfed_draining",
             "1 if this node is being drained: `pbxfed drain` shows who is left.",
-            federation.condition.drains,
+            federation.ourselves.condition.drains,
         )
         yield _gauge(
             "pbxfed_objects_to_push",
@@ -224,7 +224,7 @@ class _Reading:
             "pbxfed_peer_reachable",
             "1 if calls go to this living peer from here.",
             "peer",
-            {m.name: federation.reachable(m.name) for m in alive},
+            {m.name: federation.view.reachable(m.name) for m in alive},
         )
         ways = {m.name: federation.reach.way(m.name) for m in alive if not m.away}
         yield _by(
@@ -249,23 +249,23 @@ class _Reading:
     def _contents(self) -> Iterator[Metric]:
         federation, counts = self._node.federation, self._node.events.counts
         directory, members = federation.directory, federation.members
-        objects = {name: directory.count(kind) for name, kind in KINDS.items()}
+        objects = {name: directory.catalogue.count(kind) for name, kind in KINDS.items()}
         yield _by("pbxfed_objects", "Objects of the configuration, by kind.", "kind", objects)
         yield _gauge("pbxfed_extensions", "Extensions known.", objects["extension"])
         yield _gauge(
             "pbxfed_contested_numbers",
             "Numbers, or other keys, that more than one object claims.",
-            len({item.key for item in directory.contested()}),
+            len({item.key for item in directory.catalogue.contested()}),
         )
         yield _gauge(
             "pbxfed_registered",
             "Numbers that stand registered at a living node.",
-            len(directory.registered(members.up)),
+            len(directory.registrations.numbers(members.up)),
         )
         yield _gauge(
             "pbxfed_local_registrations",
             "Registrations of phones at this node.",
-            directory.registered_at(federation.me),
+            directory.registrations.count_at(federation.me),
         )
         mark = directory.fingerprint()
         yield _gauge(

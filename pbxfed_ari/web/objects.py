@@ -154,17 +154,17 @@ class Collection:
     def holders(self) -> Iterator[Item]:
         """All objects that hold their key, by key."""
         directory = self._node.federation.directory
-        for key in directory.keys(self.kind):
-            item = directory.get(self.kind.space, key)
+        for key in directory.catalogue.keys(self.kind):
+            item = directory.catalogue.get(self.kind.space, key)
             if item is not None and kind_of(item.id) is self.kind:
                 yield item
 
     def _paged(self, page: "_Page") -> Iterator[Json | None]:
         """The objects of a page; None for what was looked at in vain."""
-        keys = self._node.federation.directory.keys(self.kind)
+        keys = self._node.federation.directory.catalogue.keys(self.kind)
         left = page.limit
         for key in keys[bisect_right(keys, page.after) :]:
-            claims = self._node.federation.directory.claims(key, self.kind.space)
+            claims = self._node.federation.directory.catalogue.claims(key, self.kind.space)
             if not any(kind_of(i.id) is self.kind and _holds(i, page.find) for i in claims):
                 yield None  # or it was removed while this page was made
                 continue
@@ -177,13 +177,17 @@ class Collection:
     def _claims(self, key: str, claims: Sequence[Item] | None = None) -> list[tuple[Item, Json]]:
         """All of this kind that claim a key: first the one that holds it, then those that stand disabled."""
         federation = self._node.federation
-        claims = federation.directory.claims(key, self.kind.space) if claims is None else claims
+        claims = (
+            federation.directory.catalogue.claims(key, self.kind.space)
+            if claims is None
+            else claims
+        )
         found: list[tuple[Item, Json]] = []
         for i, item in enumerate(claims):
             if kind_of(item.id) is self.kind:
                 shown = self.kind.shown(item)
                 if self.kind is KINDS["extension"]:
-                    places = [] if i else federation.where(Extension(key))
+                    places = [] if i else federation.view.where(Extension(key))
                     shown["registered"] = [place.node for place in places]
                 if isinstance(item, Room | Queue):
                     shown |= self._meeting(item, active=not i)
@@ -192,7 +196,7 @@ class Collection:
 
     def _meeting(self, item: Room | Queue, *, active: bool) -> Json:
         """Where a room or queue stands, and how many are in it as far as this node knows."""
-        stands = self._node.federation.stands(Extension(item.key)) if active else []
+        stands = self._node.federation.view.stands(Extension(item.key)) if active else []
         callers = self._node.switchboard.callers(item.key)
         here = self._node.federation.me in stands
         return {
@@ -204,7 +208,7 @@ class Collection:
     def _shown(self, object_id: ObjectId, shown: Json, status: int = 200) -> web.Response:
         data = msgspec.json.encode(shown)
         response = web.Response(body=data, status=status, content_type=JSON)
-        response.etag = self._node.federation.directory.etag(object_id)
+        response.etag = self._node.federation.directory.catalogue.etag(object_id)
         return response
 
     def _key(self, request: web.Request) -> str:
@@ -216,9 +220,9 @@ class Collection:
             return ""
         tags = _tags(request)
         directory = self._node.federation.directory
-        for item in directory.claims(key, self.kind.space):
+        for item in directory.catalogue.claims(key, self.kind.space):
             if one in (b"", item.id):
-                stands = directory.etag(item.id)
+                stands = directory.catalogue.etag(item.id)
                 return next((tag for tag in tags if tag in ("*", stands)), NO_MATCH)
         return NO_MATCH
 

@@ -73,8 +73,8 @@ class PhoneFiles:
         """A phone's file."""
         number, name = request.match_info["number"], request.match_info["file"]
         federation = self._node.federation
-        phone = federation.phone(Extension(number)) if is_extension(number) else None
-        handouts = federation.handouts(phone) if phone else Handouts()
+        phone = federation.view.phone(Extension(number)) if is_extension(number) else None
+        handouts = federation.view.handouts(phone) if phone else Handouts()
         one = handouts.of(number, request.match_info["token"])
         vendor = VENDORS.get(one.vendor) if one else None
         found = vendor.find(name, one.mac) if vendor and one else None
@@ -93,7 +93,7 @@ class PhoneFiles:
     def _text(self, phone: Phone, file: File, mac: str, client: str) -> str:
         """Raises: HTTPServiceUnavailable, for whoever has the right URL; the log says why."""
         federation, offer = self._node.federation, self._node.offer
-        secret = federation.secret(phone)
+        secret = federation.view.secret(phone)
         assert offer is not None, "nobody could ask"
         try:
             if federation.gate.expelled:

@@ -12,13 +12,14 @@ from statistics import median
 from typing import Any
 
 from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.federation import Federation, Identity
+from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.keys import GroupKey, Keyring
-from pbxfed_ari.core.members import Member, State
+from pbxfed_ari.core.member import Member, State
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import EXTENSION
 from pbxfed_ari.core.objects.kind import CLAIM
+from pbxfed_ari.core.ourselves import Identity
 from pbxfed_ari.core.ring import Ring
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.shelf import Contact, NodeInfo, contact_key, encode
@@ -42,7 +43,7 @@ def _routes() -> list[Row]:
     took = []
     for number in numbers:
         began = time.perf_counter()
-        found = route(Asking(number, "20001"), federation)
+        found = route(Asking(number, "20001"), federation.view)
         took.append(time.perf_counter() - began)
         assert found.tries
     took.sort()

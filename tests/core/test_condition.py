@@ -13,7 +13,7 @@ TWO = {"a": "east", "b": "east", "c": "west", "d": "west"}
 
 def rings(world: World) -> set[str]:
     """The rings that the nodes have: one, if they agree."""
-    return {" ".join(n.federation.ring.weights) for n in world.running()}
+    return {" ".join(n.federation.view.ring.weights) for n in world.running()}
 
 
 def signposts(world: World, asked: str) -> dict[str, tuple[Standing, int]]:
@@ -77,7 +77,9 @@ def test_other_sites_hear_of_it_too() -> None:
         world["c"].handle(HealthChanged(change))
         world.run(0.3)
         assert rings(world) == {ring}
-        assert all(n.federation.condition_of(NodeName("c")).sick == change for n in world.running())
+        assert all(
+            n.federation.view.condition_of(NodeName("c")).sick == change for n in world.running()
+        )
     world["c"].handle(DrainSwitched(True))
     world.run(0.3)
     assert rings(world) == {"a b d"}

@@ -130,7 +130,7 @@ def test_the_deadline_comes_once() -> None:
     assert deadlines(world, "a") == [DrainOver(True, 0)]
     world.run(60)
     assert len(deadlines(world, "a")) == 1
-    assert world["b"].federation.condition_of(NodeName("a")).drains
+    assert world["b"].federation.view.condition_of(NodeName("a")).drains
     order(world, "a", 5)
     world.run(5.1)
     assert deadlines(world, "a")[1:] == [DrainOver(False, 0)]
@@ -143,15 +143,15 @@ def test_it_outlives_a_restart_with_its_deadline() -> None:
     world.run(1)
     restart(world, "a")
     world.run(3)
-    assert world["b"].federation.condition_of(NodeName("a")).drains
-    assert not world["a"].federation.takes(A)
+    assert world["b"].federation.view.condition_of(NodeName("a")).drains
+    assert not world["a"].federation.view.takes(A)
     assert deadlines(world, "a") == []
     world.run(27)
     assert len(deadlines(world, "a")) == 1
     restart(world, "a")
     world.run(3)
     assert deadlines(world, "a") == []
-    assert world["a"].federation.drained()
+    assert world["a"].federation.view.drained()
 
 
 def test_it_ends_for_good() -> None:
@@ -162,7 +162,7 @@ def test_it_ends_for_good() -> None:
     world.run(6)
     restart(world, "a")
     world.run(3)
-    assert not world["b"].federation.condition_of(NodeName("a")).drains
+    assert not world["b"].federation.view.condition_of(NodeName("a")).drains
     assert deadlines(world, "a") == []
 
 

@@ -5,9 +5,11 @@ from random import Random
 import pytest
 
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
-from pbxfed_ari.core.members import LAN, WAN, Members, State, Timing
+from pbxfed_ari.core.member import State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Ack, Down, Heartbeat, Hello, Probe, ProbeFor, Suspect
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.timing import LAN, WAN, Timing
 
 BEAT = Heartbeat(1, 1)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import Extension, NodeName, ObjectId
@@ -14,6 +13,7 @@ from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.tries import ABSENT, NO_ROUTE, UNALLOCATED, Asking, Route
 

@@ -152,7 +152,7 @@ def test_what_the_federation_knows_becomes_standing() -> None:
     assert standings() == {"a": WELL, "b": WELL, "c": GONE}
     world["b"].put("site", "berlin", nets=["10.1.0.0/16"])
     world.run(1)
-    assert federation.nets() == [("berlin", "10.1.0.0/16")]
+    assert federation.view.nets() == [("berlin", "10.1.0.0/16")]
 
 
 def test_what_a_node_says_of_itself_is_what_phones_are_told() -> None:

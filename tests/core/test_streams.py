@@ -39,7 +39,7 @@ def test_a_new_epoch_that_continues_keeps_everything() -> None:
     directory.apply((A, 1), [(1, put("k1")), (2, put("k2"))], 2)
     assert directory.adopt(A, 2, ((1, 2),)) == []
     assert directory.streams.vector() == [(A, 2, 2)]
-    assert directory.shelf_value(A, "k1") == b"1"
+    assert directory.shelves.value(A, "k1") == b"1"
 
 
 def test_a_replica_that_was_behind_pulls_the_rest_under_the_new_name() -> None:
@@ -56,7 +56,7 @@ def test_what_the_origin_no_longer_vouches_for_leaves_its_shelf_but_is_kept_for_
     edit = BookSet(OBJECT, 3, 10, "", b"\xa1x")
     directory.apply((A, 1), [(1, put("k1")), (2, put("k2")), (3, edit)], 3)
     directory.adopt(A, 2, ((1, 1),))
-    assert directory.shelf_value(A, "k2") is None
+    assert directory.shelves.value(A, "k2") is None
     assert directory.streams.vector() == [(A, 1, 3), (A, 2, 1)]
     (piece,) = directory.pieces((A, 1), 1, 9)
     assert piece.records == ((2, ShelfDrop("k2")), (3, edit))
@@ -75,7 +75,7 @@ def test_a_lost_disk_voids_the_whole_shelf() -> None:
     directory = Directory()
     directory.apply((A, 1), [(1, put("k1"))], 1)
     directory.adopt(A, 7, ())
-    assert directory.shelf_value(A, "k1") is None
+    assert directory.shelves.value(A, "k1") is None
     assert directory.streams.vector() == [(A, 1, 1)]
 
 
@@ -86,7 +86,7 @@ def test_what_was_void_once_does_not_void_what_was_written_since() -> None:
     directory.adopt(A, 2, ())
     directory.apply((A, 2), [(1, put("k1", b"2"))], 1)
     directory.adopt(A, 3, ((2, 1),))
-    assert directory.shelf_value(A, "k1") == b"2"
+    assert directory.shelves.value(A, "k1") == b"2"
 
 
 def test_an_older_epoch_is_not_adopted() -> None:
@@ -96,7 +96,7 @@ def test_an_older_epoch_is_not_adopted() -> None:
     directory.adopt(A, 5, ())
     assert directory.adopt(A, 4, ()) == []
     assert directory.streams.current_epoch(A) == 5
-    assert directory.shelf_value(A, "k1") == b"1"
+    assert directory.shelves.value(A, "k1") == b"1"
 
 
 def test_a_delta_applied_twice_changes_nothing() -> None:
@@ -147,8 +147,8 @@ def test_a_lineage_that_comes_after_the_first_piece_of_its_epoch_voids_nothing_o
     directory.apply((B, 1), [(1, put("k")), (2, put("l"))], 2)
     directory.apply((B, 2), [(1, put("k"))], 1)
     directory.adopt(B, 2, ())
-    assert directory.shelf_value(B, "k") == b"1"
-    assert directory.shelf_value(B, "l") is None
+    assert directory.shelves.value(B, "k") == b"1"
+    assert directory.shelves.value(B, "l") is None
 
 
 def test_of_two_keys_with_one_number_one_travels() -> None:

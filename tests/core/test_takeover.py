@@ -3,10 +3,10 @@
 import pytest
 
 from pbxfed_ari.core import reaching, takeover
-from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Abandon, HandOver, HangUp, Leg
 from pbxfed_ari.core.events import Arrived, LegDialed, LegLives, Returned
 from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.tries import ABSENT
 from pbxfed_ari.core.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, ask, make

@@ -267,8 +267,8 @@ def test_a_hung_disk_makes_a_node_step_aside_and_its_calls_go_on(
         for path in state.glob("state.db*"):
             shutil.copy(path, tmp_path)
         kept = Store(tmp_path / "state.db").load()
-        assert kept.phone(Extension("41300")) is not None
-        assert kept.phone(Extension("41301")) is not None
+        assert kept.catalogue.phone(Extension("41300")) is not None
+        assert kept.catalogue.phone(Extension("41301")) is not None
         lab.start("c", "daemon")
         print(f"hung disk: out of the ring after {took:.1f} s, back after {home:.1f} s")
     for number in "41300", "41301":

@@ -41,7 +41,7 @@ def world(*infos: NodeInfo) -> World:
 def told(
     node: Node, recipe: Recipe | None = None, client: str = "192.0.2.1", seed: int = 1
 ) -> Sheet:
-    phone = node.federation.phone(Extension("1001"))
+    phone = node.federation.view.phone(Extension("1001"))
     assert phone is not None
     how = recipe or Recipe()
     return sheet(node.federation, phone, SECRET, how, client=client, rng=Random(seed))

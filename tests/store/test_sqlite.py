@@ -11,6 +11,7 @@ from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Persist, PersistGone, PersistLineage
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.republishing import unindexed
 from pbxfed_ari.core.streams import ASIDE
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.store.sqlite import Store
@@ -40,7 +41,7 @@ def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     store.close()
     after = Store(tmp_path / "state.db").load()
     assert after.streams.vector() == before.streams.vector() == [(A, 1, 4)]
-    assert (after.shelf_value(A, "n"), after.shelf_value(A, "k")) == (None, b"2")
+    assert (after.shelves.value(A, "n"), after.shelves.value(A, "k")) == (None, b"2")
     assert after.book.groups(b"x1") == {3: b"\xa1y"}
 
 
@@ -61,8 +62,8 @@ def test_a_damaged_record_begins_its_stream_anew(tmp_path: Path) -> None:
     for _ in range(2):
         found = Store(tmp_path / "state.db").load()
         assert found.streams.vector() == []
-        assert found.shelf_value(A, "k") is None
-        assert found.unindexed(A) == [EDIT]
+        assert found.shelves.value(A, "k") is None
+        assert unindexed(A, found) == [EDIT]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_damaged_stream_is_held_through_nothing(tmp_path: Path, damage: str) -
     for _ in range(2):
         found = Store(tmp_path / "state.db").load()
         assert (found.streams.vector(), found.streams.lineage((A, 1))) == ([], None)
-        assert found.unindexed(A) == ([] if "origin" in damage else [EDIT])
+        assert unindexed(A, found) == ([] if "origin" in damage else [EDIT])
 
 
 def test_edits_in_a_file_whose_structure_is_damaged_are_known_still(tmp_path: Path) -> None:
@@ -107,12 +108,12 @@ def test_edits_in_a_file_whose_structure_is_damaged_are_known_still(tmp_path: Pa
         store = Store(path, lambda: 7)
         found = store.load()
         assert found.streams.vector() == []
-        assert found.unindexed(A) == [EDIT]
+        assert unindexed(A, found) == [EDIT]
         store.close()
     assert (tmp_path / "state.db.damaged-7").exists()
     store = Store(path)
     store.persist_gone(PersistGone(*ASIDE, tuple(found.salvaged), 0))
-    assert store.load().unindexed(A) == []
+    assert unindexed(A, store.load()) == []
 
 
 def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path) -> None:
@@ -174,7 +175,9 @@ def test_file_and_memory_agree_through_any_history(history: list[tuple[str, str,
         persist(store, live, [record], epoch)
     again = store.load()
     assert again.streams.vector() == live.streams.vector()
-    assert [again.shelf_value(A, k) for k in "pqrst"] == [live.shelf_value(A, k) for k in "pqrst"]
+    assert [again.shelves.value(A, k) for k in "pqrst"] == [
+        live.shelves.value(A, k) for k in "pqrst"
+    ]
     assert [again.book.groups(k.encode()) for k in "pqrst"] == [
         live.book.groups(k.encode()) for k in "pqrst"
     ]

@@ -18,10 +18,12 @@ from random import Random
 from typing import Protocol
 
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
-from pbxfed_ari.core.federation import WELCOMES
-from pbxfed_ari.core.members import LAN, Members, State, Timing
+from pbxfed_ari.core.introductions import WELCOMES
+from pbxfed_ari.core.member import State
+from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import PORT, Ack, AnyMessage, Heartbeat, Hello, Probe, RollCall
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.timing import LAN, Timing
 from pbxfed_ari.wire import codec
 from pbxfed_ari.wire.seal import OVERHEAD
 

@@ -171,7 +171,7 @@ class Ledger:
     def check(self) -> None:
         """All that was acknowledged stands everywhere, and what was deleted does not."""
         for node in self.world.running():
-            found = {p.number: p.name for p in node.federation.directory.phones()}
+            found = {p.number: p.name for p in node.federation.directory.catalogue.phones()}
             lost = {n: name for n, name in self.kept.items() if found.get(n) != name}  # type: ignore[call-overload]
             assert not lost, f"{node.name} lost {lost}"
             risen = self.removed & set(found)
@@ -184,18 +184,19 @@ def contents(node: Node) -> dict[str, object]:
     directory, book = federation.directory, federation.directory.book
     return {
         "up": sorted([node.name, *node.up()]),
-        "infos": dict(directory.infos()),
+        "infos": dict(directory.shelves.infos()),
         "book": {
             o: {g: (book.groups(o).get(g), book.stamp(o, g)) for g in sorted(book.stamps(o))}
             for o in book.objects()
         },
-        "phones": directory.phones(),
-        "contested": directory.contested(),
+        "phones": directory.catalogue.phones(),
+        "contested": directory.catalogue.contested(),
         "contacts": {
-            name: sorted(directory.contacts_of(name)) for name in [*federation.directory.infos()]
+            name: sorted(directory.shelves.contacts_of(name))
+            for name in [*federation.directory.shelves.infos()]
         },
-        "registered": {n: federation.where(n) for n in directory.registered()},
-        "ring": federation.ring.weights,
+        "registered": {n: federation.view.where(n) for n in directory.registrations.numbers()},
+        "ring": federation.view.ring.weights,
     }
 
 

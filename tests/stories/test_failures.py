@@ -133,7 +133,7 @@ def test_the_table_is_bounded_and_keeps_the_worst() -> None:
         table = world[node].federation.failures.table()
         assert len(table) <= MOST
         assert table[0].address == BAD
-    assert len(world["b"].federation.directory.failures) <= MOST
+    assert len(world["b"].federation.directory.shelves.failures) <= MOST
 
 
 def test_an_ipv6_host_has_one_network() -> None:
@@ -154,5 +154,5 @@ def test_many_addresses_of_one_moment_are_one_frame() -> None:
     found = tuple((f"198.51.100.{n}", 3, 0) for n in range(60))
     world["a"].handle(AuthenticationsFailed(found))
     world.run(0.4)
-    assert len(world["b"].federation.directory.failures) == 60
+    assert len(world["b"].federation.directory.shelves.failures) == 60
     assert world.network.bytes["10.0.0.1"] - before["10.0.0.1"] < 2_400

@@ -4,7 +4,7 @@ import pytest
 
 from pbxfed_ari.core.effects import DropContact
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import Leave
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.store.sqlite import Store
@@ -19,7 +19,7 @@ def test_three_nodes_find_one_another() -> None:
     world = World()
     assert [node.up() for node in world.running()] == [["b", "c"], ["a", "c"], ["a", "b"]]
     assert world.agree()
-    assert world["a"].federation.ring == world["c"].federation.ring
+    assert world["a"].federation.view.ring == world["c"].federation.view.ring
 
 
 def test_an_extension_added_on_one_node_is_known_on_all() -> None:
@@ -132,7 +132,11 @@ def test_both_sides_of_a_cut_serve_and_heal() -> None:
     world.run(0.5)
     for node in world.running():
         assert node.where("1001") == ["c"]
-        assert [p.name for p in node.federation.directory.phones()] == ["new", "left", "right"]
+        assert [p.name for p in node.federation.directory.catalogue.phones()] == [
+            "new",
+            "left",
+            "right",
+        ]
     assert [e for e in world["a"].effects if isinstance(e, DropContact)]
 
 
@@ -144,7 +148,7 @@ def test_edits_arrive_through_thirty_percent_loss(seed: int) -> None:
         world["abcdef"[i % 6]].edit(f"10{i:02}", name=str(i), secret=SECRET)
         world.run(0.05)
     assert world.run(20, world.agree)
-    assert all(len(node.federation.directory.phones()) == 30 for node in world.running())
+    assert all(len(node.federation.directory.catalogue.phones()) == 30 for node in world.running())
 
 
 def test_a_restarted_node_gets_what_it_missed_and_no_more() -> None:
@@ -199,7 +203,7 @@ def test_a_joiner_receives_the_state_once() -> None:
     world.run(4)
     world.boot("d")
     assert world.run(5, world.agree)
-    assert len(world["d"].federation.directory.phones()) == 1_000
+    assert len(world["d"].federation.directory.catalogue.phones()) == 1_000
     received = world.network.received["10.0.0.4"]
     assert received < 1_000 * 150
     world.run(5)
@@ -322,12 +326,12 @@ def test_a_node_that_only_others_reach_is_up_but_no_call_goes_there() -> None:
     for _ in range(100):
         world.run(0.1)
         assert world["a"].up() == ["b", "c"]
-        reachable += federation.reachable(NodeName("b"))
+        reachable += federation.view.reachable(NodeName("b"))
     assert reachable == 0
-    assert world["c"].federation.reachable(NodeName("b"))
+    assert world["c"].federation.view.reachable(NodeName("b"))
     world.network.heal()
     world.run(1)
-    assert federation.reachable(NodeName("b"))
+    assert federation.view.reachable(NodeName("b"))
 
 
 def test_a_node_without_its_asterisk_is_a_member_that_takes_no_calls() -> None:
@@ -336,17 +340,17 @@ def test_a_node_without_its_asterisk_is_a_member_that_takes_no_calls() -> None:
     world["b"].handle(AsteriskDown("it hangs"))
     world.run(0.05)
     assert world["a"].up() == ["b", "c"]
-    assert not world["a"].federation.reachable(NodeName("b"))
+    assert not world["a"].federation.view.reachable(NodeName("b"))
     world["b"].handle(AsteriskUp("22.10.1", restarted=True))
     world.run(0.05)
-    assert world["a"].federation.reachable(NodeName("b"))
+    assert world["a"].federation.view.reachable(NodeName("b"))
 
 
 def test_a_recording_of_an_earlier_boot_changes_nothing() -> None:
     """Its Hello and its Leave, played to a node that has just started and knows no session."""
     world = World()
     old = world["b"]
-    hello, leave = old.post.frame(old.federation._hello()), old.post.frame(Leave())
+    hello, leave = old.post.frame(old.federation.ourselves.hello()), old.post.frame(Leave())
     world.kill("b")
     world.run(4)
     world.boot("b")
@@ -425,7 +429,7 @@ def test_a_number_claimed_on_both_sides_of_a_cut_has_one_winner_everywhere() -> 
         phone = node.phone("1001")
         assert phone is not None
         assert phone.name == "first"
-        assert [p.called for p in node.federation.directory.contested()] == ["second"]
+        assert [p.called for p in node.federation.directory.catalogue.contested()] == ["second"]
 
 
 def test_a_removed_number_takes_its_contested_claims_along() -> None:
@@ -463,7 +467,9 @@ def test_a_phone_found_later_under_another_uri_rings_along_until_something_sure_
 def test_a_recorded_heartbeat_is_refused_after_the_receivers_restart() -> None:
     """Its session is new to the receiver, its counter is not above the answer to the receiver's own question."""
     world = World()
-    recorded = [world["b"].post.frame(world["b"].federation._heartbeat()) for _ in range(20)]
+    recorded = [
+        world["b"].post.frame(world["b"].federation.ourselves.heartbeat()) for _ in range(20)
+    ]
     world.run(2)
     world.kill("a")
     world.boot("a")

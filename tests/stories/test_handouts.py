@@ -23,15 +23,15 @@ def issued(number: str, token: str = "token", vendor: str = "yealink", mac: str 
 
 
 def handouts(node: Node, number: str = "1001") -> Handouts:
-    phone = node.federation.phone(Extension(number))
+    phone = node.federation.view.phone(Extension(number))
     assert phone is not None
-    return node.federation.handouts(phone)
+    return node.federation.view.handouts(phone)
 
 
 def secret(node: Node, number: str = "1001") -> str | None:
-    phone = node.federation.phone(Extension(number))
+    phone = node.federation.view.phone(Extension(number))
     assert phone is not None
-    return node.federation.secret(phone)
+    return node.federation.view.secret(phone)
 
 
 def provisioned(names: str = "abc") -> World:
@@ -72,7 +72,7 @@ def test_what_is_kept_cannot_be_read() -> None:
     world = provisioned()
     (groups,) = [
         world["b"].federation.directory.book.groups(p.id)
-        for p in world["b"].federation.directory.phones()
+        for p in world["b"].federation.directory.catalogue.phones()
     ]
     assert SECRET.encode() not in b"".join(groups.values())
     assert b"token" not in b"".join(groups.values())
@@ -97,11 +97,11 @@ def test_other_edits_leave_the_files_alone() -> None:
     """Nothing is written of them."""
     world = provisioned()
     before = world["a"].federation.directory.book.stamps(
-        world["a"].federation.directory.phones()[0].id
+        world["a"].federation.directory.catalogue.phones()[0].id
     )[HANDOUTS]
     world["a"].edit("1001", name="Reception")
     after = world["a"].federation.directory.book.stamps(
-        world["a"].federation.directory.phones()[0].id
+        world["a"].federation.directory.catalogue.phones()[0].id
     )[HANDOUTS]
     assert after == before
     assert secret(world["a"]) == SECRET
@@ -155,7 +155,7 @@ def test_a_rotation_leaves_secrets_readable_and_seals_them_anew() -> None:
 def test_where_the_home_dies_the_next_one_seals() -> None:
     """It dies just before it would have: who left it to it looks again when nobody has done it."""
     world = provisioned()
-    home = world["a"].federation.home(Extension("1001"))
+    home = world["a"].federation.view.home(Extension("1001"))
     other = next(node for node in world.running() if node.name != home)
     old = handouts(other).key
     other.rotate()
@@ -173,7 +173,7 @@ def test_an_edit_that_the_sealing_has_not_seen_stands() -> None:
     """A change that nobody asked for must not undo one that somebody did."""
     world = provisioned()
     directory = world["a"].federation.directory
-    phone = directory.phones()[0]
+    phone = directory.catalogue.phones()[0]
     stamp, _ = directory.book.stamp(phone.id, HANDOUTS)
     world["a"].rotate()
     world.run(SETTLED + 20)
@@ -195,7 +195,7 @@ def test_a_secret_that_is_not_the_digests_is_not_given_out() -> None:
     """Two edits that met: a phone with the wrong secret would be refused, and nobody would know why."""
     world = provisioned()
     directory = world["a"].federation.directory
-    phone = directory.phones()[0]
+    phone = directory.catalogue.phones()[0]
     stamp, _ = directory.book.stamp(phone.id, 2)
     stray = BookSet(phone.id, 2, stamp + 1, "", bytes(16), 0)
     world["a"].perform(world["a"].federation.ledger.publish([stray]))

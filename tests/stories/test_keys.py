@@ -452,7 +452,7 @@ def test_a_key_is_passed_on_only_by_who_knows_whom_it_leaves_out(seed: int) -> N
     gate = world.boot("c").federation.gate
     assert world.run(10, lambda: gate.keys.newest.id == new)
     assert gate.roster.expelled() == []
-    hello = world["d"].federation._hello(ask=True)
+    hello = world["d"].federation.ourselves.hello(ask=True)
     met = Introduced(hello, world["d"].address, False, b"s" * 16, old)
     _, effects = gate.meet(met, 1, world.now)
     assert not any(isinstance(getattr(e, "message", None), Grant) for e in effects)

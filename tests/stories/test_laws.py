@@ -216,4 +216,4 @@ def test_the_order_of_hearing_does_not_matter_nor_hearing_twice(
         assert one.book.stamps(object_id) == two.book.stamps(object_id)
     for origin in ORIGINS:
         for key in "k1", "k2":
-            assert one.shelf_value(origin, key) == two.shelf_value(origin, key)
+            assert one.shelves.value(origin, key) == two.shelves.value(origin, key)

@@ -138,7 +138,7 @@ def test_the_dots_notice_a_number_used_twice() -> None:
     node = world["a"]
     copy = world.snapshot("a")
     Ledger(world, Random(1)).add(node)
-    epoch = node.federation.identity.epoch
+    epoch = node.federation.ourselves.identity.epoch
     dot = next(d for d in reversed(world.dots) if d[0] == "a")
     assert dot[1] == epoch
     world.dots[("a", epoch, dot[2] + 1)] = ShelfDrop("another")

@@ -126,7 +126,7 @@ def hostile_frames(seed: int, size: int) -> None:
         node.receive(rng.randbytes(rng.randrange(0, 1_500)), ("10.0.0.250", 8781))
     assert not deaths_of(world, names(size))
     assert stranger.up() == []
-    assert stranger.federation.directory.phones() == []
+    assert stranger.federation.directory.catalogue.phones() == []
     world.kill("zz")
     network.doubled = network.overtaken = network.damaged = 0.0
     settle(world, 6)

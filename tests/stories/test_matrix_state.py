@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from pbxfed_ari.core.graves import EXPIRY
-from pbxfed_ari.core.members import LAN
+from pbxfed_ari.core.timing import LAN
 from tests.stories.matrix import (
     SECRET,
     Case,
@@ -156,7 +156,7 @@ def join_in_a_partition(seed: int, size: int) -> None:
     ledger.work(4)
     world.boot("new")
     ledger.work(4)
-    assert len(world["new"].federation.directory.phones()) >= 100
+    assert len(world["new"].federation.directory.catalogue.phones()) >= 100
     before = {h: world.network.received[h] for h in hosts}
     beats = sum(n.post.sent["Heartbeat"] for n in world.running())
     world.network.heal()

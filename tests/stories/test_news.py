@@ -62,7 +62,7 @@ def test_one_of_two_claims_can_be_removed_by_its_id(contested: World, removed: s
         phone = node.phone("1001")
         assert phone is not None
         assert phone.name == left
-        assert not node.federation.directory.contested()
+        assert not node.federation.directory.catalogue.contested()
         assert [found["holder"] for found in told(node, "number settled")] == [left]
 
 
@@ -72,7 +72,9 @@ def test_a_claim_that_lost_can_be_edited_by_its_id(contested: World) -> None:
     reply = change(contested["a"], "1001", str(one["loser_id"]), {"name": "other"})
     contested.run(0.5)
     assert (reply.status, reply.body["name"]) == (200, "other")
-    names = [p.called for p in contested["c"].federation.directory.claims(Extension("1001"))]
+    names = [
+        p.called for p in contested["c"].federation.directory.catalogue.claims(Extension("1001"))
+    ]
     assert names == ["first", "other"]
     refused = change(contested["a"], "1001", "78ff", {"name": "x"})
     assert refused.status == 404

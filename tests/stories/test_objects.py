@@ -179,7 +179,7 @@ def test_a_member_is_in_if_some_add_was_seen_by_no_remove(
     removed: list[set[tuple[str, int]]] = [set(), set()]
 
     def inside(at: int) -> list[str]:
-        item = directories[at].get("number", "600")
+        item = directories[at].catalogue.get("number", "600")
         assert isinstance(item, Group)
         return list(item.members)
 
@@ -236,7 +236,7 @@ def test_a_number_is_held_by_one_object_of_whatever_kind() -> None:
     assert there.run(5, there.agree)
     for node in there.running():
         assert node.shown("group", "600") is not None
-        assert [i.key for i in node.federation.directory.contested()] == ["600"]
+        assert [i.key for i in node.federation.directory.catalogue.contested()] == ["600"]
 
 
 def test_what_is_named_must_be_there() -> None:
@@ -267,12 +267,12 @@ def test_an_edit_of_what_somebody_else_has_changed_is_refused() -> None:
     node = there["a"]
     item = node.phone("1001")
     assert item is not None
-    tag = node.federation.directory.etag(item.id)
+    tag = node.federation.directory.catalogue.etag(item.id)
     assert node.put("extension", "1001", name="new").status == 200
     now = node.wall_ms()
     stale = Edited(1, "extension", "1001", {"name": "old"}, now, bytes(8), match=tag)
     assert node._edit(stale).status == 412
-    fresh = node.federation.directory.etag(item.id)
+    fresh = node.federation.directory.catalogue.etag(item.id)
     right = Edited(1, "extension", "1001", {"name": "x"}, now, bytes(8), match=fresh)
     assert node._edit(right).status == 200
 
@@ -327,7 +327,7 @@ def test_a_thousand_extensions_at_once() -> None:
     ]
     assert there["a"].load(*many).body["added"] == 1_000
     assert there.run(5, there.agree)
-    assert all(len(n.federation.directory.phones()) == 1_000 for n in there.running())
+    assert all(len(n.federation.directory.catalogue.phones()) == 1_000 for n in there.running())
 
 
 def thousand(last: str = SECRET, **fields: object) -> tuple[Edited, ...]:
@@ -350,7 +350,7 @@ def test_a_large_import_keeps_nobody_waiting() -> None:
     assert node.put("extension", "20999", create=True, secret=SECRET).status == 201
     assert node.put("extension", "1001", name="Meanwhile").status == 200
     assert there.run(5, lambda: replies(node.effects)[-1:] == [200] and there.agree())
-    assert all(len(n.federation.directory.phones()) == 1_002 for n in there.running())
+    assert all(len(n.federation.directory.catalogue.phones()) == 1_002 for n in there.running())
 
 
 def test_an_edit_of_what_an_import_is_about_to_change_is_refused() -> None:

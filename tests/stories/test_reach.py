@@ -7,9 +7,10 @@ from statistics import median
 import pytest
 
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.members import PRESETS, WAN, State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import Leave
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.timing import PRESETS, WAN
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 
@@ -345,7 +346,7 @@ def test_a_cable_that_is_out_for_a_moment_is_no_loss_of_multicast() -> None:
     world = World(7, "abc", settle=4)
     for _ in range(10):
         world.network.cut(["10.0.0.3"], ["10.0.0.1", "10.0.0.2"])
-        calls = [world[name].federation.reachable for name in "ab"]
+        calls = [world[name].federation.view.reachable for name in "ab"]
         assert world.run(3, lambda calls=calls: not any(to(NodeName("c")) for to in calls))  # type: ignore[misc]
         world.network.heal()
         assert world.run(3, lambda: everyone(world))

@@ -45,7 +45,7 @@ def copy(store: Store) -> Store:
 
 def same(world: World) -> bool:
     """Do all nodes hold the same phones? Compared as they are, not by fingerprint."""
-    found = {tuple(map(repr, n.federation.directory.phones())) for n in world.running()}
+    found = {tuple(map(repr, n.federation.directory.catalogue.phones())) for n in world.running()}
     return len(found) == 1 and world.agree()
 
 
@@ -64,7 +64,7 @@ def test_a_lost_record_is_read_anew(victim: str) -> None:
     assert phone is not None
     entry = directory.book.remove((phone.id, 1))
     directory.contents.book((phone.id, 1), entry, -1)
-    directory._reread(phone.id)
+    directory.catalogue.reread(phone.id)
     assert world[victim].phone("2007") is None
     assert not world.agree()
     assert world.run(8, lambda: same(world))
@@ -87,7 +87,7 @@ def test_one_edit_with_two_values_is_decided_alike() -> None:
     directory.contents.book(key, entry, -1)
     directory.book._objects[phone.id][3] = damaged = Entry(entry.stamp, "a", b"\xa9Zeception")
     directory.contents.book(key, damaged, 1)
-    directory._reread(phone.id)
+    directory.catalogue.reread(phone.id)
     assert world.run(8, lambda: same(world))
 
 
@@ -97,11 +97,11 @@ def test_a_shelf_follows_its_origin() -> None:
     world["a"].register("1001", URI)
     world.run(2)
     directory = world["b"].federation.directory
-    directory._shelve(A, "c1001 sip:1001@10.9.9.9:1", b"\x01")
+    directory.shelves.put(A, "c1001 sip:1001@10.9.9.9:1", b"\x01")
     directory.streams.note((A, directory.streams.current_epoch(A)), 2, "c1001 sip:1001@10.9.9.9:1")
     assert not world.agree()
     assert world.run(8, world.agree)
-    assert len(directory.contacts_of(A)) == 1
+    assert len(directory.shelves.contacts_of(A)) == 1
 
 
 def test_a_damaged_file_is_repaired_by_peers_and_nothing_wrong_is_passed_on(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_repaired_by_peers_and_nothing_wrong_is_passed_on(tmp_
     world.run(4)
     world.boot("b")
     assert world.run(10, lambda: same(world))
-    assert len(world["b"].federation.directory.phones()) == 30
+    assert len(world["b"].federation.directory.catalogue.phones()) == 30
 
 
 @pytest.mark.parametrize(
@@ -149,16 +149,16 @@ def test_edits_in_a_damaged_store_are_served_alone_and_reach_the_others(damage: 
     world.run(4)
     world.boot("a")
     world.run(3)
-    assert len(world["a"].federation.directory.phones()) >= 9
-    before = {p.number for p in world["a"].federation.directory.phones()}
+    assert len(world["a"].federation.directory.catalogue.phones()) >= 9
+    before = {p.number for p in world["a"].federation.directory.catalogue.phones()}
     world.kill("a")
     world.boot("a")
     world.run(3)
-    assert {p.number for p in world["a"].federation.directory.phones()} == before
+    assert {p.number for p in world["a"].federation.directory.catalogue.phones()} == before
     world.network.heal()
     assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
-    assert {p.number for p in world["c"].federation.directory.phones()} >= before
-    assert "2004" in {p.number for p in world["a"].federation.directory.phones()}
+    assert {p.number for p in world["c"].federation.directory.catalogue.phones()} >= before
+    assert "2004" in {p.number for p in world["a"].federation.directory.catalogue.phones()}
 
 
 # --- the dead
@@ -228,7 +228,7 @@ def test_who_was_away_longer_than_the_dead_were_remembered_brings_none_of_them_b
     assert world.run(15, lambda: same(world))
     world.run(5)
     for node in world.running():
-        found = [p.number for p in node.federation.directory.phones()]
+        found = [p.number for p in node.federation.directory.catalogue.phones()]
         assert found == ["1001", *(f"{2010 + i}" for i in range(10))]
         assert node.where("1002") == []
 
@@ -256,7 +256,7 @@ def test_what_one_node_has_collected_another_does_not_bring_back(damage: str) ->
     world.run(6)
     world.network.heal()
     assert world.run(10, lambda: same(world))
-    assert [p.number for p in world["c"].federation.directory.phones()] == ["1002"]
+    assert [p.number for p in world["c"].federation.directory.catalogue.phones()] == ["1002"]
     world.run(LATER)
     assert [len(n.federation.directory.graves) for n in world.running()] == [0] * 3
 
@@ -307,7 +307,7 @@ def test_a_lost_or_restored_disk_leaves_no_old_stream_behind(kept: str) -> None:
     world.stores["a"] = old if kept == "an old copy" else Store(":memory:")
     world.boot("a")
     assert world.run(6, lambda: same(world) and all(_single(n) for n in world.running()))
-    names = {p.number: p.name for p in world["a"].federation.directory.phones()}
+    names = {p.number: p.name for p in world["a"].federation.directory.catalogue.phones()}
     assert names == {"1001": "renamed", "1002": "second"}
     world.kill("b")
     world.run(4)
@@ -332,7 +332,7 @@ def test_an_old_copy_that_was_booted_alone_keeps_its_edits_and_repeats_no_versio
     world.run(2)
     world.network.heal()
     assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
-    names = {p.number: p.name for p in world["c"].federation.directory.phones()}
+    names = {p.number: p.name for p in world["c"].federation.directory.catalogue.phones()}
     assert names == {"1001": "first", "1002": "known to peers", "1003": "made alone"}
 
 
@@ -361,7 +361,10 @@ def test_an_old_copy_on_a_board_without_a_clock_repeats_no_version() -> None:
     if world["a"].stopped:  # it chose the lower one: peers know a later epoch
         world.boot("a")
     assert world.run(10, lambda: same(world) and all(_single(n) for n in world.running()))
-    assert sorted(p.number for p in world["c"].federation.directory.phones()) == ["1001", "1002"]
+    assert sorted(p.number for p in world["c"].federation.directory.catalogue.phones()) == [
+        "1001",
+        "1002",
+    ]
 
 
 def test_a_piece_passed_on_from_a_split_stream_leaves_no_hole() -> None:

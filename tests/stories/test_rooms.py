@@ -26,7 +26,7 @@ def living(names: str = "abc", rooms: int = 1) -> World:
 
 def way(world: World, node: str, number: str = "800") -> str:
     """To which node the first try leads."""
-    first = route(Asking(number), world[node].federation).tries[0]
+    first = route(Asking(number), world[node].federation.view).tries[0]
     if not first.legs:
         return node
     assert isinstance(first.legs[0], Leg)
@@ -42,22 +42,22 @@ def call(world: World, node: str, number: str = "800") -> str:
     """Somebody calls, and is let in where the call is delivered. Returns where."""
     place = way(world, node, number)
     if place != node:
-        there = route(Asking(number, peer=world[node].federation.me), world[place].federation)
+        there = route(Asking(number, peer=world[node].federation.me), world[place].federation.view)
         assert there.tries, there
-    held = {n for n, on in world[place].federation.directory.places.items() if place in on}
+    held = {n for n, on in world[place].federation.directory.shelves.places.items() if place in on}
     led(world, place, *held, number)
     return place
 
 
 def stands(world: World, node: str, number: str = "800") -> list[str]:
-    return list(map(str, world[node].federation.stands(Extension(number))))
+    return list(map(str, world[node].federation.view.stands(Extension(number))))
 
 
 def test_all_come_to_one_node_and_it_is_forgotten_when_all_have_gone() -> None:
     """It begins at its home; where it stands is one small record."""
     world = living()
     place = call(world, "a")
-    assert place == world["c"].federation.home(Extension("800"))
+    assert place == world["c"].federation.view.home(Extension("800"))
     assert world.run(0.1, lambda: all(stands(world, n) == [place] for n in "abc"))
     assert [call(world, n) for n in "abc"] == [place] * 3
     led(world, place)
@@ -71,7 +71,7 @@ def test_what_asterisk_has_stands_too() -> None:
     world["b"].handle(RoomsListed(frozenset({"800", "999"}), world["b"].wall_ms()))
     world.run(0.1)
     assert stands(world, "a") == ["b"]
-    assert world["a"].federation.directory.places.keys() == {"800"}
+    assert world["a"].federation.directory.shelves.places.keys() == {"800"}
     led(world, "b", "800")
     led(world, "b")
     world.run(0.1)
@@ -123,7 +123,7 @@ def test_when_its_node_dies_the_next_caller_begins_it_elsewhere() -> None:
     left = [node.name for node in world.running()]
     assert all(stands(world, n) == [] for n in left)
     second = call(world, left[0])
-    assert second == world[left[0]].federation.home(Extension("800")) != first
+    assert second == world[left[0]].federation.view.home(Extension("800")) != first
     world.run(0.5)
     world[second].handle(AsteriskDown("killed"))
     world.run(0.5)
@@ -142,13 +142,13 @@ def test_a_node_that_returns_forgets_the_rooms_of_its_earlier_life() -> None:
     world = living()
     led(world, "b", "800")
     world.run(0.5)
-    age = world["a"].federation.directory.places["800"]["b"]  # type: ignore[index]
+    age = world["a"].federation.directory.shelves.places["800"]["b"]  # type: ignore[index]
     world.kill("b")
     world.run(4.0)
     world.boot("b")
     world["b"].handle(RoomsListed(frozenset({"800"}), world["b"].wall_ms()))
     world.run(4.0)
-    assert world["a"].federation.directory.places["800"] == {"b": age}
+    assert world["a"].federation.directory.shelves.places["800"] == {"b": age}
     world["b"].handle(RoomsListed(frozenset(), world["b"].wall_ms()))
     world.run(0.5)
     assert stands(world, "a") == []
@@ -189,9 +189,9 @@ def test_no_node_has_more_rooms_than_a_quarter_above_its_share() -> None:
         for name, rooms in load.items():
             assert rooms <= ceil(1.25 * placed * weights[name] / total), (name, placed)
         world.run(0.05)
-    assert load == world["n31"].federation.placed()
+    assert load == world["n31"].federation.view.placed()
     at_home = sum(
-        world["n0"].federation.home(Extension(str(n))) in world["n0"].federation.stands(Extension(str(n)))
+        world["n0"].federation.view.home(Extension(str(n))) in world["n0"].federation.view.stands(Extension(str(n)))
         for n in range(2_000, 2_320)
     )  # fmt: skip
     assert at_home > 240  # the cap moves few

@@ -4,7 +4,7 @@ import pytest
 
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
-from pbxfed_ari.core.members import State
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.signpost import Standing, standing
 from pbxfed_ari.store.sqlite import Store
@@ -50,7 +50,7 @@ def test_each_site_has_one_forwarder_and_everybody_knows_everybody() -> None:
     assert len(chosen) == 2
     for node in world.running():
         assert len(node.up()) == 5
-    assert len({str(n.federation.ring.weights) for n in world.running()}) == 1
+    assert len({str(n.federation.view.ring.weights) for n in world.running()}) == 1
 
 
 def test_a_change_crosses_once_for_the_whole_site() -> None:
@@ -76,7 +76,7 @@ def test_nothing_is_sent_back_where_it_came_from() -> None:
         world.run(0.3)
         assert world.hub.frames.total() - before <= 3  # and perhaps both reports
     assert world.agree()
-    assert all(len(n.federation.directory.phones()) == 6 for n in world.running())
+    assert all(len(n.federation.directory.catalogue.phones()) == 6 for n in world.running())
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -120,7 +120,7 @@ def test_both_sites_serve_through_a_cut_and_agree_after_it(noticed: bool, seed: 
         world.bounce(node.name)
     assert world.run(2.0, world.agree)
     for node in world.running():
-        names = [p.name for p in node.federation.directory.phones()]
+        names = [p.name for p in node.federation.directory.catalogue.phones()]
         assert names == ["west", "east", "west"]
         assert node.where("1001") == ["d"]
     assert world.run(6.0, lambda: all(len(n.up()) == 5 for n in world.running()))
@@ -153,8 +153,8 @@ def test_phones_of_other_sites_are_not_sent_to_the_dead_for_two_seconds(
 
     assert world.run(1.9, told)
     assert world["a"].state(victim) is State.SUSPECT
-    assert not world["a"].federation.reachable(NodeName(victim))  # calls go elsewhere, too
-    assert victim in world["a"].federation.ring.weights
+    assert not world["a"].federation.view.reachable(NodeName(victim))  # calls go elsewhere, too
+    assert victim in world["a"].federation.view.ring.weights
 
 
 def test_who_refutes_a_suspicion_is_well_in_other_sites_at_once() -> None:
@@ -217,11 +217,11 @@ def test_a_recorded_report_brings_nobody_back() -> None:
     east = next(n for n in sorted(forwarders(world)) if world.sites[n] == "east")
     west = next(n for n in sorted(forwarders(world)) if world.sites[n] == "west")
     federation = world[east].federation
-    recorded = [world[east].post.frame(federation._hello())]
+    recorded = [world[east].post.frame(federation.ourselves.hello())]
     recorded += [
         world[east].post.frame(report)
         for report in federation.sites._report(
-            federation.directory.fingerprint(), federation.condition
+            federation.directory.fingerprint(), federation.ourselves.condition
         )
     ]
     cut(world, "east")
@@ -251,10 +251,10 @@ def test_a_node_without_its_asterisk_gets_no_calls_from_other_sites() -> None:
     for name in "def":
         world[name].handle(AsteriskDown("it hangs"))
         world.run(0.2)
-        assert not world["a"].federation.reachable(NodeName(name))
+        assert not world["a"].federation.view.reachable(NodeName(name))
         world[name].handle(AsteriskUp("22.10.1", restarted=True))
         world.run(0.2)
-        assert world["a"].federation.reachable(NodeName(name))
+        assert world["a"].federation.view.reachable(NodeName(name))
 
 
 @pytest.mark.parametrize("seed", range(5))

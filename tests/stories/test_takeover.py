@@ -25,8 +25,18 @@ def living(names: str = "abc", **how: object) -> World:
     return world
 
 
+def bereft(names: str = "abc", *, uri: str = URI, seconds: float = 1.0, **how: object) -> World:
+    """The same four seconds after b has died, at which 1001 had been registered for so long."""
+    world = living(names, **how)
+    world["b"].register("1001", uri)
+    world.run(seconds)
+    world.kill("b")
+    world.run(4.0)
+    return world
+
+
 def asked(world: World, node: str, number: str = "1001") -> Route:
-    return route(Asking(number), world[node].federation)
+    return route(Asking(number), world[node].federation.view)
 
 
 def legs(world: World, node: str) -> list[tuple[NodeName | None, tuple[str, ...], str]]:
@@ -58,7 +68,7 @@ def test_a_dead_nodes_phone_is_called_by_its_heir_and_all_agree_who_that_is() ->
     assert world.run(3.0, lambda: bool(legs(world, "a")) and legs(world, "a")[0][1] == ("b",))
     world.run(1.0)
     who = heir(world)
-    order = world["a"].federation.ring.preference("1001")
+    order = world["a"].federation.view.ring.preference("1001")
     assert who == order[0]
     assert [node.where("1001") for node in world.running()] == [[], []]
     assert [node.post.sent["Delta"] for node in world.running()] == sent[::2]
@@ -66,11 +76,7 @@ def test_a_dead_nodes_phone_is_called_by_its_heir_and_all_agree_who_that_is() ->
 
 def test_when_the_heir_dies_the_next_one_calls() -> None:
     """As long as anybody lives."""
-    world = living("abcd")
-    world["b"].register("1001", URI)
-    world.run(1.0)
-    world.kill("b")
-    world.run(4.0)
+    world = bereft("abcd")
     first = heir(world)
     world.kill(first)
     world.run(4.0)
@@ -80,11 +86,7 @@ def test_when_the_heir_dies_the_next_one_calls() -> None:
 @pytest.mark.parametrize("uri", [URI, OTHER], ids=["same Contact", "another Contact"])
 def test_a_phone_that_registers_anew_wins_at_once(uri: str) -> None:
     """Even where the extension may have more devices: nobody can tell which one came back, and none rings twice."""
-    world = living()
-    world["b"].register("1001", URI)
-    world.run(10.0)
-    world.kill("b")
-    world.run(4.0)
+    world = bereft(seconds=10.0)
     heir(world)
     world["c"].register("1001", uri)
     world.run(0.1)
@@ -143,11 +145,7 @@ def test_a_dead_asterisk_is_enough() -> None:
 
 def test_an_orphan_is_not_called_longer_than_a_registration_lasts() -> None:
     """Then it has ended by itself, whatever it was granted."""
-    world = living()
-    world["b"].register("1001", URI)
-    world.run(1.0)
-    world.kill("b")
-    world.run(10.0)
+    world = bereft()
     member = world["a"].federation.members.get(NodeName("b"))
     assert member is not None
     heir(world)
@@ -157,38 +155,27 @@ def test_an_orphan_is_not_called_longer_than_a_registration_lasts() -> None:
 
 def test_who_has_never_heard_the_dead_node_does_not_know_for_how_long_it_is_dead() -> None:
     """It takes nothing over by itself; told by a peer, it calls."""
-    world = living()
-    world["b"].register("1001", URI)
-    world.run(1.0)
-    world.kill("b")
-    world.run(4.0)
+    world = bereft()
     world.kill("c")
     world.boot("c")
     world["c"].handle(AsteriskUp("22.10.1", False))
     world.run(5.0)
     assert legs(world, "c") == []
     told = Asking("1001", peer=NodeName("a"), heirs=((NodeName("c"), NodeName("b")),))
-    (only,) = route(told, world["c"].federation).tries
+    (only,) = route(told, world["c"].federation.view).tries
     assert only.legs == (Leg(instead_of=(NodeName("b"),), uri=URI),)
 
 
 def test_contacts_that_nobody_else_can_reach_are_registered_nowhere() -> None:
     """TCP, TLS and WebSocket end with their node."""
-    world = living()
-    world["b"].register("1001", f"{URI};transport=tcp")
-    world.run(1.0)
-    world.kill("b")
-    world.run(4.0)
+    world = bereft(uri=f"{URI};transport=tcp")
     assert asked(world, "a").reason.startswith("1001: registered nowhere")
 
 
 def test_another_site_calls_only_what_it_surely_reaches() -> None:
     """A private address is another phone elsewhere, unless that network is said to be that site's alone."""
-    world = living(sites={"a": "main", "b": "berlin", "c": "main"})
-    world["b"].register("1001", URI)
-    world.run(10.0)
-    world.kill("b")
-    world.run(12.0)
+    world = bereft(seconds=10.0, sites={"a": "main", "b": "berlin", "c": "main"})
+    world.run(8.0)
     assert legs(world, "a") == []
     world["a"].put("site", "berlin", nets=["10.1.0.0/16"], create=True)
     world.run(1.0)
@@ -200,17 +187,13 @@ def test_another_site_calls_only_what_it_surely_reaches() -> None:
 
 def test_an_expelled_nodes_phones_are_not_called() -> None:
     """What it had said counts no more."""
-    world = living()
-    world["b"].register("1001", URI)
-    world.run(1.0)
-    world.kill("b")
-    world.run(4.0)
+    world = bereft()
     heir(world)
     world["a"].rotate("b")
     world.run(2.0)
     assert legs(world, "a") == []
     told = Asking("1001", peer=NodeName("a"), heirs=((NodeName("c"), NodeName("b")),))
-    assert route(told, world["c"].federation).tries == ()
+    assert route(told, world["c"].federation.view).tries == ()
 
 
 def test_a_phone_of_the_administrators_own_is_not_taken_over() -> None:
@@ -226,11 +209,7 @@ def test_a_phone_of_the_administrators_own_is_not_taken_over() -> None:
 
 def test_a_daemon_that_finds_contacts_after_the_death_is_believed() -> None:
     """When they were made is not known: they may be the same phone's, come anew."""
-    world = living()
-    world["b"].register("1001", URI)
-    world.run(10.0)
-    world.kill("b")
-    world.run(4.0)
+    world = bereft(seconds=10.0)
     world["c"].handle(ContactsListed(frozenset({(Extension("1001"), OTHER)}), world["c"].wall_ms()))
     world.run(0.2)
     assert legs(world, "a") == [(NodeName("c"), (), "")]

@@ -254,7 +254,7 @@ def test_a_recording_of_a_namesake_stops_nobody() -> None:
     world.run(4)
     first = Node(world, "b", Store(":memory:"), address="10.0.0.8", key=KEY)
     world.run(2)
-    recorded = [first.post.frame(first.federation._hello()) for _ in range(20)]
+    recorded = [first.post.frame(first.federation.ourselves.hello()) for _ in range(20)]
     first.stopped = "moved"
     world.network.detach(first.address)
     world.run(4)

@@ -54,15 +54,17 @@ from pbxfed_ari.core.events import (
     by_wan,
     wan,
 )
-from pbxfed_ari.core.federation import Federation, Identity, describe
+from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.keys import GroupKey, Keyring
-from pbxfed_ari.core.members import LAN, State, Timing
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import PORT, AnyMessage, Delta, Record
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.ourselves import Identity
 from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.streams import LEAP
+from pbxfed_ari.core.timing import LAN, Timing
 from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.sensors.clock import local_time
@@ -289,7 +291,7 @@ class Node:
     def shown(self, kind: str, key: str) -> dict[str, object] | None:
         """An object as an operator sees it."""
         described = KINDS[kind]
-        item = self.federation.directory.get(described.space, key)
+        item = self.federation.directory.catalogue.get(described.space, key)
         return described.shown(item) if item and kind_of(item.id) is described else None
 
     def remove(self, number: str) -> Reply:
@@ -330,10 +332,10 @@ class Node:
     # --- what one may ask
 
     def phone(self, number: str) -> Phone | None:
-        return self.federation.phone(Extension(number))
+        return self.federation.view.phone(Extension(number))
 
     def where(self, number: str) -> list[str]:
-        return [place.node for place in self.federation.where(Extension(number))]
+        return [place.node for place in self.federation.view.where(Extension(number))]
 
     def state(self, name: str) -> State | None:
         member = self.federation.members.get(NodeName(name))
@@ -431,7 +433,7 @@ class World:
         """No number of a stream may ever stand for two records."""
         if isinstance(message, Delta):
             for number, record in enumerate(message.records, message.first):
-                dot = (node.name, node.federation.identity.epoch, number)
+                dot = (node.name, node.federation.ourselves.identity.epoch, number)
                 known = self.dots.setdefault(dot, record)
                 assert known == record, f"{dot} is {known} and {record}"
 

@@ -298,8 +298,8 @@ async def test_each_node_serves_what_another_handed_out(
     served.world.run(2)
     other = Served()
     other.federation = served.world["b"].federation
-    phone = other.federation.phone(Extension("1001"))
+    phone = other.federation.view.phone(Extension("1001"))
     assert phone is not None
-    assert other.federation.secret(phone) == SECRET
+    assert other.federation.view.secret(phone) == SECRET
     there = await aiohttp_client(other.api.phone_files.app)
     assert SECRET in await fetch(there, made["files"][0])

@@ -252,9 +252,9 @@ class Bench:
         federation = self.world["a"].federation
         return (
             federation.directory.streams.vector(),
-            federation.directory.phones(),
+            federation.directory.catalogue.phones(),
             [(peer.name, peer.epoch, peer.state) for peer in federation.members],
-            federation.ring.weights,
+            federation.view.ring.weights,
         )
 
     def payload(self) -> bytes:
@@ -310,7 +310,7 @@ class Bench:
         if world["a"].edit("1001", name=name, secret=SECRET).error:
             return False
         world.run(3)
-        phone = world["c"].federation.phone(number)
+        phone = world["c"].federation.view.phone(number)
         return phone is not None and phone.name == name
 
 

@@ -8,6 +8,9 @@ from pbxfed_ari.core.objects.fields import DIALED, NUMBER, RING, Choice, Field, 
 from pbxfed_ari.core.objects.kind import Item, Kind
 
 ALL, HUNT, RANDOM, LEAST_RECENT = "all", "hunt", "random", "least_recent"
+MEMBERS = Field(
+    4, SetOf(NUMBER), "Extensions, in the order in which they are hunted.", ("extension",)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +29,7 @@ class Group(Item):
             "least_recent: whose last call here is longest ago first.",
         ),
     ] = ALL
-    members: Annotated[
-        tuple[str, ...],
-        Field(
-            4, SetOf(NUMBER), "Extensions, in the order in which they are hunted.", ("extension",)
-        ),
-    ] = ()
+    members: Annotated[tuple[str, ...], MEMBERS] = ()
     ring_seconds: Annotated[
         int, Field(5, RING, "How long each try rings; 0: as calls.ring_seconds of the node says.")
     ] = 0

@@ -6,18 +6,17 @@ from typing import Annotated
 from pbxfed_ari.core import names
 from pbxfed_ari.core.objects.fields import (
     DIALED,
-    NUMBER,
     Choice,
     Field,
     Named,
-    SetOf,
     Text,
     Whole,
     Word,
 )
+from pbxfed_ari.core.objects.group import ALL, HUNT, MEMBERS
 from pbxfed_ari.core.objects.kind import Item, Kind
 
-ALL, HUNT, ROUND_ROBIN = "all", "hunt", "round_robin"
+ROUND_ROBIN = "round_robin"  # beside those of a ring group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +33,7 @@ class Queue(Item):
             "all: everybody at once.",
         ),
     ] = ROUND_ROBIN
-    members: Annotated[
-        tuple[str, ...],
-        Field(
-            4, SetOf(NUMBER), "Extensions, in the order in which they are hunted.", ("extension",)
-        ),
-    ] = ()
+    members: Annotated[tuple[str, ...], MEMBERS] = ()
     ring_seconds: Annotated[
         int, Field(5, Whole(1, 600), "How long a member's phone rings before the next one's does.")
     ] = 15
