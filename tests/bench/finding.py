@@ -1,8 +1,8 @@
 """Twenty user agents, most of which find their node by SRV, when their node dies: when each calls again, and is called again.
 
 Each dials at the moment of the death, the worst one: DNS names the dead until all have noticed (the rows `dig names it no
-more`); who looks it up later is not sent there. Who hears nothing of a baresip for two seconds hangs up and dials again; the rows of
-those who wait instead stand beside them, without a bar.
+more`); who looks it up later is not sent there. Who hears nothing of a baresip for two seconds hangs up and dials again; the
+rows of those who wait instead stand beside them, without a bar.
 
 The peer of the second figure is the same agent at the same death, had nobody taken its phone over: when it stood registered
 elsewhere. PBXFED_BENCH_KILLS (4) nodes die, one after the other, each time the one with the most agents; every other time its
