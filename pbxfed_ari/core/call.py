@@ -463,23 +463,7 @@ class Call:
         if attempt.lead is not None:
             place = attempt.lead
             return [Lead(self.caller, place.context, place.exten), note]
-        line = next((leg.line for leg in attempt.legs if isinstance(leg, Leg) and leg.line), "")
-        waits = self.setup.latest - now
-        until = (
-            round(self.arrival.wall_ms + (now - self.began + waits) * 1_000) if waits < NEVER else 0
-        )
-        payer = self.asking.payer if line else ""
-        known = until if self.arrival.wall_ms else 0
-        heirs = tuple(
-            (leg.peer, node)
-            for leg in attempt.legs
-            if isinstance(leg, Leg) and leg.peer
-            for node in leg.instead_of
-        )
-        leaves = any(isinstance(leg, Leg) and leg.peer for leg in attempt.legs)
-        hop = self.bill.hop + 1 if self.bill and leaves else 1
-        name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
-        said = str(Waybill(name, len(self.tried), line, known, hop, payer, heirs))
+        said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
         channel = self.caller
         if not self._bridges(lines):
@@ -491,6 +475,19 @@ class Call:
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
         return [*made, note]
+
+    def _waybill(self, attempt: Try, latest: float) -> Waybill:
+        """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life."""
+        arrival, legs = self.arrival, [leg for leg in attempt.legs if isinstance(leg, Leg)]
+        line = next((leg.line for leg in legs if leg.line), "")
+        told = arrival.wall_ms and latest < NEVER
+        until = round(arrival.wall_ms + (latest - self.began) * 1_000) if told else 0
+        heirs = tuple((leg.peer, node) for leg in legs if leg.peer for node in leg.instead_of)
+        leaves = any(leg.peer for leg in legs)
+        hop = self.bill.hop + 1 if self.bill and leaves else 1
+        name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
+        payer = self.asking.payer if line else ""
+        return Waybill(name, len(self.tried), line, until, hop, payer, heirs)
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""

@@ -17,7 +17,6 @@ from pbxfed_ari.core.cutting import Cutter
 from pbxfed_ari.core.graves import Graves
 from pbxfed_ari.core.messages import BookSet, Piece, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.registrations import Registration as Registration
 from pbxfed_ari.core.registrations import Registrations
 from pbxfed_ari.core.shelves import Shelves
 from pbxfed_ari.core.streams import Ancestry, Key, StreamId, Streams

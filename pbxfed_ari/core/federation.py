@@ -52,8 +52,6 @@ from pbxfed_ari.core.events import (
     NodeChanged,
     Noticed,
     OtherWireHeard,
-    PeerGaveUp,
-    PeerHasCall,
     Received,
     RoomsLed,
     RoomsListed,
@@ -70,14 +68,12 @@ from pbxfed_ari.core.gate import QUIET, Gate
 from pbxfed_ari.core.introductions import Introductions
 from pbxfed_ari.core.joining import PAUSE, Joining
 from pbxfed_ari.core.keys import Keyring, Signer
+from pbxfed_ari.core.learning import Learning
 from pbxfed_ari.core.ledger import Ledger
 from pbxfed_ari.core.member import State
 from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import (
     Ack,
-    CallHere,
-    CallOver,
-    Delta,
     Heartbeat,
     Leave,
     Lineage,
@@ -91,14 +87,13 @@ from pbxfed_ari.core.messages import (
     ShelfPut,
     SiteReport,
 )
-from pbxfed_ari.core.names import CallId, NodeName
-from pbxfed_ari.core.namesakes import Namesakes, taken
+from pbxfed_ari.core.namesakes import Namesakes
 from pbxfed_ari.core.ourselves import Identity, Ourselves
 from pbxfed_ari.core.outlook import Calendar, Outlook
 from pbxfed_ari.core.reach import Reach
 from pbxfed_ari.core.requests import Request, Requests
 from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.sites import EQUAL, Sites
+from pbxfed_ari.core.sites import Sites
 from pbxfed_ari.core.timing import LAN, Timing
 from pbxfed_ari.core.vault import Resealing
 from pbxfed_ari.core.watch import Watch
@@ -195,6 +190,16 @@ class Federation:
             self.watch,
             self.gate,
             self.namesakes,
+        )
+        self.learning = Learning(
+            self.ourselves,
+            self.view,
+            self.sites,
+            self.ledger,
+            self.watch,
+            self.gate,
+            self.namesakes,
+            self.introductions,
         )
         self._next_beat = float("inf")
 
@@ -448,10 +453,10 @@ class Federation:
         else:
             effects += self.members.handle(sender, message, event.source, now)
         if isinstance(message, Heartbeat | Ack):
-            self._hear_clock(sender, message.clock, now)
+            self.watch.heard_clock(sender, message.clock, now)
         if self.members.incarnation > incarnation:
             effects.append(Broadcast(self.ourselves.heartbeat()))
-        return effects + self._learn(event, now)
+        return effects + self.learning.learn(event, now)
 
     def _while_joining(self, event: Received, now: float) -> list[Effect]:
         """Before the name is ours nothing counts but that somebody else has it, or asks whether we live."""
@@ -459,7 +464,7 @@ class Federation:
             return self.introductions.directed(event.message)
         if not isinstance(event.message, SiteReport):
             return self._answer(event, now)
-        effects = self._report(event.message, now)
+        effects = self.learning.report(event.message, now)
         return [
             self.challenges.ask(event.sender, event.epoch, event.source, effect)
             if isinstance(effect, Stop)
@@ -482,11 +487,6 @@ class Federation:
             return []
         return [SendTo(event.source, Ack(event.message.nonce, self.watch.clocks.seconds(now)))]
 
-    def _hear_clock(self, node: NodeName, clock: int, now: float) -> None:
-        member = self.members.get(node)
-        if clock and member is not None and member.up:
-            self.watch.clocks.heard(node, member.epoch, clock, now)
-
     def _from_afar(self, event: Received, now: float) -> list[Effect]:
         """What another site's forwarder says to ours."""
         sender, epoch, message = event.sender, event.epoch, event.message
@@ -496,12 +496,10 @@ class Federation:
         doubts = self.sites.heard(sender, now)
         match message:
             case Probe():
-                return [
-                    *self._answer(event, now),
-                    *doubts,
-                ]  # in this order: who is answered takes nothing older
+                # in this order: who is answered takes nothing older
+                return [*self._answer(event, now), *doubts]
             case Ack(nonce):
-                self._hear_clock(sender, message.clock, now)
+                self.watch.heard_clock(sender, message.clock, now)
                 return self.sites.answered(sender, epoch, nonce, now)
             case _ if not self.sites.proven(sender, epoch):
                 return doubts  # until it has answered us it may be a recording
@@ -512,76 +510,9 @@ class Federation:
                 passed: list[Effect] = []
                 if self.sites.forwarding and message.site != self.ourselves.identity.site:
                     passed.append(Broadcast(relayed))
-                return [*passed, *self._report(relayed, now)]
+                return [*passed, *self.learning.report(relayed, now)]
             case _:
-                return self._learn(event, now)
-
-    def _report(self, report: SiteReport, now: float) -> list[Effect]:
-        theirs = self.sites.namesake(report, self.me)
-        if (
-            theirs
-            and theirs <= self.ourselves.identity.epoch
-            and theirs not in dict(self.ourselves.identity.lineage)
-        ):
-            return [Stop(taken(self.me, f"site {report.site}"))]
-        inside = tuple(
-            node for node in report.nodes if node[0] not in self.directory.shelves.hidden
-        )
-        report = msgspec.structs.replace(report, nodes=inside)
-        fingerprint, reporter = self.directory.fingerprint(), NodeName(report.reporter)
-        if report.vector == fingerprint:
-            for name, _, flags in report.nodes:
-                if flags & EQUAL:
-                    self.ledger.heard.equal(NodeName(name), self.directory.graves.moment)
-        effects = self.sites.reported(report, reporter, fingerprint, now)
-        self._hear_clock(reporter, report.clock, now)
-        return effects
-
-    def _learn(self, event: Received, now: float) -> list[Effect]:
-        message, stream = self.namesakes.explained(event.message, now), (event.sender, event.epoch)
-        match message:
-            case None:
-                return []
-            case Delta(first, records):
-                numbered = tuple(enumerate(records, first))
-                piece = Piece(*stream, first - 1, first + len(records) - 1, numbered)
-                told = self.watch.stamped(event.sender, records, now)
-                return [*self.ledger.take(piece, event.sender, event.source, now), *told]
-            case Piece(origin, records=numbered):
-                effects = self.ledger.answered(message, event.sender, event.source, now)
-                stamped = (record for _, record in numbered)
-                return effects + self.watch.stamped(NodeName(origin), stamped, now)
-            case SiteReport():
-                return self._report(message, now) if message.reporter else []
-            case Neighbours():
-                return self.introductions.directed(message)
-            case CallHere(call, attempt, to):
-                return [Tell(PeerHasCall(event.sender, CallId(call), attempt, to))]
-            case CallOver(call, attempt):
-                return [Tell(PeerGaveUp(event.sender, CallId(call), attempt))]
-            case _:
-                effects, lineages = self.ledger.catchup.handle(
-                    event.sender, event.epoch, message, event.source, now
-                )
-                if isinstance(message, Heartbeat):
-                    effects += self._agreed(event.sender, message, now)
-                for lineage in lineages:
-                    origin, earlier = NodeName(lineage.origin), lineage.earlier
-                    effects += self.ledger.adopt(origin, lineage.epoch, earlier, event.source)
-                return effects
-
-    def _agreed(self, sender: NodeName, beat: Heartbeat, now: float) -> list[Effect]:
-        """Once we hold what a neighbour holds we may speak for the site; and it has heard of all our dead."""
-        if beat.vector != self.directory.fingerprint():
-            return []
-        self.ledger.heard.equal(sender, self.directory.graves.moment)
-        self.gate.refused = ""  # whoever refused us: we belong
-        effects = self.ledger.decide()
-        if self.sites.settled or not self.ledger.catchup.complete:
-            return effects
-        self.sites.settled = True
-        took = (("with", sender), ("seconds", round(now - self.view.joined_at, 3)))
-        return [*effects, Note("caught up", took), *self._elect(now)]
+                return self.learning.learn(event, now)
 
     def _became(self, condition: Condition, now: float) -> list[Effect]:
         """We can serve otherwise than before: peers hear of it at once, not with the next heartbeat."""

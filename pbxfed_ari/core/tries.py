@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pbxfed_ari.core.directory import Registration
 from pbxfed_ari.core.effects import Leg, Outside
 from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.waybill import Heirs
 
 # Q.850 causes, as Asterisk maps them to SIP (main/channel.c, hangup_cause2sip)

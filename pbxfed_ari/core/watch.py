@@ -58,6 +58,12 @@ class Watch:
         elif not differs:
             self._hellos.pop(name, None)
 
+    def heard_clock(self, node: NodeName, clock: int, now: float) -> None:
+        """A living peer has said the time, if it has: seconds since 1970, else 0."""
+        member = self._members.get(node)
+        if clock and member is not None and member.up:
+            self.clocks.heard(node, member.epoch, clock, now)
+
     def other_wire(self, source: Address, version: int, now: float) -> None:
         """A frame of another wire version came from here; nobody knows whether it was sealed."""
         host = source[0]

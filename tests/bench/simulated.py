@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from statistics import mean, median
 
-from tests.bench.table import Row, p99, spread
+from tests.bench.table import NONE, Row, p99, spread
 from tests.stories import long
 from tests.stories.crowd import Crowd
 from tests.stories.slow import figures
@@ -23,7 +23,7 @@ CROWDS = ((128, 0.05, 10), (256, 0.0, 3), (256, 0.05, 5), (1_000, 0.05, 1))  # m
 QUIET = 60.0  # seconds of counting
 AFAR = 12  # nodes of two sites that die or are cut off
 DAYS = (  # loss, false deaths a node and day at most, in words
-    (0.01, 0.0, "none"),
+    (0.01, 0.0, NONE),
     (0.05, 0.01, "≤ 0.01 a node and day"),
 )
 

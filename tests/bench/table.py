@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+NONE = "none"  # the bar of what is only shown
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -18,7 +20,7 @@ class Row:
     bar: str
     met: bool
     ratio: str = ""  # how many times as much each peer takes
-    why: str = ""  # the reason of a miss
+    why: str = ""  # the reason of a miss, or why there is no bar
 
 
 def compared(
@@ -66,7 +68,12 @@ def table(rows: Sequence[Row]) -> str:
     """The whole, in Markdown."""
     lines = ["| what | found | peer | peer ÷ found | bar | |", "|---|---|---|---|---|---|"]
     for row in rows:
-        verdict = "met" if row.met else f"MISSED: {row.why or 'no reason known'}"
-        cells = (row.what, row.found, row.against, row.ratio, row.bar, verdict)
+        cells = (row.what, row.found, row.against, row.ratio, row.bar, _verdict(row))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _verdict(row: Row) -> str:
+    if row.met:
+        return (row.bar == NONE and row.why) or "met"
+    return f"MISSED: {row.why or 'no reason known'}"

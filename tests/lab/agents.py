@@ -6,6 +6,7 @@ What an agent waits for is what docs/phones.md gives it; SRV spreads those that 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ class Kind:
     second: bool = False  # two servers by their addresses, no DNS
     foreign: bool = False  # baresip
     expires: int = 60  # seconds: what it registers for
-    later: float = 0.0  # seconds after the death at which it calls
+    redials: float = math.inf  # seconds of silence after which its user hangs up and dials again
     timers: Mapping[str, float] = field(default_factory=dict)  # lab/transactions.py
 
 
@@ -35,8 +36,8 @@ SRV_UDP = Kind("SRV by UDP, 2 s", timers={"patience": 2.0})
 SRV_T1 = Kind("SRV by UDP, T1 40 ms", timers={"t1": 0.04, "patience": 2.56})
 SRV_TCP = Kind("SRV by TCP", "tcp", timers={"patience": 2.0, "keepalive": 20.0})
 SECOND = Kind("second server, UDP", second=True, timers={"patience": 1.5})
-BARESIP_UDP = Kind("baresip, SRV by UDP", foreign=True, expires=30, later=4.0)
-BARESIP_TCP = Kind("baresip, SRV by TCP", "tcp", foreign=True, expires=30)
+BARESIP_UDP = Kind("baresip, SRV by UDP", foreign=True, expires=30, redials=2.0)
+BARESIP_TCP = Kind("baresip, SRV by TCP", "tcp", foreign=True, expires=30, redials=2.0)
 TWENTY = (
     *(SRV_UDP,) * 5,
     *(SRV_T1,) * 3,
@@ -124,6 +125,7 @@ def _baresip(lab: Lab, agent: Agent) -> Iterator[None]:
         f"rtp_ports {20_000 + 20 * (number % 100)}-{20_018 + 20 * (number % 100)}\n"
         f"net_interface e0\n{resolvers}"
         "ringback_disabled yes\n"  # it may hang for ever between the end of that tone and the call
+        "call_hold_other_calls no\n"  # it is called while it dials
     )
     (folder / "accounts").write_text(
         f"<sip:{number}@{DOMAIN};transport={agent.kind.transport}>;auth_user={number}"

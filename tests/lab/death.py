@@ -29,7 +29,7 @@ class Survivor:
     """An agent whose node has died; in seconds."""
 
     agent: Agent
-    calls: float  # from dialing until it talked to somebody at another node, whatever it had to try
+    calls: float  # from the death, when it dialled, until it talked to somebody at another node, whatever it had to try
     called: float  # from the death until somebody talked to it who called at that moment, and again when refused
     again: float  # from the death until it was registered elsewhere
 
@@ -41,15 +41,7 @@ def death(
 
     Raises: AssertionError, if an agent does not come back `within` these seconds.
     """
-    lab, names = federation.lab, federation.names
-    of = {node: [one for one in agents if one.node(federation, names) == node] for node in names}
-    victim = max(of, key=lambda node: len(of[node]))
-    living = names.replace(victim, "")
-    free = [probe for node in living for probe in probes(node)]
-    died = time.time()
-    if power:
-        lab.cut(victim)
-    lab.kill(victim)
+    widowed, living, free, died = _kill(federation, agents, power)
     with ThreadPoolExecutor(3 * len(agents)) as pool:
         asked = [
             (
@@ -58,37 +50,63 @@ def death(
                 pool.submit(is_called, federation, agent, free[(i + 1) % len(free)], within),
                 pool.submit(registers, federation, agent, living, within),
             )
-            for i, agent in enumerate(of[victim])
+            for i, agent in enumerate(widowed)
         ]
-        return [
-            Survivor(agent, calling.result(), called.result() - died, again.result() - died)
-            for agent, calling, called, again in asked
+        return [Survivor(agent, *(one.result() - died for one in told)) for agent, *told in asked]
+
+
+def silence(
+    federation: Federation, agents: Sequence[Agent], within: float = 70.0
+) -> list[tuple[Agent, float]]:
+    """The same with its cable, but each only calls: after how many seconds it talked. Raises: AssertionError."""
+    widowed, _, free, died = _kill(federation, agents, power=True)
+    with ThreadPoolExecutor(len(agents)) as pool:
+        asked = [
+            (agent, pool.submit(calls, federation, agent, free[i % len(free)], within))
+            for i, agent in enumerate(widowed)
         ]
+        return [(agent, told.result() - died) for agent, told in asked]
+
+
+def _kill(
+    federation: Federation, agents: Sequence[Agent], power: bool
+) -> tuple[list[Agent], str, list[str], float]:
+    """Who was registered there, who lives, their probes, and when it was (time.time())."""
+    lab, names = federation.lab, federation.names
+    of = {node: [one for one in agents if one.node(federation, names) == node] for node in names}
+    victim = max(of, key=lambda node: len(of[node]))
+    living = names.replace(victim, "")
+    died = time.time()
+    if power:
+        lab.cut(victim)
+    lab.kill(victim)
+    return of[victim], living, [probe for node in living for probe in probes(node)], died
 
 
 def revive(federation: Federation) -> None:
-    """Every node as before."""
+    """Every node as before. Asterisk may have lost, killed, what its probes had registered in its last seconds."""
     federation.lab.heal()
     for node in federation.names:
         federation.lab.start(node)
     federation.until(federation.whole, 60)
+    for node in federation.names:
+        for probe in probes(node):
+            federation.lab.register(probe, node)
 
 
 def calls(federation: Federation, agent: Agent, probe: str, within: float) -> float:
-    """It calls a probe, and again if that fails, until they talk: seconds from the first try. Raises: AssertionError."""
-    time.sleep(agent.kind.later)
-    lab, began = federation.lab, time.time()
+    """It calls a probe, and again if that fails, until they talk: when that was (time.time()). Raises: AssertionError."""
+    lab = federation.lab
     if agent.kind.foreign:
-        command(lab, agent, "dial", f"sip:{probe}@{DOMAIN}")
-        call = _came(federation, agent.number, probe, began, within)
+        call = _insist(federation, agent, probe, time.time() + within)
         _hear(federation, probe, str(call["call"]), TONE)
         lab.end(probe, str(call["call"]))  # its own `hangup` may mean another call
-        return float(call["answered_at"]) - began
+        return float(call["answered_at"])
     dialled = _dial(lab, agent.number, probe, within)
-    took = time.time() - began
+    at = time.time()
     _hear(federation, agent.number, dialled.id, _tone(federation, probe))
     lab.hang_up(dialled)
-    return took
+    return at
 
 
 def is_called(federation: Federation, agent: Agent, probe: str, within: float) -> float:
@@ -120,16 +138,28 @@ def _dial(lab: Lab, caller: str, called: str, within: float) -> Dialled:
             time.sleep(PAUSE)
 
 
+def _insist(federation: Federation, agent: Agent, probe: str, until: float) -> dict[str, Any]:
+    """A baresip dials; its user hangs up what he hears nothing of, and dials again: the call that the probe answered."""
+    lab, began = federation.lab, time.time()
+    while time.time() < until:
+        command(lab, agent, "dial", f"sip:{probe}@{DOMAIN}")
+        patience = min(until, time.time() + agent.kind.redials)
+        if call := _came(federation, agent.number, probe, began, patience):
+            return call
+        command(lab, agent, "hangupall", "dir=out")  # those that nobody has answered
+    raise AssertionError(f"{agent.number} did not reach {probe}")
+
+
 def _came(
-    federation: Federation, number: str, probe: str, since: float, within: float
-) -> dict[str, Any]:
+    federation: Federation, number: str, probe: str, since: float, until: float
+) -> dict[str, Any] | None:
     """The call of that number that the probe answered."""
-    while time.time() - since < within:
+    while time.time() < until:
         for call in federation.lab.calls_of(probe, since):
             if call["incoming"] and call["other"] == number and call["answered_at"]:
                 return call
         time.sleep(0.02)
-    raise AssertionError(f"{number} did not reach {probe} within {within} s")
+    return None
 
 
 def _tone(federation: Federation, phone: str) -> int:

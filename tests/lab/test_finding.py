@@ -10,9 +10,9 @@ from lab.lab import Lab
 from lab.places import CHECKOUT, Places
 from tests.lab.agents import Agent, plugged
 from tests.lab.conftest import Federation
-from tests.lab.death import death, revive
+from tests.lab.death import death, revive, silence
 
-CALLS = 4.0  # seconds from dialing until the call talks
+CALLS = 4.0  # seconds from the death, when it dials, until it talks, its user dialling again where the kind needs that
 TAKEN_OVER = 5.0  # seconds from the death until who is registered by UDP is called again
 OWN_REFRESH = 32.0  # baresip's, by TCP: it does not notice that its connection is gone
 
@@ -61,5 +61,19 @@ def test_every_agent_calls_and_is_called_when_its_node_has_died(
             assert one.calls <= CALLS, one
             assert one.called <= (OWN_REFRESH if slow else TAKEN_OVER), one
         assert any(one.called < one.again for one in found)
+    finally:
+        revive(federation)
+
+
+def test_every_agent_calls_when_its_node_has_fallen_silent(
+    federation: Federation, agents: list[Agent]
+) -> None:
+    """No connection breaks: who has one there must leave it by himself."""
+    found = silence(federation, agents)
+    for agent, took in found:
+        print(f"{agent.number} {agent.kind.name}: {took:.1f}")
+    try:
+        assert len(found) >= 7
+        assert [(agent, took) for agent, took in found if took > CALLS] == []
     finally:
         revive(federation)
