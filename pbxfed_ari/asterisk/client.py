@@ -8,15 +8,16 @@ The password travels in a header, never in a URL, where logs would keep it.
 """
 
 import asyncio
-from collections.abc import Iterable
+import base64
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
 
+from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.models import (
     Application,
     AsteriskInfo,
@@ -48,10 +49,10 @@ class AriClient:
         self.url = url.rstrip("/").removesuffix("/ari")
         self.user = user
         self.app = app
-        self._headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {login}"}
         self._deadline = deadline
-        self._session: aiohttp.ClientSession | None = None  # for the events
-        self._pool: Pool | None = None  # for requests
+        self._pool: Pool | None = None
         self.asterisk = Asterisk(self)
         self.applications = Applications(self)
         self.bridges = Bridges(self)
@@ -62,7 +63,6 @@ class AriClient:
         return f"AriClient({self.url!r}, {self.user!r}, app={self.app!r})"
 
     async def __aenter__(self) -> "AriClient":
-        self._session = aiohttp.ClientSession(headers=self._headers)
         self._pool = Pool(self.url, self._headers, most=CONNECTIONS)
         return self
 
@@ -72,26 +72,17 @@ class AriClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
 
-    async def events(self) -> aiohttp.ClientWebSocketResponse:
+    async def events(self, heard: Callable[[bytes], None]) -> EventSocket:
         """The event websocket of our application. Never `subscribeAll`: it deadlocks 22.10.1 (asterisk#2170).
 
-        Raises: aiohttp.ClientError, TimeoutError.
+        Raises: WSError, OSError.
         """
-        assert self._session is not None, "AriClient is used outside `async with`"
-        return await self._session.ws_connect(
-            f"{self.url}/ari/events",
-            params={"app": self.app},
-            heartbeat=15,
-            max_msg_size=0,  # aiohttp's 4 MiB would cut us off
-            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-        )
+        url = f"{self.url.replace('http', 'ws', 1)}/ari/events?{urlencode({'app': self.app})}"
+        return await EventSocket.connect(url, self._headers, heard)
 
     async def request(
         self,
@@ -400,8 +391,6 @@ def reason(error: BaseException) -> str:
     """What went wrong with a connection, as a person would say it."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, OSError) and error.strerror:

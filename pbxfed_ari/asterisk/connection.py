@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 
-import aiohttp
+from picows import WSError, WSHandshakeError
 
 from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.client import AriClient, reason
@@ -36,6 +36,7 @@ from pbxfed_ari.asterisk.events import (
     translate,
     waiting,
 )
+from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import (
     Answered,
@@ -191,7 +192,7 @@ class Connection:
         except* _Lost as many:
             loss = _first(many, loss)
         finally:
-            await socket.close()
+            socket.close()
         return loss
 
     def _tell_down(self, why: str) -> None:
@@ -205,13 +206,16 @@ class Connection:
 
     # --- connecting
 
-    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+    async def _open(self) -> EventSocket:
         try:
             async with asyncio.timeout(CONNECT):
-                return await self._ari.events()
-        except aiohttp.WSServerHandshakeError as refused:
-            raise self._refused(refused.status) from refused
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                return await self._ari.events(self._hear)
+        except WSHandshakeError as refused:
+            if refused.response is not None:
+                raise self._refused(refused.response.status) from refused
+            why = f"Asterisk does not answer at {self._ari.url}: {refused}"
+            raise _Lost(why) from refused
+        except (WSError, TimeoutError, OSError) as error:
             why = f"Asterisk does not answer at {self._ari.url}: {reason(error)}"
             raise _Lost(why) from error
 
@@ -373,20 +377,20 @@ class Connection:
 
     # --- listening
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for frame in socket:
-            if frame.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            event = decode(frame.data, self.tolerated)
-            if event is None:
-                if f'"{REPLACED}"' in frame.data:
-                    why = f"another client took the application {self._ari.app!r}: a second daemon?"
-                    raise _Lost(why, hopeless=True)
-            elif self._held is not None:
-                self._held.append(event)
-            else:
-                self._tell_event(event)
+    async def _read(self, socket: EventSocket) -> None:
+        await socket.end()
         raise _Lost("Asterisk closed the event websocket")
+
+    def _hear(self, frame: bytes) -> None:
+        event = decode(frame, self.tolerated)
+        if event is None:
+            if f'"{REPLACED}"'.encode() in frame:
+                why = f"another client took the application {self._ari.app!r}: a second daemon?"
+                raise _Lost(why, hopeless=True)
+        elif self._held is not None:
+            self._held.append(event)
+        else:
+            self._tell_event(event)
 
     def _tell_event(self, event: AriEvent, *, but: set[ChannelId] | None = None) -> None:
         if isinstance(event, Dial) and event.dialstatus == "ANSWER" and self._is_unknown(event):
