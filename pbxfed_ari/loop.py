@@ -38,7 +38,10 @@ class Loop:
         late: Callable[[float], None] = lambda seconds: None,
         turned: Callable[[], None] = lambda: None,
     ) -> None:
-        """`late` is told by how many seconds each deadline was missed, `turned` that a turn has ended: each second or so."""
+        """`late` is told by how many seconds each deadline was missed.
+
+        `turned` is told of each turn in which more than calls was dealt with: one each second or so.
+        """
         self.federation = federation
         self.switchboard = switchboard
         self._rooms = rooms
@@ -46,6 +49,7 @@ class Loop:
         self._inbox: deque[Event] = deque()
         self._emptying: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._federation_due: float | None = None  # not known; calls do not change it
         self._loop = asyncio.get_running_loop()
         self.failures = 0  # events that a machine raised on
         self._stopped = False
@@ -88,7 +92,8 @@ class Loop:
             except Exception:
                 self.failures += 1
                 log.exception("could not send news")  # its fields may hold secrets
-        self._turned()
+        if self._federation_due is None:
+            self._turned()
         self._set_timer()
 
     def _empty(self) -> None:
@@ -105,6 +110,7 @@ class Loop:
             if isinstance(event, CallEvent):
                 self.perform(self.switchboard.handle(event, now, self.federation.view))
                 return
+            self._federation_due = None
             self.perform(self.federation.handle(event, now))
             if isinstance(event, Ticked):
                 self.perform(self.switchboard.tick(now, self.federation.view, event.late))
@@ -115,7 +121,9 @@ class Loop:
             )  # its fields may hold secrets
 
     def _due(self) -> float:
-        return min(self.federation.next_deadline(), self.switchboard.next_deadline())
+        if self._federation_due is None:
+            self._federation_due = self.federation.next_deadline()
+        return min(self._federation_due, self.switchboard.next_deadline())
 
     def _set_timer(self) -> None:
         """One that comes too early looks again: most deadlines move away before they come."""

@@ -104,6 +104,7 @@ from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.sensors.disk import HUNG, Disk
 from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
+from pbxfed_ari.store.recorder import Recorder
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.store.writer import Writer
@@ -171,8 +172,9 @@ class Node:
         self.writer = Writer()
         self.events = EventLog(federation.ourselves.identity.epoch)
         self.call_events = EventLog(federation.ourselves.identity.epoch)
+        self.recorder = Recorder(self.writer, lambda ended: self.records.add(*ended))
         self.records = Records(
-            settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.writer.ask
+            settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
         )
         self.switchboard = Switchboard(
             ring_seconds=settings.calls.ring_seconds, control=settings.calls.control
@@ -339,6 +341,7 @@ class Node:
 
     def close_files(self) -> None:
         """Write out what is in line; of a disk that hangs nobody waits for more."""
+        self.recorder.flush()
         if self.writer.close():
             self.records.close()
             self.store.close()
@@ -726,7 +729,7 @@ class Node:
         self.api.measures.call_ended(call)
         self.sensing.failures.ended(call, self.now())
         kept = record(call, self.federation.me)
-        self.writer.later(lambda: self.records.add(kept))
+        self.recorder.add(kept)
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from pbxfed_ari.logs import JournalFormatter, is_journal
+from pbxfed_ari.logs import JournalFormatter, PlainFormatter, is_journal
 
 
 def test_every_line_has_the_priority_of_its_record() -> None:
@@ -26,3 +26,17 @@ def test_the_journal_is_known_by_its_socket() -> None:
     assert is_journal({"JOURNAL_STREAM": "8:4711"}, 8, 4711)
     assert not is_journal({"JOURNAL_STREAM": "8:4711"}, 8, 4712)
     assert not is_journal({}, 8, 4711)
+
+
+def test_a_line_is_what_the_library_would_have_written() -> None:
+    """Our own formatter is quicker, and no different."""
+    library = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        raise ValueError("no\nsense")
+    except ValueError:
+        failed = sys.exc_info()
+    ours = PlainFormatter()
+    for moment, failure in ((1_764_111_000.25, None), (1_764_111_000.5, failed), (1.0, None)):
+        record = logging.LogRecord("pbxfed", logging.INFO, "", 1, "call %s", ("x",), failure)
+        record.created, record.msecs = moment, moment % 1 * 1_000
+        assert ours.format(record) == library.format(record)

@@ -9,6 +9,7 @@ The password travels in a header, never in a URL, where logs would keep it.
 
 import asyncio
 from collections.abc import Iterable
+from functools import lru_cache
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -426,4 +427,9 @@ def _object(kind: str, id: str) -> str:
 
 
 def _part(text: str) -> str:
+    return text if text.isalnum() and text.isascii() else _quoted(text)
+
+
+@lru_cache(maxsize=1_024)
+def _quoted(text: str) -> str:
     return quote(text, safe=";@")

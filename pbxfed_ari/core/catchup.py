@@ -9,20 +9,16 @@ A comparison is one Vector, multicast, after a random pause that a Vector of som
 Who is named in it multicasts what is missing, and asks for what it misses itself, by multicast too: whoever holds the base of
 a Piece takes it, whoever had asked for it (scalable reliable multicast: Floyd et al. 1997). If the vectors are equal, the
 Contents are compared, and what differs is read anew (core/reading.py).
-
-A want is answered by some pieces (`serving.py`), then asked anew from where it stands: the receiver sets the pace, a lost piece
-costs one repeated question, a join can stop and go on. Questions about one stream back off; each goes to another peer if one
-stays silent. A joiner asks each origin for its own stream, so that no one node pays.
 """
 
-from dataclasses import dataclass, field
 from random import Random
 
 from pbxfed_ari.core import marks
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Broadcast, Effect, SendTo
 from pbxfed_ari.core.events import Address, by_wan
-from pbxfed_ari.core.member import Member, State
+from pbxfed_ari.core.gaps import JITTER, NEVER, REORDER, Gaps
+from pbxfed_ari.core.member import State
 from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import (
     Anew,
@@ -36,50 +32,24 @@ from pbxfed_ari.core.messages import (
 )
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.reading import Readings
-from pbxfed_ari.core.serving import ENTRIES, serve
+from pbxfed_ari.core.serving import serve
 from pbxfed_ari.core.streams import StreamId
 
-FIRST_RETRY, LAST_RETRY = 0.15, 0.6  # seconds until a question is repeated
 STABLE = 2  # heartbeats that a fingerprint must differ before vectors are compared
-JITTER = 0.25  # seconds in which nodes that see the same difference decide who speaks
 COMPARE_PAUSE = 1.0  # seconds between two comparisons
 LONGEST_PAUSE = 60.0  # when comparing does not help
 RETURNED = 3.0  # seconds in which a peer counts as just come back
-REORDER = 0.02  # seconds given to pieces that were overtaken
-TRIES, TRIES_OLD = (
-    20,
-    6,
-)  # questions in vain about a stream, and about one of an epoch that has ended
-MAX_ASIDE = 64  # pieces kept until what comes before them has come
-MAX_WANTED = 1_000  # streams asked for at once
-NEVER = float("inf")
-
-
-@dataclass(slots=True)
-class _Gap:
-    """A stream of which something is missing."""
-
-    target: int  # known to exist up to here
-    deadline: float  # when to ask (again)
-    pause: float = FIRST_RETRY
-    asked: int = 0
-    held: int = -1  # when an answer last came
-    donor: NodeName | None = None  # who is known to have it, beside the origin
-    shared: bool = False  # others here miss it too: ask by multicast
-    aside: dict[int, Piece] = field(
-        default_factory=dict
-    )  # by base: came before what must come first
 
 
 class CatchUp:
-    """What is missing, who is asked for it and when."""
+    """Sees that this node is behind, compares, and answers who asks."""
 
     def __init__(self, directory: Directory, members: Members, *, rng: Random) -> None:
         self._directory = directory
         self._members = members
         self._rng = rng
         self.readings = Readings(directory, members)
-        self._gaps: dict[StreamId, _Gap] = {}
+        self.gaps = Gaps(directory, members, self.readings, rng=rng)
         self._differs: dict[NodeName, int] = {}  # heartbeats in a row with another fingerprint
         self._compare_at = NEVER  # when to send our vector, unless somebody else does before
         self._compare_with: NodeName | None = None
@@ -93,62 +63,27 @@ class CatchUp:
         self._futile = COMPARE_PAUSE  # grows while comparing does not help
 
     def __repr__(self) -> str:
-        return f"CatchUp({self._gaps})"
+        return f"CatchUp({self.gaps})"
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        due = min((gap.deadline for gap in self._gaps.values()), default=NEVER)
-        due = min([due, *(at for at, _, _ in self._alone.values())])
-        return min(due, self._compare_at, self.readings.next_deadline())
+        due = min((at for at, _, _ in self._alone.values()), default=NEVER)
+        return min(due, self.gaps.next_deadline(), self._compare_at, self.readings.next_deadline())
 
     def wants(self, stream: StreamId) -> bool:
         """Is something of a stream expected still?"""
-        return stream in self._gaps or self.readings.reads(stream)
+        return stream in self.gaps or self.readings.reads(stream)
 
     def missing(
         self, stream: StreamId, target: int, now: float, donor: NodeName | None = None
     ) -> list[Effect]:
         """Something of a stream is known to exist that is not held; it may have been overtaken only."""
-        gap = self._open(stream, target, now + REORDER, donor)
+        gap = self.gaps.open(stream, target, now + REORDER, donor)
         return self.tick(now) if gap is not None and gap.deadline <= now else []
 
-    def keep(self, piece: Piece) -> None:
-        """A piece that came too early is laid aside; a gap for its stream is open."""
-        gap = self._gaps.get((NodeName(piece.origin), piece.epoch))
-        if gap is not None and len(gap.aside) < MAX_ASIDE:
-            gap.aside[piece.base] = piece
-
-    def fitting(self, stream: StreamId) -> Piece | None:
-        """A piece that was laid aside and is the next one now."""
-        gap = self._gaps.get(stream)
-        if gap is None or not gap.aside:
-            return None
-        held = self._directory.streams.held(stream)
-        base = min(gap.aside)
-        return gap.aside.pop(base) if base <= held else None
-
     def progress(self, sender: NodeName, piece: Piece, now: float) -> list[Effect]:
-        """An answer to a want, ours or another's, has been dealt with: go on with the next, or be content."""
-        stream = (NodeName(piece.origin), piece.epoch)
-        held = self._directory.streams.held(stream)
-        if piece.more and piece.to <= held:
-            self._open(stream, piece.to + 1, now + self._soon(), sender)
-        gap = self._gaps.get(stream)
-        if gap is None:
-            return []
-        if held >= gap.target:
-            del self._gaps[stream]
-            return []
-        if held <= gap.held and not gap.aside:
-            return []  # an answer that says nothing new: no reason to hurry
-        gap.held = held
-        gap.pause, gap.donor = FIRST_RETRY, sender
-        if not piece.last:
-            gap.deadline = now + FIRST_RETRY
-        elif gap.asked:
-            gap.deadline = now + REORDER if gap.aside else now
-        gap.asked = min(gap.asked, 1)
-        return self.tick(now)
+        """An answer to a want has been dealt with: go on with the next, or be content."""
+        return self.tick(now) if self.gaps.progress(sender, piece, now) else []
 
     def tick(self, now: float) -> list[Effect]:
         """Ask for what is due."""
@@ -159,7 +94,7 @@ class CatchUp:
             if due <= now and said in self._alone:  # answering one may have come to the next
                 del self._alone[said]
                 effects += self._answer(NodeName(said[0]), vector, source, now)
-        effects += self._ask(now)
+        effects += self.gaps.ask(now)
         return effects + self.readings.tick(now)
 
     def handle(
@@ -192,7 +127,7 @@ class CatchUp:
 
         Not while we are catching up: what is under way would be sent twice.
         """
-        if self._gaps:
+        if self.gaps:
             return []
         print_ = self._directory.fingerprint()
         frames = marks.vectors(self._directory.streams)
@@ -202,73 +137,9 @@ class CatchUp:
     @property
     def complete(self) -> bool:
         """Nothing is known to be missing."""
-        return not self._gaps
+        return not self.gaps
 
-    # --- asking for a stream
-
-    def _open(
-        self, stream: StreamId, target: int, at: float, donor: NodeName | None
-    ) -> _Gap | None:
-        if self._directory.streams.held(stream) >= target:
-            return None
-        gap = self._gaps.get(stream)
-        if gap is None:
-            if len(self._gaps) >= MAX_WANTED:
-                return None
-            gap = self._gaps[stream] = _Gap(target, at)
-        gap.target = max(gap.target, target)
-        gap.donor = donor or gap.donor
-        return gap
-
-    def _ask(self, now: float) -> list[Effect]:
-        streams = self._directory.streams
-        donors: dict[NodeName, Member] = {}
-        asked: dict[tuple[NodeName, bool], list[tuple[str, int, int, int, int]]] = {}
-        for stream, gap in list(self._gaps.items()):
-            held = streams.held(stream)
-            old = stream[1] < streams.current_epoch(stream[0])
-            if held >= gap.target or gap.asked > (TRIES_OLD if old else TRIES):
-                del self._gaps[stream]  # there, or nobody has it; a heartbeat will tell again
-            elif gap.deadline <= now:
-                donor = self._choose(stream, gap)
-                gap.deadline = now + gap.pause * (1 + self._rng.random() / 4)
-                gap.pause = min(LAST_RETRY, gap.pause * 2)
-                gap.asked += 1
-                if donor is None:
-                    # nobody lives who could have it; a heartbeat will tell again
-                    del self._gaps[stream]
-                elif not self.readings.reads(stream):
-                    donors[donor.name] = donor
-                    entry = (*stream, held, min(gap.aside, default=0), streams.floor(stream))
-                    by_all = gap.shared and not donor.away  # another site hears no multicast
-                    asked.setdefault((donor.name, by_all), []).append(entry)
-                    gap.shared = False  # a second time, alone: multicast may not pass
-        effects: list[Effect] = []
-        for (name, shared), entries in asked.items():
-            for at in range(0, len(entries), ENTRIES):
-                some = tuple(entries[at : at + ENTRIES])
-                effects.append(
-                    Broadcast(Want(some, name))
-                    if shared
-                    else SendTo(donors[name].address, Want(some))
-                )
-        return effects
-
-    def _choose(self, stream: StreamId, gap: _Gap) -> Member | None:
-        """The origin first, then who is known to have it, then one of the others; and again, with the next of them."""
-        alive = [
-            m
-            for m in self._members.alive()
-            if m.state is State.ALIVE and (not m.away or m.name == gap.donor)
-        ]
-        origin = [m for m in alive if m.name == stream[0] and m.epoch == stream[1]]
-        donor = [m for m in alive if m.name == gap.donor]
-        first = donor + origin if gap.donor and gap.asked == 0 else origin + donor
-        others = [m for m in alive if m not in first]
-        turn, step = divmod(gap.asked, len(first) + bool(others) or 1)
-        if step < len(first):
-            return first[step]
-        return others[turn % len(others)] if others else None
+    # --- wants
 
     def _wanted(self, want: Want, source: Address, now: float) -> list[Effect]:
         if want.to in ("", self._members.me):
@@ -277,17 +148,10 @@ class CatchUp:
             return serve(
                 self._directory, [*want.streams, *unknown], None if want.to else source, source
             )
-        for origin, epoch, held, _, _ in want.streams:
-            # somebody else asks for what we miss too: its answer will come here
-            gap = self._gaps.get((NodeName(origin), epoch))
-            if gap is not None and held <= self._directory.streams.held((NodeName(origin), epoch)):
-                gap.deadline = max(gap.deadline, now + FIRST_RETRY + self._soon())
+        self.gaps.others_ask(want, now)
         return []
 
     # --- comparing
-
-    def _soon(self) -> float:
-        return self._rng.random() * JITTER
 
     def _heartbeat(self, sender: NodeName, epoch: int, beat: Heartbeat, now: float) -> list[Effect]:
         stream = (sender, epoch)
@@ -303,9 +167,9 @@ class CatchUp:
             return self.missing(stream, beat.version, now)
         self._differs[sender] = self._differs.get(sender, 0) + (member.every if member else 1)
         stable = self._differs[sender] >= STABLE or returned  # by turns, the next one may be far
-        if stable and not self._gaps and now >= self._compare_from and self._compare_at == NEVER:
+        if stable and not self.gaps and now >= self._compare_from and self._compare_at == NEVER:
             settling = self._members.period() if returned else 0.0  # others have yet to meet it
-            self._compare_at, self._compare_with = now + settling + self._soon(), sender
+            self._compare_at, self._compare_with = now + settling + self.gaps.soon(), sender
         return []
 
     def _compare(self, now: float) -> list[Effect]:
@@ -367,7 +231,7 @@ class CatchUp:
         if self._told[0] == source and now < self._told[1] + COMPARE_PAUSE:
             return effects + self.tick(now)  # it has our vector, and sends what we miss by itself
         for m, stream in behind:
-            gap = self._open(stream, theirs[m], now, sender)
+            gap = self.gaps.open(stream, theirs[m], now, sender)
             if gap is not None:
                 gap.shared = not alone
         if unknown:

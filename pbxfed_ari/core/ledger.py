@@ -98,7 +98,7 @@ class Ledger:
         stream: StreamId = (NodeName(piece.origin), piece.epoch)
         if piece.base > self.directory.streams.held(stream) or not self._vouched(stream):
             effects = self.catchup.missing(stream, piece.to, now, sender)
-            self.catchup.keep(piece)
+            self.catchup.gaps.keep(piece)
             return effects
         return self._apply(stream, piece, source) + self._apply_waiting(stream, source)
 
@@ -198,7 +198,7 @@ class Ledger:
     def _apply_waiting(self, stream: StreamId, source: Address) -> list[Effect]:
         """What had come too early, as far as it fits now."""
         effects: list[Effect] = []
-        while (piece := self.catchup.fitting(stream)) is not None:
+        while (piece := self.catchup.gaps.fitting(stream)) is not None:
             effects += self._apply(stream, piece, source)
         return effects
 

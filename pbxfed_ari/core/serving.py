@@ -16,7 +16,7 @@ from pbxfed_ari.core.names import NodeName
 
 WINDOW = 16  # pieces sent for one want: 16 kB in flight
 STRETCH = 24  # bytes that a stretch needs beside its records
-ENTRIES = 30  # streams in one Want
+ANSWERS = 30  # frames beside them
 
 
 def serve(
@@ -31,7 +31,7 @@ def serve(
     found: list[Piece] = []
     budget = WINDOW
     for name, epoch, held, upto, floor in streams:
-        if budget <= 0 or len(effects) >= WINDOW + ENTRIES:
+        if budget <= 0 or len(effects) >= WINDOW + ANSWERS:
             break  # the rest is asked for again
         origin = NodeName(name)
         current = directory.streams.current_epoch(origin)

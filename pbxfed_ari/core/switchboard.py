@@ -60,6 +60,9 @@ class Switchboard:
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's, that have answered
         self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
+        self._due: dict[
+            ChannelId, float
+        ] = {}  # of those, when; a thousand that ring wait for nothing
         self._rooms: dict[ChannelId, str] = {}  # whose callers are in which conference room here
         self._told_rooms: frozenset[str] = frozenset()
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
@@ -76,7 +79,7 @@ class Switchboard:
 
     def next_deadline(self) -> float:
         """When a Ticked is due."""
-        return min((call.next_deadline() for call in self._in_setup.values()), default=NEVER)
+        return min(self._due.values(), default=NEVER)
 
     def tick(self, now: float, view: View, late: float = 0.0) -> list[Effect]:
         """Time has passed, or the view has changed: which tries are hopeless, which calls need be held no longer?
@@ -183,6 +186,7 @@ class Switchboard:
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.arrival.channel, None)
         self._in_setup.pop(call.arrival.channel, None)
+        self._due.pop(call.arrival.channel, None)
         self._rooms.pop(call.arrival.channel, None)
         self._by_leg.pop(call.leg, None)
         for channel in [c for c, caller in self._put.items() if caller == call.arrival.channel]:
@@ -207,7 +211,15 @@ class Switchboard:
             self._in_setup[call.arrival.channel] = call
         else:
             self._in_setup.pop(call.arrival.channel, None)
+        self._note_deadline(call)
         return effects
+
+    def _note_deadline(self, call: Call) -> None:
+        channel, due = call.arrival.channel, call.next_deadline()
+        if due < NEVER and channel in self._in_setup:
+            self._due[channel] = due
+        else:
+            self._due.pop(channel, None)
 
     # --- peers
 
@@ -217,6 +229,7 @@ class Switchboard:
         call = self._calls.get(channel) if channel else None
         if call is not None and call.expects(event.attempt):
             call.heard(event.attempt, event.sent_to)
+            self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
             return []
         door = view.door(event.peer)

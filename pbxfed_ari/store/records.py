@@ -1,6 +1,6 @@
 """Records of calls, in a file of their own beside the store: one row a call, kept for so many days.
 
-Each is written when its call ends, in a few microseconds, and is on the disk a moment later: a power cut may cost the last
+Each is written when its call has ended, many together, and is on the disk a moment later: a power cut may cost the last
 ones, never a call. A file that is damaged is put aside; what the federation knows does not stand in it.
 """
 
@@ -60,26 +60,35 @@ class Records:
         """Write everything out."""
         self._db.close()
 
-    def add(self, record: Json) -> int:
-        """Keep a record; it is found by its `began_ms`, `from`, `to` and `peer`. Returns its id, 0 if it could not be kept."""
-        try:
-            row = self._db.execute(
-                "insert into calls (began, caller, number, part, record) values (?, ?, ?, ?, ?)",
-                (
-                    record["began_ms"],
-                    record["from"],
-                    record["to"],
-                    bool(record["peer"]),
-                    msgspec.json.encode(record).decode(),
-                ),
+    def add(self, *records: Json) -> None:
+        """Keep records; they are found by their `began_ms`, `from`, `to` and `peer`. The log says which could not be kept."""
+        rows = [
+            (
+                one["began_ms"],
+                one["from"],
+                one["to"],
+                bool(one["peer"]),
+                msgspec.json.encode(one).decode(),
             )
-        except sqlite3.Error as error:
-            log.error("the record of call %s is not kept: %s", record["call"], error)
-            return 0
-        self._written += 1
-        if self._written % SWEEP == 0:
+            for one in records
+        ]
+        try:
+            self._db.execute("begin")
+            with self._db:
+                self._db.executemany(
+                    "insert into calls (began, caller, number, part, record) values (?, ?, ?, ?, ?)",
+                    rows,
+                )
+        except (sqlite3.Error, OverflowError) as error:
+            if len(records) == 1:
+                log.error("the record of call %s is not kept: %s", records[0]["call"], error)
+                return
+            for one in records:  # which of them is it?
+                self.add(one)
+            return
+        before, self._written = self._written, self._written + len(rows)
+        if before // SWEEP < self._written // SWEEP:
             self._sweep()
-        return row.lastrowid or 0
 
     def read(
         self,

@@ -119,8 +119,11 @@ class Ground:
             load = Load(lab)
             load.answer("a", HERE, SECRET)
             load.answer("b", THERE, SECRET)
-            federation.until(lambda: federation.where(THERE[-1], "a") == ["b"])
-            federation.until(lambda: federation.where(HERE[-1], "b") == ["a"])
+            at = dict.fromkeys(HERE, "a") | dict.fromkeys(THERE, "b")
+            for node in "ab":
+                federation.until(
+                    lambda n=node: all(federation.where(one, n) == [at[one]] for one in at)  # type: ignore[misc]
+                )
             try:
                 yield cls(federation, load)
             finally:

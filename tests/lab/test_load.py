@@ -48,8 +48,11 @@ def load(federation: Federation, numbers: list[str]) -> Iterator[Load]:
     found = Load(lab)
     found.answer("a", HERE, SECRET)
     found.answer("b", THERE, SECRET)
-    federation.until(lambda: all(federation.where(THERE[-1], node) == ["b"] for node in "ab"))
-    federation.until(lambda: all(federation.where(HERE[-1], node) == ["a"] for node in "ab"))
+    at = dict.fromkeys(HERE, "a") | dict.fromkeys(
+        THERE, "b"
+    )  # each: one may be known later than the last
+    for node in "ab":
+        federation.until(lambda n=node: all(federation.where(one, n) == [at[one]] for one in at))  # type: ignore[misc]
     yield found
     found.stop()
     for node in "ab":

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pbxfed_ari.store.records import MOST, SWEEP, Records
 
 DAY = 86_400_000
@@ -41,13 +43,25 @@ def test_old_records_go(tmp_path: Path) -> None:
     assert Records(tmp_path / "calls.db", days=10, clock=lambda: clock[0]).read() == []
 
 
-def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
+def test_a_damaged_file_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A PBX must not stand still for its records."""
     file = tmp_path / "calls.db"
     file.write_bytes(b"no database at all" * 100)
     kept = Records(file)
-    assert kept.add(record(1)) == 1
+    kept.add(record(1))
+    assert [one["call"] for one in kept.read()] == ["c1"]
     assert len([f for f in tmp_path.iterdir() if "damaged" in f.name]) == 1
     kept.close()
-    assert kept.add(record(2)) == 0  # told in the log
+    kept.add(record(2))  # told in the log
+    assert "record of call c2 is not kept" in caplog.text
     assert MOST >= 500
+
+
+def test_one_that_cannot_be_kept_costs_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Records are written together."""
+    kept = Records(tmp_path / "calls.db")
+    kept.add(record(1), record(2, began=2**70), record(3))
+    assert [one["call"] for one in kept.read()] == ["c1", "c3"]
+    assert "record of call c2 is not kept" in caplog.text
