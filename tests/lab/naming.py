@@ -66,6 +66,12 @@ class Naming:
         found = [self._pool.submit(self._until, ask) for ask in asks]
         return lambda: max(one.result() for one in found)
 
+    def gone(self, harm: Callable[[], None]) -> float:
+        """Do it this harm: after how many seconds the last of the others names it no more."""
+        began = time.monotonic()
+        harm()
+        return self.all_say(named=False)() - began
+
     def says_itself(self) -> Callable[[], float]:
         """Begin to ask its own /health; the returned function tells when that said that calls can be served."""
         return self._pool.submit(self._until, self._well).result
@@ -97,9 +103,7 @@ def killed(federation: Federation, victim: str) -> Change:
     """Daemon and Asterisk, kill -9, started together. It can take calls when its own /health says so."""
     lab = federation.lab
     with Naming(federation, victim) as naming:
-        began = time.monotonic()
-        lab.kill(victim)
-        gone = naming.all_say(named=False)() - began
+        gone = naming.gone(partial(lab.kill, victim))
         told, able = naming.all_say(named=True), naming.says_itself()
         lab.start(victim)
         return Change(gone, told() - able())
@@ -109,9 +113,7 @@ def asterisk_killed(federation: Federation, victim: str) -> Change:
     """Its Asterisk alone. It can take calls when it says that it has fully booted: our noticing counts."""
     lab = federation.lab
     with Naming(federation, victim) as naming:
-        began = time.monotonic()
-        lab.kill(victim, "asterisk")
-        gone = naming.all_say(named=False)() - began
+        gone = naming.gone(partial(lab.kill, victim, "asterisk"))
         told = naming.all_say(named=True)
         lab.start(victim, "asterisk")
         able = time.monotonic()
@@ -122,9 +124,7 @@ def cut(federation: Federation, victim: str) -> Change:
     """Its cable. It can take calls all the time: it is back when the cable is."""
     lab = federation.lab
     with Naming(federation, victim) as naming:
-        began = time.monotonic()
-        lab.cut(victim)
-        gone = naming.all_say(named=False)() - began
+        gone = naming.gone(partial(lab.cut, victim))
         time.sleep(AWAY)
         told = naming.all_say(named=True)
         began = time.monotonic()
