@@ -23,6 +23,7 @@ from tests.lab.naming import (
 )
 
 WITHIN = 2.0  # seconds until the last of all nodes says so
+SPEAKER = 4.0  # the same, at other sites, of a death that its site's forwarder cannot tell: it is the dead one
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,11 @@ def federation() -> Iterator[Federation]:
         yield found
     finally:
         lab.down()
+
+
+def forwarder(federation: Federation) -> str:
+    """Who speaks for the site of a and b."""
+    return str(federation.get("a", "/status")["sites"][0]["forwarder"])
 
 
 def sites(federation: Federation) -> dict[str, str]:
@@ -143,9 +149,22 @@ def test_dig_shows_the_living_within_two_seconds_of_a_death_and_of_a_return(
 ) -> None:
     """At its own site and across, where only the site's word tells."""
     federation.until(federation.whole, 30)
-    found = what(federation, "b")
+    victim = next(one for one in "ab" if one != forwarder(federation))
+    found = what(federation, victim)
     print(f"{what.__name__}: gone after {found.gone:.2f} s, back after {found.back:.2f} s")
     assert found.gone <= WITHIN
+    assert found.back <= WITHIN
+    federation.until(federation.whole, 30)
+
+
+def test_who_speaks_for_its_site_is_missed_elsewhere_once_another_speaks(
+    federation: Federation,
+) -> None:
+    """Its own site needs no word of it."""
+    federation.until(federation.whole, 30)
+    found = killed(federation, forwarder(federation))
+    print(f"it spoke for its site: gone after {found.gone:.2f} s, back after {found.back:.2f} s")
+    assert found.gone <= SPEAKER
     assert found.back <= WITHIN
     federation.until(federation.whole, 30)
 
