@@ -211,6 +211,7 @@ class Node:
             realm=settings.federation.domain,
             secret_for=self.key.secret_with,
             iax_file=settings.asterisk.iax_peers,
+            control=settings.asterisk.control,
             objects=settings.asterisk.objects,
             expected=lambda: {
                 n for n, _ in federation.directory.shelves.contacts_of(federation.me)

@@ -2,6 +2,9 @@
 
     CONNECTING ── websocket open ──▶ RECONCILING ── all read ──▶ LIVE ── closed, or two pings unanswered ──▶ CONNECTING
 
+A loss says nothing of the calls: most go on. Only if Asterisk's process is dead (process.py), or the next connect finds another
+one, they are told to have ended without a word.
+
 Asterisk replays nothing, so each connect reads everything anew: which Asterisk it is and since when, what we are subscribed
 to, which channels exist and which of them wait for us, who is registered. Events that arrive meanwhile are held, and told
 after what was read. A loss is told once, with a reason that a person can act on.
@@ -38,6 +41,7 @@ from pbxfed_ari.asterisk.events import (
 )
 from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.models import Bridge, Channel
+from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -107,6 +111,7 @@ class Connection:
         look: Callable[[], Awaitable[None]],
         up: Callable[[Version], None],
         down: Callable[[], None],
+        process: Process,
         rng: random.Random | None = None,
     ) -> None:
         self._ari = ari
@@ -119,6 +124,7 @@ class Connection:
         self._look = look
         self._up = up
         self._down = down
+        self._process = process
         self._rng = rng or random.Random()
         self.state = State.CONNECTING
         self.reason = "not connected yet"
@@ -164,6 +170,7 @@ class Connection:
             loss = await self._live_once()
             wait = SHORTEST_WAIT if self._hopeful else wait
             self._tell_down(str(loss))
+            self._tell_death()
             pause = HOPELESS_WAIT if loss.hopeless else wait
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
             wait = min(wait * 2, LONGEST_WAIT)
@@ -204,6 +211,12 @@ class Connection:
             self._down()
             self._post(AsteriskDown(why))
 
+    def _tell_death(self) -> None:
+        """Asterisk's process is no more: nor are its channels."""
+        if self._process.has_died():
+            self._callers, self._dialed, self._meeting = set(), set(), set()
+            self._post(ChannelsListed(frozenset(), (), _wall_ms(), died=True))
+
     # --- connecting
 
     async def _open(self) -> EventSocket:
@@ -234,6 +247,7 @@ class Connection:
         self.state = State.RECONCILING
         try:
             started = await self._identify()
+            self._process.remember()
             await self._make_ready()
             await self._subscribe()
             await self._tidy()
@@ -252,7 +266,8 @@ class Connection:
         self._told_down = False
         self.reason = ""
         seen = frozenset(ChannelId(one.id) for one in channels)
-        self._post(ChannelsListed(seen, found.ours(bridges, channels, answers), _wall_ms()))
+        ours = found.ours(bridges, channels, answers)
+        self._post(ChannelsListed(seen, ours, _wall_ms(), died=restarted))
         self._tell_rooms(bridges)
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))

@@ -9,6 +9,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.connection import SEVERAL_VARIABLES, Connection, Version
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.operator import ForAsterisk, Operator, SecretFor
+from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Event
@@ -29,6 +30,7 @@ class AsteriskRoom:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
+        control: Path,
         objects: Path,
         expected: Callable[[], Iterable[Extension]],
         post: Callable[[Event], None],
@@ -58,6 +60,7 @@ class AsteriskRoom:
             look=self.operator.look,
             up=self._up,
             down=self.operator.down,
+            process=Process(control),
         )
 
     def __repr__(self) -> str:

@@ -44,6 +44,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     PeerGaveUp,
+    PeerLostCall,
     Redirected,
     Returned,
     TalkFound,
@@ -57,6 +58,7 @@ from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
     BUSY_OUT,
+    NO_ROUTE,
     NORMAL,
     OUTCOMES,
     RANG_OUT,
@@ -78,7 +80,7 @@ MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
-Input = CallersEvent | PeerGaveUp | Ticked
+Input = CallersEvent | PeerGaveUp | PeerLostCall | Ticked
 
 
 class Phase(Enum):
@@ -195,6 +197,14 @@ class Call:
         setup = self.setup
         return setup is not None and setup.number == attempt and not setup.abandoned
 
+    def died(self, view: View) -> list[Effect]:
+        """Our Asterisk has died with it: while it is set up, who has sent it and whom it rings hear of that by no trunk."""
+        if self.phase not in SETTING_UP:
+            return []
+        peer, setup_, self.setup = self.arrival.peer, self.setup, None
+        told = setup.lost(self.bill, peer, view) if self.bill and peer else []
+        return [*told, *(setup_.over(view, CallId(self.key)) if setup_ else [])]
+
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
         self.bridged = adopt(self.key, self.arrival.channel, leg)
@@ -251,6 +261,12 @@ class Call:
 
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         return self.setup.tick(now, view, lines, CallId(self.key)) if self.setup is not None else []
+
+    def _peer_lost(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        assert isinstance(event, PeerLostCall)
+        if self.setup is None:
+            return []
+        return self.setup.lose(event.peer, now, view, lines, CallId(self.key))
 
     def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         self.route = replace(self.route, reason="its sender has given it up")
@@ -350,8 +366,9 @@ class Call:
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
         silent = self.setup is not None and self.setup.abandoned
-        if silent and all(isinstance(leg, Leg) and leg.uri for leg in last.legs):
-            self.cause = ABSENT  # its phone is where it was no more; the node that sent the call need not try again
+        if silent:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
+            gone = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
+            self.cause = ABSENT if gone else NO_ROUTE
         if silent:
             self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
         if event.status == NO_ANSWER:
@@ -633,6 +650,13 @@ TABLE = (
         "no sign of life in time: abandon its legs, which come back as a way that failed",
     ),
     Row(SETTING_UP, PeerGaveUp, Call._not_wanted, (OVER,), "its sender has given it up: hang up"),
+    Row(
+        (DIALING,),
+        PeerLostCall,
+        Call._peer_lost,
+        (DIALING,),
+        "a peer's Asterisk has died with it: abandon the legs to that peer, which come back as a way that failed",
+    ),
     Row((DIALING,), LegDialed, Call._leg_dialed, (DIALING,), "note the leg"),
     Row((DIALING,), LegEntered, Call._leg_news, (DIALING,), "bridge mode: dial the leg"),
     Row(

@@ -6,7 +6,14 @@
 import re
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.events import DrainOver, HealthChanged, PeerGaveUp, PeerHasCall, RoomsLed
+from pbxfed_ari.core.events import (
+    DrainOver,
+    HealthChanged,
+    PeerGaveUp,
+    PeerHasCall,
+    PeerLostCall,
+    RoomsLed,
+)
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 
@@ -324,7 +331,7 @@ class Abandon:
 class Tell:
     """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
-    event: PeerHasCall | PeerGaveUp | HealthChanged | DrainOver | RoomsLed
+    event: PeerHasCall | PeerGaveUp | PeerLostCall | HealthChanged | DrainOver | RoomsLed
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,6 +340,15 @@ class PeerGaveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerLostCall:
+    """A peer says that its Asterisk has died with our try, which was there."""
+
+    peer: NodeName
+    call: CallId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class DrainOver:
     """The deadline of a drain has passed; so many phones are registered here still. `end`: no call shall go on."""
 
@@ -423,11 +432,15 @@ class TalkFound:
 
 @dataclass(frozen=True, slots=True)
 class ChannelsListed:
-    """All channels that exist at this Asterisk, and our bridges, read anew."""
+    """All channels that exist at this Asterisk, and our bridges, read anew.
+
+    `died`: the Asterisk that we knew is dead, for certain, so nobody was told of the end of what is missing.
+    """
 
     channels: frozenset[ChannelId]
     bridges: tuple[BridgeSeen, ...] = ()
     wall_ms: int = 0
+    died: bool = False
 
 
 Event = (
@@ -463,6 +476,7 @@ Event = (
     | LegEnded
     | PeerHasCall
     | PeerGaveUp
+    | PeerLostCall
     | Redirected
     | Ended
     | CameIn
@@ -484,4 +498,6 @@ CallersEvent = (
     | CameIn
     | WentOut
 )
-CallEvent = CallersEvent | PeerHasCall | PeerGaveUp | ChannelsListed | TalkFound | DrainOver
+CallEvent = (
+    CallersEvent | PeerHasCall | PeerGaveUp | PeerLostCall | ChannelsListed | TalkFound | DrainOver
+)

@@ -7,6 +7,9 @@ are declared down: no good call is cut. Nor is one to a peer that has answered a
 began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of
 reach are abandoned; our own phones may take their time.
 
+A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, by CallLost, once
+it is certain of that death (asterisk/process.py); the legs to that node are abandoned at once.
+
 **The receiver's side.** An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones
 ring for nobody. So the waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole
 seconds) is dropped before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he
@@ -16,7 +19,7 @@ has given it up.
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
-from pbxfed_ari.core.messages import CallHere, CallOver
+from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import Lines, Try, View
 from pbxfed_ari.core.waybill import Waybill
@@ -44,6 +47,7 @@ class Setup:
     abandoned: bool = False
     legs: dict[ChannelId, NodeName | None] = field(default_factory=dict)  # begun, and whither
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
+    lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
 
     def dialed(self, leg: ChannelId, name: str) -> None:
         """Dial has begun a leg."""
@@ -66,6 +70,17 @@ class Setup:
     def alive(self) -> None:
         """Somebody is there."""
         self.lives, self.deadline = True, NEVER
+
+    def lose(
+        self, peer: NodeName, now: float, view: View, lines: Lines, call: CallId
+    ) -> list[Effect]:
+        """This peer's Asterisk has died with it. What rings elsewhere rings on."""
+        peers = {leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)} - {None}
+        self.lost |= {peer} & peers
+        if peers <= self.lost:
+            self.deadline = now
+            return self.tick(now, view, lines, call)
+        return [Abandon(leg) for leg, to in self.legs.items() if to == peer]
 
     def tick(self, now: float, view: View, lines: Lines, call: CallId) -> list[Effect]:
         """Abandon it if that is due."""
@@ -92,18 +107,18 @@ class Setup:
         peers = [leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)]
         if not peers or None in peers:
             return now >= self.deadline
-        known = [peer for peer in peers if peer is not None]
+        known = [peer for peer in peers if peer is not None and peer not in self.lost]
         if self.lives:
             return not any(view.alive(peer) for peer in known)
         return now >= self.deadline or not any(view.reachable(peer) for peer in known)
 
     def _busy(self, now: float, view: View, lines: Lines) -> bool:
         """Has a peer of this try, that is within reach, answered another since it began?"""
-        legs = [leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer is not None]
+        legs = [leg for leg in self.attempt.legs if isinstance(leg, Leg)]
         return now < self.latest and any(
             view.reachable(leg.peer) and lines.heard(leg.peer, leg.trunk) > self.began
             for leg in legs
-            if leg.peer is not None
+            if leg.peer is not None and leg.peer not in self.lost
         )
 
     def _ours(self) -> bool:
@@ -145,6 +160,12 @@ def arrived(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> lis
     """Tell the sender that his try is here, or whither its phone sends it on."""
     door = view.door(peer)
     return [] if door is None else [SendTo(door, CallHere(bill.call, bill.attempt, sent_to))]
+
+
+def lost(bill: Waybill, peer: NodeName, view: View) -> list[Effect]:
+    """Tell the sender that his try has ended here, which nobody else will."""
+    door = view.door(peer)
+    return [] if door is None else [SendTo(door, CallLost(bill.call, bill.attempt))]
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

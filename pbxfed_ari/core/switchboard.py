@@ -33,6 +33,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     PeerGaveUp,
     PeerHasCall,
+    PeerLostCall,
     Returned,
     RoomsLed,
     TalkFound,
@@ -118,6 +119,8 @@ class Switchboard:
                 return self._peer_has(event, now, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
+            case PeerLostCall():
+                return self._peer_lost(event, now, view)
             case TalkFound():
                 return self._talk_found(event, now)
             case DrainOver():
@@ -249,6 +252,13 @@ class Switchboard:
             for effect in self._told(call, event, now, view)
         ]
 
+    def _peer_lost(self, event: PeerLostCall, now: float, view: View) -> list[Effect]:
+        """Only the try that is on its way: who talks is left alone."""
+        call = self._calls.get(self._by_key.get(event.call, ChannelId("")))
+        if call is None or not call.expects(event.attempt):
+            return []
+        return self._told(call, event, now, view)
+
     def _was_given_up(self, call: Call) -> bool:
         bill, peer = call.bill, call.arrival.peer
         return bill is not None and (peer, bill.call, bill.attempt) in self._given_up
@@ -285,6 +295,8 @@ class Switchboard:
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]
+            if listed.died and call.arrival.channel not in listed.channels:
+                effects += call.died(view)
             for channel in (*here, *put):
                 if channel not in listed.channels:
                     effects += self._told(call, Ended(channel), now, view)

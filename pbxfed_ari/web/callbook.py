@@ -216,7 +216,7 @@ def _call(call: Call, now: float, me: str) -> Json:
 
 def _safe(value: object) -> object:
     """A spreadsheet takes a cell that begins so for a formula: a caller chooses his name and number."""
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n")
     return f"'{value}" if risky and not str(value)[1:].isdecimal() else value
 
 

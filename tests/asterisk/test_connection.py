@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from pbxfed_ari.asterisk.connection import (
 )
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.events import BRIDGES, OURS
+from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -54,6 +56,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, name, value)
 
 
+class Killable(Process):
+    """Asterisk's process, as a test wants it."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("asterisk.ctl"))
+        self.dead = False
+
+    def has_died(self) -> bool:
+        died, self.dead = self.dead, False
+        return died
+
+
 class Inbox:
     """What was posted, and a way to wait for it."""
 
@@ -65,6 +79,7 @@ class Inbox:
         self.refused = 0  # how often preparing is declined
         self.prepared = 0
         self.tidied = 0
+        self.process = Killable()
 
     async def prepare(self) -> None:
         self.prepared += 1
@@ -117,6 +132,7 @@ async def connected(
             look=inbox.look,
             up=inbox.up,
             down=inbox.down,
+            process=inbox.process,
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(one.run())
@@ -181,6 +197,23 @@ async def test_a_loss_is_told_once_and_a_restart_is_noticed() -> None:
         assert (inbox.downs, fake.endpoint_ids) == (1, ["PJSIP"])
 
 
+async def test_a_loss_ends_no_call_unless_asterisk_has_died() -> None:
+    """A websocket that is closed says nothing of the calls; a process that is no more, or another one, does."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 2)
+        inbox.process.dead = True
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 3)
+        fake.started = "2026-11-22T20:00:00.000+0000"
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 4)
+    listed = [one for one in inbox.events if isinstance(one, ChannelsListed)]
+    assert [one.died for one in listed] == [False, False, True, False, True]
+    assert listed[2].channels == frozenset()
+
+
 async def test_a_hanging_asterisk_is_down_and_up_again() -> None:
     """A socket that is open proves nothing."""
     async with FakeAri() as fake, connected(fake) as inbox:
@@ -234,6 +267,7 @@ async def test_nobody_there_says_where_we_looked() -> None:
             look=inbox.look,
             up=inbox.up,
             down=inbox.down,
+            process=inbox.process,
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(one.run())

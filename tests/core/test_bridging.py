@@ -167,7 +167,7 @@ def test_silence_is_abandoned_here_too() -> None:
     board.at(0.0, arrived())
     board.at(0.01, LegEntered(ONE))
     assert Abandon(ONE) in board.at(2.0)
-    assert HangUp(CALLER, 3) in board.at(2.1, LegEnded(ONE, 3))
+    assert HangUp(CALLER, 27) in board.at(2.1, LegEnded(ONE, 3))  # not what we hung up with
 
 
 def test_what_asterisk_declines_fails_the_try() -> None:

@@ -18,6 +18,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     PeerGaveUp,
+    PeerLostCall,
     Redirected,
     Returned,
     Ticked,
@@ -32,6 +33,7 @@ CHANNEL, LEG = ChannelId("1"), ChannelId("pf-f-1-0")
 EVENTS: list[Any] = [
     Ticked(),
     PeerGaveUp(B, CallId("f"), 1),
+    PeerLostCall(B, CallId("f"), 1),
     LegDialed(CHANNEL, LEG, "PJSIP/pf-b-1"),
     LegEntered(LEG),
     LegLives(CHANNEL, LEG, "RINGING"),

@@ -1,6 +1,6 @@
 """The setting up of calls, told on a virtual clock: signs of life, silence, deaths, late and given-up calls."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -9,14 +9,16 @@ from pbxfed_ari.core.events import (
     Answered,
     Arrived,
     CallEvent,
+    ChannelsListed,
     Ended,
     LegDialed,
     LegLives,
     PeerGaveUp,
     PeerHasCall,
+    PeerLostCall,
     Returned,
 )
-from pbxfed_ari.core.messages import CallHere, CallOver
+from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.setup import GRACE, HELD
 from pbxfed_ari.core.switchboard import Switchboard
@@ -174,7 +176,95 @@ def test_who_hangs_up_while_it_is_set_up_tells_the_peer() -> None:
     assert not [e for e in answered.at(9.0, Ended(CHANNEL)) if isinstance(e, SendTo)]
 
 
+LOST = PeerLostCall(B, CALL, 1)
+
+
+def test_a_call_whose_phone_rang_at_an_asterisk_that_died_goes_elsewhere_at_once() -> None:
+    """Its node lives and had said that the call is there: by its word alone we know. It may be back before we look."""
+    story = calling(B)
+    story.at(0.02, PeerHasCall(B, CALL, 1), LegLives(CHANNEL, LEG))
+    assert story.at(3.0, LOST) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
+    assert story.at(3.01, LOST) == []
+    story.view.places = (C,)
+    assert legs(story.at(3.05, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(C, "sip"),)]
+    assert story.at(3.1, LOST) == []  # of the try before this one
+    assert story.at(3.2, PeerLostCall(B, CALL, 2)) == []  # it is not his
+
+
+def test_who_answers_others_is_not_busy_when_he_says_that_his_asterisk_has_died() -> None:
+    """That is no reason to wait."""
+    story = calling(B)
+    story.at(0.5, Arrived(ChannelId("18.2"), "1001", "1003", "", fresh_id="other", wall_ms=WALL))
+    story.at(1.0, PeerHasCall(B, CallId("other"), 1))
+    assert Abandon(LEG) in story.at(1.1, LOST)
+
+
+def test_a_call_that_talks_is_left_alone_whatever_its_peer_says() -> None:
+    """Its end comes by the trunk, or by who hangs up."""
+    story = calling(B)
+    story.at(1.0, Answered(CHANNEL, LEG))
+    assert story.at(2.0, LOST) == []
+
+
+def test_without_another_way_the_call_ends_when_its_only_node_has_lost_it() -> None:
+    """At once, and not as a number that nobody has: 27 is SIP's 502."""
+    story = calling(B, trunks=("sip",))
+    story.at(3.0, LegLives(CHANNEL, LEG))
+    story.at(4.0, LOST)
+    assert HangUp(CHANNEL, 27) in story.at(4.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
+
+
+def test_what_rings_at_another_node_rings_on_when_one_asterisk_dies() -> None:
+    """Until that one dies, too."""
+    story = Story(View(B, C))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    other = ChannelId("17.3")
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    story.at(0.01, LegDialed(CHANNEL, other, "PJSIP/pf-c-0000002b"))
+    story.at(0.02, PeerHasCall(B, CALL, 1), PeerHasCall(C, CALL, 1))
+    assert story.at(2.0, LOST) == [Abandon(LEG)]
+    assert story.at(20.0) == []
+    assert Abandon(other) in story.at(21.0, PeerLostCall(C, CALL, 1))
+
+
+def test_our_own_phone_rings_on_when_a_peers_asterisk_dies() -> None:
+    """And is answered as ever."""
+    story = calling(A, B)
+    here = ChannelId("17.3")
+    story.at(0.01, LegDialed(CHANNEL, here, "PJSIP/1001-0000002b"))
+    story.at(0.02, PeerHasCall(B, CALL, 1))
+    lost = story.at(2.0, LOST)
+    assert (Abandon(LEG) in lost, Abandon(here) in lost) == (True, False)
+    story.at(3.0, Answered(CHANNEL, here))
+    (call,) = story.board
+    assert call.answered == 3.0
+
+
 # --- the receiver's side
+
+
+def test_when_our_asterisk_has_died_the_senders_of_what_rang_here_are_told() -> None:
+    """Not of what talked; and who is rung by a dead caller is told that it is over. Their records are kept."""
+    story = Story(View(A))
+    story.at(0.0, arrives())
+    talks = replace(arrives(attempt=2), channel=ChannelId("18.1"), fresh_id="y")
+    story.at(0.0, talks, Answered(talks.channel))
+    died = story.at(5.0, ChannelsListed(frozenset(), died=True))
+    assert [e for e in died if isinstance(e, SendTo)] == [SendTo(DOOR_B, CallLost("cafe", 1))]
+    assert len([e for e in died if isinstance(e, CallEnded)]) == 2
+    assert len(story.board) == 0
+    ours = calling(B)
+    ours.at(1.0, LegLives(CHANNEL, LEG))
+    died = ours.at(5.0, ChannelsListed(frozenset(), died=True))
+    assert [e for e in died if isinstance(e, SendTo)] == [SendTo(DOOR_B, CallOver(CALL, 1))]
+
+
+def test_a_call_that_ended_while_we_were_not_connected_is_told_to_nobody() -> None:
+    """The same Asterisk has told its end by the trunk; what is still there rings on."""
+    story = Story(View(A))
+    story.at(0.0, arrives())
+    assert story.at(5.0, ChannelsListed(frozenset((CHANNEL,)))) == []
+    assert [type(e) for e in story.at(6.0, ChannelsListed(frozenset()))] == [CallEnded]
 
 
 def arrives(late_ms: int = 0, number: str = "1001", attempt: int = 1) -> Arrived:

@@ -6,13 +6,17 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
+from lab.calls import Dialled
 from lab.lab import Lab
 from lab.process import Process
 from tests.lab.conftest import Federation
 
+LOST = "condition node=c is=no Asterisk"  # what c says in its log
 ELSEWHERE = 2_500  # ms until a call toward a dying node has connected elsewhere; printed, and a bar of the bench
 
 
@@ -119,3 +123,150 @@ def test_sip_alone_is_blocked(forwarded: Federation) -> None:
         lab.undrop("c")
     assert found.ok, found
     assert (found.trunk, found.details["answered_by"]) == ("iax2", "1003")
+
+
+@contextmanager
+def ringing(federation: Federation, number: str, *phones: str) -> Iterator[Future[Dialled]]:
+    """1001 calls this number, and these phones ring, which do not answer yet; they will when they are called again."""
+    lab = federation.lab
+    before = {phone: int(lab.phone(phone)["invites"]) for phone in phones}
+    with ThreadPoolExecutor(1) as pool:
+        for phone in phones:
+            lab.manners(phone, answer_after_ms=None)
+        try:
+            call = pool.submit(lab.dial, "1001", number, timeout=20)
+            for phone, invites in before.items():
+                federation.until(
+                    lambda phone=phone, invites=invites: (  # type: ignore[misc]
+                        int(lab.phone(phone)["invites"]) == invites + 1
+                    )
+                )
+            time.sleep(0.5)
+            for phone in phones:
+                lab.manners(phone)
+            yield call
+        finally:
+            for phone in phones:
+                lab.manners(phone)
+
+
+@contextmanager
+def set_up(federation: Federation, control: str, trunk: str) -> Iterator[None]:
+    """All nodes connect so, and c is called by this trunk."""
+    lab = federation.lab
+    second = {"sip": "iax2", "iax2": "sip"}[trunk]
+    lab.configure("c", "calls", "trunks", [trunk, second])
+    for node in "abc":
+        lab.configure(node, "calls", "control", control)
+    try:
+        federation.until(
+            lambda: federation.get("a", "/route/1003")["tries"][0]["legs"][0]["trunk"] == trunk
+        )
+        time.sleep(0.3)
+        yield
+    finally:
+        for node in "abc":
+            lab.configure(node, "calls", "control", "handover")
+        lab.configure("c", "calls", "trunks", ["sip", "iax2"])
+
+
+@pytest.mark.parametrize(
+    ("control", "trunk", "back"),
+    [
+        ("handover", "sip", False),
+        ("handover", "iax2", True),
+        ("bridge", "sip", True),
+        ("bridge", "iax2", False),
+    ],
+)
+def test_the_asterisk_dies_at_which_the_phone_rings(
+    federation: Federation, control: str, trunk: str, back: bool
+) -> None:
+    """Its daemon lives, is certain of that death, and says so: another node calls the phone. `back`: it is started at once."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    with set_up(federation, control, trunk), ringing(federation, "1003", "1003") as call:
+        lab.kill("c", "asterisk")
+        killed = time.time()
+        if back:
+            lab.start("c", "asterisk")
+        dialled = call.result()
+        took = dialled.setup_ms - (killed - dialled.started) * 1_000
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    if not back:
+        lab.start("c", "asterisk")
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    assert (found.details["answered_by"], found.invites) == ("1003", 2)
+    print(f"{control}, {trunk}: connected elsewhere {took:.0f} ms after that death")
+    assert took <= ELSEWHERE
+    federation.until(lambda: all(federation.get(node, "/calls") == [] for node in "abc"), 5)
+
+
+def test_another_device_rings_on_when_one_asterisk_dies(federation: Federation) -> None:
+    """1030 rings at b and at c; c's Asterisk dies; who answers at b is heard, and was rung once."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.add("1030")
+    lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
+    federation.until(federation.whole)
+    lab.register("1030", "b", home="b")
+    lab.register("1030/2", "c", home="c")
+    federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
+    before = int(lab.phone("1030")["invites"])
+    lab.manners("1030/2", answer_after_ms=None)
+    lab.manners("1030", answer_after_ms=3_000)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(lab.dial, "1001", "1030", timeout=20)
+            time.sleep(1.0)
+            lab.kill("c", "asterisk")
+            dialled = call.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        lab.start("c", "asterisk")
+        for phone in "1030", "1030/2":
+            lab.unregister(phone)
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    assert found.details["answered_by"] == "1030"
+    assert int(lab.phone("1030")["invites"]) == before + 1
+    assert dialled.setup_ms > 2_900
+
+
+@pytest.mark.parametrize("what", ["websocket", "daemon"])
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(
+    federation: Federation, control: str, what: str
+) -> None:
+    """Its websocket is closed, or it is killed itself and returns, while the phone rings: it rings on and is answered."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    log = lab.node("c").folder / "log" / "pbxfed.log"
+    lost = log.read_text().count(LOST)
+    with set_up(federation, control, "sip"):
+        before = int(lab.phone("1003")["invites"])
+        lab.manners("1003", answer_after_ms=3_000)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+                time.sleep(1.0)
+                if what == "websocket":
+                    lab.asterisk("c", "ari shutdown websocket sessions")
+                    federation.until(lambda: log.read_text().count(LOST) > lost, 3)
+                else:
+                    lab.kill("c", "daemon")
+                    lab.start("c", "daemon")
+                dialled = call.result()
+            time.sleep(0.6)
+            found = lab.finish(dialled)
+        finally:
+            lab.manners("1003")
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    if control == "handover":  # the legs are Dial's; in bridge mode its caller arrives anew
+        assert int(lab.phone("1003")["invites"]) == before + 1

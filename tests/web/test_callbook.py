@@ -71,10 +71,11 @@ async def test_as_a_table(served: Served, client: Client) -> None:
     """With the same columns in each line; nothing that a spreadsheet would take for a formula."""
     served.records.add(record(ended(1, caller='=HYPERLINK("http://x")'), "a"))
     served.records.add(record(ended(2, caller="+4930123"), "a"))
+    served.records.add(record(ended(3, caller="\n=1+1"), "a"))
     response = await client.get("/calls/records", headers={"Accept": "text/csv"})
     rows = list(csv.DictReader(io.StringIO(await response.text())))
     assert tuple(rows[0]) == COLUMNS
-    assert [row["from"] for row in rows] == ['\'=HYPERLINK("http://x")', "+4930123"]
+    assert [row["from"] for row in rows] == ['\'=HYPERLINK("http://x")', "+4930123", "'\n=1+1"]
     assert rows[0]["talked_seconds"] == "30.0"
 
 
