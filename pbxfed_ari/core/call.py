@@ -124,6 +124,7 @@ class Call:
     leg: ChannelId = ChannelId("")  # of Dial's, which has answered
     leg_lives: bool = False
     talks_with: tuple[Leg | Outside, ...] | None = None  # of those that were rung
+    whose: str = ""  # the number of the phone that has answered
     moved: dict[ChannelId, str] = field(
         default_factory=dict
     )  # whither a leg's phone sends the call
@@ -553,8 +554,15 @@ class Call:
     def _talks(self, now: float, leg: ChannelId) -> None:
         if self.setup is not None:
             self.talks_with = self.setup.whom(leg, self.route.number)
+        self.whose = self._whose()
         self.phase, self.answered, self.cause = Phase.TALKING, now, NORMAL
         self._came_of_it("answered", now)
+
+    def _whose(self) -> str:
+        """The number that has answered; of several at one peer nobody knows which."""
+        legs = [leg for leg in self.talks_with or () if isinstance(leg, Leg)]
+        numbers = {leg.number or str(self.route.number) for leg in legs}
+        return numbers.pop() if len(numbers) == 1 else str(self.route.number)
 
     def _came_of_it(self, outcome: str, now: float) -> None:
         """The last try is decided."""
@@ -583,7 +591,7 @@ class Call:
     def _record(self, now: float) -> CallEnded:
         self.finished = True
         arrival = self.arrival
-        talked = self.answered > 0
+        talked, reached = self.answered > 0, self.whose or str(self.route.number)
         return CallEnded(
             self.id,
             arrival.caller,
@@ -596,7 +604,7 @@ class Call:
             arrival.outside,
             arrival.wall_ms,
             now - self.answered if talked else 0.0,
-            self.route.number if talked and self.route.number != arrival.number else "",
+            reached if talked and reached != arrival.number else "",
             "bridge" if self.bridged else "handover" if self.tried else "",
             tuple(self.history),
         )

@@ -551,7 +551,7 @@ def test_a_leg_that_is_sent_elsewhere_leaves_its_call() -> None:
 
 @pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_of_a_group_only_who_answered_has_a_call(control: str) -> None:
-    """Its limit counts for that one alone."""
+    """Its limit counts for that one alone, and it is the one of the record."""
     phones = [make("extension", number, call_limit=1) for number in ("1001", "1002")]
     group = make("group", "600", members=["1001", "1002"])
     board, view = board_with(group, *phones)
@@ -568,6 +568,8 @@ def test_of_a_group_only_who_answered_has_a_call(control: str) -> None:
     board.handle(Answered(one, leg), 1.0, view)
     busy = [board.usage.at(board, view, 1.0).calls_of(n) for n in ("1001", "1002")]
     assert busy == [0, 1]
+    effects = [*board.handle(LegEnded(leg), 2.0, view), *board.handle(Ended(one), 2.0, view)]
+    assert [e.reached for e in effects if isinstance(e, CallEnded)] == ["1002"]
 
 
 def test_nobody_pays_by_a_caller_id() -> None:

@@ -141,6 +141,9 @@ def test_a_group_rings_everywhere_and_who_answers_has_the_call(controlled: Feder
     since = time.time()
     assert talk(controlled, "1001", "600") == "1003"
     assert sorted(rang(controlled, since)) == ["1002", "1003", "1004"]
+    controlled.until(lambda: controlled.get("a", "/calls") == [])
+    (record,) = controlled.get("a", "/calls/records?last=true&limit=1")
+    assert (record["to"], record["reached"]) == ("600", "1003")
     controlled.until(
         lambda: all(
             c["state"] == "ended" for n in ("1002", "1004") for c in lab.calls_of(n, since)

@@ -15,6 +15,7 @@ from lab.netns import socket_in
 from lab.process import Process
 from lab.sip import digest_answer, parameter
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.test_setup import set_up
 from tests.lab.torture import MESSAGES, datagram
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c"}
@@ -209,11 +210,15 @@ def stranger_options(stranger: Stranger) -> str:
 @pytest.mark.parametrize("what", NUMBERS)
 def test_an_odd_number(federation: Federation, stranger: Stranger, what: str) -> None:
     """Dialed by a phone that may call: refused, or dropped because it is no SIP, and nobody rings."""
+    dials(federation, stranger, what)
+
+
+def dials(federation: Federation, stranger: Stranger, what: str) -> None:
     before = invites(federation.lab)
     status = stranger.invite(NUMBERS[what])
     print(f"{what}: {status}")
-    assert status[:1] in ("", "4", "5", "6"), status
-    assert invites(federation.lab) == before
+    assert status[:1] in ("", "4", "5", "6"), (what, status)
+    assert invites(federation.lab) == before, what
 
 
 def test_what_follows_a_null_is_not_there(federation: Federation, stranger: Stranger) -> None:
@@ -227,6 +232,10 @@ def test_what_follows_a_null_is_not_there(federation: Federation, stranger: Stra
 @pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
 def test_odd_names(federation: Federation, stranger: Stranger, called: str) -> None:
     """The call is 1001's, to whom it was for, whatever the caller calls himself; or it is refused."""
+    names_himself(federation, stranger, called)
+
+
+def names_himself(federation: Federation, stranger: Stranger, called: str) -> None:
     lab = federation.lab
     for what, name in NAMES.items():
         since, before = time.time(), invites(lab)
@@ -239,3 +248,17 @@ def test_odd_names(federation: Federation, stranger: Stranger, called: str) -> N
             assert [(call["other"], call["name"]) for call in shown] == [("1001", "Phone 1001")], (
                 what
             )
+
+
+@pytest.mark.parametrize(
+    ("control", "trunk"), [("bridge", "sip"), ("handover", "iax2"), ("bridge", "iax2")]
+)
+def test_the_same_by_the_other_ways(
+    federation: Federation, stranger: Stranger, control: str, trunk: str
+) -> None:
+    """Handed over by SIP: above."""
+    with set_up(federation, control, trunk):
+        for what in NUMBERS:
+            dials(federation, stranger, what)
+        names_himself(federation, stranger, "1002")
+        names_himself(federation, stranger, "1003")
