@@ -4,6 +4,7 @@ The protocol is picows'. One in a hundred events is sent in pieces (RFC 6455 §5
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -11,6 +12,8 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_
 IDLE = 15.0  # seconds without a word after which the other end is asked for a sign of life
 REPLY = 7.5  # seconds for it
 LARGEST = 256 * 1024 * 1024  # bytes of an event; Asterisk knows no limit
+QUIET = logging.getLogger("picows")  # at debug it would write the password, at info each connection
+QUIET.setLevel(logging.WARNING)
 PIECES = (WSMsgType.TEXT, WSMsgType.CONTINUATION)
 
 
@@ -42,6 +45,7 @@ class EventSocket(WSListener):
             max_frame_size=LARGEST,
             max_redirects=0,
             use_aiofastnet=False,
+            logger_name=QUIET,
         )
         assert isinstance(socket, cls)
         return socket

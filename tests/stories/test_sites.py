@@ -157,6 +157,22 @@ def test_phones_of_other_sites_are_not_sent_to_the_dead_for_two_seconds(
     assert victim in world["a"].federation.view.ring.weights
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_only_neighbour_of_a_dead_forwarder_is_believed_in_time(seed: int) -> None:
+    """What it says before it has proven that it lives is lost: it says it again then, not with its next report."""
+    two = dict(zip("abcd", ["east", "east", "west", "west"], strict=True))
+    world = World(seed, two, sites=two, settle=6.0)
+    victim = next(n for n in "ab" if n in forwarders(world))
+    world.run(seed / 20)
+    world.kill(victim)
+
+    def told() -> bool:
+        named = [standing(n.federation, NodeName(victim)) for n in world.running()]
+        return all(how is not Standing.WELL for how in named)
+
+    assert world.run(2.0, told)
+
+
 def test_who_refutes_a_suspicion_is_well_in_other_sites_at_once() -> None:
     """It was deaf for a moment."""
     world = sites()

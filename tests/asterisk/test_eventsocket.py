@@ -1,0 +1,61 @@
+"""The event websocket: whole events, no secrets in the log, and a mistake is heard of."""
+
+import asyncio
+import base64
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from picows import WSMsgType
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.eventsocket import EventSocket
+from tests.asterisk.fake import FakeAri
+
+
+def frame(kind: WSMsgType, data: bytes, *, fin: bool = True) -> Any:
+    return SimpleNamespace(msg_type=kind, fin=fin, get_payload_as_bytes=lambda: data)
+
+
+async def test_pieces_are_one_event() -> None:
+    """Asterisk sends some events so (RFC 6455 §5.4)."""
+    heard: list[bytes] = []
+    socket, transport = EventSocket(heard.append), Any
+    for one in (
+        frame(WSMsgType.TEXT, b"one"),
+        frame(WSMsgType.TEXT, b"t", fin=False),
+        frame(WSMsgType.CONTINUATION, b"w", fin=False),
+        frame(WSMsgType.CONTINUATION, b"o"),
+        frame(WSMsgType.TEXT, b"three"),
+    ):
+        socket.on_ws_frame(transport, one)  # type: ignore[arg-type]
+    assert heard == [b"one", b"two", b"three"]
+
+
+async def test_a_mistake_of_whoever_hears_ends_it() -> None:
+    """And is told to who waits for its end."""
+
+    def heard(event: bytes) -> None:
+        raise ValueError(event.decode())
+
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        socket = await ari.events(heard)
+        await fake.send("oh")
+        async with asyncio.timeout(5):
+            with pytest.raises(ValueError, match="oh"):
+                await socket.end()
+
+
+async def test_its_password_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even where everything is logged; nor is each connection told of."""
+    caplog.set_level(1)
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        socket = await ari.events(lambda event: None)
+        socket.close()
+        async with asyncio.timeout(5):
+            await socket.end()
+    assert base64.b64encode(b"pbxfed:right").decode() not in caplog.text
+    assert [
+        r for r in caplog.records if r.name.startswith("picows") and r.levelno < logging.WARNING
+    ] == []
