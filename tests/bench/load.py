@@ -43,7 +43,7 @@ exten => _6XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
 
 TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
 SLOWER = "five ways to ARI and back before the answer is heard, where handover has one; it is there for what needs an owner"
-COST = "six events, an answer of ARI, two lines of log: to be woken costs 40 to 80 µs here before anything is done"
+COST = "six events, an answer of ARI, two lines of log: docs/decisions/0005 says what each takes"
 
 
 @dataclass(frozen=True, slots=True)
