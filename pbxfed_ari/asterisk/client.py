@@ -287,22 +287,29 @@ class Channels:
         query = {"endpoint": endpoint}
         await self._ari.request(f"channels.redirect {id}", "POST", path, query=query)
 
-    async def continueInDialplan(self, id: str, *, context: str, extension: str) -> None:
-        """Let the channel go on at this place in the dialplan, priority 1."""
-        body = {"context": context, "extension": extension, "priority": 1}
+    async def continueInDialplan(
+        self, id: str, *, context: str, extension: str, label: str = ""
+    ) -> None:
+        """Let the channel go on at this place in the dialplan; without a label at priority 1."""
+        body = _place(context, extension, label)
         path = f"channels/{_part(id)}/continue"
         await self._ari.request(f"channels.continueInDialplan {id}", "POST", path, body=body)
 
     async def continueWithVariables(
-        self, id: str, variables: dict[str, str], *, context: str, extension: str
+        self,
+        id: str,
+        variables: dict[str, str],
+        *,
+        context: str,
+        extension: str,
+        label: str = "",
     ) -> None:
         """`setChannelVars` (since 22.10) and `continueInDialplan`, at once."""
         channel = f"channels/{_part(id)}"
-        place = {"context": context, "extension": extension, "priority": 1}
         await self._ari.post(
             f"channels.continueInDialplan {id}",
             (f"{channel}/variables", {"variables": variables}),
-            (f"{channel}/continue", place),
+            (f"{channel}/continue", _place(context, extension, label)),
         )
 
     async def hangup(self, id: str, *, reason_code: int) -> None:
@@ -413,6 +420,11 @@ def _message(content: bytes) -> str:
 
 def _object(kind: str, id: str) -> str:
     return f"asterisk/config/dynamic/{PJSIP}/{_part(kind)}/{_part(id)}"
+
+
+def _place(context: str, extension: str, label: str) -> dict[str, object]:
+    at = {"label": label} if label else {"priority": 1}
+    return {"context": context, "extension": extension, **at}
 
 
 def _part(text: str) -> str:

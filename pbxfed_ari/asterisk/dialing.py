@@ -1,10 +1,18 @@
-"""What a leg is called where Asterisk makes channels: `PJSIP/1002`, `PJSIP/1002@pf-b`, `IAX2/pf-b/1002`. Pure."""
+"""What Dial is given: `PJSIP/1002`, `PJSIP/1002@pf-b`, `IAX2/pf-b/1002`; how long, and how. Pure.
+
+Each variable costs Asterisk some 50 µs (its news goes to everybody who listens), and each line of the dialplan as much. Hence
+one variable with all of Dial's arguments, and three ways through `[pbxfed-dial]` in dialplan/extensions.conf.
+"""
 
 import re
+from collections.abc import Callable, Sequence
 
-from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.effects import HandOver, Leg, Outside
 from pbxfed_ari.core.names import Extension, dialable, trunk_to
 
+Devices = Callable[[Extension], list[str]]  # as Contacts.devices
+
+OTHERS, HERE, BOTH = "others", "here", "both"  # labels in [pbxfed-dial]
 _PLAIN = re.compile(
     r"[A-Za-z0-9@:;=._~%+\[\]!*?/-]+"
 )  # no comma, ampersand, parenthesis, caret, brace, space
@@ -13,6 +21,37 @@ _PLAIN = re.compile(
 def plain(uri: str) -> bool:
     """May this Contact, which a phone chose, stand in a dial string?"""
     return _PLAIN.fullmatch(uri) is not None
+
+
+def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[str, dict[str, str]]:
+    """At which label of `[pbxfed-dial]` the call goes on, and the variables that are set on its channel before.
+
+    Raises: Refused, if a number could not stand in a dial string.
+    """
+    number = dialable(effect.extension)
+    own = Leg() in effect.legs
+    others = [_dial(leg, number, devices) for leg in effect.legs if leg != Leg()]
+    several = own and bool(devices(number))
+    codecs = {leg.codec for leg in effect.legs if isinstance(leg, Leg) and leg.peer is not None}
+    callers = {leg.caller_id for leg in effect.legs if isinstance(leg, Outside)}
+    codec = codecs.pop() if len(codecs) == 1 else ""
+    caller = callers.pop() if len(callers) == 1 else ""
+    handler = _handler(effect.legs, special=bool(codec or caller))
+    how = f"{effect.ring_seconds},i{handler}{f'm({effect.music})' if effect.music else ''}"
+    told = {
+        "PBXFED_DIAL": f"{'&'.join(others)},{how}",
+        "PBXFED_SEVERAL": "1" if several else "",
+        # inherited by the legs, where the pre-dial handler reads them
+        ("__" if handler else "") + "PBXFED_CALL": effect.note,
+        "__PBXFED_CALLER": caller,
+        "__PBXFED_CODEC": codec,
+    }
+    told = {name: value for name, value in told.items() if value}
+    if not own:
+        return OTHERS, told
+    if several or others:
+        return BOTH, told | {"PBXFED_DIAL": f"{''.join(f'&{one}' for one in others)},{how}"}
+    return HERE, told | {"PBXFED_DIAL": f"PJSIP/{number},{how}"}
 
 
 def dial_string(leg: Leg | Outside, called: Extension) -> str:
@@ -29,3 +68,23 @@ def dial_string(leg: Leg | Outside, called: Extension) -> str:
         return f"PJSIP/{number}"
     peer = trunk_to(leg.peer)
     return f"IAX2/{peer}/{number}" if leg.trunk == "iax2" else f"PJSIP/{number}@{peer}"
+
+
+def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
+    """What Dial is given for a leg: each device of a phone of ours by itself, if there are several."""
+    string = dial_string(leg, called)
+    if isinstance(leg, Leg) and leg.uri:
+        return f"{string}/{leg.uri}"
+    if isinstance(leg, Leg) and leg.peer is None:
+        number = Extension(leg.number) if leg.number else called
+        return "&".join(f"{string}/{uri}" for uri in devices(number)) or string
+    return string
+
+
+def _handler(legs: Sequence[Leg | Outside], *, special: bool) -> str:
+    """Dial's option for what each leg is told: `s` finds out for itself what it is. Nothing where nobody is told anything."""
+    ways = {leg.trunk if isinstance(leg, Leg) and leg.peer is not None else "" for leg in legs}
+    if ways == {""} and not special:
+        return ""
+    exten = "s" if special or len(ways) > 1 else ways.pop()
+    return f"b(pbxfed-leg^{exten}^1)"

@@ -18,6 +18,7 @@ from pbxfed_ari.core.names import TRUNK_PREFIX, ChannelId, key_of_name, node_of_
 from pbxfed_ari.errors import AsteriskError, Declined
 
 DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
+WAYBILL = "PJSIP_HEADER(read,X-PBXFED-Call)"
 ROOM = ("pbxfed-room", "ConfBridge")  # or is in a conference room
 
 
@@ -99,15 +100,32 @@ async def how_it_came(
 ) -> TalkFound | None:
     """What the dialplan and the daemon had set on this caller's channel; None if that makes no call."""
     try:
-        args = await ari.channels.getChannelVar(caller.id, "PBXFED_ARGS")
+        args = await _arguments(ari, caller)
         note = await ari.channels.getChannelVar(caller.id, "PBXFED_CALL")
     except AsteriskError:
         return None
     began = milliseconds(caller.creationtime) if caller.creationtime else wall_ms
-    arrived = entered(caller, args.split(","), wall_ms=began, fresh_id="")
+    arrived = entered(caller, args, wall_ms=began, fresh_id="")
     if not isinstance(arrived, Arrived):
         return None
     return TalkFound(arrived, note, to, wall_ms, answered_ms)
+
+
+async def _arguments(ari: AriClient, caller: Channel) -> list[str]:
+    """With what it once entered Stasis: what is special the dialplan has written down (dialplan/extensions.conf).
+
+    Raises: Unreachable; Declined, if the channel is gone.
+    """
+    trunk = owner(caller.name)
+    if node_of_trunk(trunk) is not None:
+        said = "IAXVAR(pbxfed_call)" if caller.name.startswith("IAX2/") else WAYBILL
+        with suppress(Declined):
+            return ["trunk", trunk, await ari.channels.getChannelVar(caller.id, said)]
+        return ["trunk", trunk]
+    with suppress(Declined):
+        if args := await ari.channels.getChannelVar(caller.id, "PBXFED_ARGS"):
+            return args.split(",")
+    return ["phone"]
 
 
 def leg(channel: Channel) -> LegSeen:

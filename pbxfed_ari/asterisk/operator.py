@@ -26,7 +26,7 @@ from pathlib import Path
 from pbxfed_ari.asterisk import iax
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.dialing import dial_string
+from pbxfed_ari.asterisk.dialing import hand_over
 from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.asterisk.legs import ForLegs, Legs, at_once
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects
@@ -50,7 +50,6 @@ from pbxfed_ari.core.effects import (
     MakeBridge,
     MakeLeg,
     Note,
-    Outside,
     PushExtension,
     PushTrunk,
     RemoveExtension,
@@ -320,8 +319,8 @@ class Operator:
                 number = dialable(effect.number)
                 await self._continue(effect.channel, room_variables(effect), ROOM, number)
             else:
-                values = variables(effect, self._contacts.devices)
-                await self._continue(effect.channel, values, DIAL, effect.extension)
+                label, values = hand_over(effect, self._contacts.devices)
+                await self._continue(effect.channel, values, DIAL, effect.extension, label)
         except Refused as refused:
             await self._give_up(effect, INVALID_NUMBER, str(refused))
         except Declined as declined:
@@ -335,16 +334,23 @@ class Operator:
             await self._give_up(effect, FAILURE, str(unreachable))
 
     async def _continue(
-        self, channel: ChannelId, values: dict[str, str], context: str, exten: str
+        self,
+        channel: ChannelId,
+        values: dict[str, str],
+        context: str,
+        exten: str,
+        label: str = "",
     ) -> None:
         """In one go; the dialplan forgets what it was told, so that nobody is dialed again if a variable was declined."""
         channels = self._ari.channels
         if self.several:
-            await channels.continueWithVariables(channel, values, context=context, extension=exten)
+            await channels.continueWithVariables(
+                channel, values, context=context, extension=exten, label=label
+            )
             return
         for name, value in values.items():
             await channels.setChannelVar(channel, name, value)
-        await channels.continueInDialplan(channel, context=context, extension=exten)
+        await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
 
     async def _hold(self, effect: Hold) -> None:
         channel = effect.channel
@@ -598,32 +604,6 @@ class Operator:
         self._note(Note(what, (*fields.items(), ("error", str(error))), "warning"))
 
 
-Devices = Callable[[Extension], list[str]]
-
-
-def variables(effect: HandOver, devices: Devices = lambda phone: []) -> dict[str, str]:
-    """What `[pbxfed-dial]` wants to know. `devices`: as `Contacts.devices`.
-
-    Raises: Refused, if a number could not stand in a dial string.
-    """
-    number = dialable(effect.extension)
-    own = Leg() in effect.legs
-    others = [_dial(leg, number, devices) for leg in effect.legs if leg != Leg()]
-    codecs = {leg.codec for leg in effect.legs if isinstance(leg, Leg) and leg.peer is not None}
-    callers = {leg.caller_id for leg in effect.legs if isinstance(leg, Outside)}
-    return {
-        "PBXFED_LOCAL": number if own else "",
-        "PBXFED_SEVERAL": "1" if own and devices(number) else "",
-        "PBXFED_TRUNKS": "&".join(others),
-        "PBXFED_RING": str(effect.ring_seconds),
-        "PBXFED_MUSIC": effect.music,
-        # inherited by the legs, where the pre-dial handler reads them
-        "__PBXFED_CALL": effect.note,
-        "__PBXFED_CALLER": callers.pop() if len(callers) == 1 else "",
-        "__PBXFED_CODEC": codecs.pop() if len(codecs) == 1 else "",
-    }
-
-
 def room_variables(effect: Enter) -> dict[str, str]:
     """What ConfBridge wants to know. The PIN is written by a function: no dialplan line, which a log might show, holds it."""
     return {
@@ -631,14 +611,3 @@ def room_variables(effect: Enter) -> dict[str, str]:
         **({"CONFBRIDGE(user,pin)": effect.pin} if effect.pin else {}),
         **({"CONFBRIDGE(bridge,max_members)": str(effect.most)} if effect.most else {}),
     }
-
-
-def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
-    """What Dial is given for a leg: each device of a phone of ours by itself, if there are several."""
-    string = dial_string(leg, called)
-    if isinstance(leg, Leg) and leg.uri:
-        return f"{string}/{leg.uri}"
-    if isinstance(leg, Leg) and leg.peer is None:
-        number = Extension(leg.number) if leg.number else called
-        return "&".join(f"{string}/{uri}" for uri in devices(number)) or string
-    return string

@@ -407,6 +407,35 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
     assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "peer", "note", "outside"),
+    [
+        ("PJSIP/1001-00000001", {}, None, "", False),
+        ("PJSIP/line-00000001", {"PBXFED_ARGS": "did"}, None, "", True),
+        ("PJSIP/pf-b-1", {"PJSIP_HEADER(read,X-PBXFED-Call)": "f00/1/0"}, "b", "f00/1/0", False),
+        ("IAX2/pf-b-1", {"IAXVAR(pbxfed_call)": "f00/1/0"}, "b", "f00/1/0", False),
+        ("IAX2/pf-b-1", {}, "b", "", False),
+    ],
+)
+async def test_how_who_talks_had_come(
+    name: str, said: dict[str, str], peer: str | None, note: str, outside: bool
+) -> None:
+    """A phone unless something else is written down; a trunk says by its name whose call it is."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    came: Json = {"name": name, "creationtime": "2026-11-25T12:00:00.000+0000", "dialplan": plan}
+    async with FakeAri() as fake:
+        fake.channels = [{**channel("1.1"), **came}, channel("1.2", app="AppDial")]
+        fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
+        fake.variables = {("1.1", key): value for key, value in said.items()}
+        fake.variables["1.1", "PBXFED_CALL"] = "beef/1/2"
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(TalkFound)
+    (found,) = inbox.of(TalkFound)
+    assert isinstance(found, TalkFound)
+    arrived = found.arrived
+    assert (arrived.peer, arrived.note, arrived.outside) == (peer, note, outside)
+
+
 async def test_who_rang_since_before_we_lived_is_told_when_he_is_answered() -> None:
     """Once; its later Dial events are those of any call."""
     plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}

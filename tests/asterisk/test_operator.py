@@ -11,7 +11,8 @@ import pytest
 from pbxfed_ari.asterisk import operator as operator_module
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.operator import CANARY, NOWHERE, Operator, variables
+from pbxfed_ari.asterisk.dialing import hand_over
+from pbxfed_ari.asterisk.operator import CANARY, NOWHERE, Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     Enter,
@@ -99,7 +100,7 @@ def phone(number: str, name: str = "Ann") -> PushExtension:
     return PushExtension(Extension(number), name, "f5d55757833b92ea9b20b57933ad312a", 1)
 
 
-def hand_over(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
+def effect(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
     """A call to hand over."""
     return HandOver(ChannelId(channel), Extension(number), legs or (Leg(),), "abc/1/0", 20)
 
@@ -111,75 +112,82 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("legs", "local", "trunks"),
+    ("legs", "label", "dial"),
     [
-        ((Leg(),), "1002", ""),
-        ((Leg(B, "sip"),), "", "PJSIP/1002@pf-b"),
-        ((Leg(B, "iax2"),), "", "IAX2/pf-b/1002"),
+        ((Leg(),), "here", "PJSIP/1002,20,i"),
+        ((Leg(B, "sip"),), "others", "PJSIP/1002@pf-b,20,ib(pbxfed-leg^sip^1)"),
+        ((Leg(B, "iax2"),), "others", "IAX2/pf-b/1002,20,ib(pbxfed-leg^iax2^1)"),
         (
             (Leg(), Leg(B, "sip"), Leg(NodeName("c"), "iax2")),
-            "1002",
-            "PJSIP/1002@pf-b&IAX2/pf-c/1002",
+            "both",
+            "&PJSIP/1002@pf-b&IAX2/pf-c/1002,20,ib(pbxfed-leg^s^1)",
         ),
-        ((Leg(number="1003"), Leg(B, "sip", "1004")), "", "PJSIP/1003&PJSIP/1004@pf-b"),
+        ((Leg(), Leg(number="1003")), "both", "&PJSIP/1003,20,i"),
+        ((Leg(number="1003"),), "others", "PJSIP/1003,20,i"),
+        (
+            (Leg(number="1003"), Leg(B, "sip", "1004")),
+            "others",
+            "PJSIP/1003&PJSIP/1004@pf-b,20,ib(pbxfed-leg^s^1)",
+        ),
     ],
 )
-def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], local: str, trunks: str) -> None:
-    """Phones here and peers ring together."""
-    assert variables(hand_over("1", *legs)) == {
-        "PBXFED_LOCAL": local,
-        "PBXFED_SEVERAL": "",
-        "PBXFED_TRUNKS": trunks,
-        "PBXFED_RING": "20",
-        "PBXFED_MUSIC": "",
-        "__PBXFED_CALL": "abc/1/0",
-        "__PBXFED_CALLER": "",
-        "__PBXFED_CODEC": "",
-    }
+def test_what_the_dialplan_is_told(legs: tuple[Leg, ...], label: str, dial: str) -> None:
+    """Phones here and peers ring together; the call's id is for peers to hear."""
+    call = "__PBXFED_CALL" if "pbxfed-leg" in dial else "PBXFED_CALL"
+    assert hand_over(effect("1", *legs)) == (label, {"PBXFED_DIAL": dial, call: "abc/1/0"})
 
 
 def test_a_way_to_the_outside() -> None:
     """The digits of the trunk, and the number that it shows."""
     lines = [Outside("berlin", "pjsip", "provider", "+4930123", "+4930999")]
-    told = variables(hand_over("1", *lines, number="030123"))  # type: ignore[arg-type]
-    assert (told["PBXFED_LOCAL"], told["PBXFED_TRUNKS"]) == ("", "PJSIP/+4930123@provider")
-    assert told["__PBXFED_CALLER"] == "+4930999"
-    old = variables(hand_over("1", Outside("old", "iax2", "isdn", "123"), number="0123"))  # type: ignore[arg-type]
-    assert old["PBXFED_TRUNKS"] == "IAX2/isdn/123"
+    label, said = hand_over(effect("1", *lines, number="030123"))  # type: ignore[arg-type]
+    assert label == "others"
+    assert said["PBXFED_DIAL"] == "PJSIP/+4930123@provider,20,ib(pbxfed-leg^s^1)"
+    assert said["__PBXFED_CALLER"] == "+4930999"
+    old = hand_over(effect("1", Outside("old", "iax2", "isdn", "123"), number="0123"))  # type: ignore[arg-type]
+    assert old[1] == {"PBXFED_DIAL": "IAX2/isdn/123,20,i", "PBXFED_CALL": "abc/1/0"}
 
 
 def test_a_narrow_line_says_which_codec() -> None:
     """Unless the legs differ."""
-    assert variables(hand_over("1", Leg(B, "sip", codec="g729")))["__PBXFED_CODEC"] == "g729"
-    both = variables(hand_over("1", Leg(B, "sip", codec="g729"), Leg(NodeName("c"), "sip")))
-    assert both["__PBXFED_CODEC"] == ""
+    _, said = hand_over(effect("1", Leg(B, "sip", codec="g729")))
+    assert said["__PBXFED_CODEC"] == "g729"
+    _, both = hand_over(effect("1", Leg(B, "sip", codec="g729"), Leg(NodeName("c"), "sip")))
+    assert "__PBXFED_CODEC" not in both
 
 
-def test_each_device_of_a_member_rings() -> None:
-    """By its own Contact."""
-    found = variables(
-        hand_over("1", Leg(number="1003")), lambda number: ["sip:1003@x", "sip:1003@y"]
-    )
-    assert found["PBXFED_TRUNKS"] == "PJSIP/1003/sip:1003@x&PJSIP/1003/sip:1003@y"
+def test_each_device_rings() -> None:
+    """Of a member by its own Contact; of whom is called by all that are there when Dial begins."""
+    contacts = ["sip:1003@x", "sip:1003@y"]
+    _, said = hand_over(effect("1", Leg(number="1003")), lambda number: contacts)
+    assert said["PBXFED_DIAL"] == "PJSIP/1003/sip:1003@x&PJSIP/1003/sip:1003@y,20,i"
+    label, said = hand_over(effect("1"), lambda number: contacts)
+    assert (label, said["PBXFED_SEVERAL"], said["PBXFED_DIAL"]) == ("both", "1", ",20,i")
+
+
+def test_who_waits_hears_music() -> None:
+    """A class of musiconhold.conf, in place of ringing."""
+    waits = HandOver(ChannelId("1"), Extension("1002"), (Leg(B, "sip"),), "abc/1/0", 20, "soft")
+    assert hand_over(waits)[1]["PBXFED_DIAL"].endswith(",20,ib(pbxfed-leg^sip^1)m(soft)")
 
 
 @pytest.mark.parametrize("number", ["1&2", "1,2", "${X}", "1002@evil", "pf-b", ""])
 def test_a_number_cannot_break_out_of_its_dial_string(number: str) -> None:
     """Whatever the caller managed to dial."""
     with pytest.raises(Refused):
-        variables(hand_over("1", number=number))
+        hand_over(effect("1", number=number))
 
 
 async def test_a_call_is_told_before_it_goes_on() -> None:
     """One request for the variables, then continue."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        desk.operator.perform(hand_over("1"))
+        desk.operator.perform(effect("1"))
         await desk.idle()
         assert fake.asked == ["POST channels/1/variables", "POST channels/1/continue"]
         (_, told), (_, place) = fake.bodies
         assert isinstance(told, dict)
-        assert told["variables"]["PBXFED_LOCAL"] == "1002"
-        assert place == {"context": "pbxfed-dial", "extension": "1002", "priority": 1}
+        assert told["variables"]["PBXFED_DIAL"] == "PJSIP/1002,20,i"
+        assert place == {"context": "pbxfed-dial", "extension": "1002", "label": "here"}
 
 
 async def test_a_caller_is_led_into_a_room() -> None:
@@ -218,16 +226,16 @@ async def test_before_22_10_each_variable_goes_alone() -> None:
     """There is no request for several then."""
     async with FakeAri() as fake, at_work(fake) as desk:
         desk.operator.several = False
-        desk.operator.perform(hand_over("1"))
+        desk.operator.perform(effect("1"))
         await desk.idle()
-        assert fake.asked == ["POST channels/1/variable"] * 8 + ["POST channels/1/continue"]
+        assert fake.asked == ["POST channels/1/variable"] * 2 + ["POST channels/1/continue"]
 
 
 async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:
     """A hang-up must not overtake its hand-over."""
     async with FakeAri() as fake, at_work(fake) as desk:
         for channel in ("1", "2"):
-            desk.operator.perform(hand_over(channel))
+            desk.operator.perform(effect(channel))
             desk.operator.perform(HangUp(ChannelId(channel), 17))
         await desk.idle()
         for channel in ("1", "2"):
@@ -243,7 +251,7 @@ async def test_a_caller_who_has_gone_has_ended() -> None:
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.refuse["POST channels/1/variables"] = 404
         fake.refuse["DELETE channels/2"] = 404
-        desk.operator.perform(hand_over("1"))
+        desk.operator.perform(effect("1"))
         desk.operator.perform(HangUp(ChannelId("2"), 16))
         await desk.idle()
         assert sorted(one.channel for one in desk.ended if isinstance(one, Ended)) == ["1", "2"]
@@ -270,7 +278,7 @@ async def test_a_call_that_cannot_be_handed_over_is_hung_up(status: int) -> None
     """Silence would be worse; and somebody should know."""
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.refuse["POST channels/1/continue"] = status
-        desk.operator.perform(hand_over("1"))
+        desk.operator.perform(effect("1"))
         await desk.idle()
         assert fake.asked[-1] == "DELETE channels/1"
         assert [note.what for note in desk.notes] == ["call not handed over, hung up"]
@@ -280,7 +288,7 @@ async def test_a_call_that_left_stasis_is_let_go() -> None:
     """409: it is in the dialplan already; hanging it up would end a conversation."""
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.refuse["POST channels/1/continue"] = 409
-        desk.operator.perform(hand_over("1"))
+        desk.operator.perform(effect("1"))
         await desk.idle()
         assert "DELETE channels/1" not in fake.asked
         assert [note.what for note in desk.notes] == ["call not handed over"]
@@ -363,7 +371,7 @@ async def test_whoever_is_dialled_comes_first_then_who_is_registered() -> None:
         for number in range(1001, 1101):
             desk.operator.perform(phone(str(number)))
         desk.contacts.saw(ContactAdded(Extension("1099"), "sip:1099@10.0.0.9", 1))
-        desk.operator.perform(hand_over("1", number="1100"))
+        desk.operator.perform(effect("1", number="1100"))
         await desk.reconnect()
         await desk.idle()
         order = [line[-4:] for line in fake.asked if line.startswith(f"{PUT}endpoint/1")]
