@@ -9,9 +9,11 @@ To go onward is to ask for the way of the number to which the one that found nob
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from pbxfed_ari.core import queueing, setup, waybill
 from pbxfed_ari.core import route as routes

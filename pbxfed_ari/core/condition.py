@@ -12,15 +12,14 @@ is there already, a phone that stands registered, is called there: nobody else c
 live: a poor home is better than none.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 DRAINS = 16  # in a word, beside `sick`
 WORST = 10  # of `sick`: cannot serve
 SICK = 5  # from here on a node is left alone
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """What a heartbeat says of its sender, and a site report of each node."""
 
     ready: bool = True  # its Asterisk takes calls

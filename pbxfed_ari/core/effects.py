@@ -6,6 +6,8 @@
 import re
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from pbxfed_ari.core.events import (
     DrainOver,
     HealthChanged,
@@ -20,29 +22,25 @@ from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
 # --- links
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
+class Broadcast(Struct, frozen=True):
     """Send to every node of the site."""
 
     message: AnyMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Struct, frozen=True):
     """Send to the forwarder of every other site, once for all."""
 
     message: AnyMessage
 
 
-@dataclass(frozen=True, slots=True)
-class WanListen:
+class WanListen(Struct, frozen=True):
     """Take frames from the other sites, or leave that to the node that forwards now."""
 
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SendTo:
+class SendTo(Struct, frozen=True):
     """Send to one address, under the group key with this id if it is not the one that seals now."""
 
     address: tuple[str, int]
@@ -50,15 +48,13 @@ class SendTo:
     key: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class CloseSessionPast:
+class CloseSessionPast(Struct, frozen=True):
     """The boot with this salt has proven that it lives: what it said before is a recording if it comes again."""
 
     session: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetSession:
+class ForgetSession(Struct, frozen=True):
     """The boot with this salt is not taken for a member: what it says is a stranger's."""
 
     session: bytes
@@ -73,21 +69,18 @@ class UseKeys:
     readable: frozenset[bytes] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class KeepKeys:
+class KeepKeys(Struct, frozen=True):
     """The keyring has changed: on the disk before going on."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskRotation:
+class AskRotation(Struct, frozen=True):
     """A key must be made that leaves somebody out: come back with Rotate, ticket 0."""
 
 
 # --- store
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(Struct, frozen=True):
     """Keep these records of a stream, through version `to`. `durable`: on the disk before going on."""
 
     origin: NodeName
@@ -98,8 +91,7 @@ class Persist:
     floor: int = 0  # what is numbered up to here and was not kept is dead
 
 
-@dataclass(frozen=True, slots=True)
-class PersistLineage:
+class PersistLineage(Struct, frozen=True):
     """Stream (origin, epoch) continues its earlier epochs: what was kept under them is now its."""
 
     origin: NodeName
@@ -107,8 +99,7 @@ class PersistLineage:
     earlier: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PersistGone:
+class PersistGone(Struct, frozen=True):
     """These keys leave a stream for good; what is numbered up to `floor` and not kept is dead."""
 
     origin: NodeName
@@ -117,8 +108,7 @@ class PersistGone:
     floor: int
 
 
-@dataclass(frozen=True, slots=True)
-class PersistAbsorbed:
+class PersistAbsorbed(Struct, frozen=True):
     """What the stream (origin, epoch) holds through this version was published anew: it goes."""
 
     origin: NodeName
@@ -126,8 +116,7 @@ class PersistAbsorbed:
     through: int
 
 
-@dataclass(frozen=True, slots=True)
-class Remember:
+class Remember(Struct, frozen=True):
     """Keep this text under a name, on the disk before going on."""
 
     name: str
@@ -137,8 +126,7 @@ class Remember:
 # --- asterisk: objects
 
 
-@dataclass(frozen=True, slots=True)
-class PushExtension:
+class PushExtension(Struct, frozen=True):
     """This phone may register: make or change its PJSIP objects."""
 
     extension: Extension
@@ -150,15 +138,13 @@ class PushExtension:
     call_limit: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveExtension:
+class RemoveExtension(Struct, frozen=True):
     """This phone may register no more: take its PJSIP objects away."""
 
     extension: Extension
 
 
-@dataclass(frozen=True, slots=True)
-class PushTrunk:
+class PushTrunk(Struct, frozen=True):
     """This peer may call us and be called: make or change its trunk objects."""
 
     peer: NodeName
@@ -168,15 +154,13 @@ class PushTrunk:
     public_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTrunk:
+class RemoveTrunk(Struct, frozen=True):
     """This peer is forgotten."""
 
     peer: NodeName
 
 
-@dataclass(frozen=True, slots=True)
-class DropContact:
+class DropContact(Struct, frozen=True):
     """The phone has registered elsewhere since: end its registration here, unless it was refreshed after `wall_ms`."""
 
     extension: Extension
@@ -187,8 +171,7 @@ class DropContact:
 # --- asterisk: calls
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """One thing to ring: the phones of a number registered here (`peer` None), or what a peer has of it, by a trunk."""
 
     peer: NodeName | None = None
@@ -202,8 +185,7 @@ class Leg:
     uri: str = ""  # of such a phone, which we call ourselves: where it listens; none registered here is meant
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
+class Outside(Struct, frozen=True):
     """A way to the outside at this Asterisk: these digits, through a hand-written endpoint."""
 
     line: str  # the PSTN trunk's name
@@ -213,8 +195,7 @@ class Outside:
     caller_id: str = ""  # what the called side shall see; "": the caller's own number
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(Struct, frozen=True):
     """Continue the channel into `pbxfed-dial`: ring these legs together, come back if none answers."""
 
     channel: ChannelId
@@ -227,8 +208,7 @@ class HandOver:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(Struct, frozen=True):
     """Continue the channel into a context of the hand-written dialplan, for good."""
 
     channel: ChannelId
@@ -247,16 +227,14 @@ class Enter:
     note: str = ""  # as of HandOver
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Answer the caller, if he was not, and let him hear music: he waits. Without `music` it ends."""
 
     channel: ChannelId
     music: str  # a class of musiconhold.conf
 
 
-@dataclass(frozen=True, slots=True)
-class MakeBridge:
+class MakeBridge(Struct, frozen=True):
     """Make this call's bridge, unless it is there; the caller may stay in it unanswered for so many seconds."""
 
     call: ChannelId  # the caller's channel, in all effects of bridge mode: they are performed in order for each
@@ -264,8 +242,7 @@ class MakeBridge:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class MakeLeg:
+class MakeLeg(Struct, frozen=True):
     """Make a channel to what `to` says; `uri`: to this one of a phone's Contacts."""
 
     call: ChannelId
@@ -276,8 +253,7 @@ class MakeLeg:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class DialLeg:
+class DialLeg(Struct, frozen=True):
     """Ring it, for so many seconds; it shall see the caller's number, or `shown`."""
 
     call: ChannelId
@@ -286,8 +262,7 @@ class DialLeg:
     shown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """Put these channels into a bridge."""
 
     call: ChannelId
@@ -295,16 +270,14 @@ class Join:
     channels: tuple[ChannelId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Indicate:
+class Indicate(Struct, frozen=True):
     """Let the caller hear it ring, or early media; or answer: `ring`, `progress`, `answer`."""
 
     call: ChannelId
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class HangUpLeg:
+class HangUpLeg(Struct, frozen=True):
     """End a leg that we made."""
 
     call: ChannelId
@@ -312,38 +285,33 @@ class HangUpLeg:
     cause: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndBridge:
+class EndBridge(Struct, frozen=True):
     """The bridge is of no more use."""
 
     call: ChannelId
     bridge: str
 
 
-@dataclass(frozen=True, slots=True)
-class Abandon:
+class Abandon(Struct, frozen=True):
     """Hang up this leg of a Dial, so that it reads as a way that failed, not as nobody's answer."""
 
     leg: ChannelId
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(Struct, frozen=True):
     """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
     event: PeerHasCall | PeerGaveUp | PeerLostCall | HealthChanged | DrainOver | RoomsLed
 
 
-@dataclass(frozen=True, slots=True)
-class SendElsewhere:
+class SendElsewhere(Struct, frozen=True):
     """Answer a peer's call that rings no more: call this number instead (SIP 302)."""
 
     channel: ChannelId
     number: str
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(Struct, frozen=True):
     """End the call with this Q.850 cause."""
 
     channel: ChannelId
@@ -353,18 +321,16 @@ class HangUp:
 # --- the operator
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The answer to an Edited: what stands now, or why not (`status` as in HTTP)."""
 
     ticket: int
     status: int
-    body: dict[str, object] = field(default_factory=dict)
+    body: dict[str, object] = {}
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """News for the operator: a line in the log, and an event (`pbxfed events`) unless it is for the log alone.
 
     `what` is one of a few constant phrases, never a text with names or numbers in it: with underscores it is the event's name,
@@ -382,15 +348,13 @@ class Note:
         return re.sub(r"[^a-z0-9]+", "_", self.what.lower())
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """The node cannot go on: say why and exit 1."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(Struct, frozen=True):
     """One try of a call: whom it rang, why, and what came of it."""
 
     number: str
@@ -402,8 +366,7 @@ class Attempted:
     outcome: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(Struct, frozen=True):
     """One call's record: the decision, its tries, how it went.
 
     The node that the call came to first keeps *the* record of it; one that it was delivered to by trunk keeps its part, under

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from pbxfed_ari.core.handouts import Wish
 from pbxfed_ari.core.messages import AnyMessage, Grant, Hello, Refusal
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
@@ -23,8 +25,7 @@ def by_wan(address: Address) -> bool:
 # --- from the links
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A peer's message, its seal verified; never a Hello."""
 
     sender: NodeName
@@ -35,8 +36,7 @@ class Received:
     session: bytes = b""  # the salt of the boot that said it
 
 
-@dataclass(frozen=True, slots=True)
-class Introduced:
+class Introduced(Struct, frozen=True):
     """A boot has said who it is, under a key that we hold (its id), signed by the key that it names."""
 
     hello: Hello
@@ -46,16 +46,14 @@ class Introduced:
     key: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Noticed:
+class Noticed(Struct, frozen=True):
     """A node that we know has sent us something sealed for us alone."""
 
     sender: NodeName
     message: Grant | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class StrangerHeard:
+class StrangerHeard(Struct, frozen=True):
     """A frame of a session that has not been introduced came from here.
 
     `introducing`: it was an introduction, under a key that we do not hold.
@@ -65,31 +63,27 @@ class StrangerHeard:
     introducing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WanChanged:
+class WanChanged(Struct, frozen=True):
     """The link to the other sites has come or gone."""
 
     up: bool
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OtherWireHeard:
+class OtherWireHeard(Struct, frozen=True):
     """A frame of another wire version came from here. It cannot be read, so anybody may have sent it."""
 
     source: Address
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeedsFound:
+class SeedsFound(Struct, frozen=True):
     """Peers may be found here: the configured list and what DNS says, anew."""
 
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(Struct, frozen=True):
     """The deadline that a machine had asked for has come; `late` is by how many seconds too late."""
 
     late: float = 0.0
@@ -123,8 +117,7 @@ class Edited:
     wish: Wish | None = None  # of an extension: what shall become of its provisioning files
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """Somebody asks for many edits, all of them or none. `dry_run`: only says what would change."""
 
     ticket: int
@@ -146,8 +139,7 @@ class Rotate:
     expel: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(Struct, frozen=True):
     """An invited node asks to belong, with its own keys."""
 
     ticket: int
@@ -157,15 +149,13 @@ class Admit:
     wall_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticationsFailed:
+class AuthenticationsFailed(Struct, frozen=True):
     """At our Asterisk, lately: (address, proven, forgeable), as core/failures.py has it."""
 
     found: tuple[tuple[str, int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DrainSwitched:
+class DrainSwitched(Struct, frozen=True):
     """This node shall be left by and by, on purpose; or no longer. `end`: calls that are left at the deadline are ended."""
 
     on: bool
@@ -175,15 +165,13 @@ class DrainSwitched:
     wall_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HealthChanged:
+class HealthChanged(Struct, frozen=True):
     """This node's health is now missing so many tenths (core/health.py)."""
 
     sick: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeChanged:
+class NodeChanged(Struct, frozen=True):
     """This node's own description (address, weight, trunks) is now this."""
 
     info: bytes
@@ -192,8 +180,7 @@ class NodeChanged:
 # --- from Asterisk: registrations
 
 
-@dataclass(frozen=True, slots=True)
-class ContactAdded:
+class ContactAdded(Struct, frozen=True):
     """A phone has registered here, or is found registered."""
 
     extension: Extension
@@ -201,16 +188,14 @@ class ContactAdded:
     wall_ms: int  # when it registered, as far as known
 
 
-@dataclass(frozen=True, slots=True)
-class ContactRemoved:
+class ContactRemoved(Struct, frozen=True):
     """A registration here has ended or expired."""
 
     extension: Extension
     uri: str
 
 
-@dataclass(frozen=True, slots=True)
-class ContactsListed:
+class ContactsListed(Struct, frozen=True):
     """All registrations at this Asterisk, read anew: (extension, contact URI)."""
 
     contacts: frozenset[tuple[Extension, str]]
@@ -220,16 +205,14 @@ class ContactsListed:
 # --- from Asterisk: its own life
 
 
-@dataclass(frozen=True, slots=True)
-class AsteriskUp:
+class AsteriskUp(Struct, frozen=True):
     """ARI is connected and reconciled. `restarted`: Asterisk itself is new, so are its live objects."""
 
     version: str
     restarted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AsteriskDown:
+class AsteriskDown(Struct, frozen=True):
     """ARI is gone, for this reason."""
 
     reason: str
@@ -238,8 +221,7 @@ class AsteriskDown:
 # --- from Asterisk: calls
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(Struct, frozen=True):
     """A call has entered Stasis. `peer` is the node whose trunk it came by, None for a phone of ours.
 
     `note` is what the peer said of it (core/waybill.py), or "".
@@ -260,8 +242,7 @@ class Arrived:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True):
     """A handed-over call has come back from Dial: this try failed. `cause` is Q.850."""
 
     channel: ChannelId
@@ -269,16 +250,14 @@ class Returned:
     cause: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The dialed side has answered, by this leg."""
 
     channel: ChannelId
     leg: ChannelId = ChannelId("")
 
 
-@dataclass(frozen=True, slots=True)
-class LegDialed:
+class LegDialed(Struct, frozen=True):
     """A leg of this caller's Dial has begun; `name` is its channel's."""
 
     channel: ChannelId
@@ -286,8 +265,7 @@ class LegDialed:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LegLives:
+class LegLives(Struct, frozen=True):
     """A leg of this caller rings, or has early media, or its PBX has taken the call: RINGING, PROGRESS, PROCEEDING."""
 
     channel: ChannelId
@@ -295,8 +273,7 @@ class LegLives:
     how: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Redirected:
+class Redirected(Struct, frozen=True):
     """A leg has answered that the call shall go elsewhere: SIP 302."""
 
     channel: ChannelId
@@ -304,15 +281,13 @@ class Redirected:
     to: str
 
 
-@dataclass(frozen=True, slots=True)
-class LegEntered:
+class LegEntered(Struct, frozen=True):
     """A leg that we made is there."""
 
     leg: ChannelId
 
 
-@dataclass(frozen=True, slots=True)
-class LegEnded:
+class LegEnded(Struct, frozen=True):
     """A leg that we made, or Dial, is no more; `cause` is Q.850, `sip` what the phone of one of ours answered."""
 
     leg: ChannelId
@@ -320,8 +295,7 @@ class LegEnded:
     sip: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PeerHasCall:
+class PeerHasCall(Struct, frozen=True):
     """A peer says that our try has arrived there; or, too, whither its phone sends it on."""
 
     peer: NodeName
@@ -330,8 +304,7 @@ class PeerHasCall:
     sent_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerGaveUp:
+class PeerGaveUp(Struct, frozen=True):
     """A peer says that its try, which came here or will, is over."""
 
     peer: NodeName
@@ -339,8 +312,7 @@ class PeerGaveUp:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLostCall:
+class PeerLostCall(Struct, frozen=True):
     """A peer says that its Asterisk has died with our try, which was there."""
 
     peer: NodeName
@@ -348,56 +320,49 @@ class PeerLostCall:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class DrainOver:
+class DrainOver(Struct, frozen=True):
     """The deadline of a drain has passed; so many phones are registered here still. `end`: no call shall go on."""
 
     end: bool
     phones: int
 
 
-@dataclass(frozen=True, slots=True)
-class RoomsLed:
+class RoomsLed(Struct, frozen=True):
     """Calls of this node are in these conference rooms, or at their doors; no others are."""
 
     numbers: frozenset[str]
     wall_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RoomsListed:
+class RoomsListed(Struct, frozen=True):
     """Our Asterisk has conferences of these rooms, read anew."""
 
     numbers: frozenset[str]
     wall_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The caller's channel is no more; `cause` is Q.850."""
 
     channel: ChannelId
     cause: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CameIn:
+class CameIn(Struct, frozen=True):
     """A channel is in a bridge of ours now: we, or a transfer, have put it there."""
 
     channel: ChannelId
     bridge: str
 
 
-@dataclass(frozen=True, slots=True)
-class WentOut:
+class WentOut(Struct, frozen=True):
     """A channel is in a bridge of ours no more: it has ended, or a transfer has taken it away."""
 
     channel: ChannelId
     bridge: str
 
 
-@dataclass(frozen=True, slots=True)
-class LegSeen:
+class LegSeen(Struct, frozen=True):
     """A leg of ours that talks: whither it goes, and whose number Asterisk shows there."""
 
     peer: NodeName | None
@@ -406,8 +371,7 @@ class LegSeen:
     began_ms: int = 0  # milliseconds since 1970
 
 
-@dataclass(frozen=True, slots=True)
-class BridgeSeen:
+class BridgeSeen(Struct, frozen=True):
     """A bridge of ours, and the channels in it; `talks`: they are connected."""
 
     name: str
@@ -419,8 +383,7 @@ class BridgeSeen:
     answered_ms: int = 0  # milliseconds since 1970; 0: not known
 
 
-@dataclass(frozen=True, slots=True)
-class TalkFound:
+class TalkFound(Struct, frozen=True):
     """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
 
     arrived: Arrived
@@ -430,8 +393,7 @@ class TalkFound:
     answered_ms: int = 0  # 0: nobody knows when
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelsListed:
+class ChannelsListed(Struct, frozen=True):
     """All channels that exist at this Asterisk, and our bridges, read anew.
 
     `died`: the Asterisk that we knew is dead, for certain, so nobody was told of the end of what is missing.

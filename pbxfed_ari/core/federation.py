@@ -6,10 +6,10 @@ which phones and trunks Asterisk shall hold, and which registrations have moved 
 its part, and what one part says reaches the others.
 """
 
-from dataclasses import replace
 from random import Random
 
 import msgspec
+from msgspec.structs import replace
 
 from pbxfed_ari.core import (
     registering,

@@ -22,10 +22,11 @@ with news (a refutation, an Asterisk that has come or gone) goes to all at once.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 import msgspec
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
 from pbxfed_ari.core.events import Received

@@ -1,7 +1,9 @@
 """How to reach what is registered or stands on some node: by a leg here, or by a peer's trunk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pbxfed_ari.core import between, takeover
 from pbxfed_ari.core.effects import Leg
@@ -29,8 +31,7 @@ def ring(number: Extension, found: "Ways", view: View, seconds: int) -> Route:
     return Route(tuple(tries), ABSENT, "", number)
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """Where the phones of a number can be called."""
 
     registered: Sequence[NodeName]

@@ -12,7 +12,7 @@ is the next try. What comes after the tries depends on what came of them: `Route
 found nobody, and why. Nothing is decided in advance: the answer holds for this call, now.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pbxfed_ari.core import barring, hunting, outside, reaching, rooms
 from pbxfed_ari.core.effects import Leg

@@ -4,7 +4,8 @@ It finds the call that an event concerns, and forgets it at its end.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pbxfed_ari.core import outside
 from pbxfed_ari.core.call import Call, Input, Phase

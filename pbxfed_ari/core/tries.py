@@ -1,8 +1,11 @@
 """What a route is asked, what it is made of, and what it may ask in turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import Leg, Outside
 from pbxfed_ari.core.events import Address
@@ -31,8 +34,7 @@ BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"
 OUTCOMES = {BUSY: BUSY_OUT, NO_ANSWER: RANG_OUT, ABSENT: UNREACHABLE, NO_ROUTE: UNREACHABLE}
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """Who wants what."""
 
     number: str
@@ -230,8 +232,7 @@ class _Idle:
 IDLE: Lines = _Idle()
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(Struct, frozen=True):
     """Leave the channel to this place of the hand-written dialplan."""
 
     context: str
@@ -247,8 +248,7 @@ class Meet:
     pin: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Struct, frozen=True):
     """One attempt: these legs ring together, or the call is led into the dialplan (`lead`), perhaps to meet others there."""
 
     legs: tuple[Leg | Outside, ...]
@@ -261,8 +261,7 @@ class Try:
     queue: str = ""  # the queue here in which the caller waits
 
 
-@dataclass(frozen=True, slots=True)
-class Onward:
+class Onward(Struct, frozen=True):
     """Where a call goes after this outcome of all tries, and why; `by`: the extension that sends it on."""
 
     outcome: str
@@ -271,8 +270,7 @@ class Onward:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """The tries in order; if none is left, or there was none, the call goes onward or ends with this cause."""
 
     tries: tuple[Try, ...]

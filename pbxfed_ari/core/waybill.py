@@ -7,7 +7,8 @@ written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, w
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pbxfed_ari.core.names import NODE, NodeName, is_extension
 
@@ -19,8 +20,7 @@ MOST_HEIRS = 10
 Heirs = tuple[tuple[NodeName, NodeName], ...]  # (who calls the phones, of which node)
 
 
-@dataclass(frozen=True, slots=True)
-class Waybill:
+class Waybill(Struct, frozen=True):
     """One try of one call."""
 
     call: str

@@ -1,8 +1,7 @@
 """What phones and trunks are made of."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects, spoken
 from pbxfed_ari.asterisk.pjsip.objects import MARK, mark_of

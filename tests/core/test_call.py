@@ -1,9 +1,9 @@
 """One call, told as (event, effects). Notes are left out: they are for the log."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import (

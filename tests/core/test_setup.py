@@ -1,8 +1,9 @@
 """The setting up of calls, told on a virtual clock: signs of life, silence, deaths, late and given-up calls."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HandOver, HangUp, Leg, SendTo
 from pbxfed_ari.core.events import (

@@ -12,10 +12,6 @@ from lab.places import LabError
 from tests.lab.conftest import Federation
 
 
-def vectors(federation: Federation) -> set[str]:
-    return {federation.get(name, "/status")["vector"] for name in "abc"}
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -54,9 +50,9 @@ def test_a_bad_edit_is_one_line_and_changes_nothing(
 ) -> None:
     """On the node where it was given, and on every other."""
     federation.add("1001")
-    before = vectors(federation)
+    before = federation.objects()
     assert words in federation.refused("a", *argv)
-    assert vectors(federation) == before
+    assert federation.objects() == before
 
 
 def test_wrong_usage_is_2_and_a_daemon_that_is_away_is_3(federation: Federation) -> None:

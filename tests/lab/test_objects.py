@@ -108,7 +108,7 @@ def test_what_is_exported_comes_back_and_changes_nothing(clean: Federation) -> N
     clean.add("1001")
     a.ask("PUT", "/groups/600", {"members": ["1001"], "strategy": "hunt"})
     clean.until(clean.whole)
-    before = clean.get("a", "/status")["vector"]
+    before = clean.objects()
     status, exported, _ = a.ask("GET", "/export")
     assert status == 200
     assert SECRET not in str(exported)
@@ -120,7 +120,7 @@ def test_what_is_exported_comes_back_and_changes_nothing(clean: Federation) -> N
     status, done, _ = b.ask("POST", "/import?kind=extension", table.encode(), CSV)
     assert (status, done["objects"]) == (200, [])
     assert "ha1" in str(a.ask("GET", "/export?kind=extension&secrets=digests")[1])
-    assert clean.get("b", "/status")["vector"] == before
+    assert clean.objects() == before
     clean.until(clean.whole)
 
 
@@ -128,7 +128,7 @@ def test_bad_input_is_refused_whole(clean: Federation) -> None:
     """400, 404, 405, 409, 412, 413, 415, 422; nothing has changed, on any node."""
     clean.add("1001")
     http = Http(clean)
-    before = {clean.get(name, "/status")["vector"] for name in "abc"}
+    before = clean.objects()
     one = "/extensions/1001"
     assert "line 1, column 2" in http.refused(400, "PUT", one, b"{x", JSON)
     assert "not known" in http.refused(404, "PATCH", "/groups/600", {})
@@ -147,7 +147,7 @@ def test_bad_input_is_refused_whole(clean: Federation) -> None:
         422, "POST", "/import?kind=extension", b"extension,name\n1001,\xe9\n", CSV
     )
     assert http.ask("GET", "/extensions/1081")[0] == 404
-    assert {clean.get(name, "/status")["vector"] for name in "abc"} == before
+    assert clean.objects() == before
     log = (clean.lab.node("a").folder / "log" / "pbxfed.log").read_text()
     assert "Traceback" not in log
     assert "correct-horse-9" not in log
