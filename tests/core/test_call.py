@@ -56,7 +56,7 @@ def plain(effect: Effect) -> Effect:
     if not isinstance(effect, CallEnded):
         return effect
     bare = {"talked": 0.0, "control": "", "attempts": (), "peer": ""}
-    return replace(effect, **bare)  # type: ignore[arg-type]
+    return replace(effect, **bare)
 
 
 def retell(board: Switchboard, view: View, story: Story) -> Story:
