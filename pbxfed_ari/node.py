@@ -172,7 +172,9 @@ class Node:
         self.writer = Writer()
         self.events = EventLog(federation.ourselves.identity.epoch)
         self.call_events = EventLog(federation.ourselves.identity.epoch)
-        self.recorder = Recorder(self.writer, lambda ended: self.records.add(*ended))
+        self.recorder: Recorder[CallEnded] = Recorder(
+            self.writer, self._call_ended, lambda ended: self.records.add(*ended)
+        )
         self.records = Records(
             settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
         )
@@ -282,7 +284,7 @@ class Node:
                 Reply: self._reply,
                 Note: self.note,
                 Stop: self._stop,
-                CallEnded: self._call_ended,
+                CallEnded: self.recorder.add,
             },
             late=self._late,
             turned=self._turned,
@@ -716,7 +718,7 @@ class Node:
         else:
             self.wan.broadcast(frame)
 
-    def _call_ended(self, call: CallEnded) -> None:
+    def _call_ended(self, call: CallEnded) -> dict[str, object]:
         log.info(
             "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
             call.call,
@@ -730,9 +732,9 @@ class Node:
         self.api.measures.call_ended(call)
         self.sensing.failures.ended(call, self.now())
         kept = record(call, self.federation.me)
-        self.recorder.add(kept)
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
+        return kept
 
     def _late(self, seconds: float) -> None:
         self.api.measures.late(seconds)

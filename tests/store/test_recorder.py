@@ -19,9 +19,9 @@ async def test_what_ended_together_is_written_together(tmp_path: Path) -> None:
         written.append([one["call"] for one in records])
         loop.call_soon_threadsafe(both.set)
 
-    gathered = Recorder(writer, write)
-    gathered.add(record(1))
-    gathered.add(record(2))
+    gathered = Recorder(writer, record, write)
+    gathered.add(1)
+    gathered.add(2)
     async with asyncio.timeout(50 * recorder.GATHERED):
         await both.wait()
     assert written == [["c1", "c2"]]
@@ -30,11 +30,11 @@ async def test_what_ended_together_is_written_together(tmp_path: Path) -> None:
 
 async def test_who_reads_and_who_stops_loses_none(tmp_path: Path) -> None:
     writer = Writer()
-    gathered = Recorder(writer, lambda ended: kept.add(*ended))
+    gathered = Recorder(writer, record, lambda ended: kept.add(*ended))
     kept = Records(tmp_path / "calls.db", ask=gathered.ask)
-    gathered.add(record(1))
+    gathered.add(1)
     assert [one["call"] for one in kept.read()] == ["c1"]
-    gathered.add(record(2))
+    gathered.add(2)
     gathered.flush()
     assert writer.close()
     kept.close()
