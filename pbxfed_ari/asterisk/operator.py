@@ -77,6 +77,7 @@ AWAKE = (
     "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
 )
 CANARY = "pf--canary"  # no node's name begins with a hyphen
+OLD_DIALPLAN = "Asterisk has another release's dialplan: see `pbxfed init --check`"
 NOWHERE = "pbxfed-nowhere"  # a context that does not exist
 LOOK = 1.0  # seconds to answer how the canary is
 
@@ -324,7 +325,9 @@ class Operator:
         except Refused as refused:
             await self._give_up(effect, INVALID_NUMBER, str(refused))
         except Declined as declined:
-            if declined.status == 404:
+            if declined.status == 404 and "label" in str(declined).lower():
+                await self._give_up(effect, FAILURE, f"{declined}: {OLD_DIALPLAN}")
+            elif declined.status == 404:
                 self._post(Ended(effect.channel))
             elif declined.status == 409:  # it is not in Stasis: continued already, or hanging up
                 self._tell("call not handed over", declined, channel=effect.channel)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from pbxfed_ari.asterisk.dialing import BOTH, HERE
 from pbxfed_ari.installing.facts import Machine
 from pbxfed_ari.installing.firewall import DROP, MAYBE, Chains, verdict
 from pbxfed_ari.installing.rules import IAX_MODULE, MODULES
@@ -52,7 +53,7 @@ class Seen:
     realm: str = ""  # of PJSIP
     mappings: str = ""  # core show config mappings
     cache: str = ""  # sorcery memory cache show
-    dialplan: str = ""  # dialplan show pbxfed-ask
+    dialplan: str = ""  # dialplan show pbxfed-dial
     ari: int = 0  # HTTP status of a login; 0: no answer
     ari_error: str = ""
     app: bool = False  # Stasis application
@@ -86,9 +87,9 @@ def judge(seen: Seen) -> list[Check]:
         _ari(seen),
         _said(
             "dialplan",
-            "pbxfed-ask" in seen.dialplan,
+            all(f"[{label}]" in seen.dialplan for label in (HERE, BOTH)),
             "calls can be handed over",
-            "there is no context pbxfed-ask",
+            f"there is no context pbxfed-dial with the labels {HERE} and {BOTH}",
             "`asterisk -rx 'dialplan reload'`",
         ),
         _said(

@@ -56,7 +56,7 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
         realm=_after(cli.ask("pjsip show settings"), "default_realm"),
         mappings=cli.ask("core show config mappings"),
         cache=_found(cli.ask("sorcery memory cache show res_pjsip/endpoint")),
-        dialplan=_found(cli.ask("dialplan show pbxfed-ask")),
+        dialplan=_found(cli.ask("dialplan show pbxfed-dial")),
         ari=status,
         ari_error=error,
         app=_ari(settings, "/applications/pbxfed")[0] == 200,

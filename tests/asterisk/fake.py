@@ -37,6 +37,7 @@ class FakeAri:
         self.globals: dict[str, str] = {}
         self.awake: set[str] = set()  # endpoints pushed since the last restart or reload
         self.refuse: dict[str, int] = {}  # "METHOD path" → status; 0: no answer
+        self.why = "no"  # what is said with it
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
         self.answers.set()
@@ -121,7 +122,7 @@ class FakeAri:
         if status is not None:
             if not status:
                 await asyncio.sleep(SILENCE)
-            return web.json_response({"message": "no"}, status=status or 500)
+            return web.json_response({"message": self.why}, status=status or 500)
         return self._answer(request, path, body)
 
     def refusal(self, line: str) -> int | None:

@@ -284,6 +284,17 @@ async def test_a_call_that_cannot_be_handed_over_is_hung_up(status: int) -> None
         assert [note.what for note in desk.notes] == ["call not handed over, hung up"]
 
 
+async def test_a_dialplan_of_another_release_is_named() -> None:
+    """Its channel is there; the label is not."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/continue"] = 404
+        fake.why = "Requested label can not be found in context"
+        desk.operator.perform(effect("1"))
+        await desk.idle()
+        assert fake.asked[-1] == "DELETE channels/1"
+        assert "pbxfed init --check" in str(desk.notes[0].fields)
+
+
 async def test_a_call_that_left_stasis_is_let_go() -> None:
     """409: it is in the dialplan already; hanging it up would end a conversation."""
     async with FakeAri() as fake, at_work(fake) as desk:

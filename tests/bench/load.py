@@ -25,7 +25,7 @@ from tests.bench.table import Row
 from tests.lab.conftest import SECRET, Federation
 
 SECONDS = float(os.environ.get("PBXFED_BENCH_SECONDS", "8"))
-STEPS = list(range(20, 241, 10))  # calls a second
+STEPS = list(range(20, 201, 10))  # calls a second
 ROUNDS = 3
 SLOW = 500.0  # ms
 CALLERS = [str(number) for number in range(1001, 1011)]
