@@ -353,10 +353,11 @@ class Connection:
         self._dialed &= listed
         told: set[ChannelId] = set()
         for channel in channels:
-            entered = waiting(channel, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
-            if entered is not None:
-                told.add(entered.channel)
-                self._tell(entered)
+            news = waiting(channel, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
+            for event in news:
+                if isinstance(event, Arrived | Returned):
+                    told.add(event.channel)
+                self._tell(event)
         held, self._held = self._held or [], None
         for event in held:
             self._tell_event(event, but=told)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from pbxfed_ari.asterisk.models import Bridge, Channel, ContactInfo
 from pbxfed_ari.core.events import (
@@ -218,13 +219,22 @@ def entered(
 
 def waiting(
     channel: Channel, *, app: str, wall_ms: int, fresh_id: str
-) -> Arrived | Returned | None:
-    """A channel found standing in our application, from before we were connected, or None if it does not."""
+) -> list[Arrived | Returned | LegEntered | LegLives | Answered]:
+    """What there is to tell of a channel that stands in our application, perhaps since before we were connected."""
     if channel.dialplan.app_name != "Stasis":
-        return None
+        return []
     name, *args = channel.dialplan.app_data.split(",")
     found = entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
-    return None if isinstance(found, LegEntered) else found  # it is looked at with its bridge
+    match found:
+        case None:
+            return []
+        case Arrived():
+            return [replace(found, again=True)]
+        case LegEntered(leg):
+            lives = LegLives(ChannelId(""), leg, "RINGING")
+            done = {"Ringing": [lives], "Up": [Answered(ChannelId(""), leg)]}
+            return [found, *done.get(channel.state, [])]
+    return [found]
 
 
 def came(channel: Channel) -> Arrived | None:

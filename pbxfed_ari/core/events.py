@@ -226,7 +226,7 @@ class Arrived(Struct, frozen=True):
 
     `note` is what the peer said of it (core/waybill.py), or "".
     `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN. `by`: the phone that has
-    transferred it here.
+    transferred it here. `again`: it stood there when we connected, and may have been told of before.
     """
 
     channel: ChannelId
@@ -240,6 +240,7 @@ class Arrived(Struct, frozen=True):
     outside: bool = False
     wall_ms: int = 0
     by: str = ""
+    again: bool = False
 
 
 class Returned(Struct, frozen=True):

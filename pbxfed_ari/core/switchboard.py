@@ -134,8 +134,8 @@ class Switchboard:
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
-            if self._adopted(event.channel):
-                return []  # it talks already
+            if self._adopted(event.channel) or (event.again and self._ours(event.channel)):
+                return []  # it talks, or is looked after, already
             before = self._leave(event.channel, now, view)
             self.usage.arrived(now)
             self._keep(Call(known, event, now, self.ring_seconds, self.control))
@@ -201,6 +201,14 @@ class Switchboard:
     def _adopted(self, channel: ChannelId) -> bool:
         call = self._calls.get(channel)
         return call is not None and call.phase is Phase.TALKING and call.bridged is not None
+
+    def _ours(self, channel: ChannelId) -> bool:
+        """Is it known to stand in our application? It is at home there in a queue and in bridge mode."""
+        call = self._calls.get(channel)
+        if call is None or call.caller_gone:
+            return False
+        ringing = call.phase is Phase.DIALING and call.bridged is not None
+        return ringing or call.phase in (Phase.HELD, Phase.WAITING, Phase.OVER)
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""

@@ -193,15 +193,31 @@ def test_a_waiting_channel_arrives_again() -> None:
     """No event is replayed on reconnect: where it stands tells what it wants."""
     place = DialplanCEP("pbxfed-ask", "1002", 2, "Stasis", "pbxfed,trunk,pf-b,abc/1/0")
     channel = Channel("7", caller=CallerID("Ann", "1001"), dialplan=place)
-    assert waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f") == Arrived(
-        ChannelId("7"), "1002", "1001", "Ann", NodeName("b"), "abc/1/0", "f", wall_ms=7
-    )
+    there = ChannelId("7"), "1002", "1001", "Ann", NodeName("b"), "abc/1/0", "f"
+    found = waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f")
+    assert found == [Arrived(*there, wall_ms=7, again=True)]
+
+
+@pytest.mark.parametrize(
+    ("state", "news"),
+    [
+        ("Down", []),
+        ("Ringing", [LegLives(ChannelId(""), ChannelId("pf-f00-1-0"), "RINGING")]),
+        ("Up", [Answered(ChannelId(""), ChannelId("pf-f00-1-0"))]),
+    ],
+)
+def test_a_leg_of_ours_is_told_as_it_is(state: str, news: list[object]) -> None:
+    """What had become of it while we could not hear it."""
+    place = DialplanCEP("default", "s", 1, "Stasis", "pbxfed,leg")
+    channel = Channel("pf-f00-1-0", state=state, dialplan=place)
+    found = waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f")
+    assert found == [LegEntered(ChannelId("pf-f00-1-0")), *news]
 
 
 def test_a_call_from_the_outside_says_so() -> None:
     """By the context that its endpoint has."""
     place = DialplanCEP("pbxfed-ask", "+493012", 2, "Stasis", "pbxfed,did")
-    found = waiting(
+    (found,) = waiting(
         Channel("7", "PJSIP/provider-in-0000002a", dialplan=place),
         app="pbxfed",
         wall_ms=7,
@@ -263,4 +279,4 @@ def test_who_comes_into_our_bridges_and_leaves_them_is_told() -> None:
 def test_a_channel_elsewhere_does_not_wait(app: str, data: str) -> None:
     """Only what stands in our application is ours."""
     channel = Channel("7", dialplan=DialplanCEP("c", "1", 1, app, data))
-    assert waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f") is None
+    assert waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f") == []

@@ -332,6 +332,46 @@ def found(*bridges: BridgeSeen, more: tuple[str, ...] = ()) -> ChannelsListed:
     return ChannelsListed(frozenset(channels), bridges)
 
 
+AGAIN = Arrived(CALLER, "1001", "1002", "", fresh_id="f01", again=True)
+
+
+def test_who_rings_while_we_are_deaf_rings_on() -> None:
+    """The caller stands where he stood: no leg is made a second time."""
+    board = ringing(A)
+    assert (
+        board.at(
+            1.0,
+            found(seen(CALLER, ONE, talks=False)),
+            AGAIN,
+            LegEntered(ONE),
+            LegLives(CALLER, ONE, "RINGING"),
+        )
+        == []
+    )
+    assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+    assert board.at(3.0, Ended(CALLER))[0] == HangUpLeg(CALLER, ONE, 16)
+
+
+def test_who_has_answered_while_we_were_deaf_talks() -> None:
+    """The state of his channel tells it."""
+    board = ringing(A)
+    effects = board.at(
+        1.0,
+        found(seen(CALLER, ONE, talks=False)),
+        AGAIN,
+        LegEntered(ONE),
+        Answered(ChannelId(""), ONE),
+    )
+    assert effects == [Indicate(CALLER, "answer")]
+
+
+def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
+    """His leg is not there any more; the caller, who stands there yet, is told."""
+    board = ringing(A)
+    assert HangUp(CALLER, 16) in board.at(1.0, found(seen(CALLER, talks=False)))
+    assert board.at(1.0, AGAIN) == []
+
+
 def test_a_conversation_is_adopted_and_ends_as_one() -> None:
     """What is told of its caller as if it had arrived is ignored."""
     board = Board(A)

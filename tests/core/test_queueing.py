@@ -112,6 +112,19 @@ def test_who_came_first_is_served_first() -> None:
     assert rung(desk.after(1.0)) == [("4", ["1002"])]
 
 
+def test_who_waits_keeps_his_place_while_we_are_deaf() -> None:
+    """He stands where he stood when we hear our Asterisk again, and is not let hear anything anew."""
+    desk = Desk()
+    for caller in "1", "2", "3", "4":
+        desk.call(caller)
+    desk.answered("1")
+    desk.answered("2")
+    desk.now += 10
+    assert desk.call("3", again=True) == []
+    desk.ended("1")
+    assert rung(desk.after(1.0)) == [("3", ["1001"])]
+
+
 def test_a_busy_member_is_passed_over_and_left_alone_for_a_while() -> None:
     """His phone says so; the next is rung at once, he again when he has rested."""
     desk = Desk()
