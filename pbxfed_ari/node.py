@@ -476,7 +476,7 @@ class Node:
             "state": connection.state.value,
             "version": connection.version,
             "warnings": list(connection.warnings),
-            "objects_to_push": self.room.operator.pending,
+            "objects_to_push": self.room.operator.objects.pending,
         }
 
     def wan_link(self) -> dict[str, object] | None:

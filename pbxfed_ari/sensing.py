@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from random import Random
 
 from pbxfed_ari.asterisk.lines import Lines
-from pbxfed_ari.asterisk.operator import CANARY
+from pbxfed_ari.asterisk.objects import CANARY
 from pbxfed_ari.asterisk.queues import alerted
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings

@@ -354,10 +354,10 @@ class Connection:
         told: set[ChannelId] = set()
         for channel in channels:
             news = waiting(channel, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
-            for event in news:
-                if isinstance(event, Arrived | Returned):
-                    told.add(event.channel)
-                self._tell(event)
+            for one in news:
+                if isinstance(one, Arrived | Returned):
+                    told.add(one.channel)
+                self._tell(one)
         held, self._held = self._held or [], None
         for event in held:
             self._tell_event(event, but=told)

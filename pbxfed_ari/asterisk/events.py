@@ -230,10 +230,10 @@ def waiting(
             return []
         case Arrived():
             return [replace(found, again=True)]
-        case LegEntered(leg):
-            lives = LegLives(ChannelId(""), leg, "RINGING")
-            done = {"Ringing": [lives], "Up": [Answered(ChannelId(""), leg)]}
-            return [found, *done.get(channel.state, [])]
+        case LegEntered(leg) if channel.state == "Ringing":
+            return [found, LegLives(ChannelId(""), leg, "RINGING")]
+        case LegEntered(leg) if channel.state == "Up":
+            return [found, Answered(ChannelId(""), leg)]
     return [found]
 
 

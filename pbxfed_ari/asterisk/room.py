@@ -8,7 +8,8 @@ from pathlib import Path
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.connection import SEVERAL_VARIABLES, Connection, Version
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.operator import ForAsterisk, Operator, SecretFor
+from pbxfed_ari.asterisk.objects import SecretFor
+from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.core.effects import Note
@@ -57,9 +58,9 @@ class AsteriskRoom:
             post=post,
             prepare=self._prepare,
             tidy=lambda: take_away(self.ari, FIRST),
-            look=self.operator.look,
+            look=self.operator.objects.look,
             up=self._up,
-            down=self.operator.down,
+            down=self.operator.objects.down,
             process=Process(control),
         )
 
@@ -79,7 +80,7 @@ class AsteriskRoom:
 
     def settled(self) -> None:
         """All that should exist has been told: marked objects that nobody wants may go."""
-        self.operator.settled()
+        self.operator.objects.settled()
 
     async def _prepare(self) -> None:
         """Asterisk can hold what we push; and what it holds already is known.
@@ -92,10 +93,10 @@ class AsteriskRoom:
         except (sqlite3.Error, OSError) as error:
             raise Declined(f"asterisk.objects = {self.tables.path}: {error}", status=500) from error
         marks.pop(FIRST, None)
-        await self.operator.find(marks)
+        await self.operator.objects.find(marks)
 
     def _up(self, version: Version) -> None:
-        self.operator.several = version >= SEVERAL_VARIABLES
+        self.operator.calls.several = version >= SEVERAL_VARIABLES
         self.operator.up()
 
     def _iax_loaded(self) -> None:

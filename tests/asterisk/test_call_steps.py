@@ -121,7 +121,7 @@ class Exchange(FakeAri):
         assert self.operator is not None
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
-                while self.alive or self.made or len(self.board) or self.operator._calls:  # noqa: ASYNC110
+                while self.alive or self.made or len(self.board) or len(self.operator.calls):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
                 return True
         return False
@@ -186,7 +186,7 @@ async def test_a_call_ends_whatever_fails(control: str, step: str, status: int) 
 async def settle(at: Exchange) -> bool:
     """Wait until the caller is gone, or nothing more is asked; is he gone?"""
     before = -1
-    while CALLER in at.alive and (len(at.asked) != before or at.operator._calls):  # type: ignore[union-attr]
+    while CALLER in at.alive and (len(at.asked) != before or len(at.operator.calls)):  # type: ignore[union-attr]
         before = len(at.asked)
         await asyncio.sleep(0.1)
     return CALLER not in at.alive

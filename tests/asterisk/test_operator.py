@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pbxfed_ari.asterisk import operator as operator_module
+from pbxfed_ari.asterisk import iaxpeers, objects
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.dialing import hand_over
-from pbxfed_ari.asterisk.operator import CANARY, NOWHERE, Operator
+from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
+from pbxfed_ari.asterisk.operator import Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     Enter,
@@ -51,15 +52,15 @@ class Desk:
 
     async def reconnect(self) -> None:
         """Asterisk was away for a moment; `fake` says how it comes back."""
-        self.operator.down()
-        await self.operator.find(self.fake.marks())
+        self.operator.objects.down()
+        await self.operator.objects.find(self.fake.marks())
         self.operator.up()
 
     async def idle(self) -> None:
         """Until nothing is left to do."""
         async with asyncio.timeout(5):
             await asyncio.sleep(0.01)
-            while self.operator.pending or self.operator._calls:  # noqa: ASYNC110
+            while self.operator.objects.pending or len(self.operator.calls):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
 
@@ -107,8 +108,8 @@ def effect(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operator_module, "AGAIN", 0.001)
-    monkeypatch.setattr(operator_module, "GATHER", 0.001)
+    monkeypatch.setattr(objects, "AGAIN", 0.001)
+    monkeypatch.setattr(iaxpeers, "GATHER", 0.001)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ async def test_a_caller_is_answered_and_waits_with_music_until_it_ends() -> None
 async def test_before_22_10_each_variable_goes_alone() -> None:
     """There is no request for several then."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        desk.operator.several = False
+        desk.operator.calls.several = False
         desk.operator.perform(effect("1"))
         await desk.idle()
         assert fake.asked == ["POST channels/1/variable"] * 2 + ["POST channels/1/continue"]
@@ -348,7 +349,7 @@ async def test_a_sleeping_asterisk_is_woken_endpoint_by_endpoint(event: str) -> 
         for number in "1001", "1002":
             desk.operator.perform(phone(number))
         await desk.idle()
-        await desk.operator.look()
+        await desk.operator.objects.look()
         fake.asked.clear()
         fake.bodies.clear()
         fake.awake.clear()
@@ -357,7 +358,7 @@ async def test_a_sleeping_asterisk_is_woken_endpoint_by_endpoint(event: str) -> 
                 fake.globals = {} if fake.awake == set() else fake.globals
                 await desk.reconnect()
             else:
-                await desk.operator.look()
+                await desk.operator.objects.look()
             await desk.idle()
             await fake.until("POST asterisk/variable", 2)
         puts = [line for line, _ in fake.bodies if line.startswith(f"{PUT}endpoint/")]
@@ -371,7 +372,7 @@ async def test_the_canary_can_call_nobody() -> None:
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.bodies.clear()
         fake.awake.clear()
-        await desk.operator.look()
+        await desk.operator.objects.look()
         (body,) = [str(body) for line, body in fake.bodies if line == f"{PUT}endpoint/{CANARY}"]
         assert NOWHERE in body
 
@@ -418,7 +419,7 @@ async def test_a_hand_written_phone_is_left_alone_and_said_once() -> None:
 
 async def test_what_asterisk_cannot_store_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its disk is full, say: 403 too, but nobody has written that phone by hand."""
-    monkeypatch.setattr(operator_module, "LATER", 0.02)
+    monkeypatch.setattr(objects, "LATER", 0.02)
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.refuse[f"{PUT}aor/1001"] = 403
         desk.operator.perform(phone("1001"))
@@ -471,7 +472,7 @@ async def test_left_over_objects_go_once_all_is_told() -> None:
         desk.operator.perform(phone("1001"))
         await desk.idle()
         assert ("endpoint", "1009") in fake.objects
-        desk.operator.settled()
+        desk.operator.objects.settled()
         await desk.idle()
         left = {name for kind, name in fake.objects if kind == "endpoint"}
         assert left == {"1001", "5000"}

@@ -1,0 +1,228 @@
+"""What the core asks for a call, done at this Asterisk: in order for each channel, and never twice.
+
+The effects of one channel are performed one after another, those of different channels at the same time. A channel that is gone
+becomes Ended; a call that cannot be handed over is hung up, with a note.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.dialing import Devices, hand_over
+from pbxfed_ari.asterisk.ending import end
+from pbxfed_ari.asterisk.legs import ForLegs, Legs
+from pbxfed_ari.asterisk.trouble import trouble
+from pbxfed_ari.core.effects import (
+    Abandon,
+    Enter,
+    HandOver,
+    HangUp,
+    Hold,
+    Lead,
+    MakeBridge,
+    MakeLeg,
+    Note,
+    SendElsewhere,
+)
+from pbxfed_ari.core.events import Ended
+from pbxfed_ari.core.names import ChannelId, dialable
+from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
+
+DIAL, LEAD, ROOM = "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
+OLD_DIALPLAN = "Asterisk has another release's dialplan: see `pbxfed init --check`"
+
+INVALID_NUMBER = 28  # Q.850
+NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
+FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
+
+ForCalls = HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
+
+
+class Calls:
+    """Performs the effects of calls, while it has a group to do it in."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        legs: Legs,
+        *,
+        realm: str,
+        devices: Devices,
+        post: Callable[[Ended], None],
+        note: Callable[[Note], None],
+    ) -> None:
+        """`devices`: as `Contacts.devices`."""
+        self._ari, self._legs = ari, legs
+        self._realm, self._devices = realm, devices
+        self._post, self._note = post, note
+        self.several = True  # variables in one request; 22.10 and later
+        self._group: asyncio.TaskGroup | None = None
+        self._calls: dict[ChannelId, deque[ForCalls]] = {}
+
+    def __repr__(self) -> str:
+        return f"Calls({len(self)})"
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """From now on, and what was asked for before."""
+        self._group = group
+        for channel in self._calls:
+            self._start(channel)
+
+    def rest(self) -> None:
+        """No more."""
+        self._group = None
+
+    def perform(self, channel: ChannelId, effect: ForCalls) -> None:
+        """Do this, after all else that was asked for this caller's channel."""
+        waiting = self._calls.get(channel)
+        if waiting is not None:
+            waiting.append(effect)
+            return
+        self._calls[channel] = deque((effect,))
+        self._start(channel)
+
+    def abandon(self, effect: Abandon) -> None:
+        """End a leg of Dial's, at once."""
+        if self._group is not None:
+            self._group.create_task(self._abandon(effect), name=f"asterisk leg {effect.leg}")
+
+    def _start(self, channel: ChannelId) -> None:
+        if self._group is not None:
+            self._group.create_task(self._perform_calls(channel), name=f"asterisk call {channel}")
+
+    async def _perform_calls(self, channel: ChannelId) -> None:
+        waiting = self._calls[channel]
+        try:
+            while waiting:
+                effect = waiting.popleft()
+                if isinstance(effect, HangUp):
+                    await self._hang_up(channel, effect.cause)
+                elif isinstance(effect, HandOver | Lead | Enter):
+                    await self._hand_over(effect)
+                elif isinstance(effect, Hold):
+                    await self._hold(effect)
+                elif isinstance(effect, SendElsewhere):
+                    await self._send_elsewhere(effect)
+                else:
+                    await self._legs.perform(effect, *self._beside(effect, waiting))
+        finally:
+            del self._calls[channel]
+
+    @staticmethod
+    def _beside(effect: ForLegs, waiting: deque[ForCalls]) -> list[MakeLeg]:
+        """What need not wait for it: legs are made beside each other, and beside the bridge."""
+        found: list[MakeLeg] = []
+        while isinstance(effect, MakeBridge | MakeLeg) and waiting:
+            if not isinstance(waiting[0], MakeLeg):
+                break
+            found.append(waiting[0])
+            waiting.popleft()
+        return found
+
+    async def _hand_over(self, effect: HandOver | Lead | Enter) -> None:
+        try:
+            if isinstance(effect, Lead):
+                place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
+                await self._continue(effect.channel, place, LEAD, effect.exten)
+            elif isinstance(effect, Enter):
+                number = dialable(effect.number)
+                await self._continue(effect.channel, room_variables(effect), ROOM, number)
+            else:
+                label, values = hand_over(effect, self._devices)
+                await self._continue(effect.channel, values, DIAL, effect.extension, label)
+        except Refused as refused:
+            await self._give_up(effect, INVALID_NUMBER, str(refused))
+        except Declined as declined:
+            if declined.status == 404 and "label" in str(declined).lower():
+                await self._give_up(effect, FAILURE, f"{declined}: {OLD_DIALPLAN}")
+            elif declined.status == 404:
+                self._post(Ended(effect.channel))
+            elif declined.status == 409:  # it is not in Stasis: continued already, or hanging up
+                self._note(trouble("call not handed over", declined, channel=effect.channel))
+            else:
+                await self._give_up(effect, FAILURE, str(declined))
+        except Unreachable as unreachable:
+            await self._give_up(effect, FAILURE, str(unreachable))
+
+    async def _continue(
+        self,
+        channel: ChannelId,
+        values: dict[str, str],
+        context: str,
+        exten: str,
+        label: str = "",
+    ) -> None:
+        """In one go; the dialplan forgets what it was told, so that nobody is dialed again if a variable was declined."""
+        channels = self._ari.channels
+        if self.several:
+            await channels.continueWithVariables(
+                channel, values, context=context, extension=exten, label=label
+            )
+            return
+        for name, value in values.items():
+            await channels.setChannelVar(channel, name, value)
+        await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
+
+    async def _hold(self, effect: Hold) -> None:
+        channel = effect.channel
+        try:
+            if not effect.music:
+                await self._ari.channels.stopMoh(channel)
+                return
+            await self._ari.channels.answer(channel)
+            await self._ari.channels.setChannelVar(channel, "TIMEOUT(absolute)", "0")
+            await self._ari.channels.startMoh(channel, effect.music)
+        except Declined as declined:
+            if declined.status == 404:
+                self._post(Ended(channel))
+            else:
+                self._note(trouble("caller not put on hold", declined, channel=channel))
+        except Unreachable as unreachable:
+            self._note(trouble("caller not put on hold", unreachable, channel=channel))
+
+    async def _send_elsewhere(self, effect: SendElsewhere) -> None:
+        """Where to is the caller's own PBX to find out: it reads the number alone."""
+        try:
+            uri = f"sip:{dialable(effect.number)}@{self._realm}"
+            await self._ari.channels.redirect(effect.channel, f"PJSIP/{uri}")
+        except (AsteriskError, Refused) as error:
+            self._note(trouble("call not sent elsewhere", error, channel=effect.channel))
+            await self._hang_up(effect.channel, INVALID_NUMBER)
+
+    async def _give_up(self, effect: HandOver | Lead | Enter, cause: int, why: str) -> None:
+        fields = (("channel", effect.channel), ("error", why))
+        self._note(Note("call not handed over, hung up", fields, "error"))
+        await self._hang_up(effect.channel, cause)
+
+    async def _hang_up(self, channel: ChannelId, cause: int) -> None:
+        try:
+            await end(lambda: self._ari.channels.hangup(channel, reason_code=cause))
+        except Declined as declined:
+            if declined.status == 404:
+                self._post(Ended(channel))
+            else:
+                self._note(trouble("call not hung up", declined, channel=channel))
+        except Unreachable as unreachable:  # the dialplan's TIMEOUT(absolute) ends it
+            self._note(trouble("call not hung up", unreachable, channel=channel))
+
+    async def _abandon(self, effect: Abandon) -> None:
+        try:
+            await end(lambda: self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE))
+        except Declined as declined:
+            if declined.status != 404:  # it has ended by itself
+                self._note(trouble("leg not abandoned", declined, leg=effect.leg))
+        except Unreachable as unreachable:
+            self._note(trouble("leg not abandoned", unreachable, leg=effect.leg))
+
+
+def room_variables(effect: Enter) -> dict[str, str]:
+    """What ConfBridge wants to know. The PIN is written by a function: no dialplan line, which a log might show, holds it."""
+    return {
+        "PBXFED_CALL": effect.note,
+        **({"CONFBRIDGE(user,pin)": effect.pin} if effect.pin else {}),
+        **({"CONFBRIDGE(bridge,max_members)": str(effect.most)} if effect.most else {}),
+    }

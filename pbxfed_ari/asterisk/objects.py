@@ -1,0 +1,274 @@
+"""What should exist at this Asterisk, phones and trunks, and the workers that make it agree.
+
+What should exist is kept as `wanted`; eight at a time are brought into line: trunks and whoever is being dialed first, then
+phones that are registered here, then the others. Each set of objects carries a mark that is a hash of its fields
+(`pjsip/objects.py`), and at each connect the tables tell what is there already (`tables.py`): only differences are pushed. An
+Asterisk that has restarted, or reloaded res_pjsip, finds what it is asked for in its tables, but raises no news of an endpoint
+before it was pushed anew: one PUT of the endpoint wakes it. CANARY, an endpoint with a contact that nobody calls, is online as
+long as nothing has put them all to sleep. An endpoint without our mark is the administrator's own and is left alone.
+Unreachable means: again, when Asterisk is back. Declined means: said once, and again only when something has changed.
+
+**Left over.** An extension removed while Asterisk was down is still there when it returns. Once `settled()` says that
+`wanted` is complete, marked endpoints that nobody wants are removed, now and after each reconnect.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.pjsip.extension import extension_objects
+from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
+from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
+from pbxfed_ari.asterisk.tables import take_away
+from pbxfed_ari.asterisk.trouble import trouble
+from pbxfed_ari.core.effects import Note, PushExtension, PushTrunk
+from pbxfed_ari.core.names import TRUNK_PREFIX, Extension, NodeName
+from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
+
+PUSHERS = 8  # object sets at once; leaves half of the HTTP pool to calls
+AGAIN = 1.0  # seconds before an unanswered push is tried again
+LATER = 60.0  # seconds before one that Asterisk could not store is tried again
+AWAKE = (
+    "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
+)
+CANARY = "pf--canary"  # no node's name begins with a hyphen
+NOWHERE = "pbxfed-nowhere"  # a context that does not exist
+LOOK = 1.0  # seconds to answer how the canary is
+
+SecretFor = Callable[[NodeName, bytes], str]
+
+
+class Objects:
+    """Phones and trunks as Asterisk should have them."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        contacts: Contacts,
+        *,
+        own: NodeName,
+        realm: str,
+        secret_for: SecretFor,
+        note: Callable[[Note], None],
+    ) -> None:
+        self._ari, self._contacts = ari, contacts
+        self._own, self._realm, self._secret_for = own, realm, secret_for
+        self._note = note
+        self.reachable = asyncio.Event()
+        self._wanted: dict[str, PushExtension | PushTrunk | None] = {}
+        self._pushed: dict[str, str] = {}  # name → mark: what Asterisk has in its tables
+        self._asleep: set[str] = set()  # of those, what this Asterisk has not been shown
+        self._awake = False  # AWAKE is set
+        self._alone: set[str] = set()  # declined: left alone
+        self._queue: asyncio.PriorityQueue[tuple[int, int, str]] = asyncio.PriorityQueue()
+        self._queued: set[str] = set()
+        self._busy: set[str] = set()
+        self._order = itertools.count()
+        self._settled = False
+
+    def __repr__(self) -> str:
+        return f"Objects({len(self._wanted)}, {self.pending} to push)"
+
+    @property
+    def pending(self) -> int:
+        """Objects that Asterisk does not have yet as they should be."""
+        return len(self._queued | self._busy)
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """From now on."""
+        for number in range(PUSHERS):
+            group.create_task(self._pusher(), name=f"asterisk push {number}")
+
+    async def find(self, marks: Mapping[str, str]) -> None:
+        """Asterisk holds these; whether it is awake, it tells itself.
+
+        Raises: Unreachable, Declined.
+        """
+        self._pushed = dict(marks)
+        told_all = await self._ari.asterisk.getGlobalVar(AWAKE) == "1"
+        if told_all and await self._canary_lives():
+            self._awake, self._asleep = True, set()
+        else:
+            await self._wake()
+
+    async def look(self) -> None:
+        """Has a reload put everything to sleep? Then wake it, in the order that is right now.
+
+        Raises: Unreachable, Declined.
+        """
+        if not await self._canary_lives():
+            await self._wake()
+            self.up()
+
+    async def _canary_lives(self) -> bool:
+        try:
+            return (await self._ari.endpoints.get("PJSIP", CANARY, deadline=LOOK)).state == "online"
+        except Declined as declined:
+            if declined.status == 404:
+                return False
+            raise
+
+    async def _wake(self) -> None:
+        """The canary first: should it sleep before the others are awake, all begins again."""
+        self._awake, self._asleep = False, set(self._pushed)
+        await self._ari.asterisk.setGlobalVar(AWAKE, "")
+        aor = (("contact", "sip:127.0.0.1:9"),)
+        endpoint = (
+            ("aors", CANARY),
+            ("allow", "ulaw"),  # without a codec it cannot be read again
+            ("context", NOWHERE),  # it has no secret: whoever says its name can call, but nobody
+        )
+        await self._ari.asterisk.updateObject("aor", CANARY, aor)
+        await self._ari.asterisk.updateObject("endpoint", CANARY, endpoint)
+
+    def up(self) -> None:
+        """Asterisk is there, and `find` has told what it holds: make it agree again, in the order that is right now."""
+        self._alone.clear()
+        self.reachable.set()
+        self._queued.clear()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        for name in self._wanted:
+            self._enqueue(name)
+        if self._settled:
+            self._sweep()
+
+    def down(self) -> None:
+        """Asterisk is gone: hold everything that is not a call."""
+        self.reachable.clear()
+
+    def settled(self) -> None:
+        """All that should exist has been told: what else carries our mark is left over."""
+        self._settled = True
+        if self.reachable.is_set():
+            self._sweep()
+
+    def want(self, name: str, effect: PushExtension | PushTrunk | None) -> None:
+        """So it should be; None: it should not be there."""
+        if effect is not None and self._wanted.get(name) == effect:
+            return
+        self._wanted[name] = effect
+        self._alone.discard(name)
+        self._enqueue(name)
+
+    def _enqueue(self, name: str) -> None:
+        if name not in self._queued:
+            self._queued.add(name)
+            self._queue.put_nowait((self._rank(name), next(self._order), name))
+
+    def hurry(self, name: str) -> None:
+        """It is being dialled: ahead of all others with it."""
+        if name in self._queued:
+            self._queue.put_nowait((0, next(self._order), name))
+
+    def _rank(self, name: str) -> int:
+        if name.startswith(TRUNK_PREFIX):
+            return 0
+        return 1 if self._contacts.registered(Extension(name)) else 2
+
+    async def _pusher(self) -> None:
+        while True:
+            _, _, name = await self._queue.get()
+            await self.reachable.wait()
+            await asyncio.sleep(0)  # ten thousand that agree already must not hold up a call
+            if name not in self._queued:
+                continue  # it was in a hurry, and came before
+            if name in self._busy:  # another worker is at it: afterwards
+                self._queue.put_nowait((3, next(self._order), name))
+                await asyncio.sleep(0.01)
+                continue
+            self._queued.discard(name)
+            self._busy.add(name)
+            try:
+                await self._agree(name)
+            except Unreachable:
+                await asyncio.sleep(AGAIN)
+                self._enqueue(name)
+            except Declined as declined:
+                await self._declined(name, declined)
+            finally:
+                self._busy.discard(name)
+            if not self.pending and not self._awake:
+                await self._all_awake()
+
+    async def _declined(self, name: str, declined: Declined) -> None:
+        """403 says that it is written by hand, or that the tables cannot be written; the endpoint tells which."""
+        self._alone.add(name)
+        by_hand = False
+        if declined.status == 403:
+            with suppress(AsteriskError):
+                by_hand = await self._mark_at(name) == ""
+            if not by_hand:
+                asyncio.get_running_loop().call_later(LATER, self._once_more, name)
+        what = "left alone: written by hand" if by_hand else "object not pushed"
+        self._note(trouble(what, declined, object=name))
+
+    def _once_more(self, name: str) -> None:
+        self._alone.discard(name)
+        self._enqueue(name)
+
+    async def _agree(self, name: str) -> None:
+        """Make Asterisk's objects of this name what is wanted."""
+        if name in self._alone or name not in self._wanted:
+            return
+        wanted = self._wanted[name]
+        if wanted is None:
+            await self._remove(name)
+            if self._wanted.get(name) is None:
+                self._wanted.pop(name, None)
+            return
+        objects = self._objects(wanted)
+        mark = mark_of(objects)
+        if name not in self._pushed and (found := await self._mark_at(name)) is not None:
+            if found == "":
+                raise Declined(f"endpoint {name} is hand-written", status=403)
+            self._pushed[name] = found
+        if self._pushed.get(name) != mark:
+            for one in objects:
+                await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
+            if isinstance(wanted, PushExtension):
+                self._contacts.pushed(Extension(name))
+        elif name in self._asleep:
+            await self._ari.asterisk.updateObject("endpoint", name, ((MARK, mark),))
+        self._pushed[name] = mark
+        self._asleep.discard(name)
+
+    async def _all_awake(self) -> None:
+        """From now on a reconnect to this Asterisk need not wake anything."""
+        try:
+            await self._ari.asterisk.setGlobalVar(AWAKE, "1")
+            self._awake = True
+        except AsteriskError:
+            pass  # then the next reconnect wakes them again
+
+    def _objects(self, wanted: PushExtension | PushTrunk) -> tuple[PjsipObject, ...]:
+        if isinstance(wanted, PushExtension):
+            return extension_objects(wanted, self._realm)
+        secret = self._secret_for(wanted.peer, wanted.public_key)
+        return trunk_objects(wanted, self._own, self._realm, secret)
+
+    async def _mark_at(self, name: str) -> str | None:
+        """The mark of an endpoint in Asterisk: "" if it is not ours, None if there is no such endpoint."""
+        try:
+            return (await self._ari.asterisk.getObject("endpoint", name)).get(MARK, "")
+        except Declined as declined:
+            if declined.status == 404:
+                return None
+            raise
+
+    async def _remove(self, name: str) -> None:
+        if await self._mark_at(name) == "":
+            return
+        await take_away(self._ari, name)
+        self._pushed.pop(name, None)
+
+    # --- left over
+
+    def _sweep(self) -> None:
+        """Marked endpoints that nobody wants go the way of those that somebody wants removed."""
+        for name in self._pushed.keys() - self._wanted.keys():
+            self._note(Note("left-over object removed", (("object", name),)))
+            self.want(name, None)
