@@ -20,6 +20,7 @@ from random import Random, uniform
 from aiohttp import web
 
 from pbxfed_ari import __version__, certificates, config, logs
+from pbxfed_ari.asterisk.deadends import DeadEnds
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core import draining
@@ -78,7 +79,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import KEY
-from pbxfed_ari.core.names import NodeName, federation_tag
+from pbxfed_ari.core.names import NodeName, federation_tag, trunk_to
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.ourselves import Identity
 from pbxfed_ari.core.shelf import NodeInfo
@@ -99,7 +100,7 @@ from pbxfed_ari.links.wan import WanLink, make
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensing import Sensing
-from pbxfed_ari.sensors import capacity
+from pbxfed_ari.sensors import capacity, options
 from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.sensors.disk import HUNG, Disk
 from pbxfed_ari.sensors.security_log import SecurityLog
@@ -221,6 +222,7 @@ class Node:
             post=self.post,
             note=self.note,
         )
+        self.dead_ends = DeadEnds(self.room.ari, away=self._away, ask=self._answers, note=self.note)
         self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
@@ -399,6 +401,7 @@ class Node:
             seeds = tasks.create_task(self.seeds.run(), name="seeds")
             sensors = tasks.create_task(self.sensing.room.run(), name="sensors")
             guards = tasks.create_task(self.security_log.run(), name="security log")
+            ends = tasks.create_task(self.dead_ends.run(), name="dead ends")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.manager.stopping(reason)
@@ -410,6 +413,7 @@ class Node:
             seeds.cancel()
             sensors.cancel()
             guards.cancel()
+            ends.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
 
@@ -735,6 +739,19 @@ class Node:
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
         return kept
+
+    def _away(self) -> dict[NodeName, Address]:
+        """Peers out of reach, and where their SIP would be."""
+        reachable = self.federation.view.reachable
+        trunks = self.room.operator.objects.trunks()
+        return {peer: at for peer, at in trunks.items() if not reachable(peer)}
+
+    async def _answers(self, to: Address) -> bool:
+        """Does a peer's SIP? If it cannot even be asked our own network is down."""
+        try:
+            return await options.ask(to, trunk_to(self.federation.me)) < options.NEVER
+        except OSError:
+            return False
 
     def _late(self, seconds: float) -> None:
         self.api.measures.late(seconds)

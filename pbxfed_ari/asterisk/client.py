@@ -26,6 +26,7 @@ from pbxfed_ari.asterisk.models import (
     ConfigTuple,
     Endpoint,
     Message,
+    RTPstat,
     Variable,
     Variables,
 )
@@ -229,6 +230,11 @@ class Channels:
     async def list(self) -> list[Channel]:
         """All channels that exist."""
         return await self._ari.ask(list[Channel], "channels.list", "GET", "channels")
+
+    async def rtpstatistics(self, id: str) -> RTPstat:
+        """What has come and gone in this channel's RTP session. 404: it has none."""
+        path = f"channels/{_part(id)}/rtp_statistics"
+        return await self._ari.ask(RTPstat, f"channels.rtpstatistics {id}", "GET", path)
 
     async def create(self, endpoint: str, *, id: str, other_id: str) -> None:
         """Make a channel, in our application, and dial nobody."""

@@ -89,6 +89,12 @@ class Application(msgspec.Struct, frozen=True):
     channel_ids: list[str] = []
 
 
+class RTPstat(msgspec.Struct, frozen=True):
+    """Of an RTP session, packets received."""
+
+    rxcount: int = 0
+
+
 class ConfigTuple(msgspec.Struct, frozen=True):
     """One attribute of a dynamic configuration object."""
 

@@ -25,6 +25,7 @@ from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
 from pbxfed_ari.asterisk.tables import take_away
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import Note, PushExtension, PushTrunk
+from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import TRUNK_PREFIX, Extension, NodeName
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
@@ -76,6 +77,11 @@ class Objects:
     def pending(self) -> int:
         """Objects that Asterisk does not have yet as they should be."""
         return len(self._queued | self._busy)
+
+    def trunks(self) -> dict[NodeName, Address]:
+        """Where the SIP of each peer is."""
+        wanted = [one for one in self._wanted.values() if isinstance(one, PushTrunk)]
+        return {one.peer: (one.address, one.sip_port) for one in wanted}
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """From now on."""

@@ -136,6 +136,8 @@ class FakeAri:
                 return web.json_response(
                     {"system": system, "status": {"startup_time": self.started}}
                 )
+            case "GET", ["channels", _, "rtp_statistics"]:
+                return web.json_response({"rxcount": 500, "txcount": 500})
             case "GET", ["asterisk", "ping"]:
                 return web.json_response({"ping": "pong"})
             case "GET", ["asterisk", "variable"]:

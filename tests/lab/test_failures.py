@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from lab.netns import socket_in
+from lab.places import LabError
 from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.takeover import ASK
 from pbxfed_ari.store.sqlite import Store
@@ -21,6 +22,7 @@ from tests.lab.conftest import SECRET, Federation
 
 TRIALS = 20
 BAR = 3.0  # seconds in which a dead node is down everywhere
+DEAD_END = 14.0  # seconds after which nobody talks with a node that is out of reach; on a busy machine later
 REACHED = 5.0  # seconds in which its phones can be called again
 
 
@@ -69,6 +71,39 @@ def test_a_killed_node_is_down_everywhere_within_three_seconds_and_calls_avoid_i
     )
     assert max(took) <= BAR
     assert max(reached) <= REACHED
+
+
+def test_who_talks_with_a_dead_node_is_not_left_in_silence(federation: Federation) -> None:
+    """If only its daemon is dead they talk on; if it is out of reach the call ends, at both ends, and nothing stays."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    call = lab.dial("1001", "1003")
+    lab.kill("c", "daemon")
+    federation.until(lambda: federation.state("a", "c") == "down")
+    time.sleep(DEAD_END)
+    assert len(federation.get("a", "/calls")) == 1
+    lab.start("c", "daemon")
+    assert lab.finish(call).ok
+    federation.until(federation.whole, 30)
+    call = lab.dial("1001", "1003")
+    time.sleep(1.0)
+    lab.cut("c")
+    try:
+        took = federation.until(
+            lambda: all(federation.get(node, "/calls") == [] for node in "ac"), 2 * DEAD_END
+        )
+        print(f"the call ended {took:.1f} s after the cable was cut")
+        for node in "ac":
+            assert lab.asterisk(node, "core show channels count").startswith("0 active channels")
+    finally:
+        lab.heal()
+        with suppress(LabError):
+            lab.finish(call)
+    federation.until(federation.whole, 30)
+    for node in "ac":
+        ended = federation.get(node, "/calls/records?last=true&limit=1&parts=true")[0]
+        assert ended["answered"], ended
 
 
 def test_no_living_node_is_declared_down_while_the_machine_is_busy(federation: Federation) -> None:

@@ -1,0 +1,112 @@
+"""Conversations with an Asterisk that is no more. By SIP nobody hears of its death: who is left listens to silence.
+
+A node that the federation cannot reach may talk on, if only its daemon has died or the way between the sites. So three things
+must come together before a conversation is ended: its node is out of reach, its SIP does not answer (`ask`), and from then on
+no RTP packet has come for SILENT seconds. IAX2 notices by itself (RFC 5456, 6.7.1: PING).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.ending import end
+from pbxfed_ari.asterisk.events import owner
+from pbxfed_ari.asterisk.models import Channel
+from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.names import ChannelId, NodeName, node_of_trunk
+from pbxfed_ari.errors import AsteriskError, Declined
+
+EVERY = 1.0  # seconds between two looks, while there is something to look at
+SILENT = 6.0  # seconds
+GONE = 38  # Q.850: network out of order
+
+
+class Fading:
+    """Conversations whose other end did not answer, and for how long nothing has been heard of each. Pure."""
+
+    def __init__(self) -> None:
+        self._heard: dict[ChannelId, tuple[int, float]] = {}  # packets, and since when no more
+
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._heard
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    def hear(
+        self, now: float, received: Mapping[ChannelId, int], mute: Collection[ChannelId]
+    ) -> list[ChannelId]:
+        """Which of them are dead ends. `received`: packets so far; `mute`: whose other end has not answered just now."""
+        before, self._heard = self._heard, {}
+        for channel, packets in received.items():
+            last = before.get(channel)
+            if last is not None and last[0] == packets:
+                self._heard[channel] = last
+            elif channel in mute:
+                self._heard[channel] = (packets, now)
+        return [one for one, (_, since) in self._heard.items() if now - since >= SILENT]
+
+
+class DeadEnds:
+    """Ends them at one Asterisk."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        *,
+        away: Callable[[], Mapping[NodeName, Address]],
+        ask: Callable[[Address], Awaitable[bool]],
+        note: Callable[[Note], None],
+    ) -> None:
+        """`away`: the peers out of reach, and where their SIP would be; `ask`: does anything answer there?"""
+        self._ari, self._away, self._ask, self._note = ari, away, ask, note
+        self._fading = Fading()
+        self._left: set[NodeName] = set()  # away, and nobody talks with them
+
+    def __repr__(self) -> str:
+        return f"DeadEnds({len(self._fading)} fading)"
+
+    async def run(self) -> None:
+        """Look, until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            away = self._away()
+            self._left &= away.keys()
+            if away.keys() - self._left or self._fading:
+                with suppress(AsteriskError):
+                    await self.look(away)
+
+    async def look(self, away: Mapping[NodeName, Address]) -> None:
+        """Once.
+
+        Raises: Unreachable, Declined.
+        """
+        by_peer: dict[NodeName, list[ChannelId]] = {}
+        for one in await self._ari.channels.list():
+            peer = _peer(one)
+            if peer is not None:
+                by_peer.setdefault(peer, []).append(ChannelId(one.id))
+        self._left |= away.keys() - by_peer.keys()
+        asked = sorted(away.keys() & by_peer.keys())
+        answers = await asyncio.gather(*(self._ask(away[peer]) for peer in asked))
+        silent = [peer for peer, answered in zip(asked, answers, strict=True) if not answered]
+        mute = {channel for peer in silent for channel in by_peer[peer]}
+        watched = {c: peer for peer, found in by_peer.items() for c in found}
+        received: dict[ChannelId, int] = {}
+        for channel in watched:
+            if channel in mute or channel in self._fading:
+                with suppress(Declined):  # it has ended, or has no RTP
+                    received[channel] = (await self._ari.channels.rtpstatistics(channel)).rxcount
+        for channel in self._fading.hear(time.monotonic(), received, mute):
+            fields = (("peer", watched[channel]), ("channel", channel), ("silent", SILENT))
+            self._note(Note("conversation with a dead node ended", fields))
+            await end(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]
+
+
+def _peer(channel: Channel) -> NodeName | None:
+    """With whose Asterisk somebody talks by this SIP channel."""
+    talks = channel.state == "Up" and channel.name.startswith("PJSIP/")
+    return node_of_trunk(owner(channel.name)) if talks else None

@@ -1,0 +1,70 @@
+"""Conversations with an Asterisk that has died end; all others go on."""
+
+from collections.abc import Collection
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.deadends import SILENT, DeadEnds, Fading
+from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.names import ChannelId, NodeName
+from tests.asterisk.fake import FakeAri
+
+ONE, TWO = ChannelId("1"), ChannelId("2")
+AWAY = {NodeName("b"): ("192.0.2.2", 5060)}
+
+
+def test_who_is_silent_for_long_enough_has_reached_a_dead_end() -> None:
+    """Since the moment when the other end did not answer, not since he has said the last word."""
+    fading = Fading()
+    story: list[tuple[float, dict[ChannelId, int], Collection[ChannelId], list[ChannelId]]] = [
+        (0.0, {}, set(), []),
+        (10.0, {ONE: 500, TWO: 300}, {ONE, TWO}, []),
+        (12.0, {ONE: 500, TWO: 390}, {ONE, TWO}, []),
+        (10.0 + SILENT, {ONE: 500, TWO: 500}, {ONE, TWO}, [ONE]),
+    ]
+    for now, received, mute, ends in story:
+        assert fading.hear(now, received, mute) == ends
+
+
+def test_an_end_that_answers_again_and_is_heard_is_none() -> None:
+    """The cable was out for a moment."""
+    fading = Fading()
+    fading.hear(0.0, {ONE: 500}, {ONE})
+    assert fading.hear(4.0, {ONE: 600}, set()) == []
+    assert ONE not in fading
+
+
+def test_an_end_that_answers_again_and_is_not_heard_is_dead_all_the_same() -> None:
+    """Another Asterisk answers there now, which knows nothing of the call."""
+    fading = Fading()
+    fading.hear(0.0, {ONE: 500}, {ONE})
+    assert fading.hear(4.0, {ONE: 500}, set()) == []
+    assert fading.hear(SILENT, {ONE: 500}, set()) == [ONE]
+
+
+async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
+    """By SIP, with a node out of reach, which does not answer."""
+
+    async def ask(to: Address) -> bool:
+        asked.append(to)
+        return False
+
+    asked: list[Address] = []
+    notes: list[Note] = []
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.channels = [
+            {"id": "1", "name": "PJSIP/pf-b-00000001", "state": "Up"},
+            {"id": "2", "name": "PJSIP/pf-b-00000002", "state": "Ringing"},
+            {"id": "3", "name": "PJSIP/pf-c-00000003", "state": "Up"},
+            {"id": "4", "name": "PJSIP/1001-00000004", "state": "Up"},
+            {"id": "5", "name": "IAX2/pf-b-5", "state": "Up"},
+        ]
+        ends = DeadEnds(ari, away=lambda: AWAY, ask=ask, note=notes.append)
+        await ends.look(AWAY)
+        assert asked == [AWAY[NodeName("b")]]
+        assert [line for line in fake.asked if "rtp" in line] == ["GET channels/1/rtp_statistics"]
+        assert not notes
+        ends._fading._heard[ONE] = (500, -SILENT)  # long ago
+        await ends.look(AWAY)
+        assert fake.asked[-1] == "DELETE channels/1"
+        assert [dict(note.fields)["peer"] for note in notes] == ["b"]
