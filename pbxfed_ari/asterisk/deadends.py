@@ -21,6 +21,7 @@ from pbxfed_ari.errors import AsteriskError, Declined
 
 EVERY = 1.0  # seconds between two looks, while there is something to look at
 SILENT = 6.0  # seconds
+LONG = 30.0
 GONE = 38  # Q.850: network out of order
 
 
@@ -47,7 +48,11 @@ class Fading:
                 self._heard[channel] = last
             elif channel in mute:
                 self._heard[channel] = (packets, now)
-        return [one for one, (_, since) in self._heard.items() if now - since >= SILENT]
+        return [
+            one
+            for one, (_, since) in self._heard.items()
+            if now - since >= (SILENT if one in mute else LONG)
+        ]
 
 
 class DeadEnds:
@@ -85,11 +90,14 @@ class DeadEnds:
         Raises: Unreachable, Declined.
         """
         by_peer: dict[NodeName, list[ChannelId]] = {}
+        there: set[NodeName] = set()
         for one in await self._ari.channels.list():
             peer = _peer(one)
             if peer is not None:
-                by_peer.setdefault(peer, []).append(ChannelId(one.id))
-        self._left |= away.keys() - by_peer.keys()
+                there.add(peer)
+                if one.state == "Up":
+                    by_peer.setdefault(peer, []).append(ChannelId(one.id))
+        self._left |= away.keys() - there
         asked = sorted(away.keys() & by_peer.keys())
         answers = await asyncio.gather(*(self._ask(away[peer]) for peer in asked))
         silent = [peer for peer, answered in zip(asked, answers, strict=True) if not answered]
@@ -103,10 +111,11 @@ class DeadEnds:
         for channel in self._fading.hear(time.monotonic(), received, mute):
             fields = (("peer", watched[channel]), ("channel", channel), ("silent", SILENT))
             self._note(Note("conversation with a dead node ended", fields))
-            await end(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]
+            with suppress(AsteriskError):  # if it is there yet, it is found again
+                await end(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]
 
 
 def _peer(channel: Channel) -> NodeName | None:
-    """With whose Asterisk somebody talks by this SIP channel."""
-    talks = channel.state == "Up" and channel.name.startswith("PJSIP/")
-    return node_of_trunk(owner(channel.name)) if talks else None
+    """To whose Asterisk this channel leads, by SIP."""
+    sip = channel.name.startswith("PJSIP/")
+    return node_of_trunk(owner(channel.name)) if sip else None

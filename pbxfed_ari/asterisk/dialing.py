@@ -84,7 +84,7 @@ def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
 def _handler(legs: Sequence[Leg | Outside], *, special: bool) -> str:
     """Dial's option for what each leg is told: `s` finds out for itself what it is. Nothing where nobody is told anything."""
     ways = {leg.trunk if isinstance(leg, Leg) and leg.peer is not None else "" for leg in legs}
-    if ways == {""} and not special:
+    if ways <= {""} and not special:
         return ""
     exten = "s" if special or len(ways) > 1 else ways.pop()
     return f"b(pbxfed-leg^{exten}^1)"

@@ -116,16 +116,16 @@ async def _arguments(ari: AriClient, caller: Channel) -> list[str]:
 
     Raises: Unreachable; Declined, if the channel is gone.
     """
-    trunk = owner(caller.name)
-    if node_of_trunk(trunk) is not None:
-        said = "IAXVAR(pbxfed_call)" if caller.name.startswith("IAX2/") else WAYBILL
-        with suppress(Declined):
-            return ["trunk", trunk, await ari.channels.getChannelVar(caller.id, said)]
-        return ["trunk", trunk]
     with suppress(Declined):
         if args := await ari.channels.getChannelVar(caller.id, "PBXFED_ARGS"):
             return args.split(",")
-    return ["phone"]
+    trunk = owner(caller.name)
+    if node_of_trunk(trunk) is None:
+        return ["phone"]
+    said = "IAXVAR(pbxfed_call)" if caller.name.startswith("IAX2/") else WAYBILL
+    with suppress(Declined):
+        return ["trunk", trunk, await ari.channels.getChannelVar(caller.id, said)]
+    return ["trunk", trunk]
 
 
 def leg(channel: Channel) -> LegSeen:

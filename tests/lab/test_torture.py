@@ -28,6 +28,8 @@ NUMBERS = {
     "another leg": "1002%261003",
     "a peer's leg": "1002@pf-c",
     "another argument": "1002,30,G(pbxfed-local%5E1003%5E1)",
+    "another place": "9%3Apbxfed-phones,1002,1",
+    "another place, past the daemon": "9%3Apbxfed-local,1003,1",
     "a function": f"$%7BSHELL(touch%20{RUN})%7D",
     "an expression": "$%5B1+1%5D",
     "hung up": "h",
