@@ -132,7 +132,7 @@ async def exchange(control: str, devices: int = 1) -> AsyncIterator[Exchange]:
     """An exchange with an operator at work."""
     async with (
         Exchange(control, devices) as found,
-        AriClient(found.url, "pbxfed", "right", deadline=0.05) as ari,
+        AriClient(found.url, "pbxfed", "right", deadline=0.2) as ari,
     ):
         contacts = Contacts(ari, post=found.post, note=found.notes.append)
         found.operator = Operator(

@@ -51,7 +51,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("HOPELESS_WAIT", 0.005),
         ("PING_EVERY", 0.005),
         ("LEFT", 0.001),
-        ("PING_DEADLINE", 0.02),
+        ("PING_DEADLINE", 0.1),
     ):
         monkeypatch.setattr(connection, name, value)
 

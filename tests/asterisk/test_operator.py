@@ -71,7 +71,7 @@ async def at_work(
     """An operator of node a at this ARI."""
     ended: list[LegEnded | Ended] = []
     notes: list[Note] = []
-    async with AriClient(fake.url, "pbxfed", "right", deadline=0.1) as ari:
+    async with AriClient(fake.url, "pbxfed", "right", deadline=0.5) as ari:
         contacts = Contacts(ari, post=lambda event: None, note=notes.append)
         operator = Operator(
             ari,
