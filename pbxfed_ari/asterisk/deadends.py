@@ -2,12 +2,12 @@
 
 A node that the federation cannot reach may talk on, if only its daemon has died or the way between the sites. So three things
 must come together before a conversation is ended: its node is out of reach, its SIP does not answer (`ask`), and from then on
-no RTP packet has come for SILENT seconds. IAX2 notices by itself (RFC 5456, 6.7.1: PING).
+no RTP packet has come for SILENT seconds; an answer, or a packet, and all begins again. IAX2 asks for itself (RFC 5456, PING).
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
@@ -21,7 +21,6 @@ from pbxfed_ari.errors import AsteriskError, Declined
 
 EVERY = 1.0  # seconds between two looks, while there is something to look at
 SILENT = 6.0  # seconds
-LONG = 30.0
 GONE = 38  # Q.850: network out of order
 
 
@@ -31,28 +30,17 @@ class Fading:
     def __init__(self) -> None:
         self._heard: dict[ChannelId, tuple[int, float]] = {}  # packets, and since when no more
 
-    def __contains__(self, channel: object) -> bool:
-        return channel in self._heard
-
     def __len__(self) -> int:
         return len(self._heard)
 
-    def hear(
-        self, now: float, received: Mapping[ChannelId, int], mute: Collection[ChannelId]
-    ) -> list[ChannelId]:
-        """Which of them are dead ends. `received`: packets so far; `mute`: whose other end has not answered just now."""
+    def hear(self, now: float, received: Mapping[ChannelId, int]) -> list[ChannelId]:
+        """Which are dead ends. `received`: packets so far of all whose other end has not answered just now."""
         before, self._heard = self._heard, {}
         for channel, packets in received.items():
             last = before.get(channel)
-            if last is not None and last[0] == packets:
-                self._heard[channel] = last
-            elif channel in mute:
-                self._heard[channel] = (packets, now)
-        return [
-            one
-            for one, (_, since) in self._heard.items()
-            if now - since >= (SILENT if one in mute else LONG)
-        ]
+            same = last is not None and last[0] == packets
+            self._heard[channel] = last if last and same else (packets, now)
+        return [one for one, (_, since) in self._heard.items() if now - since >= SILENT]
 
 
 class DeadEnds:
@@ -101,15 +89,13 @@ class DeadEnds:
         asked = sorted(away.keys() & by_peer.keys())
         answers = await asyncio.gather(*(self._ask(away[peer]) for peer in asked))
         silent = [peer for peer, answered in zip(asked, answers, strict=True) if not answered]
-        mute = {channel for peer in silent for channel in by_peer[peer]}
-        watched = {c: peer for peer, found in by_peer.items() for c in found}
+        mute = {channel: peer for peer in silent for channel in by_peer[peer]}
         received: dict[ChannelId, int] = {}
-        for channel in watched:
-            if channel in mute or channel in self._fading:
-                with suppress(Declined):  # it has ended, or has no RTP
-                    received[channel] = (await self._ari.channels.rtpstatistics(channel)).rxcount
-        for channel in self._fading.hear(time.monotonic(), received, mute):
-            fields = (("peer", watched[channel]), ("channel", channel), ("silent", SILENT))
+        for channel in mute:
+            with suppress(Declined):  # it has ended, or has no RTP
+                received[channel] = (await self._ari.channels.rtpstatistics(channel)).rxcount
+        for channel in self._fading.hear(time.monotonic(), received):
+            fields = (("peer", mute[channel]), ("channel", channel))
             self._note(Note("conversation with a dead node ended", fields))
             with suppress(AsteriskError):  # if it is there yet, it is found again
                 await end(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]

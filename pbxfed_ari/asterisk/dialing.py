@@ -1,6 +1,6 @@
 """What Dial is given: `PJSIP/1002`, `PJSIP/1002@pf-b`, `IAX2/pf-b/1002`; how long, and how. Pure.
 
-Each variable costs Asterisk some 50 µs (its news goes to everybody who listens), and each line of the dialplan as much. Hence
+Each variable costs Asterisk some tens of µs (its news goes to all who listen), and each line of the dialplan as much. Hence
 one variable with all of Dial's arguments, and three ways through `[pbxfed-dial]` in dialplan/extensions.conf.
 """
 
