@@ -24,6 +24,7 @@ from pbxfed_ari.core.effects import (
     HangUp,
     HangUpLeg,
     Hold,
+    Hush,
     Indicate,
     Join,
     Lead,
@@ -36,6 +37,7 @@ from pbxfed_ari.core.effects import (
     RemoveExtension,
     RemoveTrunk,
     SendElsewhere,
+    Soothe,
 )
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
@@ -113,6 +115,8 @@ class Operator:
                 | DialLeg()
                 | Join()
                 | Indicate()
+                | Soothe()
+                | Hush()
                 | HangUpLeg()
                 | EndBridge()
             ):
