@@ -186,6 +186,11 @@ def test_forwards_by_outcome(controlled: Federation) -> None:
     assert talk(controlled, "1001", "1002") == "1003"
     lab.manners("1002", answer_after_ms=None)
     assert talk(controlled, "1001", "1002") == "1004"
+    for refusal, taken_by in ("603 Decline", "1003"), ("480 Temporarily Unavailable", "1004"):
+        before = int(lab.phone("1002")["invites"])
+        lab.manners("1002", refuse=refusal, answer_after_ms=300)
+        assert talk(controlled, "1001", "1002") == taken_by
+        assert int(lab.phone("1002")["invites"]) == before + 1, "it was rung again"
     lab.unregister("1002")
     controlled.until(lambda: controlled.where("1002", "c") == [])
     assert talk(controlled, "1003", "1002") == "1001"
