@@ -54,7 +54,6 @@ from pbxfed_ari.core.events import (
     Event,
     LegDialed,
     LegEnded,
-    LegSeen,
     Returned,
     RoomsListed,
 )
@@ -274,6 +273,7 @@ class Connection:
         self._up(parse_version(self.version) or WANTED)
         talking = found.handed_over(bridges, channels)
         unknown = [one for one in talking if one[0].id not in self._callers]
+        self._tell_answers([one for one in talking if one[0].id in self._callers])
         self._callers |= {ChannelId(caller.id) for caller, _ in unknown}  # one may have ended since
         self._tell_waiting(channels)
         if unknown and self._group:
@@ -379,8 +379,15 @@ class Connection:
         with suppress(AsteriskError):  # it is read again
             self._tell_rooms(await self._ari.bridges.list())
 
+    def _tell_answers(self, talking: list[tuple[Channel, Channel | None]]) -> None:
+        """Callers whom we know talk: they may have been answered, by legs that we know nothing of, while we were deaf."""
+        for caller, leg in talking:
+            if leg is not None:
+                self._tell(LegDialed(ChannelId(caller.id), ChannelId(leg.id), leg.name))
+            self._tell(Answered(ChannelId(caller.id), ChannelId(leg.id if leg else "")))
+
     async def _tell_talking(
-        self, unknown: list[tuple[Channel, LegSeen | None]], answered_ms: int = 0
+        self, unknown: list[tuple[Channel, Channel | None]], answered_ms: int = 0
     ) -> None:
         """Who talks by Dial since before we lived: asked for beside everything else, it may be many."""
         for caller, to in unknown:
@@ -431,7 +438,7 @@ class Connection:
         """It rang before we lived, and talks now."""
         if dial.caller is not None and self._group is not None:
             self._callers.add(ChannelId(dial.caller.id))
-            talks = self._tell_talking([(dial.caller, found.leg(dial.peer))], _wall_ms())
+            talks = self._tell_talking([(dial.caller, dial.peer)], _wall_ms())
             self._group.create_task(talks, name="asterisk talk found")
 
     async def _follow(self, arrived: Arrived) -> None:

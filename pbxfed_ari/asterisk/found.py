@@ -66,17 +66,17 @@ def ours(
 
 def handed_over(
     bridges: list[Bridge], channels: list[Channel]
-) -> list[tuple[Channel, LegSeen | None]]:
+) -> list[tuple[Channel, Channel | None]]:
     """The callers who talk by Dial, each with whom Dial has connected him; and those who are in a conference room."""
     by_id = {one.id: one for one in channels}
-    found: list[tuple[Channel, LegSeen | None]] = []
+    found: list[tuple[Channel, Channel | None]] = []
     for bridge in bridges:
         here = [by_id[c] for c in bridge.channels if c in by_id]
         if len(here) != 2 or key_of_name(bridge.id):
             continue
         for caller, other in (here, here[::-1]):
             if is_handed_over(caller):
-                found.append((caller, leg(other)))
+                found.append((caller, other))
     inside = [c for c in channels if (c.dialplan.context, c.dialplan.app_name) == ROOM]
     return [*found, *((caller, None) for caller in inside)]
 
@@ -96,7 +96,7 @@ def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:
 
 
 async def how_it_came(
-    ari: AriClient, caller: Channel, to: LegSeen | None, wall_ms: int, answered_ms: int = 0
+    ari: AriClient, caller: Channel, to: Channel | None, wall_ms: int, answered_ms: int = 0
 ) -> TalkFound | None:
     """What the dialplan and the daemon had set on this caller's channel; None if that makes no call."""
     try:
@@ -108,7 +108,7 @@ async def how_it_came(
     arrived = entered(caller, args, wall_ms=began, fresh_id="")
     if not isinstance(arrived, Arrived):
         return None
-    return TalkFound(arrived, note, to, wall_ms, answered_ms)
+    return TalkFound(arrived, note, leg(to) if to else None, wall_ms, answered_ms)
 
 
 async def _arguments(ari: AriClient, caller: Channel) -> list[str]:
