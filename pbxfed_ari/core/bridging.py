@@ -22,6 +22,7 @@ from enum import Enum
 
 from pbxfed_ari.core.effects import (
     DialLeg,
+    Diverted,
     Effect,
     EndBridge,
     HangUp,
@@ -108,7 +109,15 @@ class Bridged:
         ours = {leg: p.to for leg, p in self.legs.items() if isinstance(p.to, Leg)}
         return {leg: to.number or called for leg, to in ours.items() if to.peer is None}
 
-    def begin(self, attempt: Try, number: int, called: str, note: str, view: View) -> list[Effect]:
+    def begin(
+        self,
+        attempt: Try,
+        number: int,
+        called: str,
+        note: str,
+        view: View,
+        diverted: Diverted | None = None,
+    ) -> list[Effect]:
         """Make the legs; the bridge, too, if this is the first try."""
         effects: list[Effect] = []
         if not self.held:
@@ -116,7 +125,8 @@ class Bridged:
         for to, uri in self._targets(attempt, called, view):
             leg = leg_of(self.key, number, len(self.legs))
             self.legs[leg] = Part(to)
-            effects.append(MakeLeg(self.caller, leg, called, to, uri, note))
+            by = diverted if _shown(to) else None  # all others are as the caller is
+            effects.append(MakeLeg(self.caller, leg, called, to, uri, note, by))
         return effects
 
     def handle(
