@@ -19,6 +19,7 @@ class Manners:
     refuse: str | None = None  # a status, as `486 Busy Here`, after `answer_after`
     send_to: str | None = None  # the number in a refusal's Contact, as with `302 Moved Temporarily`
     early: bool = False  # speak while it rings
+    ring_after: float = 0.0  # seconds until it rings, as one that must be woken, or a slow provider
 
 
 @dataclass(slots=True)

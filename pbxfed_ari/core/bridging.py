@@ -47,7 +47,7 @@ from pbxfed_ari.core.tries import BUSY, NO_ANSWER, NORMAL, Try, View
 
 ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHERE
 PATIENCE = 60  # seconds that Asterisk lets a caller wait beside what it rings
-_RINGS = frozenset({"RINGING", "PROCEEDING"})
+_HEARD = {"RINGING": "ring", "PROGRESS": "progress"}
 
 
 class Step(Enum):
@@ -149,8 +149,8 @@ class Bridged:
                     [Join(self.caller, self.bridge, (self.caller, leg))] if self._early() else []
                 )
                 return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
-            case LegLives(how=how) if part.step is Step.DIALED:
-                return self._hear("ring" if how in _RINGS else "progress"), None
+            case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:
+                return self._hear(_HEARD[how]), None
             case Answered() if not self.talks:
                 return self._answer(leg, part), event
             case LegEnded(cause=cause) if part.step is not Step.UP:

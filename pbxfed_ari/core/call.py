@@ -69,7 +69,7 @@ from pbxfed_ari.core.names import (
 )
 from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.rescue import Rescue
-from pbxfed_ari.core.setup import HELD, NEVER, Setup
+from pbxfed_ari.core.setup import HELD, HELD_AFAR, NEVER, Setup
 from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
@@ -128,6 +128,7 @@ class Call:
     bill: Waybill | None = field(init=False)  # of a peer's call
     setup: Setup | None = None  # of the try that is on its way
     held_until: float = NEVER
+    word_due: float = NEVER  # of a peer's call: when we say that it is here, if nothing rings
     queue: str = ""  # in which he waits, or from which he has come to who talks with him
     patience: float = NEVER  # until when he waits there
     on_hold: bool = False  # he hears music, and is ours
@@ -205,7 +206,8 @@ class Call:
 
     def next_deadline(self) -> float:
         """When `tick` is due."""
-        return min(self.held_until, self.setup.deadline if self.setup else NEVER)
+        word = self.word_due if self.phase is Phase.DIALING else NEVER
+        return min(self.held_until, self.setup.deadline if self.setup else NEVER, word)
 
     def is_stranger(self, channel: ChannelId) -> bool:
         """Was it put into our bridge by a transfer?"""
@@ -276,13 +278,17 @@ class Call:
         arrival = self.arrival
         if self.bill is None or arrival.peer is None:
             return self._begin(now, view, lines)
-        told = setup.arrived(self.bill, arrival.peer, view)
         late = setup.lateness(self.bill, arrival.peer, arrival.wall_ms, view)
+        self.word_due = now + setup.WORD
+        told: list[Effect] = []
+        if late or setup.told_at_once(self.bill, arrival.peer, view):
+            told = setup.here(self.bill, arrival.peer, view)
         if late == "late":
             self.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
             return [*told, *self._give_up(NORMAL)]
         if late:
-            self.phase, self.held_until = Phase.HELD, now + HELD
+            afar = view.door(arrival.peer) is None
+            self.phase, self.held_until = Phase.HELD, now + (HELD_AFAR if afar else HELD)
             return told
         return [*told, *self._begin(now, view, lines)]
 
@@ -290,7 +296,12 @@ class Call:
         return self._begin(now, view, lines) if now >= self.held_until else []
 
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        return self.setup.tick(now, view, lines, CallId(self.key)) if self.setup is not None else []
+        told: list[Effect] = []
+        if now >= self.word_due and self.bill and self.arrival.peer:
+            self.word_due, told = NEVER, setup.here(self.bill, self.arrival.peer, view)
+        if self.setup is None:
+            return told
+        return [*told, *self.setup.tick(now, view, lines, CallId(self.key))]
 
     def _peer_lost(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, PeerLostCall)
@@ -316,6 +327,7 @@ class Call:
             return self._hold(lost, now, view, lines)
         if isinstance(event, LegLives) and self.setup is not None:
             self.setup.hears(event.leg, event.how)
+            self.word_due = self.word_due if event.how == setup.PROCEEDING else NEVER
         if isinstance(event, LegEnded) and event.sip == MOVED:
             self.sent_to = self.moved.get(event.leg, "")
         if self.bridged is None:
@@ -735,10 +747,9 @@ class Call:
                 self.phase, self.cause, self.route = Phase.OVER, NORMAL, route
                 legs = self.bridged.end() if self.bridged else []
                 return [SendElsewhere(self.caller, to), *legs]
-            told = setup.arrived(self.bill, peer, view, to)
-            if told:  # by IAX2
+            if view.door(peer) is not None:  # by IAX2: it is heard before the try's end
                 self.route = route
-                return [*told, *self._give_up(ABSENT)]
+                return [*setup.here(self.bill, peer, view, to), *self._give_up(ABSENT)]
         return self._go(Onward(SENT_ON, to, why, number), now, view, lines)
 
     def _go(self, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:

@@ -7,8 +7,9 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pbxfed_ari.core.effects import Diverted, Leg, Outside
+from pbxfed_ari.core.effects import Diverted, Effect, Leg, Outside
 from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
@@ -96,6 +97,10 @@ class View(Protocol):
 
     def door(self, node: NodeName) -> Address | None:
         """Where a node of our LAN takes our datagrams; None for all others."""
+        ...
+
+    def tell(self, node: NodeName, said: CallHere | CallOver) -> Sequence[Effect]:
+        """What says this to a node, of whatever site; nothing if there is no way to it."""
         ...
 
     def ahead(self, node: NodeName) -> float:

@@ -88,6 +88,7 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     ]
     assert board.at(0.02, LegLives(CALLER, ONE, "RINGING")) == [Indicate(CALLER, "ring")]
     assert board.at(0.03, LegLives(CALLER, ONE, "RINGING")) == []
+    assert board.at(0.04, LegLives(CALLER, ONE, "PROCEEDING")) == []  # nothing rings yet
     assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
 
