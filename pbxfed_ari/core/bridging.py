@@ -1,7 +1,7 @@
 """One try in bridge mode: we own legs and bridge, by names of our own (`pf-<call>-…`), so that a restarted daemon knows them.
 
     MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
-    DIALED    rings      DIALED    let the caller hear it, once
+    DIALED    rings      DIALED    let the caller hear it, once; early media only of a single leg: of several, it rings
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
     any       ended      GONE      when all are gone the try has failed: busy before no answer before anything else
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
@@ -246,7 +246,9 @@ class Bridged:
         return len(self.legs) == 1 and not self.held
 
     def _hear(self, what: str) -> list[Effect]:
-        if self.held or what in self.heard or (what == "progress" and not self._early()):
+        """Of several that are rung none is heard before it answers: whoever speaks early rings."""
+        what = what if self._early() else "ring"
+        if self.held or what in self.heard:
             return []
         self.heard.add(what)
         return [Indicate(self.caller, what)]
