@@ -37,6 +37,7 @@ class Call:
     audio: Audio
     started: float
     dialed: str = ""  # incoming: the user part of the request
+    diversion: str = ""  # incoming: who has sent it on, and why (RFC 5806)
     state: str = "calling"  # calling, ringing, answered, ended
     cause: str = ""
     setup_ms: float | None = None
@@ -66,6 +67,7 @@ class Call:
             "other": self.other,
             "name": self.name,
             "dialed": self.dialed,
+            "diversion": self.diversion,
             "state": self.state,
             "cause": self.cause,
             "setup_ms": self.setup_ms,

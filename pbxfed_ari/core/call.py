@@ -21,6 +21,8 @@ from pbxfed_ari.core.bridging import ELSEWHERE, PATIENCE, Bridged, adopt
 from pbxfed_ari.core.effects import (
     Attempted,
     CallEnded,
+    Divert,
+    Diverted,
     Effect,
     Enter,
     HandOver,
@@ -76,6 +78,7 @@ from pbxfed_ari.core.tries import (
     NORMAL,
     OUTCOMES,
     RANG_OUT,
+    SENT_ON,
     UNREACHABLE,
     Asking,
     Lines,
@@ -176,6 +179,7 @@ class Call:
             seed=self.id,
             wall_ms=arrival.wall_ms,
             heirs=self.bill.heirs if self.bill else (),
+            diverted=self.bill.diverted if self.bill else None,
         )
 
     @property
@@ -394,7 +398,7 @@ class Call:
         if self.queue:
             return self._line_up(event, now, view, lines)
         if self.sent_to:
-            self._came_of_it("sent_on", now)
+            self._came_of_it(SENT_ON, now)
             return self._send_on(now, view, lines)
         last, outcome = self.tried[-1], self._outcome(event, now)
         self.cause = CAUSES.get(outcome, self.cause)
@@ -689,21 +693,27 @@ class Call:
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
             return [Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
+        channel, by = self.caller, self._diverted
+        seen: list[Effect] = [Divert(channel, by)] if by else []
         if attempt.lead is not None:
             place = attempt.lead
-            return [Lead(self.caller, place.context, place.exten), note]
+            return [*seen, Lead(channel, place.context, place.exten), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
-        channel = self.caller
         if not self._bridges(lines):
-            left = self.bridged.end() if self.bridged else []
+            left = [*(self.bridged.end() if self.bridged else []), *seen]
             self.bridged = None
             return [*left, HandOver(channel, number, attempt.legs, said, seconds, self.music), note]
         self.bridged = Bridged(self.key, channel, seconds)
-        made = self.bridged.begin(attempt, len(self.tried), number, said, view)
+        made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
-        return [*made, note]
+        return [*seen, *made, note]
+
+    @property
+    def _diverted(self) -> Diverted | None:
+        """Who has sent it on."""
+        return self.route.diverted or self.asking.diverted
 
     def _note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
         """It begins: for the record, and the log."""
@@ -726,7 +736,8 @@ class Call:
         name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
         payer = self.asking.payer if line else ""
         outside = arrival.outside or (self.bill is not None and self.bill.outside)
-        return Waybill(name, len(self.tried), line, until, hop, payer, heirs, outside)
+        attempts = len(self.tried)
+        return Waybill(name, attempts, line, until, hop, payer, heirs, outside, self._diverted)
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""
@@ -752,7 +763,7 @@ class Call:
             if view.door(peer) is not None:  # by IAX2: it is heard before the try's end
                 self.route = route
                 return [*setup.here(self.bill, peer, view, to), *self._give_up(ABSENT)]
-        return self._go(Onward("", to, why, number), now, view, lines)
+        return self._go(Onward(SENT_ON, to, why, number), now, view, lines)
 
     def _go(self, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
         self.asking = routes.forwarded(way, self.route.number, self.asking)

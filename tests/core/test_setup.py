@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HandOver, HangUp, Leg, SendTo
+from pbxfed_ari.core.effects import (
+    Abandon,
+    CallEnded,
+    Diverted,
+    Effect,
+    HandOver,
+    HangUp,
+    Leg,
+    SendTo,
+)
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -542,8 +551,17 @@ def test_a_waybill_that_makes_no_sense_is_none(text: str) -> None:
 def test_a_waybill_is_what_was_written() -> None:
     """With and without its later parts."""
     let_out = Waybill("beef", 3, "city", WALL, payer="+4930")
-    for bill in Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
+    sent_on = Waybill("beef", diverted=Diverted("+4930", "cfb"))
+    for bill in (
+        *(Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL)),
+        sent_on,
+    ):
         assert read(str(bill)) == bill
+
+
+def test_who_has_sent_a_call_on_by_a_number_that_no_argument_may_hold_is_not_named() -> None:
+    """The dialplan would let through a part of it only."""
+    assert str(Waybill("beef", diverted=Diverted("*77", "cfu"))) == "beef/1/1"
 
 
 def test_who_talks_and_who_was_hung_up_need_not_be_looked_at() -> None:
