@@ -232,6 +232,10 @@ class Channels:
         """All channels that exist."""
         return await self._ari.ask(list[Channel], "channels.list", "GET", "channels")
 
+    async def get(self, id: str) -> Channel:
+        """This one. 404: it is no more."""
+        return await self._ari.ask(Channel, f"channels.get {id}", "GET", f"channels/{_part(id)}")
+
     async def rtpstatistics(self, id: str) -> RTPstat:
         """What has come and gone in this channel's RTP session. 404: it has none."""
         path = f"channels/{_part(id)}/rtp_statistics"

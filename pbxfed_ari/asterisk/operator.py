@@ -39,7 +39,7 @@ from pbxfed_ari.core.effects import (
     SendElsewhere,
     Soothe,
 )
-from pbxfed_ari.core.events import Ended, LegEnded
+from pbxfed_ari.core.events import Answered, Ended, LegEnded
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
 from pbxfed_ari.errors import AsteriskError, ConfigError
 
@@ -62,7 +62,7 @@ class Operator:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
-        post: Callable[[LegEnded | Ended], None],
+        post: Callable[[Answered | LegEnded | Ended], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,

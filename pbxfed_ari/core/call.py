@@ -92,6 +92,7 @@ NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
+CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
 Input = CallersEvent | PeerGaveUp | PeerLostCall | Ticked
@@ -207,11 +208,11 @@ class Call:
         legs = self.bridged.legs if self.bridged else {}
         return channel not in (self.arrival.channel, self.caller) and channel not in legs
 
-    def heard(self, attempt: int, sent_to: str = "") -> None:
+    def heard(self, attempt: int, peer: NodeName, sent_to: str = "") -> None:
         """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""
         on_its_way = self.phase in (Phase.DIALING, Phase.RESCUING)
         if self.setup is not None and self.setup.number == attempt and on_its_way:
-            self.setup.alive()
+            self.setup.alive(peer)
             if sent_to and self.phase is Phase.DIALING and self._own():
                 self.sent_to = sent_to
 
@@ -310,7 +311,7 @@ class Call:
         if isinstance(event, LegEnded) and (lost := self._lost(event.leg, event.cause, now, view)):
             return self._hold(lost, now, view, lines)
         if isinstance(event, LegLives) and self.setup is not None:
-            self.setup.alive()
+            self.setup.hears(event.leg, event.how)
         if isinstance(event, LegEnded) and event.sip == MOVED:
             self.sent_to = self.moved.get(event.leg, "")
         if self.bridged is None:
@@ -382,12 +383,8 @@ class Call:
         if self.sent_to:
             self._came_of_it("sent_on", now)
             return self._send_on(now, view, lines)
-        last = self.tried[-1]
-        seconds = last.ring_seconds or self.ring_seconds
-        rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
-        outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
-        self._came_of_it(outcome, now)
-        self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
+        last, outcome = self.tried[-1], self._outcome(event, now)
+        self.cause = CAUSES.get(outcome, self.cause)
         if last.going_on:
             return self._next(now, view, lines, outcome)
         if outcome != UNREACHABLE:
@@ -398,8 +395,12 @@ class Call:
             self.cause = ABSENT if gone else NO_ROUTE
         if silent:
             self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
-        if event.status == NO_ANSWER:
-            self.reached |= {_at(leg) for leg in last.legs}
+        spoke = self.setup.spoke - self.setup.lost if self.setup and not silent else set()
+        self.reached |= {
+            _at(leg)
+            for leg in last.legs
+            if event.status == NO_ANSWER or (isinstance(leg, Leg) and leg.peer in spoke)
+        }
         used_up = self.route.fresh or not any(map(self._worth, self.route.tries))
         if silent or event.status == NO_ANSWER or used_up:
             self._ask_again(view, lines)
@@ -407,10 +408,17 @@ class Call:
 
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
-        rang = event.status == NO_ANSWER and now - self.tried_at >= self.tried[-1].ring_seconds - 1
-        busy = event.status == "BUSY"
-        self._came_of_it(BUSY_OUT if busy else RANG_OUT if rang else UNREACHABLE, now)
+        self._outcome(event, now)
         return self._wait(now, view, lines)
+
+    def _outcome(self, event: Returned, now: float) -> str:
+        """What came of the last try, which its record says from now on."""
+        seconds, lasted = self.tried[-1].ring_seconds or self.ring_seconds, now - self.tried_at
+        outcome = UNREACHABLE
+        if self.setup is not None:
+            outcome = self.setup.came_of_it(event.status, event.cause, lasted, seconds)
+        self._came_of_it(outcome, now)
+        return outcome
 
     def _look_again(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         return self._wait(now, view, lines) if now >= self.held_until else []

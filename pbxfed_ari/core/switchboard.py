@@ -287,7 +287,7 @@ class Switchboard:
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
         if call is not None and call.expects(event.attempt):
-            call.heard(event.attempt, event.sent_to)
+            call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
             return []
