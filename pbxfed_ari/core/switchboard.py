@@ -380,9 +380,7 @@ class Switchboard:
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
         others = [channel for channel in seen.channels if channel not in legs]
         callers = sorted(others, key=lambda channel: channel in seen.put)
-        if (
-            seen.talks and len(legs) == 2
-        ):  # after a rescue: the phone that was called is the one that waited
+        if seen.talks and len(legs) == 2:  # after a rescue: who waited is the phone that was called
             legs.sort(key=attempt_of)
             callers, legs = legs[:1], legs[1:]
         if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer
