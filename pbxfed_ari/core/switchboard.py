@@ -17,7 +17,6 @@ from pbxfed_ari.core.effects import (
     Leg,
     MakeBridge,
     Note,
-    SendTo,
     Tell,
 )
 from pbxfed_ari.core.events import (
@@ -291,8 +290,7 @@ class Switchboard:
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
             return []
-        door = view.door(event.peer)
-        return [SendTo(door, CallOver(event.call, event.attempt))] if door else []
+        return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
 
     def _peer_gave_up(self, event: PeerGaveUp, now: float, view: View) -> list[Effect]:
         """Whether its call is here already, or still on its way."""
