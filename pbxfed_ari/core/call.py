@@ -487,7 +487,7 @@ class Call:
         if self.phase is Phase.RESCUING:
             return self._left_alone(now, view) if event.channel == self.caller else []
         if self.phase is Phase.TALKING and self.bridged is not None:
-            return [*self.bridged.gone(event.channel), *self._talked(now)]
+            return [*self.bridged.gone(event.channel, event.cause or NORMAL), *self._talked(now)]
         if self.phase is Phase.TALKING and self.leg_lives:
             return []  # it ends in a moment, or he has put it through to somebody
         if self.phase is Phase.DIALING and event.channel != self.caller:
@@ -593,7 +593,7 @@ class Call:
         )
         seconds = attempt.ring_seconds or self.ring_seconds
         self.bridged = Bridged(self.key, self.caller, seconds, held=True, music=self.rescue_music)
-        said = str(self._waybill(attempt, self.setup.latest))
+        said = str(replace(self._waybill(attempt, self.setup.latest), diverted=None))
         made = self.bridged.begin(attempt, len(self.tried), number, said, view)
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
@@ -614,8 +614,7 @@ class Call:
                 self.talks_with = self.setup.whom(outcome.leg, self.rescue.number)
             return [*effects, *self._rescued("answered", now)]
         if outcome is not None:
-            came = {"BUSY": BUSY_OUT, "NOANSWER": RANG_OUT}.get(outcome.status, UNREACHABLE)
-            self._came_of_it(came, now)
+            self._outcome(outcome, now)
             self.setup, self.rescue.look = None, now + rescue.PAUSE
             self.held_until = min(self.rescue.look, self.rescue.until)
         return effects
