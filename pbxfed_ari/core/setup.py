@@ -1,11 +1,14 @@
 """The setting up of a call, as far as Dial cannot see it: is there life at the other end, and is the try still wanted?
 
-**The caller's side.** A try that shows no sign of life is abandoned after LIFE seconds (AFAR to another site, the trunk's timer
-to the outside), or at once when all its nodes are out of reach. Life is: the peer's CallHere, PROCEEDING over IAX2, ringing,
-early media, an answer. SIP's 100 Trying is none: ARI does not show it. A try that lives is abandoned only when all its nodes
-are declared down: no good call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it
-began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of
-reach are abandoned; our own phones may take their time.
+**The caller's side.** A peer that shows no sign of life is given up after LIFE seconds (AFAR at another site, the trunk's timer
+to the outside), or at once when it is out of reach. Life is: its CallHere, PROCEEDING over IAX2, ringing, early media, an
+answer. SIP's 100 Trying is none: ARI does not show it. A peer that lives is given up only when it is declared down: no good
+call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it began: that peer is busy, not
+dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own
+phones may take their time.
+
+Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone. Whoever was
+`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (call.py).
 
 A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, by CallLost, once
 it is certain of that death (asterisk/process.py); the legs to that node are abandoned at once.
