@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner
+from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner, whence
 from pbxfed_ari.asterisk.legs import ANSWERED
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import Arrived, BridgeSeen, LegSeen, TalkFound
@@ -119,13 +119,12 @@ async def _arguments(ari: AriClient, caller: Channel) -> list[str]:
     with suppress(Declined):
         if args := await ari.channels.getChannelVar(caller.id, "PBXFED_ARGS"):
             return args.split(",")
-    trunk = owner(caller.name)
-    if node_of_trunk(trunk) is None:
-        return ["phone"]
+    found = whence(caller)
     said = "IAXVAR(pbxfed_call)" if caller.name.startswith("IAX2/") else WAYBILL
-    with suppress(Declined):
-        return ["trunk", trunk, await ari.channels.getChannelVar(caller.id, said)]
-    return ["trunk", trunk]
+    if found[0] == "trunk":
+        with suppress(Declined):
+            found.append(await ari.channels.getChannelVar(caller.id, said))
+    return found
 
 
 def leg(channel: Channel) -> LegSeen:

@@ -244,11 +244,12 @@ class Arrived(Struct, frozen=True):
 
 
 class Returned(Struct, frozen=True):
-    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850."""
+    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850; `again`: as in Arrived."""
 
     channel: ChannelId
     status: str
     cause: int
+    again: bool = False
 
 
 class Answered(Struct, frozen=True):

@@ -126,6 +126,8 @@ class Switchboard:
                 return self._talk_found(event, now)
             case DrainOver():
                 return self._drain_over(event, view)
+        if isinstance(event, Arrived | Returned) and event.again and self._ours(event.channel):
+            return []  # it talks, or is looked after, already: how it came there tells of before
         before: list[Effect] = []
         if isinstance(event, LegEnded | Ended):
             self.usage.gone(event.leg if isinstance(event, LegEnded) else event.channel)
@@ -134,8 +136,6 @@ class Switchboard:
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
-            if self._adopted(event.channel) or (event.again and self._ours(event.channel)):
-                return []  # it talks, or is looked after, already
             before = self._leave(event.channel, now, view)
             self.usage.arrived(now)
             self._keep(Call(known, event, now, self.ring_seconds, self.control))
@@ -198,17 +198,13 @@ class Switchboard:
         if self._by_key.get(call.key) == call.arrival.channel:
             del self._by_key[call.key]
 
-    def _adopted(self, channel: ChannelId) -> bool:
-        call = self._calls.get(channel)
-        return call is not None and call.phase is Phase.TALKING and call.bridged is not None
-
     def _ours(self, channel: ChannelId) -> bool:
         """Is it known to stand in our application? It is at home there in a queue and in bridge mode."""
         call = self._calls.get(channel)
         if call is None or call.caller_gone:
             return False
-        ringing = call.phase is Phase.DIALING and call.bridged is not None
-        return ringing or call.phase in (Phase.HELD, Phase.WAITING, Phase.OVER)
+        bridged = call.phase in (Phase.DIALING, Phase.TALKING) and call.bridged is not None
+        return bridged or call.phase in (Phase.HELD, Phase.WAITING, Phase.OVER)
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""

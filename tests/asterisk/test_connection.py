@@ -177,7 +177,7 @@ async def test_everything_is_read_before_up_is_told() -> None:
         assert up == AsteriskUp("22.10.1", restarted=False)
         assert isinstance(arrived, Arrived)
         assert (arrived.channel, arrived.number, len(arrived.fresh_id)) == ("1", "1002", 12)
-        assert returned == Returned("2", "BUSY", 17)  # type: ignore[arg-type]
+        assert returned == Returned("2", "BUSY", 17, again=True)  # type: ignore[arg-type]
         assert inbox.ups == [(22, 10, 1)]
         assert fake.endpoint_ids == ["PJSIP"]
 
@@ -357,8 +357,9 @@ async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:
         await inbox.until_kind(Ended)
 
 
-async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
-    """How he came and when, whither the leg goes and who is there, when it was answered."""
+@pytest.mark.parametrize("entered", ["pbxfed,phone,", "pbxfed,next,BUSY,17"])
+async def test_who_talks_by_us_is_told_with_what_asterisk_knows(entered: str) -> None:
+    """How he came and when, whither the leg goes and who is there, when it was answered; also if a first try had come back."""
     came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
     made: Json = {
         "name": "PJSIP/pf-c-00000002",
@@ -367,7 +368,7 @@ async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
     }
     async with FakeAri() as fake:
         fake.channels = [
-            {**channel("1.1", "pbxfed,phone,"), "state": "Up", **came},
+            {**channel("1.1", entered), "state": "Up", **came},
             {**channel("pf-f00-1-0", "pbxfed,leg"), "state": "Up", **made},
         ]
         fake.bridges = [{"id": "pf-f00", "channels": ["1.1", "pf-f00-1-0"]}]
