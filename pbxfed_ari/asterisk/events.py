@@ -224,7 +224,8 @@ def waiting(
     if channel.dialplan.app_name != "Stasis":
         return []
     name, *args = channel.dialplan.app_data.split(",")
-    found = entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
+    began = milliseconds(channel.creationtime) if channel.creationtime else wall_ms
+    found = entered(channel, args, wall_ms=began, fresh_id=fresh_id) if name == app else None
     match found:
         case None:
             return []

@@ -80,6 +80,7 @@ NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
+OF_BEFORE = Try((), "of before a restart: not known any more")
 SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
 Input = CallersEvent | PeerGaveUp | PeerLostCall | Ticked
@@ -118,6 +119,7 @@ class Call:
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
+    forgotten: bool = False  # which tries they were: the last one was handed over before a restart
     cause: int = NORMAL
     answered: float = 0.0
     finished: bool = False  # its record is kept, nothing of it is left
@@ -218,18 +220,27 @@ class Call:
         since = event.answered_ms or (event.leg.began_ms if event.leg else 0)
         self._found(event.leg, attempt, since, now, event.wall_ms)
 
+    def found_ringing(self, attempt: int) -> None:
+        """It was found handed over and not answered yet, after a restart: nobody knows whom it rings, and since when."""
+        last = Try((), "it rang already when the daemon came back: whom is not known any more")
+        number = Extension(self.arrival.number)
+        self.phase, self.forgotten, self.tried_at = Phase.DIALING, True, self.began
+        self.tried = [*[OF_BEFORE] * (attempt - 1), last]
+        self.route = replace(NOWHERE, number=number)
+        self.history = [Attempted(number, (), last.reason, 0.0)]
+
     def _found(
         self, to: LegSeen | None, attempt: int, answered_ms: int, now: float, wall_ms: int
     ) -> None:
         since = (wall_ms - answered_ms) / 1_000 if answered_ms else 0.0
         self.phase, self.answered = Phase.TALKING, max(now - since, self.began, SOMETIME)
+        self.forgotten = False
         if to is None:
             return
         dialed = self.arrival.number
         number = to.number if to.number != dialed else ""
         last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
-        earlier = Try((), "of before a restart: not known any more")
-        self.tried = [*[earlier] * (attempt - 1), last]
+        self.tried = [*[OF_BEFORE] * (attempt - 1), last]
         self.route = replace(NOWHERE, number=Extension(to.number or dialed))
         began = max(0, to.began_ms - self.arrival.wall_ms) / 1_000
         rang = max(0.0, round(self.answered - self.began - began, 3))
@@ -355,6 +366,8 @@ class Call:
             return self._give_up(event.cause or NOBODY)
         if self.queue:
             return self._line_up(event, now, view, lines)
+        if self.forgotten:
+            self._look_up(view, lines)
         if self.sent_to:
             self._came_of_it("sent_on", now)
             return self._send_on(now, view, lines)
@@ -364,7 +377,8 @@ class Call:
         outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
         self._came_of_it(outcome, now)
         self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
-        if last.going_on:
+        waits = any(attempt.queue for attempt in self.route.tries)  # and did before a restart
+        if last.going_on or waits:
             return self._next(now, view, lines, outcome)
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
@@ -380,6 +394,12 @@ class Call:
         if silent or event.status == NO_ANSWER or used_up:
             self._ask_again(view, lines)
         return self._next(now, view, lines, outcome)
+
+    def _look_up(self, view: View, lines: Lines) -> None:
+        """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue."""
+        self.forgotten = False
+        self.route = routes.route(self.asking, view, lines)
+        self.done |= {_tried(self.route, t) for t in self.route.tries if not t.queue}
 
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
@@ -469,7 +489,7 @@ class Call:
         self.phase, self.tried_at = Phase.DIALING, now
         self.tried.append(attempt)
         number = self.route.number
-        self.done.add((number, attempt.legs, attempt.lead))
+        self.done.add(_tried(self.route, attempt))
         began = round(now - self.began, 3)
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
@@ -544,7 +564,7 @@ class Call:
 
     def _worth(self, attempt: Try) -> bool:
         """Not tried yet, and not only at nodes that have spoken for their phone."""
-        new = (self.route.number, attempt.legs, attempt.lead) not in self.done
+        new = _tried(self.route, attempt) not in self.done
         spoken = {_at(leg) for leg in attempt.legs} <= self.reached
         return new and not (attempt.legs and spoken)
 
@@ -610,6 +630,10 @@ class Call:
             "bridge" if self.bridged else "handover" if self.tried else "",
             tuple(self.history),
         )
+
+
+def _tried(route: Route, attempt: Try) -> Tried:
+    return route.number, attempt.legs, attempt.lead
 
 
 def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:

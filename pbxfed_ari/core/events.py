@@ -385,6 +385,14 @@ class BridgeSeen(Struct, frozen=True):
     answered_ms: int = 0  # milliseconds since 1970; 0: not known
 
 
+class RingFound(Struct, frozen=True):
+    """A call that was handed over before a restart is not answered yet; `note` is what we had told its legs."""
+
+    arrived: Arrived
+    note: str
+    wall_ms: int
+
+
 class TalkFound(Struct, frozen=True):
     """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
 
@@ -446,6 +454,7 @@ Event = (
     | CameIn
     | WentOut
     | ChannelsListed
+    | RingFound
     | TalkFound
     | DrainOver
 )
@@ -463,5 +472,12 @@ CallersEvent = (
     | WentOut
 )
 CallEvent = (
-    CallersEvent | PeerHasCall | PeerGaveUp | PeerLostCall | ChannelsListed | TalkFound | DrainOver
+    CallersEvent
+    | PeerHasCall
+    | PeerGaveUp
+    | PeerLostCall
+    | ChannelsListed
+    | RingFound
+    | TalkFound
+    | DrainOver
 )

@@ -36,6 +36,7 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCall,
     Returned,
+    RingFound,
     RoomsLed,
     TalkFound,
     Ticked,
@@ -122,8 +123,8 @@ class Switchboard:
                 return self._peer_gave_up(event, now, view)
             case PeerLostCall():
                 return self._peer_lost(event, now, view)
-            case TalkFound():
-                return self._talk_found(event, now)
+            case RingFound() | TalkFound():
+                return self._handed_over(event, now)
             case DrainOver():
                 return self._drain_over(event, view)
         if isinstance(event, Arrived | Returned) and event.again and self._ours(event.channel):
@@ -345,14 +346,22 @@ class Switchboard:
         ends: list[Effect] = [HangUp(channel, NORMAL) for channel in [*legs, *alone]]
         return [*ends, EndBridge(ChannelId(seen.name), seen.name)]
 
-    def _talk_found(self, event: TalkFound, now: float) -> list[Effect]:
-        """A call that was handed over by an earlier life of ours: it needs nothing of us but its record."""
-        bill = read(event.note)
-        if event.arrived.channel not in self._calls and bill is not None:
-            arrival = replace(event.arrived, fresh_id=event.arrived.channel)
+    def _handed_over(self, event: RingFound | TalkFound, now: float) -> list[Effect]:
+        """A call that was handed over by an earlier life of ours: if it talks it needs nothing of us but its record."""
+        channel, bill = event.arrived.channel, read(event.note)
+        call = self._calls.get(channel)
+        if bill is None or (call is not None and not call.forgotten):
+            return []
+        if call is None:
+            arrival = replace(event.arrived, fresh_id=channel)
             call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
-            call.found(event, bill.attempt, now)
             self._keep(call)
+        if isinstance(event, TalkFound):
+            call.found(event, bill.attempt, now)
+            self._in_setup.pop(channel, None)
+        else:
+            call.found_ringing(bill.attempt)
+            self._in_setup[channel] = call
         return []
 
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
