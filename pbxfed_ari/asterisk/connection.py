@@ -46,6 +46,7 @@ from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    AsteriskDied,
     AsteriskDown,
     AsteriskUp,
     ChannelsListed,
@@ -138,6 +139,7 @@ class Connection:
         self._pinged: float | None = None  # since when one waits for its answer
         self._told_down = False
         self._started: datetime | None = None
+        self._dead = False  # the one that had started then, and its death is told
         self._held: list[AriEvent] | None = None
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()  # legs of Dial
@@ -219,7 +221,9 @@ class Connection:
         if self._process.has_died():
             self._callers, self._dialed, self._meeting = set(), set(), set()
             self._ringing = set()
-            self._post(ChannelsListed(frozenset(), (), _wall_ms(), died=True))
+            self._dead = True
+            self._post(AsteriskDied())
+            self._post(ChannelsListed(frozenset(), (), _wall_ms()))
 
     # --- connecting
 
@@ -272,7 +276,10 @@ class Connection:
         self.reason = ""
         seen = frozenset(ChannelId(one.id) for one in channels)
         ours = found.ours(bridges, channels, answers)
-        self._post(ChannelsListed(seen, ours, _wall_ms(), died=restarted))
+        if restarted and not self._dead:
+            self._post(AsteriskDied())
+        self._dead = False
+        self._post(ChannelsListed(seen, ours, _wall_ms()))
         self._tell_rooms(bridges)
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))

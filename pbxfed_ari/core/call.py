@@ -46,7 +46,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     PeerGaveUp,
-    PeerLostCall,
+    PeerLostCalls,
     Redirected,
     Returned,
     TalkFound,
@@ -83,7 +83,7 @@ NOWHERE = Route((), NORMAL, "", Extension(""))
 OF_BEFORE = Try((), "of before a restart: not known any more")
 SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
-Input = CallersEvent | PeerGaveUp | PeerLostCall | Ticked
+Input = CallersEvent | PeerGaveUp | PeerLostCalls | Ticked
 
 
 class Phase(Enum):
@@ -202,14 +202,6 @@ class Call:
         setup = self.setup
         return setup is not None and setup.number == attempt and not setup.abandoned
 
-    def died(self, view: View) -> list[Effect]:
-        """Our Asterisk has died with it: while it is set up, who has sent it and whom it rings hear of that by no trunk."""
-        if self.phase not in SETTING_UP:
-            return []
-        peer, setup_, self.setup = self.arrival.peer, self.setup, None
-        told = setup.lost(self.bill, peer, view) if self.bill and peer else []
-        return [*told, *(setup_.over(view, CallId(self.key)) if setup_ else [])]
-
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
         self.bridged = adopt(self.key, self.arrival.channel, leg)
@@ -277,13 +269,17 @@ class Call:
         return self.setup.tick(now, view, lines, CallId(self.key)) if self.setup is not None else []
 
     def _peer_lost(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        assert isinstance(event, PeerLostCall)
+        assert isinstance(event, PeerLostCalls)
+        if self.arrival.peer == event.peer:
+            return self._not_wanted(event, now, view, lines)
         if self.setup is None:
             return []
         return self.setup.lose(event.peer, now, view, lines, CallId(self.key))
 
     def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        self.route = replace(self.route, reason="its sender has given it up")
+        lost = isinstance(event, PeerLostCalls)
+        why = "its sender's Asterisk has died" if lost else "its sender has given it up"
+        self.route = replace(self.route, reason=why)
         self._came_of_it("given_up", now)
         return self._give_up(NORMAL)
 
@@ -685,11 +681,11 @@ TABLE = (
     ),
     Row(SETTING_UP, PeerGaveUp, Call._not_wanted, (OVER,), "its sender has given it up: hang up"),
     Row(
-        (DIALING,),
-        PeerLostCall,
+        SETTING_UP,
+        PeerLostCalls,
         Call._peer_lost,
-        (DIALING,),
-        "a peer's Asterisk has died with it: abandon the legs to that peer, which come back as a way that failed",
+        (HELD_BACK, WAITING, DIALING, OVER),
+        "a peer's Asterisk has died: hang up what it had sent; abandon the legs to it, which come back as a way that failed",
     ),
     Row((DIALING,), LegDialed, Call._leg_dialed, (DIALING,), "note the leg"),
     Row((DIALING,), LegEntered, Call._leg_news, (DIALING,), "bridge mode: dial the leg"),

@@ -13,7 +13,7 @@ from pbxfed_ari.core.events import (
     HealthChanged,
     PeerGaveUp,
     PeerHasCall,
-    PeerLostCall,
+    PeerLostCalls,
     RoomsLed,
 )
 from pbxfed_ari.core.messages import AnyMessage, Record
@@ -301,7 +301,7 @@ class Abandon(Struct, frozen=True):
 class Tell(Struct, frozen=True):
     """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
-    event: PeerHasCall | PeerGaveUp | PeerLostCall | HealthChanged | DrainOver | RoomsLed
+    event: PeerHasCall | PeerGaveUp | PeerLostCalls | HealthChanged | DrainOver | RoomsLed
 
 
 class SendElsewhere(Struct, frozen=True):

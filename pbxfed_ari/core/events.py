@@ -218,6 +218,10 @@ class AsteriskDown(Struct, frozen=True):
     reason: str
 
 
+class AsteriskDied(Struct, frozen=True):
+    """The Asterisk that we knew is dead, for certain, so nobody was told of the end of its calls. Said once a death."""
+
+
 # --- from Asterisk: calls
 
 
@@ -314,12 +318,10 @@ class PeerGaveUp(Struct, frozen=True):
     attempt: int
 
 
-class PeerLostCall(Struct, frozen=True):
-    """A peer says that its Asterisk has died with our try, which was there."""
+class PeerLostCalls(Struct, frozen=True):
+    """A peer's Asterisk has died: whatever was in setup there, to it or from it, is lost."""
 
     peer: NodeName
-    call: CallId
-    attempt: int
 
 
 class DrainOver(Struct, frozen=True):
@@ -404,15 +406,11 @@ class TalkFound(Struct, frozen=True):
 
 
 class ChannelsListed(Struct, frozen=True):
-    """All channels that exist at this Asterisk, and our bridges, read anew.
-
-    `died`: the Asterisk that we knew is dead, for certain, so nobody was told of the end of what is missing.
-    """
+    """All channels that exist at this Asterisk, and our bridges, read anew."""
 
     channels: frozenset[ChannelId]
     bridges: tuple[BridgeSeen, ...] = ()
     wall_ms: int = 0
-    died: bool = False
 
 
 Event = (
@@ -439,6 +437,7 @@ Event = (
     | RoomsListed
     | AsteriskUp
     | AsteriskDown
+    | AsteriskDied
     | Arrived
     | Returned
     | Answered
@@ -448,7 +447,7 @@ Event = (
     | LegEnded
     | PeerHasCall
     | PeerGaveUp
-    | PeerLostCall
+    | PeerLostCalls
     | Redirected
     | Ended
     | CameIn
@@ -475,7 +474,7 @@ CallEvent = (
     CallersEvent
     | PeerHasCall
     | PeerGaveUp
-    | PeerLostCall
+    | PeerLostCalls
     | ChannelsListed
     | RingFound
     | TalkFound

@@ -7,8 +7,9 @@ are declared down: no good call is cut. Nor is one to a peer that has answered a
 began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of
 reach are abandoned; our own phones may take their time.
 
-A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, by CallLost, once
-it is certain of that death (asterisk/process.py); the legs to that node are abandoned at once.
+A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, once it is certain
+of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
+so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
 **The receiver's side.** An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones
 ring for nobody. So the waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole
@@ -19,7 +20,7 @@ has given it up.
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
-from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import Lines, Try, View
 from pbxfed_ari.core.waybill import Waybill
@@ -74,9 +75,11 @@ class Setup:
     def lose(
         self, peer: NodeName, now: float, view: View, lines: Lines, call: CallId
     ) -> list[Effect]:
-        """This peer's Asterisk has died with it. What rings elsewhere rings on."""
+        """This peer's Asterisk has died. What rings elsewhere rings on."""
         peers = {leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)} - {None}
-        self.lost |= {peer} & peers
+        if peer not in peers:
+            return []
+        self.lost.add(peer)
         if peers <= self.lost:
             self.deadline = now
             return self.tick(now, view, lines, call)
@@ -160,12 +163,6 @@ def arrived(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> lis
     """Tell the sender that his try is here, or whither its phone sends it on."""
     door = view.door(peer)
     return [] if door is None else [SendTo(door, CallHere(bill.call, bill.attempt, sent_to))]
-
-
-def lost(bill: Waybill, peer: NodeName, view: View) -> list[Effect]:
-    """Tell the sender that his try has ended here, which nobody else will."""
-    door = view.door(peer)
-    return [] if door is None else [SendTo(door, CallLost(bill.call, bill.attempt))]
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

@@ -34,7 +34,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     PeerGaveUp,
     PeerHasCall,
-    PeerLostCall,
+    PeerLostCalls,
     Returned,
     RingFound,
     RoomsLed,
@@ -121,7 +121,7 @@ class Switchboard:
                 return self._peer_has(event, now, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
-            case PeerLostCall():
+            case PeerLostCalls():
                 return self._peer_lost(event, now, view)
             case RingFound() | TalkFound():
                 return self._handed_over(event, now)
@@ -258,12 +258,10 @@ class Switchboard:
             for effect in self._told(call, event, now, view)
         ]
 
-    def _peer_lost(self, event: PeerLostCall, now: float, view: View) -> list[Effect]:
-        """Only the try that is on its way: who talks is left alone."""
-        call = self._calls.get(self._by_key.get(event.call, ChannelId("")))
-        if call is None or not call.expects(event.attempt):
-            return []
-        return self._told(call, event, now, view)
+    def _peer_lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
+        """Whatever is in setup, whoever began it: who talks is left alone."""
+        calls = list(self._in_setup.values())
+        return [effect for call in calls for effect in self._told(call, event, now, view)]
 
     def _was_given_up(self, call: Call) -> bool:
         bill, peer = call.bill, call.arrival.peer
@@ -301,8 +299,6 @@ class Switchboard:
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]
-            if listed.died and call.arrival.channel not in listed.channels:
-                effects += call.died(view)
             for channel in (*here, *put):
                 if channel not in listed.channels:
                     effects += self._told(call, Ended(channel), now, view)

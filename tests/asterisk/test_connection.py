@@ -23,6 +23,7 @@ from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    AsteriskDied,
     AsteriskDown,
     AsteriskUp,
     ChannelsListed,
@@ -210,8 +211,19 @@ async def test_a_loss_ends_no_call_unless_asterisk_has_died() -> None:
         fake.started = "2026-11-22T20:00:00.000+0000"
         await fake.cut()
         await inbox.until_kind(AsteriskUp, 4)
+        inbox.process.dead = True
+        fake.started = "2026-11-22T21:00:00.000+0000"
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 5)
+    told = [type(e) for e in inbox.events if isinstance(e, ChannelsListed | AsteriskDied)]
+    assert told == [
+        ChannelsListed,
+        ChannelsListed,
+        *(AsteriskDied, ChannelsListed, ChannelsListed),
+        *(AsteriskDied, ChannelsListed),
+        *(AsteriskDied, ChannelsListed, ChannelsListed),  # a death is told once
+    ]
     listed = [one for one in inbox.events if isinstance(one, ChannelsListed)]
-    assert [one.died for one in listed] == [False, False, True, False, True]
     assert listed[2].channels == frozenset()
 
 

@@ -76,13 +76,6 @@ def test_a_message_of_the_next_release_is_read_here(message: m.AnyMessage, writt
     assert codec.decode(longer) == message
 
 
-def test_what_it_does_not_know_it_lets_go() -> None:
-    """CallLost is a kind of its own: there the call rings until its time is over, as before."""
-    frame = codec.encode(m.CallLost("f00dbeef0001", 2))
-    with pytest.raises(msgspec.ValidationError, match="42"):
-        msgspec.msgpack.decode(frame, type=m.CallHere | m.CallOver)
-
-
 def test_both_speak_one_version() -> None:
     """No number is spent on a field that is appended: `wires` of Hello says 1 to 1 in both."""
     assert m.WIRE_VERSION == 1
