@@ -56,7 +56,6 @@ from pbxfed_ari.core.events import (
     Event,
     LegDialed,
     LegEnded,
-    LegSeen,
     Returned,
     RingFound,
     RoomsListed,
@@ -285,8 +284,10 @@ class Connection:
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
         talking = found.handed_over(bridges, channels)
-        unknown = [one for one in talking if one[0].id not in self._callers]
+        unknown = [one for one in talking if self._of_before(one[0])]
+        self._tell_answers([one for one in talking if not self._of_before(one[0])])
         self._callers |= {ChannelId(caller.id) for caller, _ in unknown}  # one may have ended since
+        self._ringing -= {ChannelId(caller.id) for caller, _ in unknown}
         for ring in rings:
             self._tell_ringing(ring)
         self._tell_waiting(channels, back)
@@ -421,8 +422,15 @@ class Connection:
         with suppress(AsteriskError):  # it is read again
             self._tell_rooms(await self._ari.bridges.list())
 
+    def _tell_answers(self, talking: list[tuple[Channel, Channel | None]]) -> None:
+        """Callers whom we know talk: they may have been answered, by legs that we know nothing of, while we were deaf."""
+        for caller, leg in talking:
+            if leg is not None:
+                self._tell(LegDialed(ChannelId(caller.id), ChannelId(leg.id), leg.name))
+            self._tell(Answered(ChannelId(caller.id), ChannelId(leg.id if leg else "")))
+
     async def _tell_talking(
-        self, unknown: list[tuple[Channel, LegSeen | None]], answered_ms: int = 0
+        self, unknown: list[tuple[Channel, Channel | None]], answered_ms: int = 0
     ) -> None:
         """Who talks by Dial since before we lived: asked for beside everything else, it may be many."""
         for caller, to in unknown:
@@ -469,8 +477,10 @@ class Connection:
 
     def _is_unknown(self, dial: Dial) -> bool:
         caller = dial.caller
-        if caller is None or not found.is_handed_over(caller):
-            return False
+        return caller is not None and found.is_handed_over(caller) and self._of_before(caller)
+
+    def _of_before(self, caller: Channel) -> bool:
+        """Was he handed over before we lived? If he rang then, it is not known whom."""
         return caller.id in self._ringing or caller.id not in self._callers
 
     def _tell_answered(self, dial: Dial) -> None:
@@ -478,7 +488,7 @@ class Connection:
         if dial.caller is not None and self._group is not None:
             self._callers.add(ChannelId(dial.caller.id))
             self._ringing.discard(ChannelId(dial.caller.id))
-            talks = self._tell_talking([(dial.caller, found.leg(dial.peer))], _wall_ms())
+            talks = self._tell_talking([(dial.caller, dial.peer)], _wall_ms())
             self._group.create_task(talks, name="asterisk talk found")
 
     async def _follow(self, arrived: Arrived) -> None:

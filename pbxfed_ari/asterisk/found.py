@@ -66,17 +66,17 @@ def ours(
 
 def handed_over(
     bridges: list[Bridge], channels: list[Channel]
-) -> list[tuple[Channel, LegSeen | None]]:
+) -> list[tuple[Channel, Channel | None]]:
     """The callers who talk by Dial, each with whom Dial has connected him; and those who are in a conference room."""
     by_id = {one.id: one for one in channels}
-    found: list[tuple[Channel, LegSeen | None]] = []
+    found: list[tuple[Channel, Channel | None]] = []
     for bridge in bridges:
         here = [by_id[c] for c in bridge.channels if c in by_id]
         if len(here) != 2 or key_of_name(bridge.id):
             continue
         for caller, other in (here, here[::-1]):
             if is_handed_over(caller):
-                found.append((caller, leg(other)))
+                found.append((caller, other))
     inside = [c for c in channels if (c.dialplan.context, c.dialplan.app_name) == ROOM]
     return [*found, *((caller, None) for caller in inside)]
 
@@ -106,13 +106,14 @@ def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:
 
 
 async def how_it_came(
-    ari: AriClient, caller: Channel, to: LegSeen | None, wall_ms: int, answered_ms: int = 0
+    ari: AriClient, caller: Channel, to: Channel | None, wall_ms: int, answered_ms: int = 0
 ) -> TalkFound | None:
     """What the dialplan and the daemon had set on this caller's channel, who talks; None if that makes no call."""
     found = await how_it_rings(ari, caller, wall_ms)
     if found is None:
         return None
-    return TalkFound(found.arrived, found.note, to, wall_ms, answered_ms)
+    talks_with = leg(to) if to else None
+    return TalkFound(found.arrived, found.note, talks_with, wall_ms, answered_ms)
 
 
 async def how_it_rings(ari: AriClient, caller: Channel, wall_ms: int) -> RingFound | None:

@@ -421,6 +421,26 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
     assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
+async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() -> None:
+    """We know him since he came: by which leg he talks, and that it ends, we had not heard."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    caller: Json = {**channel("1.1"), "name": "PJSIP/1001-00000001", "dialplan": plan}
+    leg: Json = {**channel("1.2", app="AppDial"), "name": "PJSIP/1002-00000002"}
+    async with FakeAri() as fake, connected(fake, deadline=5) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
+        await inbox.until_kind(Arrived)
+        fake.channels = [caller, leg]
+        fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 2)
+        await fake.send({"type": "ChannelDestroyed", "channel": leg})
+        await inbox.until_kind(LegEnded)
+    assert inbox.of(LegDialed) == [LegDialed(ChannelId("1.1"), ChannelId("1.2"), str(leg["name"]))]
+    assert inbox.of(Answered) == [Answered(ChannelId("1.1"), ChannelId("1.2"))]
+    assert inbox.of(TalkFound) == []
+
+
 @pytest.mark.parametrize(
     ("name", "said", "peer", "note", "outside"),
     [

@@ -273,3 +273,37 @@ def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(
         "daemon",
     ):  # legs whose daemon died are nobody's: the caller arrives anew
         assert int(lab.phone("1003")["invites"]) == before + 1
+
+
+def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(
+    federation: Federation,
+) -> None:
+    """It learns of the answer when it hears again: the death of the other daemon cuts nobody, the record says answered."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    daemon = pid_of(lab, "a", "daemon")
+    lab.manners("1003", answer_after_ms=1_500)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+        try:
+            time.sleep(1.0)
+            os.kill(daemon, signal.SIGSTOP)
+            lab.asterisk("a", "ari shutdown websocket sessions")
+            dialled = call.result()
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+            lab.manners("1003")
+    federation.until(lambda: [c["state"] for c in federation.get("a", "/calls")] == ["talking"], 5)
+    lab.kill("c", "daemon")
+    try:
+        federation.until(lambda: federation.state("a", "c") == "down")
+        time.sleep(1.0)
+        found = lab.finish(dialled)
+    finally:
+        lab.start("c", "daemon")
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    record = federation.get("a", "/calls/records?last=true&limit=1")[0]
+    assert (record["to"], record["answered"], record["tries"]) == ("1003", True, 1)
+    assert record["talked_seconds"] > 1.0
