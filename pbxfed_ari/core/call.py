@@ -216,7 +216,8 @@ class Call:
         """It was found handed over and not answered yet, after a restart: nobody knows whom it rings, and since when."""
         last = Try((), "it rang already when the daemon came back: whom is not known any more")
         number = Extension(self.arrival.number)
-        self.phase, self.forgotten, self.tried_at = Phase.DIALING, True, self.began
+        self.phase, self.forgotten = Phase.DIALING, True
+        self.tried_at = -NEVER  # it has rung, perhaps for long
         self.tried = [*[OF_BEFORE] * (attempt - 1), last]
         self.route = replace(NOWHERE, number=number)
         self.history = [Attempted(number, (), last.reason, 0.0)]

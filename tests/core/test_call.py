@@ -226,6 +226,9 @@ def test_it_goes_onward_by_what_came_of_it() -> None:
     board, view = rings_on(make("extension", "1001", forward_busy="1003"))
     (made, *_) = board.handle(Returned(CHANNEL, "BUSY", 17), 101.0, view)
     assert made == HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30)
+    board, view = rings_on(make("extension", "1001", forward_no_answer="1003"))
+    (made, *_) = board.handle(Returned(CHANNEL, "NOANSWER", 0), 104.0, view)  # its own ring time
+    assert made == HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30)
     board, view = rings_on()
     assert HangUp(CHANNEL, 20) in board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 101.0, view)
     (kept,) = board.handle(Ended(CHANNEL), 101.1, view)
