@@ -84,6 +84,11 @@ class Operator:
     def __repr__(self) -> str:
         return f"Operator({self.calls!r}, {self.objects!r})"
 
+    @property
+    def trouble(self) -> str:
+        """What an operator should mend at this Asterisk; "" if nothing."""
+        return self._iax.trouble
+
     async def run(self) -> None:
         """Perform, until cancelled."""
         async with asyncio.TaskGroup() as group:

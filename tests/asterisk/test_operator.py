@@ -110,6 +110,7 @@ def effect(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "AGAIN", 0.001)
     monkeypatch.setattr(iaxpeers, "GATHER", 0.001)
+    monkeypatch.setattr(iaxpeers, "AGAIN", 0.001)
 
 
 @pytest.mark.parametrize(
@@ -508,5 +509,30 @@ async def test_a_folder_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             while not desk.notes:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
-        assert [note.what for note in desk.notes] == ["IAX2 peers not written"]
+        assert "peers of IAX2 not written: " in desk.operator.trouble
+        assert "asterisk.iax_peers" in desk.operator.trouble
         assert ("endpoint", "pf-b") in fake.objects
+        (tmp_path / "no").mkdir()
+        await fake.until("PUT asterisk/modules/chan_iax2.so")
+        await desk.idle()
+    assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]
+
+
+async def test_peers_of_iax_that_asterisk_does_not_read_are_tried_again(tmp_path: Path) -> None:
+    """It is said once, with Asterisk's own word, and stays to be seen as long as it lasts."""
+    reload = "PUT asterisk/modules/chan_iax2.so"
+    async with FakeAri() as fake, at_work(fake, iax=tmp_path / "peers.conf") as desk:
+        fake.refuse[reload] = 404
+        desk.operator.perform(TRUNK)
+        await fake.until(reload, 3)
+        assert "peers of IAX2 not loaded: " in desk.operator.trouble
+        del fake.refuse[reload]
+        asked = fake.asked.count(reload)
+        await fake.until(reload, asked + 1)
+        async with asyncio.timeout(5):
+            while desk.operator.trouble:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        desk.operator.up()
+        await desk.idle()
+        assert fake.asked.count(reload) == asked + 1
+    assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]

@@ -281,7 +281,7 @@ def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(
 def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
     federation: Federation, what: str
 ) -> None:
-    """The first one was handed over and came back, which is where its caller stands: it is not taken for the second one's end."""
+    """The first one was handed over and came back, and there its caller stands: that is not taken for the second one's end."""
     lab = federation.lab
     for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
         federation.phone(number, node)
