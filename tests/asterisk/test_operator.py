@@ -479,6 +479,16 @@ async def test_left_over_objects_go_once_all_is_told() -> None:
         assert left == {"1001", "5000"}
 
 
+async def test_a_number_that_was_no_phone_is_looked_for_and_no_more() -> None:
+    """A group that is removed, for example: Asterisk logs an error for each auth without a user name."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(RemoveExtension(Extension("600")))
+        await desk.idle()
+        assert [line for line in fake.asked if "600" in line] == [
+            "GET asterisk/config/dynamic/res_pjsip/endpoint/600"
+        ]
+
+
 async def test_iax_peers_are_written_and_loaded_once(tmp_path: Path) -> None:
     """Several changes are one reload; none is none."""
     path = tmp_path / "peers.conf"
