@@ -16,7 +16,7 @@ class Manners:
     """What a phone does when it is called: answer after a while, let it ring, or refuse."""
 
     answer_after: float | None = 0.0  # seconds; None lets it ring
-    refuse: str | None = None  # a status, as `486 Busy Here`
+    refuse: str | None = None  # a status, as `486 Busy Here`, after `answer_after`
     send_to: str | None = None  # the number in a refusal's Contact, as with `302 Moved Temporarily`
     early: bool = False  # speak while it rings
 

@@ -140,7 +140,7 @@ class Phones(Members):
         send_to: str | None = None,
         early: bool = False,
     ) -> None:
-        """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`).
+        """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`) after that while.
 
         `send_to`: the number in the Contact of a refusal, as with `302 Moved Temporarily`; `early`: speak while it rings.
         """

@@ -88,7 +88,7 @@ class Phone(Caller):
         sound = Sound.of(invite.body)
         mine = f"{invite.get('to')};tag={secrets.token_hex(4)}"
         manners = self.manners
-        if manners.refuse or sound is None:
+        if sound is None or (manners.refuse and not manners.answer_after):
             status = manners.refuse or "488 Not Acceptable Here"
             fields = [("to", mine)]
             if manners.send_to:
@@ -130,6 +130,10 @@ class Phone(Caller):
                 await call.ended.wait()
         if call.state == "ended":
             await self._reply_until_acked(arrived, "487 Request Terminated", [("to", mine)])
+            return
+        if manners.refuse:
+            self._end(call, f"refused: {manners.refuse}")
+            await self._reply_until_acked(arrived, manners.refuse, [("to", mine)])
             return
         call.state, call.answered_at = "answered", time.time()
         call.setup_ms = round((call.answered_at - call.started) * 1000, 2)

@@ -86,6 +86,11 @@ def _trunks(value: object) -> str:
     return "" if good else 'must be a list of "sip" and "iax2", best first'
 
 
+def _music(value: object) -> str:
+    fits = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{0,80}", value)
+    return "" if fits else "must be a class of musiconhold.conf"
+
+
 def _switch(value: object) -> str:
     return "" if isinstance(value, bool) else "must be true or false"
 
@@ -346,6 +351,14 @@ class CallSettings:
     )
     trunks: tuple[str, ...] = _key(_trunks, "how peers shall call this node, best first", TRUNKS)
     ring_seconds: int = _key(_between(1, 600), "how long a phone rings", 30)
+    rescue: int = _key(
+        _between(0, 600),
+        "bridge mode: how long who talked with a node that has died waits to be connected again; 0: not at all",
+        30,
+    )
+    rescue_music: str = _key(
+        _music, "what he hears: a class of musiconhold.conf, or a tone if there is none", ""
+    )
     keep_days: int = _key(_between(1, 3_650), "how long records of calls are kept", 90)
 
 

@@ -41,6 +41,7 @@ from pbxfed_ari.core.effects import (
     HangUp,
     HangUpLeg,
     Hold,
+    Hush,
     Indicate,
     Join,
     KeepKeys,
@@ -60,6 +61,7 @@ from pbxfed_ari.core.effects import (
     Reply,
     SendElsewhere,
     SendTo,
+    Soothe,
     Stop,
     Tell,
     UseKeys,
@@ -180,7 +182,10 @@ class Node:
             settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
         )
         self.switchboard = Switchboard(
-            ring_seconds=settings.calls.ring_seconds, control=settings.calls.control
+            ring_seconds=settings.calls.ring_seconds,
+            control=settings.calls.control,
+            rescue=settings.calls.rescue,
+            rescue_music=settings.calls.rescue_music,
         )
         self.link = MulticastLink(
             settings.node.address,
@@ -222,7 +227,9 @@ class Node:
             post=self.post,
             note=self.note,
         )
-        self.dead_ends = DeadEnds(self.room.ari, away=self._away, ask=self._answers, note=self.note)
+        self.dead_ends = DeadEnds(
+            self.room.ari, away=self._away, ask=self._answers, post=self.post, note=self.note
+        )
         self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
@@ -277,6 +284,8 @@ class Node:
                 DialLeg: asterisk,
                 Join: asterisk,
                 Indicate: asterisk,
+                Soothe: asterisk,
+                Hush: asterisk,
                 HangUpLeg: asterisk,
                 EndBridge: asterisk,
                 Abandon: asterisk,
@@ -799,6 +808,8 @@ class Node:
         self.settings = self.sensing.settings = fresh
         self.switchboard.ring_seconds = fresh.calls.ring_seconds
         self.switchboard.control = fresh.calls.control
+        self.switchboard.rescue = fresh.calls.rescue
+        self.switchboard.rescue_music = fresh.calls.rescue_music
         logging.getLogger().setLevel(fresh.log.level.upper())
         self.post(describe(self._info()))
         log.info("reloaded %s", fresh.path)

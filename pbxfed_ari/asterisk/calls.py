@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import Devices, hand_over
 from pbxfed_ari.asterisk.ending import end
@@ -25,7 +26,7 @@ from pbxfed_ari.core.effects import (
     Note,
     SendElsewhere,
 )
-from pbxfed_ari.core.events import Ended
+from pbxfed_ari.core.events import Answered, Ended
 from pbxfed_ari.core.names import ChannelId, dialable
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
@@ -49,7 +50,7 @@ class Calls:
         *,
         realm: str,
         devices: Devices,
-        post: Callable[[Ended], None],
+        post: Callable[[Answered | Ended], None],
         note: Callable[[Note], None],
     ) -> None:
         """`devices`: as `Contacts.devices`."""
@@ -128,6 +129,7 @@ class Calls:
             if isinstance(effect, Lead):
                 place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
                 await self._continue(effect.channel, place, LEAD, effect.exten)
+                self._look_for_answer(effect.channel)
             elif isinstance(effect, Enter):
                 number = dialable(effect.number)
                 await self._continue(effect.channel, room_variables(effect), ROOM, number)
@@ -147,6 +149,14 @@ class Calls:
                 await self._give_up(effect, FAILURE, str(declined))
         except Unreachable as unreachable:
             await self._give_up(effect, FAILURE, str(unreachable))
+
+    def _look_for_answer(self, channel: ChannelId) -> None:
+        async def look() -> None:
+            if (found := await answer(self._ari, channel)) is not None:
+                self._post(found)
+
+        if self._group is not None:
+            self._group.create_task(look(), name=f"asterisk answer {channel}")
 
     async def _continue(
         self,

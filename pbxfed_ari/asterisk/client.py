@@ -59,6 +59,7 @@ class AriClient:
         self.bridges = Bridges(self)
         self.channels = Channels(self)
         self.endpoints = Endpoints(self)
+        self.playbacks = Playbacks(self)
 
     def __repr__(self) -> str:
         return f"AriClient({self.url!r}, {self.user!r}, app={self.app!r})"
@@ -231,6 +232,10 @@ class Channels:
         """All channels that exist."""
         return await self._ari.ask(list[Channel], "channels.list", "GET", "channels")
 
+    async def get(self, id: str) -> Channel:
+        """This one. 404: it is no more."""
+        return await self._ari.ask(Channel, f"channels.get {id}", "GET", f"channels/{_part(id)}")
+
     async def rtpstatistics(self, id: str) -> RTPstat:
         """What has come and gone in this channel's RTP session. 404: it has none."""
         path = f"channels/{_part(id)}/rtp_statistics"
@@ -286,6 +291,11 @@ class Channels:
     async def stopMoh(self, id: str) -> None:
         """End that."""
         await self._ari.request(f"channels.stopMoh {id}", "DELETE", f"channels/{_part(id)}/moh")
+
+    async def play(self, id: str, media: str, *, playback: str) -> None:
+        """Let it hear this, again and again if it is a tone, under a name of ours."""
+        path = f"channels/{_part(id)}/play/{_part(playback)}"
+        await self._ari.request(f"channels.play {id}", "POST", path, query={"media": media})
 
     async def redirect(self, id: str, endpoint: str) -> None:
         """Answer that it shall call this instead: SIP 302, if it was not answered."""
@@ -398,6 +408,17 @@ class Endpoints:
             f"endpoints.get {resource}", "GET", path, deadline=deadline
         )
         return msgspec.json.decode(content, type=Endpoint)
+
+
+class Playbacks:
+    """`/playbacks`: what is played to somebody."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    async def stop(self, id: str) -> None:
+        """End it."""
+        await self._ari.request(f"playbacks.stop {id}", "DELETE", f"playbacks/{_part(id)}")
 
 
 def reason(error: BaseException) -> str:

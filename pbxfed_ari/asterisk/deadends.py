@@ -15,7 +15,7 @@ from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.asterisk.events import owner
 from pbxfed_ari.asterisk.models import Channel
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.events import Address, FarEndDied
 from pbxfed_ari.core.names import ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.errors import AsteriskError, Declined
 
@@ -52,10 +52,14 @@ class DeadEnds:
         *,
         away: Callable[[], Mapping[NodeName, Address]],
         ask: Callable[[Address], Awaitable[bool]],
+        post: Callable[[FarEndDied], None],
         note: Callable[[Note], None],
     ) -> None:
-        """`away`: the peers out of reach, and where their SIP would be; `ask`: does anything answer there?"""
-        self._ari, self._away, self._ask, self._note = ari, away, ask, note
+        """`away`: the peers out of reach, and where their SIP would be; `ask`: does anything answer there?
+
+        `post` is told of each dead end before it is hung up: who is left may be rescued (core/rescue.py).
+        """
+        self._ari, self._away, self._ask, self._post, self._note = ari, away, ask, post, note
         self._fading = Fading()
         self._left: set[NodeName] = set()  # away, and nobody talks with them
 
@@ -97,6 +101,7 @@ class DeadEnds:
         for channel in self._fading.hear(time.monotonic(), received):
             fields = (("peer", mute[channel]), ("channel", channel))
             self._note(Note("conversation with a dead node ended", fields))
+            self._post(FarEndDied(channel))
             with suppress(AsteriskError):  # if it is there yet, it is found again
                 await end(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]
 

@@ -16,6 +16,7 @@ from pbxfed_ari.core.effects import (
     DialLeg,
     EndBridge,
     HangUpLeg,
+    Hush,
     Indicate,
     Join,
     Leg,
@@ -23,6 +24,7 @@ from pbxfed_ari.core.effects import (
     MakeLeg,
     Note,
     Outside,
+    Soothe,
 )
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension
@@ -32,7 +34,9 @@ FAILURE = 38  # Q.850: network out of order
 FOR_EVER = "0"
 ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that returns; milliseconds since 1970
 GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
-ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | HangUpLeg | EndBridge
+# What is heard where no class of music is wanted: it needs no sound file, and no indications.conf. Hertz/milliseconds
+WAIT = "tone:440/150,0/100,440/150,0/3600"
+ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
 
 
 async def _both(*doing: Awaitable[None]) -> None:
@@ -91,6 +95,10 @@ class Legs:
                     await self._ari.bridges.addChannel(bridge, channels)
                 case Indicate():
                     await self._indicate(effect)
+                case Soothe():
+                    await self._soothe(effect)
+                case Hush(call, music):
+                    await self._hush(call, music)
                 case HangUpLeg(_, leg, cause):
                     await end(lambda: self._ari.channels.hangup(leg, reason_code=cause))
                 case EndBridge(_, bridge):
@@ -130,6 +138,23 @@ class Legs:
         else:
             await channels.progress(effect.call)
 
+    async def _soothe(self, effect: Soothe) -> None:
+        """First what the channel can do no more while it plays a tone: it obeys one request after the other."""
+        channels, call = self._ari.channels, effect.call
+        await channels.setChannelVar(call, "TIMEOUT(absolute)", str(effect.seconds))
+        if effect.music:
+            await channels.startMoh(call, effect.music)
+        else:
+            await channels.play(call, WAIT, playback=_tone(call))
+
+    async def _hush(self, call: ChannelId, music: str) -> None:
+        with suppress(AsteriskError):  # then it was not heard
+            if music:
+                await self._ari.channels.stopMoh(call)
+            else:
+                await self._ari.playbacks.stop(_tone(call))
+        await self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
+
     async def _failed(self, effect: ForLegs, error: Exception) -> None:
         gone = isinstance(error, Declined) and error.status == 404
         if not gone:
@@ -153,3 +178,8 @@ class Legs:
             await end(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
         except AsteriskError:
             return  # it is not there; or it is found when Asterisk is back (core/switchboard.py)
+
+
+def _tone(call: ChannelId) -> str:
+    """The name of what it is played."""
+    return f"{call}-waits"

@@ -24,6 +24,7 @@ from pbxfed_ari.core.effects import (
     HangUp,
     HangUpLeg,
     Hold,
+    Hush,
     Indicate,
     Join,
     Lead,
@@ -36,8 +37,9 @@ from pbxfed_ari.core.effects import (
     RemoveExtension,
     RemoveTrunk,
     SendElsewhere,
+    Soothe,
 )
-from pbxfed_ari.core.events import Ended, LegEnded
+from pbxfed_ari.core.events import Answered, Ended, LegEnded
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
 from pbxfed_ari.errors import AsteriskError, ConfigError
 
@@ -60,7 +62,7 @@ class Operator:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
-        post: Callable[[LegEnded | Ended], None],
+        post: Callable[[Answered | LegEnded | Ended], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
@@ -118,6 +120,8 @@ class Operator:
                 | DialLeg()
                 | Join()
                 | Indicate()
+                | Soothe()
+                | Hush()
                 | HangUpLeg()
                 | EndBridge()
             ):

@@ -167,8 +167,22 @@ def calls(
         return
     body = daemon.get("/calls")
     assert isinstance(body, list)
-    rows = [{**one, "way": one["tries"][-1]["reason"] if one["tries"] else ""} for one in body]
-    show(body, as_json, table(rows, ("call", "state", "from", "to", "came_by", "seconds", "way")))
+    rows = [
+        {
+            **one,
+            "tries": [_attempt(attempt) for attempt in one["attempts"]],
+            "way": one["tries"][-1]["reason"] if one["tries"] else "",
+        }
+        for one in body
+    ]
+    columns = ("call", "state", "from", "to", "came_by", "seconds", "tries", "way")
+    show(body, as_json, table(rows, columns))
+
+
+def _attempt(one: dict[str, Any]) -> str:
+    """A try, what came of it, and after how many seconds; one that goes on tells how long it has lasted."""
+    what = f"{one['number']} {one['outcome']}".rstrip().replace("_", " ")
+    return f"{what} {one['seconds']:.1f}s"
 
 
 @click.command()

@@ -12,6 +12,9 @@ A caller who hangs up takes all legs along. What Asterisk declines ends the leg:
 A phone that transfers makes Asterisk put a Local channel into its place in the bridge: its other end comes by the dialplan as a
 call of its own (blind), or stands in the other call's bridge (attended). So a conversation is who is `present`, whoever began
 it: it goes on as long as there are two, and who was replaced is hung up.
+
+Who is rescued (rescue.py) waits in the bridge already, answered, and hears that he waits: legs are joined when they answer.
+He may be the phone that was called: then one of our own legs is the `caller`.
 """
 
 from dataclasses import dataclass, field
@@ -23,6 +26,7 @@ from pbxfed_ari.core.effects import (
     EndBridge,
     HangUp,
     HangUpLeg,
+    Hush,
     Indicate,
     Join,
     Leg,
@@ -37,7 +41,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     Returned,
 )
-from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, leg_of
+from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, key_of_name, leg_of
 from pbxfed_ari.core.tries import BUSY, NO_ANSWER, NORMAL, Try, View
 
 ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHERE
@@ -71,6 +75,9 @@ class Bridged:
     caller: ChannelId
     seconds: int  # that it rings
     legs: dict[ChannelId, Part] = field(default_factory=dict)
+    held: bool = False  # the caller waits in the bridge, and is to be rescued
+    music: str = ""  # what he hears there
+    talks: bool = False  # somebody has answered
     heard: set[str] = field(default_factory=set)  # what the caller was let hear
     present: set[ChannelId] = field(default_factory=set)  # who talks
     outside: set[ChannelId] = field(
@@ -83,14 +90,14 @@ class Bridged:
         return bridge_of(self.key)
 
     @property
-    def up(self) -> ChannelId | None:
-        """The leg that answered."""
-        return next((leg for leg, part in self.legs.items() if part.step is Step.UP), None)
-
-    @property
     def live(self) -> list[ChannelId]:
         """The legs that are not gone."""
         return [leg for leg, part in self.legs.items() if part.step is not Step.GONE]
+
+    @property
+    def ours(self) -> list[ChannelId]:
+        """The channels of our own making that are not gone."""
+        return [*self.live, *([self.caller] if key_of_name(self.caller) else [])]
 
     def peers(self) -> dict[ChannelId, NodeName | None]:
         """Whither each leg goes."""
@@ -103,7 +110,9 @@ class Bridged:
 
     def begin(self, attempt: Try, number: int, called: str, note: str, view: View) -> list[Effect]:
         """Make the legs; the bridge, too, if this is the first try."""
-        effects: list[Effect] = [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE)]
+        effects: list[Effect] = []
+        if not self.held:
+            effects.append(MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE))
         for to, uri in self._targets(attempt, called, view):
             leg = leg_of(self.key, number, len(self.legs))
             self.legs[leg] = Part(to)
@@ -118,6 +127,8 @@ class Bridged:
         if isinstance(event, LegEnded) and leg in self.present:
             return self.gone(leg, event.cause or NORMAL), None
         part = self.legs.get(leg)
+        if leg == self.caller:
+            return [], None
         if part is None or part.step is Step.GONE:
             late = isinstance(event, LegEntered | Answered)
             return ([HangUpLeg(self.caller, leg, NORMAL)] if late else []), None
@@ -125,12 +136,12 @@ class Bridged:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
                 joined = (
-                    [Join(self.caller, self.bridge, (self.caller, leg))] if self._alone() else []
+                    [Join(self.caller, self.bridge, (self.caller, leg))] if self._early() else []
                 )
                 return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
             case LegLives(how=how) if part.step is Step.DIALED:
                 return self._hear("ring" if how in _RINGS else "progress"), None
-            case Answered() if self.up is None:
+            case Answered() if not self.talks:
                 return self._answer(leg, part), event
             case LegEnded(cause=cause) if part.step is not Step.UP:
                 return self._ended(part, cause)
@@ -139,14 +150,14 @@ class Bridged:
     @property
     def over(self) -> bool:
         """They have talked."""
-        return self.up is not None and not self.present
+        return self.talks and not self.present
 
     def came(self, channel: ChannelId) -> list[Effect]:
         """It is in the bridge: by us, or by a transfer in the place of one who talks or, while it rings, of the caller."""
         self.outside.discard(channel)
         if channel == self.caller or channel in self.legs:
             return []
-        if self.up is None:
+        if not self.talks:
             self.caller = channel
             return []
         self.present.add(channel)
@@ -169,6 +180,16 @@ class Bridged:
         left = [self._hang_up(one, cause) for one in sorted(self.present - self.outside)]
         self.present.clear()
         return [*left, EndBridge(self.caller, self.bridge)]
+
+    def left_by(self, channel: ChannelId) -> ChannelId | None:
+        """Who is left of two if this one goes; None if it is not so simple."""
+        left = self.present - {channel} - self.outside
+        return min(left) if channel in self.present and len(self.present) == 2 and left else None
+
+    def leads_to(self, leg: ChannelId) -> tuple[NodeName | None, str]:
+        """To which node, by which trunk, if an extension is there."""
+        to = self.legs[leg].to if leg in self.legs else None
+        return (to.peer, to.trunk) if isinstance(to, Leg) and not to.line else (None, "")
 
     def _hang_up(self, channel: ChannelId, cause: int) -> Effect:
         if channel in self.legs:
@@ -198,25 +219,42 @@ class Bridged:
             found += [(to, uri) for uri in devices] if len(devices) > 1 else [(to, "")]
         return found
 
-    def _alone(self) -> bool:
-        return len(self.legs) == 1
+    def resume(self, channel: ChannelId) -> list[Effect]:
+        """The call has come again by this channel, and is joined with who waits; what rings for him stops."""
+        losers = self.live
+        for loser in losers:
+            self.legs[loser].step = Step.GONE
+        self.talks, self.present = True, {self.caller, channel}
+        return [
+            Hush(self.caller, self.music),
+            Join(self.caller, self.bridge, (channel,)),
+            *(HangUpLeg(self.caller, loser, NORMAL) for loser in losers),
+        ]
+
+    def _early(self) -> bool:
+        """Are they joined before the answer?"""
+        return len(self.legs) == 1 and not self.held
 
     def _hear(self, what: str) -> list[Effect]:
-        if what in self.heard or (what == "progress" and not self._alone()):
+        if self.held or what in self.heard or (what == "progress" and not self._early()):
             return []
         self.heard.add(what)
         return [Indicate(self.caller, what)]
 
     def _answer(self, leg: ChannelId, part: Part) -> list[Effect]:
-        part.step = Step.UP
+        part.step, self.talks = Step.UP, True
         self.present = {self.caller, leg}
         losers = [o for o, p in self.legs.items() if p.step not in (Step.UP, Step.GONE)]
         for loser in losers:
             self.legs[loser].step = Step.GONE
+        stopped = [HangUpLeg(self.caller, loser, ELSEWHERE) for loser in losers]
+        if self.held:
+            joined = Join(self.caller, self.bridge, (leg,))
+            return [Hush(self.caller, self.music), joined, *stopped]
         return [
             Indicate(self.caller, "answer"),
-            *([] if self._alone() else [Join(self.caller, self.bridge, (self.caller, leg))]),
-            *(HangUpLeg(self.caller, loser, ELSEWHERE) for loser in losers),
+            *([] if self._early() else [Join(self.caller, self.bridge, (self.caller, leg))]),
+            *stopped,
         ]
 
     def _ended(self, part: Part, cause: int) -> tuple[list[Effect], Returned | None]:
@@ -231,9 +269,9 @@ class Bridged:
         return [], Returned(self.caller, "CHANUNAVAIL", cause)
 
 
-def adopt(key: str, caller: ChannelId, leg: ChannelId) -> Bridged:
+def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg) -> Bridged:
     """A conversation that was found going on."""
-    return Bridged(key, caller, 0, {leg: Part(Leg(), Step.UP)}, present={caller, leg})
+    return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present={caller, leg})
 
 
 def _shown(to: Leg | Outside) -> str:

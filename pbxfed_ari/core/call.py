@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import queueing, setup, waybill
+from pbxfed_ari.core import queueing, rescue, setup, waybill
 from pbxfed_ari.core import route as routes
-from pbxfed_ari.core.bridging import ELSEWHERE, Bridged, adopt
+from pbxfed_ari.core.bridging import ELSEWHERE, PATIENCE, Bridged, adopt
 from pbxfed_ari.core.effects import (
     Attempted,
     CallEnded,
@@ -27,11 +27,13 @@ from pbxfed_ari.core.effects import (
     HangUp,
     HangUpLeg,
     Hold,
+    Indicate,
     Lead,
     Leg,
     Note,
     Outside,
     SendElsewhere,
+    Soothe,
 )
 from pbxfed_ari.core.events import (
     Answered,
@@ -40,6 +42,7 @@ from pbxfed_ari.core.events import (
     CallersEvent,
     CameIn,
     Ended,
+    FarEndDied,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -53,8 +56,17 @@ from pbxfed_ari.core.events import (
     Ticked,
     WentOut,
 )
-from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, attempt_of, is_dialable
+from pbxfed_ari.core.names import (
+    CallId,
+    ChannelId,
+    Extension,
+    NodeName,
+    attempt_of,
+    is_dialable,
+    key_of_name,
+)
 from pbxfed_ari.core.objects.queue import Queue
+from pbxfed_ari.core.rescue import Rescue
 from pbxfed_ari.core.setup import HELD, NEVER, Setup
 from pbxfed_ari.core.tries import (
     ABSENT,
@@ -81,6 +93,7 @@ MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 OF_BEFORE = Try((), "of before a restart: not known any more")
+CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 SOMETIME = 0.001  # after the clock's zero, which says: never
 Tried = tuple[str, tuple[Leg | Outside, ...], object]
 Input = CallersEvent | PeerGaveUp | PeerLostCalls | Ticked
@@ -94,6 +107,7 @@ class Phase(Enum):
     WAITING = "waiting"
     DIALING = "dialing"
     TALKING = "talking"
+    RESCUING = "rescuing"
     OVER = "over"
 
 
@@ -106,6 +120,8 @@ class Call:
     began: float
     ring_seconds: int
     control: str = "handover"  # as calls.control of the node says
+    rescue_seconds: int = 0  # as calls.rescue, and what is heard meanwhile
+    rescue_music: str = ""
     asking: Asking = field(init=False)
     bill: Waybill | None = field(init=False)  # of a peer's call
     setup: Setup | None = None  # of the try that is on its way
@@ -115,6 +131,9 @@ class Call:
     on_hold: bool = False  # he hears music, and is ours
     music: str = ""  # what he hears while others are rung, once he has waited
     bridged: Bridged | None = None  # in bridge mode: the legs are ours
+    dead: set[ChannelId] = field(default_factory=set)  # channels whose far end has died
+    rescue: Rescue | None = None  # the last one
+    again: Arrived | None = None  # a caller who was rescued from his side
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
@@ -164,7 +183,8 @@ class Call:
         """What rings now, or talks."""
         if self.phase is Phase.TALKING and self.talks_with is not None:
             return self.talks_with
-        live = self.phase in (Phase.DIALING, Phase.TALKING)
+        rescued = self.phase is Phase.RESCUING and self.setup is not None
+        live = rescued or self.phase in (Phase.DIALING, Phase.TALKING)
         return self.tried[-1].legs if live and self.tried else ()
 
     @property
@@ -188,13 +208,14 @@ class Call:
     def is_stranger(self, channel: ChannelId) -> bool:
         """Was it put into our bridge by a transfer?"""
         legs = self.bridged.legs if self.bridged else {}
-        return channel != self.arrival.channel and channel not in legs
+        return channel not in (self.arrival.channel, self.caller) and channel not in legs
 
-    def heard(self, attempt: int, sent_to: str = "") -> None:
+    def heard(self, attempt: int, peer: NodeName, sent_to: str = "") -> None:
         """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""
-        if self.setup is not None and self.setup.number == attempt and self.phase is Phase.DIALING:
-            self.setup.alive()
-            if sent_to and self._own():
+        on_its_way = self.phase in (Phase.DIALING, Phase.RESCUING)
+        if self.setup is not None and self.setup.number == attempt and on_its_way:
+            self.setup.alive(peer)
+            if sent_to and self.phase is Phase.DIALING and self._own():
                 self.sent_to = sent_to
 
     def expects(self, attempt: int) -> bool:
@@ -204,7 +225,9 @@ class Call:
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
-        self.bridged = adopt(self.key, self.arrival.channel, leg)
+        to = Leg(seen.leg.peer, seen.leg.trunk) if seen.leg else Leg()
+        self.bridged = adopt(self.key, self.arrival.channel, leg, to)
+        self.caller_gone = bool(key_of_name(self.arrival.channel))  # he was, before a rescue
         self._found(seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
 
     def found(self, event: TalkFound, attempt: int, now: float) -> None:
@@ -212,12 +235,12 @@ class Call:
         since = event.answered_ms or (event.leg.began_ms if event.leg else 0)
         self._found(event.leg, attempt, since, now, event.wall_ms)
 
-    def found_ringing(self, attempt: int) -> None:
+    def found_ringing(self, attempt: int, now: float) -> None:
         """It was found handed over and not answered yet, after a restart: nobody knows whom it rings, and since when."""
         last = Try((), "it rang already when the daemon came back: whom is not known any more")
         number = Extension(self.arrival.number)
         self.phase, self.forgotten = Phase.DIALING, True
-        self.tried_at = -NEVER  # it has rung, perhaps for long
+        self.setup = Setup(last, attempt, now, NEVER, NEVER, lives=True, rang=True)
         self.tried = [*[OF_BEFORE] * (attempt - 1), last]
         self.route = replace(NOWHERE, number=number)
         self.history = [Attempted(number, (), last.reason, 0.0)]
@@ -271,7 +294,7 @@ class Call:
 
     def _peer_lost(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, PeerLostCalls)
-        if self.arrival.peer == event.peer:
+        if self.arrival.peer == event.peer and self.phase in SETTING_UP:
             return self._not_wanted(event, now, view, lines)
         if self.setup is None:
             return []
@@ -293,8 +316,10 @@ class Call:
     def _leg_news(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """Of Dial's legs, or our own."""
         assert isinstance(event, LegEntered | LegLives | LegEnded | Answered)
+        if isinstance(event, LegEnded) and (lost := self._lost(event.leg, event.cause, now, view)):
+            return self._hold(lost, now, view, lines)
         if isinstance(event, LegLives) and self.setup is not None:
-            self.setup.alive()
+            self.setup.hears(event.leg, event.how)
         if isinstance(event, LegEnded) and event.sip == MOVED:
             self.sent_to = self.moved.get(event.leg, "")
         if self.bridged is None:
@@ -368,12 +393,8 @@ class Call:
         if self.sent_to:
             self._came_of_it("sent_on", now)
             return self._send_on(now, view, lines)
-        last = self.tried[-1]
-        seconds = last.ring_seconds or self.ring_seconds
-        rang_out = event.status == NO_ANSWER and now - self.tried_at >= seconds - 1.0
-        outcome = BUSY_OUT if event.status == "BUSY" else RANG_OUT if rang_out else UNREACHABLE
-        self._came_of_it(outcome, now)
-        self.cause = BUSY if outcome == BUSY_OUT else NOBODY if rang_out else self.cause
+        last, outcome = self.tried[-1], self._outcome(event, now)
+        self.cause = CAUSES.get(outcome, self.cause)
         waits = any(attempt.queue for attempt in self.route.tries)  # and did before a restart
         if last.going_on or waits:
             return self._next(now, view, lines, outcome)
@@ -385,8 +406,12 @@ class Call:
             self.cause = ABSENT if gone else NO_ROUTE
         if silent:
             self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
-        if event.status == NO_ANSWER:
-            self.reached |= {_at(leg) for leg in last.legs}
+        spoke = self.setup.spoke - self.setup.lost if self.setup and not silent else set()
+        self.reached |= {
+            _at(leg)
+            for leg in last.legs
+            if event.status == NO_ANSWER or (isinstance(leg, Leg) and leg.peer in spoke)
+        }
         used_up = self.route.fresh or not any(map(self._worth, self.route.tries))
         if silent or event.status == NO_ANSWER or used_up:
             self._ask_again(view, lines)
@@ -400,10 +425,17 @@ class Call:
 
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
-        rang = event.status == NO_ANSWER and now - self.tried_at >= self.tried[-1].ring_seconds - 1
-        busy = event.status == "BUSY"
-        self._came_of_it(BUSY_OUT if busy else RANG_OUT if rang else UNREACHABLE, now)
+        self._outcome(event, now)
         return self._wait(now, view, lines)
+
+    def _outcome(self, event: Returned, now: float) -> str:
+        """What came of the last try, which its record says from now on."""
+        seconds, lasted = self.tried[-1].ring_seconds or self.ring_seconds, now - self.tried_at
+        outcome = UNREACHABLE
+        if self.setup is not None:
+            outcome = self.setup.came_of_it(event.status, event.cause, lasted, seconds)
+        self._came_of_it(outcome, now)
+        return outcome
 
     def _look_again(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         return self._wait(now, view, lines) if now >= self.held_until else []
@@ -440,6 +472,10 @@ class Call:
         """The caller's channel is no more: nothing of the call stays, unless a transfer has put somebody in its place."""
         assert isinstance(event, Ended)
         self.caller_gone = self.caller_gone or event.channel == self.arrival.channel
+        if lost := self._lost(event.channel, event.cause, now, view):
+            return self._hold(lost, now, view, lines)
+        if self.phase is Phase.RESCUING:
+            return self._left_alone(now, view) if event.channel == self.caller else []
         if self.phase is Phase.TALKING and self.bridged is not None:
             return [*self.bridged.gone(event.channel), *self._talked(now)]
         if self.phase is Phase.TALKING and self.leg_lives:
@@ -457,6 +493,158 @@ class Call:
         elsewhere = event.cause == ELSEWHERE
         legs = self.bridged.end(ELSEWHERE if elsewhere else NORMAL) if self.bridged and live else []
         return [*legs, *over, self._record(now)]
+
+    # --- rescue
+
+    def _far_end_died(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        assert isinstance(event, FarEndDied)
+        self.dead.add(event.channel)
+        return []
+
+    def _lost(
+        self, channel: ChannelId, cause: int, now: float, view: View
+    ) -> tuple[Rescue, ChannelId] | None:
+        """Has a node died with this end of a conversation? Then who is to be called, and who waits for him."""
+        bridged = self.bridged
+        if self.phase is not Phase.TALKING or bridged is None or not self.rescue_seconds:
+            return None
+        survivor = bridged.left_by(channel)
+        node, trunk = self._leads_to(channel)
+        if survivor is None or node is None:
+            return None
+        if channel not in self.dead and not rescue.died(node, trunk, cause, view):
+            return None
+        called = channel not in bridged.legs
+        number = self._caller_of(survivor) if called else self._callee_of(survivor)
+        if not rescue.may_be_called(number, view):
+            return None
+        return Rescue(number, node, called, now + self.rescue_seconds, now), survivor
+
+    def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
+        """To which node, and by which trunk; whom a transfer has put there leads nowhere."""
+        for came in (self.arrival, self.again):
+            if came is not None and came.channel == channel:
+                return came.peer, "sip" if came.endpoint else "iax2"
+        return self.bridged.leads_to(channel) if self.bridged else (None, "")
+
+    def _callee_of(self, survivor: ChannelId) -> str:
+        """Whom who is left had called; "" if it is not he who had."""
+        if survivor != self.arrival.channel and not key_of_name(survivor):
+            return ""
+        return self.rescue.number if self.rescue else self.whose or str(self.route.number)
+
+    def _caller_of(self, survivor: ChannelId) -> str:
+        """Who had called who is left, if that is a phone here; "" if it was somebody outside."""
+        inside = self.bill is not None and not self.bill.outside
+        here = bool(key_of_name(survivor)) and self._leads_to(survivor)[0] is None
+        return self.arrival.caller if inside and here and not self._leaves() else ""
+
+    def _leaves(self) -> bool:
+        return any(isinstance(leg, Outside) for one in self.tried for leg in one.legs)
+
+    def _hold(
+        self, lost: tuple[Rescue, ChannelId], now: float, view: View, lines: Lines
+    ) -> list[Effect]:
+        """Who is left waits in the bridge, and the other is looked for at once."""
+        self.rescue, self.caller = lost
+        self.phase, self.setup, self.talks_with = Phase.RESCUING, None, None
+        self.bridged = Bridged(
+            self.key, self.caller, self.ring_seconds, held=True, music=self.rescue_music
+        )
+        longest = self.rescue_seconds + self.ring_seconds + PATIENCE
+        fields = (("node", self.rescue.node), ("waits_for", self.rescue.number))
+        told = Note("call held for rescue", (*self._names(), *fields))
+        held = Soothe(self.caller, self.rescue_music, longest)
+        return [held, told, *self._seek(now, view, lines)]
+
+    def _look_for_him(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        if self.setup is not None:
+            return self.setup.tick(now, view, lines, CallId(self.key))
+        return self._seek(now, view, lines)
+
+    def _seek(self, now: float, view: View, lines: Lines) -> list[Effect]:
+        """Ring him, if there is a way; or look again later, until the time is over."""
+        assert self.rescue is not None
+        if now >= self.rescue.until:
+            return self._not_rescued(now)
+        attempt = self.rescue.attempt(view, lines) if now >= self.rescue.look else None
+        if attempt is None:
+            if now >= self.rescue.look:
+                self.rescue.look = now + rescue.LOOK
+            self.held_until = min(self.rescue.look, self.rescue.until)
+            return []
+        self.rescue.tries += 1
+        self.held_until = NEVER
+        number = Extension(self.rescue.number)
+        attempt = replace(attempt, reason=f"rescue: {attempt.reason}")
+        note = self._note_try(attempt, number, now)
+        self.setup = setup.begin(
+            attempt, len(self.tried), now, view, set(), hurried=lines.hurried()
+        )
+        seconds = attempt.ring_seconds or self.ring_seconds
+        self.bridged = Bridged(self.key, self.caller, seconds, held=True, music=self.rescue_music)
+        said = str(self._waybill(attempt, self.setup.latest))
+        made = self.bridged.begin(attempt, len(self.tried), number, said, view)
+        self.setup.legs.update(self.bridged.peers())
+        self.setup.phones.update(self.bridged.phones(number))
+        return [*made, note]
+
+    def _rescue_news(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """Of the legs that ring him, or of who waits, if that is a leg, too."""
+        assert isinstance(event, LegEntered | LegLives | LegEnded | Answered)
+        if isinstance(event, LegEnded) and event.leg == self.caller:
+            return self._left_alone(now, view)
+        if self.bridged is None or self.rescue is None:
+            return []
+        if isinstance(event, LegLives) and self.setup is not None:
+            self.setup.alive()
+        effects, outcome = self.bridged.handle(event)
+        if isinstance(outcome, Answered):
+            if self.setup is not None:
+                self.talks_with = self.setup.whom(outcome.leg, self.rescue.number)
+            return [*effects, *self._rescued("answered", now)]
+        if outcome is not None:
+            came = {"BUSY": BUSY_OUT, "NOANSWER": RANG_OUT}.get(outcome.status, UNREACHABLE)
+            self._came_of_it(came, now)
+            self.setup, self.rescue.look = None, now + rescue.PAUSE
+            self.held_until = min(self.rescue.look, self.rescue.until)
+        return effects
+
+    def _called_again(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The caller's own node calls anew: its call is joined with who waits here."""
+        assert isinstance(event, Arrived)
+        if self.bridged is None:
+            return []
+        over = self.setup.over(view, CallId(self.key)) if self.setup else []
+        self.again, self.talks_with = event, None
+        answer = Indicate(event.channel, "answer")
+        return [answer, *self.bridged.resume(event.channel), *over, *self._rescued("given_up", now)]
+
+    def _rescued(self, came: str, now: float) -> list[Effect]:
+        assert self.rescue is not None
+        if self.setup is not None:
+            self._came_of_it(came, now)
+        waited = round(now - self.rescue.until + self.rescue_seconds, 3)
+        self.phase, self.cause, self.setup, self.held_until = Phase.TALKING, NORMAL, None, NEVER
+        return [Note("call rescued", (*self._names(), ("waited_seconds", waited)))]
+
+    def _not_rescued(self, now: float) -> list[Effect]:
+        """The time is over."""
+        assert self.rescue is not None
+        self.phase, self.cause, self.held_until = Phase.OVER, rescue.OUT_OF_ORDER, NEVER
+        fields = (("node", self.rescue.node), ("waited_for", self.rescue.number))
+        told = Note("call not rescued", (*self._names(), *fields, ("cause", self.cause)))
+        legs = self.bridged.end() if self.bridged else []
+        record = [self._record(now)] if self.caller_gone else []
+        return [HangUp(self.caller, self.cause), *legs, told, *record]
+
+    def _left_alone(self, now: float, view: View) -> list[Effect]:
+        """Who waited has hung up."""
+        over = self.setup.over(view, CallId(self.key)) if self.setup else []
+        if self.setup is not None:
+            self._came_of_it("given_up", now)
+        self.phase, self.cause, self.held_until = Phase.OVER, NORMAL, NEVER
+        return [*(self.bridged.end() if self.bridged else []), *over, self._record(now)]
 
     # --- tries
 
@@ -483,14 +671,10 @@ class Call:
             longest = item.wait_seconds if isinstance(item, Queue) else 0
             self.queue, self.patience = attempt.queue, now + longest if longest else NEVER
             return self._wait(now, view, lines)
-        self.phase, self.tried_at = Phase.DIALING, now
-        self.tried.append(attempt)
+        self.phase = Phase.DIALING
         number = self.route.number
         self.done.add(_tried(self.route, attempt))
-        began = round(now - self.began, 3)
-        self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
-        told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
-        note = Note("call tried", told, log_only=True)
+        note = self._note_try(attempt, number, now)
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, self.silent, hurried=lines.hurried()
         )
@@ -513,6 +697,15 @@ class Call:
         self.setup.phones.update(self.bridged.phones(number))
         return [*made, note]
 
+    def _note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
+        """It begins: for the record, and the log."""
+        self.tried_at = now
+        self.tried.append(attempt)
+        began = round(now - self.began, 3)
+        self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
+        told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
+        return Note("call tried", told, log_only=True)
+
     def _waybill(self, attempt: Try, latest: float) -> Waybill:
         """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life."""
         arrival, legs = self.arrival, [leg for leg in attempt.legs if isinstance(leg, Leg)]
@@ -524,7 +717,8 @@ class Call:
         hop = self.bill.hop + 1 if self.bill and leaves else 1
         name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
         payer = self.asking.payer if line else ""
-        return Waybill(name, len(self.tried), line, until, hop, payer, heirs)
+        outside = arrival.outside or (self.bill is not None and self.bill.outside)
+        return Waybill(name, len(self.tried), line, until, hop, payer, heirs, outside)
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""
@@ -647,7 +841,7 @@ class Row(NamedTuple):
     what: str
 
 
-NEW, HELD_BACK, WAITING, DIALING, TALKING, OVER = Phase
+NEW, HELD_BACK, WAITING, DIALING, TALKING, RESCUING, OVER = Phase
 SETTING_UP = (HELD_BACK, WAITING, DIALING)
 TABLE = (
     Row(
@@ -767,9 +961,49 @@ TABLE = (
         (TALKING,),
         LegEnded,
         Call._leg_news,
-        (TALKING, OVER),
+        (TALKING, RESCUING, OVER),
         "keep the record, if the caller has gone, too; "
-        "bridge mode: one who talked has gone, hang up who is left alone and end the bridge",
+        "bridge mode: one who talked has gone, hang up who is left alone and end the bridge; "
+        "or, if his node has died, let who is left wait",
+    ),
+    Row(
+        (TALKING,),
+        FarEndDied,
+        Call._far_end_died,
+        (TALKING,),
+        "note it: this channel's end, which comes next, is the death of a node",
+    ),
+    Row(
+        (RESCUING,),
+        Ticked,
+        Call._look_for_him,
+        (RESCUING, OVER),
+        "ring who was lost wherever he is registered, after each failure again; abandon a try without a sign of life; "
+        "hang up when the time is over",
+    ),
+    Row((RESCUING,), PeerLostCalls, Call._peer_lost, (RESCUING,), "abandon the legs to it"),
+    Row((RESCUING,), LegEntered, Call._rescue_news, (RESCUING,), "dial the leg"),
+    Row((RESCUING,), LegLives, Call._rescue_news, (RESCUING,), "it lives"),
+    Row(
+        (RESCUING,),
+        Answered,
+        Call._rescue_news,
+        (RESCUING, TALKING),
+        "they talk again: join both, stop the other legs",
+    ),
+    Row(
+        (RESCUING,),
+        LegEnded,
+        Call._rescue_news,
+        (RESCUING, OVER),
+        "when all legs are gone the try has failed: pause, and look again; if it was who waits, end all",
+    ),
+    Row(
+        (RESCUING,),
+        Arrived,
+        Call._called_again,
+        (TALKING,),
+        "the caller's own node calls again for who waits here: answer it, and join both",
     ),
     Row(
         (TALKING,),
@@ -779,12 +1013,13 @@ TABLE = (
         "the callee has gone, the caller is ours again: hang up",
     ),
     Row(
-        (NEW, HELD_BACK, WAITING, DIALING, TALKING, OVER),
+        (NEW, HELD_BACK, WAITING, DIALING, TALKING, RESCUING, OVER),
         Ended,
         Call._ended,
-        (DIALING, TALKING, OVER),
+        (DIALING, TALKING, RESCUING, OVER),
         "keep the record, unless its leg talks on, by a transfer; "
-        "bridge mode: end all legs and the bridge, unless a transfer has put somebody in the caller's place",
+        "bridge mode: end all legs and the bridge, unless a transfer has put somebody in the caller's place; "
+        "or, if his node has died, let who is left wait",
     ),
 )
 _ROWS = {(state, row.event): row for row in TABLE for state in row.states}

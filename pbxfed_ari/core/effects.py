@@ -277,6 +277,21 @@ class Indicate(Struct, frozen=True):
     what: str
 
 
+class Soothe(Struct, frozen=True):
+    """Who is alone in his bridge hears that he waits: this class of music, or a tone; so many seconds, should we die too."""
+
+    call: ChannelId
+    music: str
+    seconds: int
+
+
+class Hush(Struct, frozen=True):
+    """He waits no more: what he hears of it ends."""
+
+    call: ChannelId
+    music: str
+
+
 class HangUpLeg(Struct, frozen=True):
     """End a leg that we made."""
 
@@ -418,6 +433,8 @@ Effect = (
     | DialLeg
     | Join
     | Indicate
+    | Soothe
+    | Hush
     | HangUpLeg
     | EndBridge
     | Abandon

@@ -345,6 +345,12 @@ class RoomsListed(Struct, frozen=True):
     wall_ms: int
 
 
+class FarEndDied(Struct, frozen=True):
+    """The Asterisk to which this channel leads is dead: the channel ends in a moment."""
+
+    channel: ChannelId
+
+
 class Ended(Struct, frozen=True):
     """The caller's channel is no more; `cause` is Q.850."""
 
@@ -449,6 +455,7 @@ Event = (
     | PeerGaveUp
     | PeerLostCalls
     | Redirected
+    | FarEndDied
     | Ended
     | CameIn
     | WentOut
@@ -466,6 +473,7 @@ CallersEvent = (
     | Redirected
     | LegEntered
     | LegEnded
+    | FarEndDied
     | Ended
     | CameIn
     | WentOut

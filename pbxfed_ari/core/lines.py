@@ -13,6 +13,7 @@ from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.tries import View
 
 HOUR = 3_600.0
+LIVE = (Phase.DIALING, Phase.TALKING, Phase.RESCUING)  # phases in which somebody is busy with it
 A_SECOND = 20  # calls that come within one, above which no call more is bridged
 AT_ONCE = 200  # bridged calls
 LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
@@ -169,7 +170,7 @@ class Usage:
 
     def _crosses(self, call: Call, site: str) -> bool:
         assert self._view is not None, "who counts has looked at calls"
-        if call.phase not in (Phase.DIALING, Phase.TALKING):
+        if call.phase not in LIVE:
             return False
         ours = self._view.site(self._view.me)
         peers = [call.arrival.peer, *(leg.peer for leg in call.legs if isinstance(leg, Leg))]
@@ -179,7 +180,7 @@ class Usage:
 
 def _rings(call: Call, number: str) -> bool:
     """Does it ring this number, on whatever node, or talk with it? Of several at one peer nobody knows who has answered."""
-    if call.phase not in (Phase.DIALING, Phase.TALKING):
+    if call.phase not in LIVE:
         return False
     if call.arrival.endpoint == number and not call.caller_gone:
         return True
@@ -191,7 +192,7 @@ def _rings(call: Call, number: str) -> bool:
 
 def _involves(call: Call, number: str) -> bool:
     """Does a phone of ours with this number take part?"""
-    if call.phase not in (Phase.DIALING, Phase.TALKING):
+    if call.phase not in LIVE:
         return False
     ours = call.arrival.peer is None and not call.caller_gone
     made = ours and number in (call.arrival.endpoint, call.arrival.caller)

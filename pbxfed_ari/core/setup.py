@@ -22,7 +22,16 @@ from dataclasses import dataclass, field
 from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
-from pbxfed_ari.core.tries import Lines, Try, View
+from pbxfed_ari.core.tries import (
+    BUSY_OUT,
+    NO_RESPONSE,
+    RANG_OUT,
+    REJECTED,
+    UNREACHABLE,
+    Lines,
+    Try,
+    View,
+)
 from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
@@ -33,6 +42,7 @@ AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
 HELD = 0.2  # seconds in which the sender of a late call may say that it is over
 NEVER = float("inf")
+RINGS = frozenset({"RINGING", "PROGRESS"})  # of what Dial says of a leg: the caller hears it
 
 
 @dataclass(slots=True)
@@ -45,6 +55,8 @@ class Setup:
     deadline: float  # when it is abandoned without a sign of life
     latest: float  # the same, if its peer answers others
     lives: bool = False
+    rang: bool = False  # somebody's phone has rung, or was heard
+    spoke: set[NodeName] = field(default_factory=set)  # peers that said themselves that it is there
     abandoned: bool = False
     legs: dict[ChannelId, NodeName | None] = field(default_factory=dict)  # begun, and whither
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
@@ -68,9 +80,31 @@ class Setup:
             or (one.peer == peer and (peer or phone in (None, one.number or called)))
         )
 
-    def alive(self) -> None:
-        """Somebody is there."""
+    def alive(self, peer: NodeName | None = None) -> None:
+        """Somebody is there: this peer, if it is known."""
         self.lives, self.deadline = True, NEVER
+        if peer is not None:
+            self.spoke.add(peer)
+
+    def hears(self, leg: ChannelId, how: str) -> None:
+        """A leg of this try gives a sign of life."""
+        self.alive(self.legs.get(leg))
+        self.rang = self.rang or how in RINGS
+
+    def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
+        """What this try's end means to its caller: BUSY_OUT, RANG_OUT or UNREACHABLE.
+
+        `status` and `cause` (Q.850) are Dial's, after `lasted` of its `seconds`. A phone that declines (603, 403) is as good as
+        busy: nobody wants to ring it again by another way. A peer that refuses without a ring has reasons of its own.
+        """
+        if self.abandoned:
+            return UNREACHABLE
+        ours = all(isinstance(leg, Leg) and leg.peer is None for leg in self.attempt.legs)
+        if status == "BUSY" or (cause == REJECTED and (self.rang or ours)):
+            return BUSY_OUT
+        over = lasted >= seconds - 1.0 or self.rang
+        rang_out = over if status == "NOANSWER" else self.rang and cause == NO_RESPONSE
+        return RANG_OUT if rang_out else UNREACHABLE
 
     def lose(
         self, peer: NodeName, now: float, view: View, lines: Lines, call: CallId

@@ -29,6 +29,7 @@ from pbxfed_ari.core.events import (
     ChannelsListed,
     DrainOver,
     Ended,
+    FarEndDied,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -44,7 +45,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.messages import CallOver
-from pbxfed_ari.core.names import CallId, ChannelId, NodeName, key_of_name
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName, attempt_of, key_of_name
 from pbxfed_ari.core.setup import NEVER
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import read
@@ -55,9 +56,20 @@ REMEMBERED = 10_000  # tries that peers have given up
 class Switchboard:
     """Every call's machine, and the way to it."""
 
-    def __init__(self, *, ring_seconds: int = 30, control: str = "handover") -> None:
-        """`control`: how legs are connected where the object called does not say; "handover" or "bridge"."""
+    def __init__(
+        self,
+        *,
+        ring_seconds: int = 30,
+        control: str = "handover",
+        rescue: int = 30,
+        rescue_music: str = "",
+    ) -> None:
+        """`control`: how legs are connected where the object called does not say; "handover" or "bridge".
+
+        `rescue`: for so many seconds who has lost his other end to a death waits, with this music.
+        """
         self.ring_seconds, self.control = ring_seconds, control
+        self.rescue, self.rescue_music = rescue, rescue_music
         self.usage = Usage()
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
@@ -93,6 +105,8 @@ class Switchboard:
         effects: list[Effect] = []
         for call in list(self._in_setup.values()):
             effects += self._told(call, Ticked(), now, view)
+            if call.finished:
+                self._forget(call)
         return [*effects, *self._rooms_changed(now)]
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
@@ -137,9 +151,12 @@ class Switchboard:
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
+            if (waiting := self._waiting_for(event)) is not None:
+                self._put[event.channel] = waiting.arrival.channel
+                return self._told(waiting, event, now, view)
             before = self._leave(event.channel, now, view)
             self.usage.arrived(now)
-            self._keep(Call(known, event, now, self.ring_seconds, self.control))
+            self._keep(self._call(known, event, now))
         call = self._call_of(event)
         if isinstance(event, CameIn) and call is not None and call.is_stranger(event.channel):
             self._put[event.channel] = call.arrival.channel
@@ -156,6 +173,23 @@ class Switchboard:
         if call.finished:
             self._forget(call)
         return [*before, *effects]
+
+    def _call(self, known: CallId, arrival: Arrived, began: float) -> Call:
+        return Call(
+            known, arrival, began, self.ring_seconds, self.control, self.rescue, self.rescue_music
+        )
+
+    def _waiting_for(self, arrived: Arrived) -> Call | None:
+        """Whom does the caller's own node call again, after both have lost each other?"""
+        bill = read(arrived.note) if arrived.peer else None
+        if bill is None or (arrived.peer, bill.call, bill.attempt) in self._given_up:
+            return None
+        for call in self._in_setup.values():
+            if call.phase is Phase.RESCUING and call.rescue and call.rescue.called and call.bill:
+                mine = (call.bill.call, call.arrival.peer, call.arrival.number)
+                if mine == (bill.call, arrived.peer, arrived.number):
+                    return call
+        return None
 
     def _leave(self, channel: ChannelId, now: float, view: View) -> list[Effect]:
         """A transfer has taken a caller out of his call, which ends without him; or a leg, and it ends with its caller."""
@@ -178,6 +212,9 @@ class Switchboard:
         match event:
             case CameIn(bridge=name) | WentOut(bridge=name):
                 return self._calls.get(self._by_key.get(key_of_name(name), ChannelId("")))
+            case FarEndDied(channel=channel):
+                mine = self._by_key.get(key_of_name(channel))
+                return self._calls.get(mine or self._put.get(channel, channel))
             case Arrived(channel=channel) | Returned(channel=channel) | Ended(channel=channel):
                 return self._calls.get(self._put.get(channel, channel))
         mine = self._by_key.get(key_of_name(event.leg)) or self._by_leg.get(event.leg)
@@ -201,11 +238,13 @@ class Switchboard:
 
     def _ours(self, channel: ChannelId) -> bool:
         """Is it known to stand in our application? It is at home there in a queue and in bridge mode."""
+        if self._put.get(channel) in self._calls:
+            return True
         call = self._calls.get(channel)
         if call is None or call.caller_gone:
             return False
         bridged = call.phase in (Phase.DIALING, Phase.TALKING) and call.bridged is not None
-        return bridged or call.phase in (Phase.HELD, Phase.WAITING, Phase.OVER)
+        return bridged or call.phase in (Phase.HELD, Phase.WAITING, Phase.RESCUING, Phase.OVER)
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
@@ -216,7 +255,7 @@ class Switchboard:
             self._rooms[call.arrival.channel] = call.room
         else:
             self._rooms.pop(call.arrival.channel, None)
-        if call.phase in (Phase.HELD, Phase.WAITING, Phase.DIALING):
+        if call.phase in (Phase.HELD, Phase.WAITING, Phase.DIALING, Phase.RESCUING):
             self._in_setup[call.arrival.channel] = call
         else:
             self._in_setup.pop(call.arrival.channel, None)
@@ -237,7 +276,7 @@ class Switchboard:
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
         if call is not None and call.expects(event.attempt):
-            call.heard(event.attempt, event.sent_to)
+            call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
             return []
@@ -302,7 +341,7 @@ class Switchboard:
             for channel in (*here, *put):
                 if channel not in listed.channels:
                     effects += self._told(call, Ended(channel), now, view)
-            legs = list(call.bridged.legs) if call.bridged else [call.leg] if call.leg_lives else []
+            legs = call.bridged.ours if call.bridged else [call.leg] if call.leg_lives else []
             for leg in legs if not call.finished else []:
                 if leg not in listed.channels:
                     effects += self._told(call, LegEnded(leg, NORMAL), now, view)
@@ -316,7 +355,7 @@ class Switchboard:
             if seen.name not in ours:
                 effects += self._found(seen, now, listed.wall_ms)
             kept |= set(seen.channels)
-        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.live}
+        known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.ours}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
         return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
 
@@ -326,6 +365,11 @@ class Switchboard:
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
         others = [channel for channel in seen.channels if channel not in legs]
         callers = sorted(others, key=lambda channel: channel in seen.put)
+        if (
+            seen.talks and len(legs) == 2
+        ):  # after a rescue: the phone that was called is the one that waited
+            legs.sort(key=attempt_of)
+            callers, legs = legs[:1], legs[1:]
         if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer
             caller, leg = (*callers, *legs)
             self._put.update(dict.fromkeys(seen.put, caller))
@@ -356,13 +400,13 @@ class Switchboard:
             call.found(event, bill.attempt, now)
             self._in_setup.pop(channel, None)
         else:
-            call.found_ringing(bill.attempt)
+            call.found_ringing(bill.attempt, now)
             self._in_setup[channel] = call
         return []
 
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
         began = now - (wall_ms - arrival.wall_ms) / 1_000
-        return Call(known, arrival, began, self.ring_seconds, self.control)
+        return self._call(known, arrival, began)
 
 
 def _urgent(call: Call, view: View) -> bool:

@@ -19,6 +19,7 @@ from pbxfed_ari.core.waybill import Heirs
 UNALLOCATED = 1  # 404: nobody has this number
 NORMAL = 16
 BUSY = 17  # 486
+NO_RESPONSE = 18  # 408
 NO_ANSWER = 19  # 480
 ABSENT = 20  # 480: a phone of that number is registered nowhere
 REJECTED = 21  # 403: the caller may not

@@ -1,9 +1,10 @@
 """What travels with a call over a trunk, as one SIP header or IAX2 variable: whose try of which call it is, and until when.
 
-    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>        the last four may be missing
+    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>        the last five may be missing
 
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
 written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach (core/takeover.py).
+`o` is from the outside: whose number it shows is nobody's phone here.
 """
 
 import re
@@ -32,23 +33,32 @@ class Waybill(Struct, frozen=True):
     hop: int = 1
     payer: str = ""  # the extension whose calling class counts, of a call that shall be let out
     heirs: Heirs = ()
+    outside: bool = False  # it came from the outside
 
     def __str__(self) -> str:
         head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
         heirs = ".".join(f"{heir}={node}" for heir, node in self.heirs[:MOST_HEIRS])
-        return f"{head}/{self.payer.replace('+', '=')}/{heirs}".rstrip("/")
+        origin = "o" if self.outside else ""
+        return f"{head}/{self.payer.replace('+', '=')}/{heirs}/{origin}".rstrip("/")
 
 
 def read(text: str) -> Waybill | None:
     """What a peer wrote; None if it makes no sense."""
     call, *rest = text.split("/")
-    hop, attempt, line, until, payer, heirs = (*rest, "", "", "", "", "", "")[:6]
+    hop, attempt, line, until, payer, heirs, origin = (*rest, *[""] * 7)[:7]
     payer = payer.replace("=", "+")
     if not _ID.fullmatch(call) or (line and not _LINE.fullmatch(line)):
         return None
     payer = payer if is_extension(payer) else ""
     return Waybill(
-        call, _number(attempt) or 1, line, _number(until), _number(hop) or 1, payer, _heirs(heirs)
+        call,
+        _number(attempt) or 1,
+        line,
+        _number(until),
+        _number(hop) or 1,
+        payer,
+        _heirs(heirs),
+        origin == "o",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from aiohttp import web
 
 from pbxfed_ari.core.call import Call
-from pbxfed_ari.core.effects import CallEnded
+from pbxfed_ari.core.effects import Attempted, CallEnded
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.switchboard import Switchboard
@@ -95,7 +95,8 @@ class CallBook:
                 handler=self.live,
                 tag="calls",
                 summary="Calls that came in here and are not over",
-                text="Each with the decision that was taken, its tries and their timing.",
+                text="Each with the decision that was taken, its tries and their timing: of the `attempts` that which has no "
+                "`outcome` yet goes on, since so many `seconds`.",
                 answers={200: answer(schemas.listed(schemas.ref("call")), "The calls.")},
             ),
             Operation(
@@ -185,17 +186,7 @@ def record(call: CallEnded, me: str) -> Json:
         "control": call.control,
         "peer": call.peer,
         "outside": call.outside,
-        "attempts": [
-            {
-                "number": one.number,
-                "legs": explained.legs(one.legs, me),
-                "reason": one.reason,
-                "began_seconds": one.began,
-                "seconds": one.seconds,
-                "outcome": one.outcome,
-            }
-            for one in call.attempts
-        ],
+        "attempts": [_attempt(one, me) for one in call.attempts],
     }
 
 
@@ -211,6 +202,19 @@ def _call(call: Call, now: float, me: str) -> Json:
         "seconds": round(now - call.began, 3),
         "talking_seconds": round(now - call.answered, 3) if call.answered else None,
         "tries": [explained.attempt(t, me) for t in call.tried],
+        "attempts": [_attempt(one, me, now - call.began) for one in call.history],
+    }
+
+
+def _attempt(one: Attempted, me: str, lasts: float = 0.0) -> Json:
+    """A try and its timing. One that is not decided has lasted until now: `lasts` seconds after the call came."""
+    return {
+        "number": one.number,
+        "legs": explained.legs(one.legs, me),
+        "reason": one.reason,
+        "began_seconds": one.began,
+        "seconds": one.seconds if one.outcome else round(max(0.0, lasts - one.began), 3),
+        "outcome": one.outcome,
     }
 
 

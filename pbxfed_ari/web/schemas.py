@@ -157,6 +157,18 @@ _LEG = record(
 _LEAD = record({"context": TEXT, "exten": TEXT})
 _RECORD = record({"name": TEXT, "ttl": COUNT, "type": TEXT, "data": TEXT})
 _TRIES = listed(record({"legs": listed(_LEG), "reason": TEXT}, maybe={"lead": _LEAD}))
+_ATTEMPTS = listed(
+    record(
+        {
+            "number": TEXT,
+            "legs": listed(_LEG),
+            "reason": TEXT,
+            "began_seconds": NUMBER,
+            "seconds": NUMBER,
+            "outcome": TEXT,
+        }
+    )
+)
 _WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
 _AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
 _SENSOR = record({"sensor": TEXT, "what": TEXT, "limit": TEXT, "costs": COUNT, "remedy": TEXT})
@@ -298,6 +310,7 @@ OTHERS: dict[str, Json] = {
             "seconds": NUMBER,
             "talking_seconds": {"type": ["number", "null"]},
             "tries": _TRIES,
+            "attempts": _ATTEMPTS,
         }
     ),
     "record": record(
@@ -318,18 +331,7 @@ OTHERS: dict[str, Json] = {
             "control": TEXT,
             "peer": TEXT,
             "outside": YES_NO,
-            "attempts": listed(
-                record(
-                    {
-                        "number": TEXT,
-                        "legs": listed(_LEG),
-                        "reason": TEXT,
-                        "began_seconds": NUMBER,
-                        "seconds": NUMBER,
-                        "outcome": TEXT,
-                    }
-                )
-            ),
+            "attempts": _ATTEMPTS,
         }
     ),
     "event": record({"id": COUNT, "time": TIME, "event": TEXT, "level": TEXT, "fields": FREE}),

@@ -156,6 +156,9 @@ class FakeAri:
                 return web.json_response(self.bridges)
             case "GET", ["channels"]:
                 return web.json_response(self.channels)
+            case "GET", ["channels", id]:
+                found = next((one for one in self.channels if one["id"] == id), None)
+                return web.json_response(found or {"message": "none"}, status=200 if found else 404)
             case "GET", ["channels", _, "variables"]:
                 asked = request.query["variables"].split(",")
                 if any(phone in one for phone in self.unheard_of for one in asked):

@@ -3,7 +3,7 @@
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.deadends import SILENT, DeadEnds, Fading
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.events import Address, FarEndDied
 from pbxfed_ari.core.names import ChannelId, NodeName
 from tests.asterisk.fake import FakeAri
 
@@ -41,6 +41,7 @@ async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
 
     asked: list[Address] = []
     notes: list[Note] = []
+    told: list[FarEndDied] = []
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
         fake.channels = [
             {"id": "1", "name": "PJSIP/pf-b-00000001", "state": "Up"},
@@ -49,7 +50,7 @@ async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
             {"id": "4", "name": "PJSIP/1001-00000004", "state": "Up"},
             {"id": "5", "name": "IAX2/pf-b-5", "state": "Up"},
         ]
-        ends = DeadEnds(ari, away=lambda: AWAY, ask=ask, note=notes.append)
+        ends = DeadEnds(ari, away=lambda: AWAY, ask=ask, post=told.append, note=notes.append)
         await ends.look(AWAY)
         assert asked == [AWAY[NodeName("b")]]
         assert [line for line in fake.asked if "rtp" in line] == ["GET channels/1/rtp_statistics"]
@@ -58,3 +59,4 @@ async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
         await ends.look(AWAY)
         assert fake.asked[-1] == "DELETE channels/1"
         assert [dict(note.fields)["peer"] for note in notes] == ["b"]
+        assert told == [FarEndDied(ONE)]

@@ -29,7 +29,7 @@ from pbxfed_ari.core.effects import (
     RemoveTrunk,
     SendElsewhere,
 )
-from pbxfed_ari.core.events import ContactAdded, Ended, LegEnded
+from pbxfed_ari.core.events import Answered, ContactAdded, Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Refused
 
@@ -47,7 +47,7 @@ class Desk:
     fake: FakeAri
     contacts: Contacts
     operator: Operator
-    ended: list[LegEnded | Ended] = field(default_factory=list)
+    ended: list[Answered | LegEnded | Ended] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     async def reconnect(self) -> None:
@@ -69,7 +69,7 @@ async def at_work(
     fake: FakeAri, *, iax: Path | None = None, up: bool = True
 ) -> AsyncIterator[Desk]:
     """An operator of node a at this ARI."""
-    ended: list[LegEnded | Ended] = []
+    ended: list[Answered | LegEnded | Ended] = []
     notes: list[Note] = []
     async with AriClient(fake.url, "pbxfed", "right", deadline=0.5) as ari:
         contacts = Contacts(ari, post=lambda event: None, note=notes.append)

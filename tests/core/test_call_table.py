@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from pbxfed_ari.core import call as module
 from pbxfed_ari.core.call import TABLE, Call, Phase
-from pbxfed_ari.core.effects import HandOver, HangUp, MakeBridge
+from pbxfed_ari.core.effects import HandOver, HangUp, MakeBridge, MakeLeg
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
     CameIn,
     Ended,
+    FarEndDied,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -29,7 +30,7 @@ from pbxfed_ari.core.tries import IDLE
 from tests import callmap
 from tests.core.test_route import A, B, C, View, make
 
-CHANNEL, LEG = ChannelId("1"), ChannelId("pf-f-1-0")
+CHANNEL, LEG, SECOND = ChannelId("1"), ChannelId("pf-f-1-0"), ChannelId("pf-f-2-0")
 EVENTS: list[Any] = [
     Ticked(),
     PeerGaveUp(B, CallId("f"), 1),
@@ -48,6 +49,11 @@ EVENTS: list[Any] = [
     CameIn(ChannelId("2"), "pf-f"),
     WentOut(LEG, "pf-f"),
     LegEnded(LEG, 16, 302),
+    FarEndDied(CHANNEL),
+    FarEndDied(LEG),
+    LegEntered(SECOND),
+    Answered(CHANNEL, SECOND),
+    LegEnded(SECOND, 17),
     Ended(CHANNEL),
 ]
 
@@ -74,14 +80,17 @@ def test_each_event_has_one_meaning_in_a_state() -> None:
 def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
     story: list[tuple[Any, float]], control: str, from_peer: bool, places: Any, dialed: str
 ) -> None:
-    """Never two hang-ups, never a try after the end, nothing after OVER but its record. A transfer may put in another."""
+    """Never two hang-ups, never a try after the end, nothing after OVER but its record.
+
+    A transfer may put in another; by a rescue the phone that was called may be the one that waits.
+    """
     phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
     queue = make("queue", "700", members=["1001", "1003"], wait_seconds=20, otherwise="1002")
     view = View(*places, items=[phone, queue])
     view.standing = [A]
     peer, note = (B, "f/1/1//99") if from_peer else (None, "")
     arrived = Arrived(CHANNEL, dialed, "1009", "", peer, note, "f")
-    call = Call(CallId("f"), arrived, 0.0, 30, control)
+    call = Call(CallId("f"), arrived, 0.0, 30, control, 30)
     now, hung, ended = 0.0, 0, False
     for event, later in [(arrived, 0.0), *story]:
         now, before, caller = now + later, call.phase, call.caller
@@ -92,10 +101,12 @@ def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
         else:
             assert call.phase in row.to, (before, event)
         assert not (
-            before is Phase.OVER and any(isinstance(e, HandOver | MakeBridge) for e in effects)
+            before is Phase.OVER
+            and any(isinstance(e, HandOver | MakeBridge | MakeLeg) for e in effects)
         )
         hung += sum(isinstance(e, HangUp) for e in effects)
-        ended = ended or (isinstance(event, Ended) and event.channel == caller)
+        gone = isinstance(event, Ended) and event.channel == caller
+        ended = ended or (gone and call.phase is not Phase.RESCUING)
     assert hung <= 1
     if call.leg_lives and call.caller_gone:  # by a transfer: it ends with its leg
         call.handle(LegEnded(call.leg, 16), now, view, IDLE)

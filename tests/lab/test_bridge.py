@@ -88,7 +88,7 @@ def test_causes_cross_the_bridge(bridged: Federation) -> None:
     lab.manners("1003", refuse="486 Busy Here")
     assert str(lab.call("1001", "1003").cause).startswith("486")
     lab.manners("1003", refuse="603 Decline")
-    assert lab.call("1001", "1003").cause is not None
+    assert str(lab.call("1001", "1003").cause).startswith("486")
     assert str(lab.call("1001", "7777").cause).startswith("404")
     lab.manners("1003", answer_after_ms=None)
     since = time.time()

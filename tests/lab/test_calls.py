@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -182,7 +183,13 @@ def test_one_record_a_call_across_nodes(federation: Federation) -> None:
     """At the node that it came to first, with its tries; the other node has its part under the same id."""
     federation.phone("1001", "a")
     federation.phone("1003", "c")
-    assert federation.lab.call("1001", "1003", hold=1.0).ok
+    dialled = federation.lab.dial("1001", "1003")
+    time.sleep(1.0)
+    going_on = federation.lab.pbxfed("a", "calls")
+    assert re.search(r"talking +1001 +1003 +phone +\d+\.\d+ +1003 answered \d\.\ds", going_on), (
+        going_on
+    )
+    assert federation.lab.finish(dialled).ok
     federation.until(lambda: federation.get("a", "/calls") == [] == federation.get("c", "/calls"))
     (record,) = federation.get("a", "/calls/records?last=true&limit=1")
     assert (record["from"], record["to"], record["reached"]) == ("1001", "1003", "1003")

@@ -186,6 +186,11 @@ def test_forwards_by_outcome(controlled: Federation) -> None:
     assert talk(controlled, "1001", "1002") == "1003"
     lab.manners("1002", answer_after_ms=None)
     assert talk(controlled, "1001", "1002") == "1004"
+    for refusal, taken_by in ("603 Decline", "1003"), ("480 Temporarily Unavailable", "1004"):
+        before = int(lab.phone("1002")["invites"])
+        lab.manners("1002", refuse=refusal, answer_after_ms=300)
+        assert talk(controlled, "1001", "1002") == taken_by
+        assert int(lab.phone("1002")["invites"]) == before + 1, "it was rung again"
     lab.unregister("1002")
     controlled.until(lambda: controlled.where("1002", "c") == [])
     assert talk(controlled, "1003", "1002") == "1001"
@@ -207,11 +212,13 @@ def test_do_not_disturb_and_loops_end_with_a_clear_cause(controlled: Federation)
     assert time.monotonic() - began < 2
 
 
-def hears_himself(federation: Federation, caller: str, number: str) -> bool:
-    """Is what he says echoed there?"""
+def hears_himself(federation: Federation, caller: str, number: str, node: str = "") -> bool:
+    """Is what he says echoed there? And does his node say meanwhile that he talks?"""
     lab = federation.lab
     dialled = lab.dial(caller, number)
     time.sleep(0.8)
+    if node:
+        assert [one["state"] for one in federation.get(node, "/calls")] == ["talking"]
     group, hertz = lab._group_of(caller), int(lab.phone(caller)["hertz"])
     heard = group.ask("call", phone=caller, call=dialled.id, tones=[hertz], last_seconds=5.0)
     lab.hang_up(dialled)
@@ -219,14 +226,20 @@ def hears_himself(federation: Federation, caller: str, number: str) -> bool:
 
 
 def test_a_service_is_reached_from_every_node(federation: Federation) -> None:
-    """The caller hears himself: the dialplan of b echoes."""
-    lab = federation.lab
+    """The caller hears himself: the dialplan of b echoes. He has talked, wherever he came in."""
     put(federation, "service", "700", context="ivr", exten="welcome", nodes=["b"])
-    assert hears_himself(federation, "1001", "700")
-    assert hears_himself(federation, "1002", "700")
+    for node, caller in ("a", "1001"), ("b", "1002"):
+        assert hears_himself(federation, caller, "700", node)
+        federation.until(lambda node=node: federation.get(node, "/calls") == [], 5)  # type: ignore[misc]
+        record = federation.get(node, f"/calls/records?number={caller}&last=true&limit=1")[0]
+        assert (record["to"], record["reached"], record["answered"]) == ("700", "700", True)
+        assert (record["talked_seconds"] > 0, record["attempts"][0]["outcome"]) == (
+            True,
+            "answered",
+        )
     put(federation, "service", "701", context="nowhere", nodes=["b"])
     with pytest.raises(PhoneRefused):
-        lab.dial("1001", "701")
+        federation.lab.dial("1001", "701")
 
 
 def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:

@@ -9,8 +9,10 @@ from pytest_aiohttp.plugin import AiohttpClient
 from yarl import URL
 
 from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Note
-from pbxfed_ari.core.names import CallId, NodeName
+from pbxfed_ari.core.events import Answered, Arrived, Returned
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.web.callbook import COLUMNS, record
+from tests.core.test_route import B, View
 from tests.web.served import Client, Served
 
 BEGAN = 1_800_000_000_000
@@ -65,6 +67,24 @@ async def test_records_page_by_page(served: Served, client: Client) -> None:
     assert [one["call"] for one in await since.json()] == ["c3", "c4"]
     nobody = await client.get("/calls/records", params={"number": "7"})
     assert await nobody.json() == []
+
+
+async def test_the_tries_of_a_call_that_goes_on_have_their_timing(
+    served: Served, client: Client
+) -> None:
+    """What came of those that failed, and after how long; for how long the last one has rung; when it was answered."""
+    caller, now, view = ChannelId("17.1"), served.now(), View(B)
+    served.switchboard.handle(Arrived(caller, "1002", "1001", "", fresh_id="f00"), now - 5, view)
+    served.switchboard.handle(Returned(caller, "CHANUNAVAIL", 3), now - 3, view)
+    (call,) = await (await client.get("/calls")).json()
+    times = ("began_seconds", "seconds", "outcome")
+    found = [tuple(one[key] for key in times) for one in call["attempts"]]
+    assert found == [(0.0, 2.0, "unreachable"), (2.0, 3.0, "")]
+    assert call["attempts"][1]["legs"] == [{"node": "b", "trunk": "iax2"}]
+    served.switchboard.handle(Answered(caller), now - 1, view)
+    (call,) = await (await client.get("/calls")).json()
+    assert call["attempts"][1]["seconds"] == 2.0
+    assert call["attempts"][1]["outcome"] == "answered"
 
 
 async def test_as_a_table(served: Served, client: Client) -> None:

@@ -81,7 +81,9 @@ class Phone(Item):
         Field(8, ListOf(Choice(CODECS)), "Codecs, best first; empty: ulaw, alaw and g722."),
     ] = ()
     forward_always: Annotated[str, Field(9, DIALED, "Every call goes to this number instead.")] = ""
-    forward_busy: Annotated[str, Field(10, DIALED, "Where a call goes when it is busy.")] = ""
+    forward_busy: Annotated[
+        str, Field(10, DIALED, "Where a call goes when it is busy or declines.")
+    ] = ""
     forward_no_answer: Annotated[str, Field(11, DIALED, "Where a call goes that has rung out.")] = (
         ""
     )

@@ -1,0 +1,66 @@
+"""Rescue: when the node at a call's other end dies, who is left is not hung up. He waits, and is connected again.
+
+Only in bridge mode, where both legs are ours, and only between the two who began: a caller, or a phone of ours that was called,
+and an extension at the dead node. Whom a transfer has put there nobody knows, and no call to the outside is made twice.
+
+    lost ──▶ he hears that he waits ──▶ the other's number, wherever it is registered now ──answers──▶ they talk
+                     │        ▲── busy, no answer, nowhere: a pause, and again ──┘
+                     └── `calls.rescue` seconds are over: the call ends, "destination out of order"
+
+What counts as a death: the node is out of reach, its SIP does not answer and nothing is heard (asterisk/deadends.py); by IAX2
+the leg has ended because nobody acknowledges (cause 27 of our own Asterisk) while the node is out of reach. A phone that hangs
+up is never called again.
+
+**Each side may have lost the other**, if the network was cut. The caller's side calls. The called side waits to be called: it
+calls only when the caller's node is declared down, or the caller's phone has registered elsewhere; and when the caller's own
+node calls it again, under the same call's id, that call is joined with who waits: no phone rings. What is left when the time
+is over ends, on each side by itself.
+"""
+
+from dataclasses import dataclass
+
+from pbxfed_ari.core import route as routes
+from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.tries import Asking, Lines, Try, View
+
+LOOK = 1.0  # seconds between two looks for the other's number
+PAUSE = 3.0  # seconds after a try that failed: his phone may be busy with the dead call
+OUT_OF_ORDER = 27  # Q.850: destination out of order; so chan_iax2.c ends what is not acknowledged
+
+
+@dataclass(slots=True)
+class Rescue:
+    """Somebody waits for who was at the dead node."""
+
+    number: str  # the other's
+    node: NodeName  # that has died
+    called: bool  # who waits was called, and waits to be called again
+    until: float  # no try begins later
+    look: float  # when the next may
+    tries: int = 0
+
+    def attempt(self, view: View, lines: Lines) -> Try | None:
+        """How to reach him now: the ways there are, one after the other; None if there is none, or not for us."""
+        number = Extension(self.number)
+        if self.called and view.alive(self.node) and not self._elsewhere(view):
+            return None
+        found = routes.route(Asking(number, running=True), view, lines)
+        if not found.tries or found.number != number:  # it is forwarded: not who it was
+            return None
+        return found.tries[self.tries % len(found.tries)]
+
+    def _elsewhere(self, view: View) -> bool:
+        places = view.where(Extension(self.number))
+        return any(place.node != self.node and view.reachable(place.node) for place in places)
+
+
+def died(node: NodeName | None, trunk: str, cause: int, view: View) -> bool:
+    """Does the end of a leg to this node, by itself, tell of the node's death?"""
+    unheard = trunk == "iax2" and cause == OUT_OF_ORDER
+    return unheard and node is not None and not view.reachable(node)
+
+
+def may_be_called(number: str, view: View) -> bool:
+    """Is it an extension, and of those that exist?"""
+    return isinstance(view.get("number", number), Phone)

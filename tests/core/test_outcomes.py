@@ -1,0 +1,133 @@
+"""What the end of a try means to who called: busy, no answer, or unreachable; and whom nobody rings a second time."""
+
+import pytest
+
+from pbxfed_ari.core.effects import HandOver, HangUp, Leg, Outside
+from pbxfed_ari.core.events import Arrived, CallEvent, LegDialed, LegLives, PeerHasCall, Returned
+from pbxfed_ari.core.names import CallId, ChannelId
+from pbxfed_ari.core.switchboard import Switchboard
+from tests.core.test_route import A, B, C, View, make
+
+CHANNEL, LEG, CALL = ChannelId("17.1"), ChannelId("17.2"), CallId("beef")
+RINGS = LegLives(CHANNEL, LEG, "RINGING")
+HERE = PeerHasCall(B, CALL, 1)
+FORWARDS = make(
+    "extension",
+    "1001",
+    forward_busy="1002",
+    forward_no_answer="1003",
+    forward_unreachable="1004",
+)
+
+
+def outcome(
+    view: View, after: float, end: Returned, *before: CallEvent, number: str = "1001"
+) -> HandOver | HangUp:
+    """What follows on a try to b, the phone here or a line that ended so."""
+    board = Switchboard()
+    arrived = Arrived(CHANNEL, number, "1009", "", fresh_id=CALL, endpoint="1009")
+    (handed,) = [e for e in board.handle(arrived, 0.0, view) if isinstance(e, HandOver)]
+    (leg,) = handed.legs
+    owner = "p" if isinstance(leg, Outside) else f"pf-{leg.peer}" if leg.peer else "1001"
+    board.handle(LegDialed(CHANNEL, LEG, f"PJSIP/{owner}-0000002a"), 0.01, view)
+    for event in before:
+        board.handle(event, 0.1, view)
+    found = board.handle(end, after, view)
+    (decided,) = [e for e in found if isinstance(e, HandOver | HangUp)]
+    return decided
+
+
+def follows(view: View, after: float, end: Returned, *before: CallEvent) -> str:
+    """The number that is rung next."""
+    found = outcome(view, after, end, *before)
+    assert isinstance(found, HandOver)
+    return found.extension
+
+
+@pytest.mark.parametrize("rings", [(), (RINGS,)], ids=["at once", "after a ring"])
+def test_our_phone_that_declines_is_busy(rings: tuple[CallEvent, ...]) -> None:
+    """SIP 603 and 403, of which Dial says CHANUNAVAIL."""
+    declined = Returned(CHANNEL, "CHANUNAVAIL", 21)
+    assert follows(View(A, items=[FORWARDS]), 3.0, declined, *rings) == "1002"
+    assert outcome(View(A), 3.0, declined, *rings) == HangUp(CHANNEL, 17)
+
+
+def test_who_declined_at_a_peer_is_not_rung_again_by_the_other_trunk() -> None:
+    """The peer's own daemon says busy; one without a daemon passes on what the phone said."""
+    for end in Returned(CHANNEL, "BUSY", 17), Returned(CHANNEL, "CHANUNAVAIL", 21):
+        assert outcome(View(B), 3.0, end, RINGS) == HangUp(CHANNEL, 17)
+
+
+@pytest.mark.parametrize(
+    "end", [Returned(CHANNEL, "NOANSWER", 19), Returned(CHANNEL, "CHANUNAVAIL", 18)]
+)
+@pytest.mark.parametrize("node", [A, B])
+def test_a_phone_that_has_rung_and_gives_up_has_not_answered(end: Returned, node: str) -> None:
+    """By its own timer, or that of its node, which may be shorter than ours."""
+    place = A if node == "a" else B
+    assert follows(View(place, items=[FORWARDS]), 12.0, end, RINGS) == "1003"
+    assert outcome(View(place), 12.0, end, RINGS) == HangUp(CHANNEL, 19)
+
+
+def test_without_a_ring_nobody_was_there() -> None:
+    """480 at once, and 408 after half a minute."""
+    view = View(A, items=[FORWARDS])
+    assert follows(view, 0.2, Returned(CHANNEL, "NOANSWER", 19)) == "1004"
+    assert follows(view, 32.0, Returned(CHANNEL, "CHANUNAVAIL", 18)) == "1004"
+
+
+def test_what_a_peer_has_refused_itself_is_not_asked_of_it_again() -> None:
+    """It has said that the call is there: not its trunk failed. Another node that has the phone is asked."""
+    refused = Returned(CHANNEL, "CHANUNAVAIL", 58)
+    assert outcome(View(B), 1.0, refused, HERE) == HangUp(CHANNEL, 58)
+    silent = outcome(View(B), 1.0, refused)
+    assert isinstance(silent, HandOver)
+    assert silent.legs == (Leg(B, "iax2"),)
+
+
+def test_a_trunk_that_does_not_let_us_in_is_not_the_phones_word() -> None:
+    """403 without a ring or a word of the peer: its other trunk may let us in."""
+    next_ = outcome(View(B), 0.1, Returned(CHANNEL, "CHANUNAVAIL", 21))
+    assert isinstance(next_, HandOver)
+    assert next_.legs == (Leg(B, "iax2"),)
+
+
+def test_a_dead_node_is_unreachable_whatever_rang_there() -> None:
+    """We have abandoned it ourselves."""
+    view, board = View(B, items=[FORWARDS]), Switchboard()
+    arrived = Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL, endpoint="1009")
+    board.handle(arrived, 0.0, view)
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"), 0.01, view)
+    board.handle(RINGS, 0.1, view)
+    view.dead, view.cut, view.places = (B,), (B,), (C,)
+    board.tick(5.0, view)
+    found = board.handle(Returned(CHANNEL, "NOANSWER", 19), 5.1, view)
+    assert [e.legs for e in found if isinstance(e, HandOver)] == [(Leg(C, "sip"),)]
+
+
+class TestLines:
+    """To the outside: two trunks that both take the number."""
+
+    def _ended(self, after: float, end: Returned, *before: CallEvent) -> HandOver | HangUp:
+        lines = [
+            make("trunk", name, site="main", endpoint="p", nodes=["a"], patterns=["_0."], cost=cost)
+            for name, cost in (("cheap", 1), ("dear", 2))
+        ]
+        view = View(A, items=[*lines, make("extension", "1009")])
+        return outcome(view, after, end, *before, number="0301")
+
+    def test_whoever_was_rung_is_not_rung_again_by_the_next_line(self) -> None:
+        """He did not take it, or did not want it."""
+        for how in "RINGING", "PROGRESS":
+            heard = LegLives(CHANNEL, LEG, how)
+            ended = self._ended(45.0, Returned(CHANNEL, "NOANSWER", 19), heard)
+            assert ended == HangUp(CHANNEL, 19)
+            ended = self._ended(4.0, Returned(CHANNEL, "CHANUNAVAIL", 21), heard)
+            assert ended == HangUp(CHANNEL, 17)
+
+    @pytest.mark.parametrize("cause", [21, 34, 38, 1])
+    def test_a_provider_that_refuses_is_followed_by_the_next(self, cause: int) -> None:
+        """No credit, no lines, no route."""
+        ended = self._ended(1.0, Returned(CHANNEL, "CHANUNAVAIL", cause))
+        assert isinstance(ended, HandOver)
+        assert [leg.line for leg in ended.legs] == ["dear"]
