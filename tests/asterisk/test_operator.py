@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pbxfed_ari.asterisk import iaxpeers, objects
+from pbxfed_ari.asterisk import iaxpeers, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.contacts import Contacts, contact_id
 from pbxfed_ari.asterisk.dialing import hand_over
 from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
 from pbxfed_ari.asterisk.operator import Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
+    DropContact,
     Enter,
     HandOver,
     HangUp,
@@ -109,6 +110,7 @@ def effect(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "AGAIN", 0.001)
+    monkeypatch.setattr(operator, "AGAIN", 0.001)
     monkeypatch.setattr(iaxpeers, "GATHER", 0.001)
     monkeypatch.setattr(iaxpeers, "AGAIN", 0.001)
 
@@ -477,6 +479,19 @@ async def test_left_over_objects_go_once_all_is_told() -> None:
         await desk.idle()
         left = {name for kind, name in fake.objects if kind == "endpoint"}
         assert left == {"1001", "5000"}
+
+
+async def test_a_registration_that_moved_away_is_ended_when_asterisk_answers_again() -> None:
+    """Left there, it would be found at the next reading, and ring along with where the phone is."""
+    name = contact_id(Extension("1001"), "sip:1001@x")
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.objects["contact", name] = {"expiration_time": "0"}
+        fake.answers.clear()
+        desk.operator.perform(DropContact(Extension("1001"), "sip:1001@x", 7))
+        await fake.until(f"GET asterisk/config/dynamic/res_pjsip/contact/{name}", 2)
+        fake.answers.set()
+        await fake.until(f"DELETE asterisk/config/dynamic/res_pjsip/contact/{name}")
+    assert {note.what for note in desk.notes} == {"contact not dropped"}
 
 
 async def test_a_number_that_was_no_phone_is_looked_for_and_no_more() -> None:
