@@ -19,6 +19,7 @@ class Manners:
     refuse: str | None = None  # a status, as `486 Busy Here`, after `answer_after`
     send_to: str | None = None  # the number in a refusal's Contact, as with `302 Moved Temporarily`
     early: bool = False  # speak while it rings
+    ring_after: float = 0.0  # seconds until it rings, as one that must be woken, or a slow provider
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Call:
     audio: Audio
     started: float
     dialed: str = ""  # incoming: the user part of the request
+    diversion: str = ""  # incoming: who has sent it on, and why (RFC 5806)
     state: str = "calling"  # calling, ringing, answered, ended
     cause: str = ""
     setup_ms: float | None = None
@@ -65,6 +67,7 @@ class Call:
             "other": self.other,
             "name": self.name,
             "dialed": self.dialed,
+            "diversion": self.diversion,
             "state": self.state,
             "cause": self.cause,
             "setup_ms": self.setup_ms,

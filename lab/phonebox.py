@@ -130,6 +130,7 @@ class PhoneBox:
             refuse=request.get("refuse"),
             send_to=request.get("send_to"),
             early=request.get("early", False),
+            ring_after=request.get("ring_after_ms", 0) / 1000,
         )
 
     async def _dial(self, request: Json) -> Json:

@@ -139,10 +139,12 @@ class Phones(Members):
         refuse: str | None = None,
         send_to: str | None = None,
         early: bool = False,
+        ring_after_ms: float = 0,
     ) -> None:
         """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`) after that while.
 
-        `send_to`: the number in the Contact of a refusal, as with `302 Moved Temporarily`; `early`: speak while it rings.
+        `send_to`: the number in the Contact of a refusal, as with `302 Moved Temporarily`; `early`: speak while it rings;
+        `ring_after_ms`: until then nothing is heard of it, as of one that must be woken.
         """
         self._group_of(extension).ask(
             "manners",
@@ -151,6 +153,7 @@ class Phones(Members):
             refuse=refuse,
             send_to=send_to,
             early=early,
+            ring_after_ms=ring_after_ms,
         )
 
     def phone(self, extension: str) -> dict[str, Any]:

@@ -112,22 +112,24 @@ class Phone(Caller):
             audio=audio,
             started=arrived.at / 1e9,
             dialed=user(invite.start.split(" ")[1]),
+            diversion=invite.get("diversion"),
             state="ringing",
         )
         self._remember(call)
         ours = [("to", mine), ("contact", self.contact_for(arrived.source)), ("allow", ALLOW)]
         call.shows(invite)
         described = [*ours, ("content-type", "application/sdp")]
-        if manners.early:
+        await self._pass(manners.ring_after, call)
+        if call.state == "ended":
+            pass
+        elif manners.early:
             audio.send_to(sound)
             self._reply(
                 arrived, "183 Session Progress", described, audio.sound.sdp(next(call.version))
             )
         else:
             self._reply(arrived, "180 Ringing", ours)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(manners.answer_after):
-                await call.ended.wait()
+        await self._pass(manners.answer_after, call)
         if call.state == "ended":
             await self._reply_until_acked(arrived, "487 Request Terminated", [("to", mine)])
             return
@@ -142,6 +144,12 @@ class Phone(Caller):
             arrived, "200 OK", described, audio.sound.sdp(next(call.version))
         ):
             await self.hang_up(call)
+
+    async def _pass(self, seconds: float | None, call: Call) -> None:
+        """So much time, unless the call ends before."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await call.ended.wait()
 
     def _way_back(self, arrived: Arrived) -> Target:
         """Where requests within the call go: what the Contact says, by UDP; by TCP the connection that there is."""

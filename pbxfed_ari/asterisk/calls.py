@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import Devices, hand_over
+from pbxfed_ari.asterisk.dialing import Devices, hand_over, redirecting
 from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
+    Divert,
     Enter,
     HandOver,
     HangUp,
@@ -37,7 +38,7 @@ INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
-ForCalls = HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
+ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
 
 
 class Calls:
@@ -104,6 +105,8 @@ class Calls:
                     await self._hang_up(channel, effect.cause)
                 elif isinstance(effect, HandOver | Lead | Enter):
                     await self._hand_over(effect)
+                elif isinstance(effect, Divert):
+                    await self._divert(effect)
                 elif isinstance(effect, Hold):
                     await self._hold(effect)
                 elif isinstance(effect, SendElsewhere):
@@ -176,6 +179,14 @@ class Calls:
         for name, value in values.items():
             await channels.setChannelVar(channel, name, value)
         await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
+
+    async def _divert(self, effect: Divert) -> None:
+        """Without it the call goes on all the same."""
+        try:
+            for name, value in redirecting(effect.diverted).items():
+                await self._ari.channels.setChannelVar(effect.channel, name, value)
+        except AsteriskError as error:
+            self._note(trouble("diversion not told", error, channel=effect.channel))
 
     async def _hold(self, effect: Hold) -> None:
         channel = effect.channel

@@ -7,7 +7,7 @@ one variable with all of Dial's arguments, and three ways through `[pbxfed-dial]
 import re
 from collections.abc import Callable, Sequence
 
-from pbxfed_ari.core.effects import HandOver, Leg, Outside
+from pbxfed_ari.core.effects import Diverted, HandOver, Leg, Outside
 from pbxfed_ari.core.names import Extension, dialable, trunk_to
 
 Devices = Callable[[Extension], list[str]]  # as Contacts.devices
@@ -52,6 +52,15 @@ def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[st
     if several or others:
         return BOTH, told | {"PBXFED_DIAL": f"{''.join(f'&{one}' for one in others)},{how}"}
     return HERE, told | {"PBXFED_DIAL": f"PJSIP/{number},{how}"}
+
+
+def redirecting(diverted: Diverted) -> dict[str, str]:
+    """What is set on a caller's channel, or a leg's: PJSIP sends it as Diversion (RFC 5806). `i`: no 181 to the caller."""
+    return {
+        "REDIRECTING(from-num,i)": diverted.by,
+        "REDIRECTING(reason,i)": diverted.why,
+        "REDIRECTING(count,i)": str(diverted.times),
+    }
 
 
 def dial_string(leg: Leg | Outside, called: Extension) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import dial_string, plain
+from pbxfed_ari.asterisk.dialing import dial_string, plain, redirecting
 from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.core.effects import (
     DialLeg,
@@ -114,6 +114,8 @@ class Legs:
         variables = {"CHANNEL(hangup_handler_push)": GONE}
         if isinstance(to, Outside) and to.caller_id:
             variables["CONNECTEDLINE(num,i)"] = to.caller_id
+        if effect.diverted is not None:
+            variables |= redirecting(effect.diverted)
         if isinstance(to, Leg) and to.trunk == "iax2":
             variables["IAXVAR(pbxfed_call)"] = effect.note
         elif isinstance(to, Leg) and to.peer is not None:

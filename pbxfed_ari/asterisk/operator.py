@@ -17,6 +17,7 @@ from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
     DialLeg,
+    Divert,
     DropContact,
     EndBridge,
     Enter,
@@ -113,7 +114,7 @@ class Operator:
                     if isinstance(leg, Leg) and leg.peer is None:
                         self.objects.hurry(Extension(leg.number) if leg.number else number)
                 self.calls.perform(effect.channel, effect)
-            case Lead() | Enter() | Hold() | SendElsewhere() | HangUp():
+            case Divert() | Lead() | Enter() | Hold() | SendElsewhere() | HangUp():
                 self.calls.perform(effect.channel, effect)
             case (
                 MakeBridge()

@@ -1,7 +1,7 @@
 """One try in bridge mode: we own legs and bridge, by names of our own (`pf-<call>-…`), so that a restarted daemon knows them.
 
     MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
-    DIALED    rings      DIALED    let the caller hear it, once
+    DIALED    rings      DIALED    let the caller hear it, once; early media only of a single leg: of several, it rings
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
     any       ended      GONE      when all are gone the try has failed: busy before no answer before anything else
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
@@ -22,6 +22,7 @@ from enum import Enum
 
 from pbxfed_ari.core.effects import (
     DialLeg,
+    Diverted,
     Effect,
     EndBridge,
     HangUp,
@@ -46,7 +47,7 @@ from pbxfed_ari.core.tries import BUSY, NO_ANSWER, NORMAL, Try, View
 
 ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHERE
 PATIENCE = 60  # seconds that Asterisk lets a caller wait beside what it rings
-_RINGS = frozenset({"RINGING", "PROCEEDING"})
+_HEARD = {"RINGING": "ring", "PROGRESS": "progress"}
 
 
 class Step(Enum):
@@ -108,7 +109,15 @@ class Bridged:
         ours = {leg: p.to for leg, p in self.legs.items() if isinstance(p.to, Leg)}
         return {leg: to.number or called for leg, to in ours.items() if to.peer is None}
 
-    def begin(self, attempt: Try, number: int, called: str, note: str, view: View) -> list[Effect]:
+    def begin(
+        self,
+        attempt: Try,
+        number: int,
+        called: str,
+        note: str,
+        view: View,
+        diverted: Diverted | None = None,
+    ) -> list[Effect]:
         """Make the legs; the bridge, too, if this is the first try."""
         effects: list[Effect] = []
         if not self.held:
@@ -116,7 +125,8 @@ class Bridged:
         for to, uri in self._targets(attempt, called, view):
             leg = leg_of(self.key, number, len(self.legs))
             self.legs[leg] = Part(to)
-            effects.append(MakeLeg(self.caller, leg, called, to, uri, note))
+            by = diverted if _shown(to) else None  # all others are as the caller is
+            effects.append(MakeLeg(self.caller, leg, called, to, uri, note, by))
         return effects
 
     def handle(
@@ -139,8 +149,8 @@ class Bridged:
                     [Join(self.caller, self.bridge, (self.caller, leg))] if self._early() else []
                 )
                 return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
-            case LegLives(how=how) if part.step is Step.DIALED:
-                return self._hear("ring" if how in _RINGS else "progress"), None
+            case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:
+                return self._hear(_HEARD[how]), None
             case Answered() if not self.talks:
                 return self._answer(leg, part), event
             case LegEnded(cause=cause) if part.step is not Step.UP:
@@ -236,7 +246,9 @@ class Bridged:
         return len(self.legs) == 1 and not self.held
 
     def _hear(self, what: str) -> list[Effect]:
-        if self.held or what in self.heard or (what == "progress" and not self._early()):
+        """Of several that are rung none is heard before it answers: whoever speaks early rings."""
+        what = what if self._early() else "ring"
+        if self.held or what in self.heard:
             return []
         self.heard.add(what)
         return [Indicate(self.caller, what)]

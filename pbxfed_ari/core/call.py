@@ -21,6 +21,8 @@ from pbxfed_ari.core.bridging import ELSEWHERE, PATIENCE, Bridged, adopt
 from pbxfed_ari.core.effects import (
     Attempted,
     CallEnded,
+    Divert,
+    Diverted,
     Effect,
     Enter,
     HandOver,
@@ -67,7 +69,7 @@ from pbxfed_ari.core.names import (
 )
 from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.rescue import Rescue
-from pbxfed_ari.core.setup import HELD, NEVER, Setup
+from pbxfed_ari.core.setup import HELD, HELD_AFAR, NEVER, Setup
 from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
@@ -76,6 +78,7 @@ from pbxfed_ari.core.tries import (
     NORMAL,
     OUTCOMES,
     RANG_OUT,
+    SENT_ON,
     UNREACHABLE,
     Asking,
     Lines,
@@ -126,6 +129,7 @@ class Call:
     bill: Waybill | None = field(init=False)  # of a peer's call
     setup: Setup | None = None  # of the try that is on its way
     held_until: float = NEVER
+    word_due: float = NEVER  # of a peer's call: when we say that it is here, if nothing rings
     queue: str = ""  # in which he waits, or from which he has come to who talks with him
     patience: float = NEVER  # until when he waits there
     on_hold: bool = False  # he hears music, and is ours
@@ -176,6 +180,7 @@ class Call:
             seed=self.id,
             wall_ms=arrival.wall_ms,
             heirs=self.bill.heirs if self.bill else (),
+            diverted=self.bill.diverted if self.bill else None,
         )
 
     @property
@@ -203,7 +208,8 @@ class Call:
 
     def next_deadline(self) -> float:
         """When `tick` is due."""
-        return min(self.held_until, self.setup.deadline if self.setup else NEVER)
+        word = self.word_due if self.phase is Phase.DIALING else NEVER
+        return min(self.held_until, self.setup.deadline if self.setup else NEVER, word)
 
     def is_stranger(self, channel: ChannelId) -> bool:
         """Was it put into our bridge by a transfer?"""
@@ -276,13 +282,17 @@ class Call:
         arrival = self.arrival
         if self.bill is None or arrival.peer is None:
             return self._begin(now, view, lines)
-        told = setup.arrived(self.bill, arrival.peer, view)
         late = setup.lateness(self.bill, arrival.peer, arrival.wall_ms, view)
+        self.word_due = now + setup.WORD
+        told: list[Effect] = []
+        if late or setup.told_at_once(self.bill, arrival.peer, view):
+            told = setup.here(self.bill, arrival.peer, view)
         if late == "late":
             self.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
             return [*told, *self._give_up(NORMAL)]
         if late:
-            self.phase, self.held_until = Phase.HELD, now + HELD
+            afar = view.door(arrival.peer) is None
+            self.phase, self.held_until = Phase.HELD, now + (HELD_AFAR if afar else HELD)
             return told
         return [*told, *self._begin(now, view, lines)]
 
@@ -290,7 +300,12 @@ class Call:
         return self._begin(now, view, lines) if now >= self.held_until else []
 
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        return self.setup.tick(now, view, lines, CallId(self.key)) if self.setup is not None else []
+        told: list[Effect] = []
+        if now >= self.word_due and self.bill and self.arrival.peer:
+            self.word_due, told = NEVER, setup.here(self.bill, self.arrival.peer, view)
+        if self.setup is None:
+            return told
+        return [*told, *self.setup.tick(now, view, lines, CallId(self.key))]
 
     def _peer_lost(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, PeerLostCalls)
@@ -320,6 +335,7 @@ class Call:
             return self._hold(lost, now, view, lines)
         if isinstance(event, LegLives) and self.setup is not None:
             self.setup.hears(event.leg, event.how)
+            self.word_due = self.word_due if event.how == setup.PROCEEDING else NEVER
         if isinstance(event, LegEnded) and event.sip == MOVED:
             self.sent_to = self.moved.get(event.leg, "")
         if self.bridged is None:
@@ -391,7 +407,7 @@ class Call:
         if self.forgotten:
             self._look_up(view, lines)
         if self.sent_to:
-            self._came_of_it("sent_on", now)
+            self._came_of_it(SENT_ON, now)
             return self._send_on(now, view, lines)
         last, outcome = self.tried[-1], self._outcome(event, now)
         self.cause = CAUSES.get(outcome, self.cause)
@@ -681,21 +697,27 @@ class Call:
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
             return [Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
+        channel, by = self.caller, self._diverted
+        seen: list[Effect] = [Divert(channel, by)] if by else []
         if attempt.lead is not None:
             place = attempt.lead
-            return [Lead(self.caller, place.context, place.exten), note]
+            return [*seen, Lead(channel, place.context, place.exten), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
-        channel = self.caller
         if not self._bridges(lines):
-            left = self.bridged.end() if self.bridged else []
+            left = [*(self.bridged.end() if self.bridged else []), *seen]
             self.bridged = None
             return [*left, HandOver(channel, number, attempt.legs, said, seconds, self.music), note]
         self.bridged = Bridged(self.key, channel, seconds)
-        made = self.bridged.begin(attempt, len(self.tried), number, said, view)
+        made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
-        return [*made, note]
+        return [*seen, *made, note]
+
+    @property
+    def _diverted(self) -> Diverted | None:
+        """Who has sent it on."""
+        return self.route.diverted or self.asking.diverted
 
     def _note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
         """It begins: for the record, and the log."""
@@ -718,7 +740,8 @@ class Call:
         name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
         payer = self.asking.payer if line else ""
         outside = arrival.outside or (self.bill is not None and self.bill.outside)
-        return Waybill(name, len(self.tried), line, until, hop, payer, heirs, outside)
+        attempts = len(self.tried)
+        return Waybill(name, attempts, line, until, hop, payer, heirs, outside, self._diverted)
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""
@@ -741,11 +764,10 @@ class Call:
                 self.phase, self.cause, self.route = Phase.OVER, NORMAL, route
                 legs = self.bridged.end() if self.bridged else []
                 return [SendElsewhere(self.caller, to), *legs]
-            told = setup.arrived(self.bill, peer, view, to)
-            if told:  # by IAX2
+            if view.door(peer) is not None:  # by IAX2: it is heard before the try's end
                 self.route = route
-                return [*told, *self._give_up(ABSENT)]
-        return self._go(Onward("", to, why, number), now, view, lines)
+                return [*setup.here(self.bill, peer, view, to), *self._give_up(ABSENT)]
+        return self._go(Onward(SENT_ON, to, why, number), now, view, lines)
 
     def _go(self, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
         self.asking = routes.forwarded(way, self.route.number, self.asking)

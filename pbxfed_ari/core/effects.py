@@ -195,6 +195,21 @@ class Outside(Struct, frozen=True):
     caller_id: str = ""  # what the called side shall see; "": the caller's own number
 
 
+class Diverted(Struct, frozen=True):
+    """Who has sent a call on, the last of so many; why, as Asterisk says it: cfu, cfb, cfnr, unavailable, deflection."""
+
+    by: str
+    why: str
+    times: int = 1
+
+
+class Divert(Struct, frozen=True):
+    """Let whoever is rung from now on for this caller see by whom the call was sent on."""
+
+    channel: ChannelId
+    diverted: Diverted
+
+
 class HandOver(Struct, frozen=True):
     """Continue the channel into `pbxfed-dial`: ring these legs together, come back if none answers."""
 
@@ -251,6 +266,7 @@ class MakeLeg(Struct, frozen=True):
     to: Leg | Outside
     uri: str
     note: str
+    diverted: Diverted | None = None  # of a leg that shall not look like the caller's
 
 
 class DialLeg(Struct, frozen=True):
@@ -424,6 +440,7 @@ Effect = (
     | PushTrunk
     | RemoveTrunk
     | DropContact
+    | Divert
     | HandOver
     | Lead
     | Enter

@@ -153,7 +153,13 @@ class Federation:
             signer=signer,
         )
         self.view = Outlook(
-            self.ourselves, self.directory, self.members, self.watch.clocks, self.gate, calendar
+            self.ourselves,
+            self.directory,
+            self.members,
+            self.sites,
+            self.watch.clocks,
+            self.gate,
+            calendar,
         )
         self.failures = Failures(self.me, self.directory, self.members.up)
         self.conclusions = Conclusions(

@@ -6,8 +6,8 @@ the sites, and what concerns a call to the switchboard.
 
 import msgspec
 
-from pbxfed_ari.core.effects import Effect, Note, Stop, Tell
-from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall, Received
+from pbxfed_ari.core.effects import Effect, Note, SendTo, Stop, Tell
+from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall, Received, by_wan
 from pbxfed_ari.core.gate import Gate
 from pbxfed_ari.core.introductions import Introductions
 from pbxfed_ari.core.ledger import Ledger
@@ -17,6 +17,7 @@ from pbxfed_ari.core.messages import (
     Delta,
     Heartbeat,
     Neighbours,
+    Passed,
     Piece,
     SiteReport,
 )
@@ -66,10 +67,10 @@ class Learning:
                 return self.report(message, now) if message.reporter else []
             case Neighbours():
                 return self._introductions.directed(message)
-            case CallHere(call, attempt, to):
-                return [Tell(PeerHasCall(event.sender, CallId(call), attempt, to))]
-            case CallOver(call, attempt):
-                return [Tell(PeerGaveUp(event.sender, CallId(call), attempt))]
+            case CallHere() | CallOver():
+                return _of_a_call(event.sender, message)
+            case Passed():
+                return self._pass_on(message, event)
             case _:
                 effects, lineages = self._ledger.catchup.handle(
                     event.sender, event.epoch, message, event.source, now
@@ -99,6 +100,18 @@ class Learning:
         self._watch.heard_clock(reporter, report.clock, now)
         return effects
 
+    def _pass_on(self, passed: Passed, event: Received) -> list[Effect]:
+        """From our LAN to theirs, or from theirs to the one whom it is for: each way once."""
+        to, by = NodeName(passed.to), NodeName(passed.by)
+        if by in self._directory.shelves.hidden:
+            return []  # expelled
+        if to == self._me:
+            return _of_a_call(by, passed.said)
+        if not self._sites.forwarding or by_wan(event.source) != self._sites.ours(to):
+            return []
+        way = self._view.door(to) or self._view.way_to(to)
+        return [] if way is None else [SendTo(way, passed)]
+
     def _agreed(self, sender: NodeName, beat: Heartbeat, now: float) -> list[Effect]:
         """Once we hold what a neighbour holds we may speak for the site; and it has heard of all our dead."""
         if beat.vector != self._directory.fingerprint():
@@ -115,3 +128,10 @@ class Learning:
             Note("caught up", took),
             *self._sites.elect(now, self._ourselves.hello(ask=True)),
         ]
+
+
+def _of_a_call(by: NodeName, said: CallHere | CallOver) -> list[Effect]:
+    """What a peer says of a call, for the switchboard."""
+    if isinstance(said, CallHere):
+        return [Tell(PeerHasCall(by, CallId(said.call), said.attempt, said.sent_to))]
+    return [Tell(PeerGaveUp(by, CallId(said.call), said.attempt))]

@@ -35,7 +35,8 @@ too, so nobody can take another's name. What travels:
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
              them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,
-             Vector, Want) go from forwarder to forwarder.
+             Vector, Want) go from forwarder to forwarder. What must be said of a call is Passed on by both; nobody else is
+             told.
 """
 
 from hashlib import blake2b
@@ -352,6 +353,14 @@ class CallOver(Message, frozen=True, tag=41):
     attempt: Number
 
 
+class Passed(Message, frozen=True, tag=43):
+    """What a node says of a call to one of another site: the two forwarders pass it on."""
+
+    to: Name
+    by: Name
+    said: CallHere | CallOver
+
+
 # --- between sites
 
 
@@ -395,6 +404,7 @@ AnyMessage = (
     | Anew
     | CallHere
     | CallOver
+    | Passed
 )
 KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(AnyMessage))
 

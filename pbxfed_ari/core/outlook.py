@@ -11,10 +11,12 @@ from pbxfed_ari.core import handouts, registering, takeover, vault
 from pbxfed_ari.core.clocks import Clocks
 from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.effects import SendTo
+from pbxfed_ari.core.events import Address, wan
 from pbxfed_ari.core.gate import Gate
 from pbxfed_ari.core.handouts import Handouts
 from pbxfed_ari.core.members import Members
+from pbxfed_ari.core.messages import CallHere, CallOver, Passed
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.extension import HANDOUTS, Phone
@@ -24,6 +26,7 @@ from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.ourselves import Ourselves
 from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.ring import Ring
+from pbxfed_ari.core.sites import Sites
 from pbxfed_ari.core.stamp import wall_ms_of
 
 SETTLING = 0.5  # seconds after this node has taken its name, in which all who live have answered
@@ -38,6 +41,7 @@ class Outlook:
         ourselves: Ourselves,
         directory: Directory,
         members: Members,
+        sites: Sites,
         clocks: Clocks,
         gate: Gate,
         calendar: Calendar,
@@ -47,7 +51,7 @@ class Outlook:
         self.now = 0.0  # of the federation's last event
         self.joined_at = float("inf")  # when this node took its name
         self._ourselves, self._directory, self._members = ourselves, directory, members
-        self._clocks, self._gate, self._calendar = clocks, gate, calendar
+        self._sites, self._clocks, self._gate, self._calendar = sites, clocks, gate, calendar
 
     def __repr__(self) -> str:
         return f"Outlook({self.me}, {self.ring})"
@@ -188,6 +192,20 @@ class Outlook:
         """Where a node of our LAN takes our datagrams; None for all others."""
         member = self._members.get(node)
         return None if member is None or member.away else member.address
+
+    def tell(self, node: NodeName, said: CallHere | CallOver) -> list[SendTo]:
+        """What says this to a node: by its own door, or by way of the forwarders; nothing if there is no way to it."""
+        door = self.door(node)
+        passed = said if door is not None else Passed(node, self.me, said)
+        way = door or self.way_to(node)
+        return [] if way is None else [SendTo(way, passed)]
+
+    def way_to(self, node: NodeName) -> Address | None:
+        """The next who passes something on to a node of another site: our own forwarder, or theirs if that is we."""
+        if not self._sites.forwarding:
+            return self.door(self._sites.forwarder) if self._sites.forwarder else None
+        speaker = self._sites.speaker(self.site(node))
+        return None if speaker is None else wan(speaker)
 
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""

@@ -15,7 +15,7 @@ found nobody, and why. Nothing is decided in advance: the answer holds for this 
 from msgspec.structs import replace
 
 from pbxfed_ari.core import barring, hunting, outside, reaching, rooms
-from pbxfed_ari.core.effects import Leg
+from pbxfed_ari.core.effects import Diverted, Leg
 from pbxfed_ari.core.names import Extension, dialable
 from pbxfed_ari.core.objects.did import Did
 from pbxfed_ari.core.objects.extension import Phone
@@ -36,6 +36,7 @@ from pbxfed_ari.core.tries import (
     NO_ROUTE,
     RANG_OUT,
     REJECTED,
+    SENT_ON,
     UNALLOCATED,
     UNREACHABLE,
     Asking,
@@ -50,6 +51,8 @@ from pbxfed_ari.errors import Refused
 __all__ = ["Asking", "Lines", "Onward", "Route", "Try", "View", "forwarded", "route"]
 
 MOST_FORWARDS = 5
+WHY = {BUSY_OUT: "cfb", RANG_OUT: "cfnr", UNREACHABLE: "unavailable", SENT_ON: "deflection"}
+ALWAYS = "cfu"
 
 
 def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
@@ -132,15 +135,17 @@ def _onward(phone: Phone) -> tuple[Onward, ...]:
 
 
 def _forwarded(phone: Phone, to: str, why: str, asking: Asking, view: View, lines: Lines) -> Route:
-    on = Onward("", to, why, phone.number)
-    return route(forwarded(on, phone.number, asking), view, lines).because(why)
+    asking = forwarded(Onward("", to, why, phone.number), phone.number, asking)
+    found = route(asking, view, lines).because(why)
+    return replace(found, diverted=found.diverted or asking.diverted)
 
 
 def forwarded(onward: Onward, number: str, asking: Asking) -> Asking:
     """What is asked when `number` sends a call on: its own calling class counts from there."""
     path = (*asking.path, number)
     payer = onward.by or asking.payer
-    return replace(asking, number=onward.to, path=path, payer=payer, did=False)
+    by = Diverted(number, WHY.get(onward.outcome, ALWAYS), len(path))
+    return replace(asking, number=onward.to, path=path, payer=payer, did=False, diverted=by)
 
 
 def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:

@@ -11,15 +11,18 @@ A node may live whose Asterisk has died: then no trunk tells of the end of what 
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
 so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
-**The receiver's side.** An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones
-ring for nobody. So the waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole
-seconds) is dropped before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he
-has given it up.
+**The receiver's side.** It says CallHere: in its LAN at once, and to whichever site after WORD seconds if nothing has rung by
+then, for what rings tells it by itself. So a phone that must be woken is waited for, and a line whose provider is slow: that
+has its own timer where the line is.
+
+An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones ring for nobody. So the
+waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole seconds) is dropped
+before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he has given it up.
 """
 
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
+from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import (
@@ -36,13 +39,15 @@ from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
 AFAR = 4.0
-ONCE_MORE = 0.4  # by another trunk, to a node that has just been silent
+ONCE_MORE = 0.2  # of that, by another trunk, to a node that has just been silent
 BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
-HELD = 0.2  # seconds in which the sender of a late call may say that it is over
+WORD = 1.0  # seconds without a ring after which its receiver says (again) that a try is there
+HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
 NEVER = float("inf")
 RINGS = frozenset({"RINGING", "PROGRESS"})  # of what Dial says of a leg: the caller hears it
+PROCEEDING = "PROCEEDING"  # the same: he hears nothing yet
 
 
 @dataclass(slots=True)
@@ -87,8 +92,10 @@ class Setup:
             self.spoke.add(peer)
 
     def hears(self, leg: ChannelId, how: str) -> None:
-        """A leg of this try gives a sign of life."""
-        self.alive(self.legs.get(leg))
+        """A leg of this try gives a sign of life. By PROCEEDING an Asterisk says that it has it, whatever its daemon does."""
+        if how != PROCEEDING:
+            self.alive(self.legs.get(leg))
+        self.deadline = NEVER
         self.rang = self.rang or how in RINGS
 
     def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
@@ -137,8 +144,8 @@ class Setup:
     def over(self, view: View, call: CallId) -> list[Effect]:
         """Tell the peers that it is given up."""
         peers = dict.fromkeys(leg.peer for leg in self.attempt.legs if isinstance(leg, Leg))
-        doors = [door for peer in peers if peer and (door := view.door(peer)) is not None]
-        return [SendTo(door, CallOver(call, self.number)) for door in doors]
+        said = CallOver(call, self.number)
+        return [effect for peer in peers if peer for effect in view.tell(peer, said)]
 
     def _hopeless(self, now: float, view: View) -> bool:
         peers = [leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)]
@@ -179,7 +186,7 @@ def begin(
     """
     waits = patience(attempt, view) * (2 if hurried else 1)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
-    deadline = now + (ONCE_MORE if peers and peers <= silent else waits)
+    deadline = now + waits * (ONCE_MORE if peers and peers <= silent else 1.0)
     return Setup(attempt, number, now, deadline, deadline + BUSY)
 
 
@@ -193,10 +200,14 @@ def patience(attempt: Try, view: View) -> float:
     return AFAR if any(view.door(peer) is None for peer in peers) else LIFE
 
 
-def arrived(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> list[Effect]:
+def here(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> list[Effect]:
     """Tell the sender that his try is here, or whither its phone sends it on."""
-    door = view.door(peer)
-    return [] if door is None else [SendTo(door, CallHere(bill.call, bill.attempt, sent_to))]
+    return list(view.tell(peer, CallHere(bill.call, bill.attempt, sent_to)))
+
+
+def told_at_once(bill: Waybill, peer: NodeName, view: View) -> bool:
+    """Is the sender to hear at once that his try is here? Of another site only one who has waited already: most calls ring."""
+    return view.door(peer) is not None or bill.attempt > 1
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

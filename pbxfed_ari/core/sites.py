@@ -174,6 +174,11 @@ class Sites:
         if self.forwarding:
             self._next_report = min(self._next_report, now + HASTE)
 
+    def speaker(self, site: str) -> NodeName | None:
+        """Who spoke for another site when it was last heard; None while it is silent."""
+        reporter, _ = self._reports.get(site, (None, 0.0))
+        return None if site in self._silent else reporter
+
     def ours(self, origin: NodeName) -> bool:
         """Is this a node of our own LAN, as far as known?"""
         member = self._members.get(origin)

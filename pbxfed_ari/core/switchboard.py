@@ -16,7 +16,6 @@ from pbxfed_ari.core.effects import (
     HangUp,
     MakeBridge,
     Note,
-    SendTo,
     Tell,
 )
 from pbxfed_ari.core.events import (
@@ -280,8 +279,7 @@ class Switchboard:
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
             return []
-        door = view.door(event.peer)
-        return [SendTo(door, CallOver(event.call, event.attempt))] if door else []
+        return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
 
     def _peer_gave_up(self, event: PeerGaveUp, now: float, view: View) -> list[Effect]:
         """Whether its call is here already, or still on its way."""

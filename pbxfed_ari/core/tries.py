@@ -7,8 +7,9 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.effects import Diverted, Effect, Leg, Outside
 from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.objects.time import LocalTime
@@ -32,6 +33,7 @@ DRAINED = (
 
 # What may come of a route's tries
 BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"
+SENT_ON = "sent_on"  # by the phone itself
 OUTCOMES = {BUSY: BUSY_OUT, NO_ANSWER: RANG_OUT, ABSENT: UNREACHABLE, NO_ROUTE: UNREACHABLE}
 
 
@@ -49,6 +51,7 @@ class Asking(Struct, frozen=True):
     seed: str = ""  # what makes a random order: the call's id
     wall_ms: int = 0
     heirs: Heirs = ()  # who shall call the phones of nodes out of reach, by that peer's word
+    diverted: Diverted | None = None  # the last of `path`, or who a peer says it was
 
 
 class View(Protocol):
@@ -94,6 +97,10 @@ class View(Protocol):
 
     def door(self, node: NodeName) -> Address | None:
         """Where a node of our LAN takes our datagrams; None for all others."""
+        ...
+
+    def tell(self, node: NodeName, said: CallHere | CallOver) -> Sequence[Effect]:
+        """What says this to a node, of whatever site; nothing if there is no way to it."""
         ...
 
     def ahead(self, node: NodeName) -> float:
@@ -283,6 +290,7 @@ class Route(Struct, frozen=True):
         ""  # how the object that is called wants its legs connected; "": as the node does
     )
     fresh: bool = False  # where it goes may change at any moment: ask again after each try
+    diverted: Diverted | None = None  # who has sent it on, on the way to these tries
 
     def because(self, why: str) -> "Route":
         """The same, with a reason in front of all reasons."""

@@ -1,21 +1,24 @@
 """What travels with a call over a trunk, as one SIP header or IAX2 variable: whose try of which call it is, and until when.
 
-    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>        the last five may be missing
+    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>/<diverted>        the last six may be missing
 
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
 written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach (core/takeover.py).
-`o` is from the outside: whose number it shows is nobody's phone here.
+`o` is from the outside: whose number it shows is nobody's phone here. `1003.cfb`: 1003 was busy and has sent the call on; over
+SIP its Diversion (RFC 5806) says so, too, over IAX2 nothing else says why.
 """
 
 import re
 
 from msgspec import Struct
 
+from pbxfed_ari.core.effects import Diverted
 from pbxfed_ari.core.names import NODE, NodeName, is_extension
 
 _ID = re.compile(r"[0-9A-Za-z.=]{1,64}")
 _LINE = re.compile(NODE)
 _HEIR = re.compile(rf"({NODE})=({NODE})")
+_DIVERTED = re.compile(r"(=?[0-9A-Za-z]{1,40})\.([a-z]{1,16})")
 MOST_HEIRS = 10
 
 Heirs = tuple[tuple[NodeName, NodeName], ...]  # (who calls the phones, of which node)
@@ -34,18 +37,21 @@ class Waybill(Struct, frozen=True):
     payer: str = ""  # the extension whose calling class counts, of a call that shall be let out
     heirs: Heirs = ()
     outside: bool = False  # it came from the outside
+    diverted: Diverted | None = None  # who has sent it on
 
     def __str__(self) -> str:
         head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
         heirs = ".".join(f"{heir}={node}" for heir, node in self.heirs[:MOST_HEIRS])
         origin = "o" if self.outside else ""
-        return f"{head}/{self.payer.replace('+', '=')}/{heirs}/{origin}".rstrip("/")
+        by = f"{self.diverted.by.replace('+', '=')}.{self.diverted.why}" if self.diverted else ""
+        by = by if _DIVERTED.fullmatch(by) else ""
+        return f"{head}/{self.payer.replace('+', '=')}/{heirs}/{origin}/{by}".rstrip("/")
 
 
 def read(text: str) -> Waybill | None:
     """What a peer wrote; None if it makes no sense."""
     call, *rest = text.split("/")
-    hop, attempt, line, until, payer, heirs, origin = (*rest, *[""] * 7)[:7]
+    hop, attempt, line, until, payer, heirs, origin, by = (*rest, *[""] * 8)[:8]
     payer = payer.replace("=", "+")
     if not _ID.fullmatch(call) or (line and not _LINE.fullmatch(line)):
         return None
@@ -59,6 +65,9 @@ def read(text: str) -> Waybill | None:
         payer,
         _heirs(heirs),
         origin == "o",
+        Diverted(found[1].replace("=", "+"), found[2])
+        if (found := _DIVERTED.fullmatch(by))
+        else None,
     )
 
 

@@ -16,6 +16,8 @@ from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
 from pbxfed_ari.asterisk.operator import Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
+    Divert,
+    Diverted,
     DropContact,
     Enter,
     HandOver,
@@ -224,6 +226,21 @@ async def test_a_caller_is_answered_and_waits_with_music_until_it_ends() -> None
             "POST channels/1/moh",
             "DELETE channels/1/moh",
         ]
+
+
+async def test_who_has_sent_a_call_on_is_set_before_somebody_is_rung() -> None:
+    """In PJSIP's words; a call of which Asterisk does not want to know it goes on."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(Divert(ChannelId("1"), Diverted("1003", "cfb", 2)))
+        fake.refuse["POST channels/1/variable"] = 500
+        desk.operator.perform(effect("1"))
+        await desk.idle()
+        assert fake.asked[-1] == "POST channels/1/continue"
+        assert [note.what for note in desk.notes] == ["diversion not told"]
+        del fake.refuse["POST channels/1/variable"]
+        desk.operator.perform(Divert(ChannelId("1"), Diverted("1003", "cfb", 2)))
+        await desk.idle()
+        assert fake.asked[-3:] == ["POST channels/1/variable"] * 3
 
 
 async def test_before_22_10_each_variable_goes_alone() -> None:

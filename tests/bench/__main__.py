@@ -27,6 +27,7 @@ from tests.bench import (
     load,
     lossy,
     memory,
+    outages,
     reconcile,
     simulated,
     wan,
@@ -48,6 +49,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "wan": wan.rows,
     "simulated": simulated.rows,
     "deaths": asterisks.deaths,
+    "outages": outages.rows,
     "finding": finding.rows,
     "naming": asterisks.naming,
 }

@@ -241,8 +241,7 @@ def rows() -> list[Row]:
             beside = [one for one in found.values() if one.way.peer == peer.way.name]
             for _ in range(ROUNDS):
                 for one in (peer, *beside):
-                    if one.way.settings.get("control") != "bridge":
-                        ground.climb(one)
+                    ground.climb(one)
     asked = f"DUNDi lookups that no cache answers: {sorted(lookups)[len(lookups) // 2]:.0f} ms"
     print(f"  {asked}", file=sys.stderr, flush=True)
     return [
@@ -255,7 +254,7 @@ def rows() -> list[Row]:
 
 def _rows(found: Found, peer: Found) -> list[Row]:
     way = found.way
-    ours = bool(way.settings)
+    ours, bridged = bool(way.settings), way.settings.get("control") == "bridge"
     ratios = [mine / its for mine, its in zip(found.rounds, peer.rounds, strict=False) if its]
     ratio = median(ratios) if ratios else 0.0
     added = found.small.setup - peer.small.setup
@@ -267,35 +266,35 @@ def _rows(found: Found, peer: Found) -> list[Row]:
             f"≤ {way.bar:g} ms" if ours else "none: a peer",
             not ours or added <= way.bar,
             f"{peer.small.setup / found.small.setup:.2g}",
-            SLOWER if way.settings.get("control") == "bridge" else TICKS,
+            SLOWER if bridged else TICKS,
         )
     ]
     if ours:
         daemons = 1 if "local" in way.name else 2
-        cost = found.busy or found.cpu
+        busy = 0.0 if bridged else found.busy  # beyond 20/s few are bridged
+        cost, rate = busy or found.cpu, found.sustained if busy else way.rate
         rows.append(
             Row(
-                f"a daemon's CPU for a call, {way.name} ({found.sustained or way.rate:g} calls/s)",
+                f"a daemon's CPU for a call, {way.name} ({rate:g} calls/s)",
                 f"{cost / daemons:.2f} ms ({found.cpu / daemons:.2f} at {way.rate:g}/s)",
-                f"of a plain call's events alone {(peer.busy or peer.cpu) / daemons:.2f} ms",
+                f"of a plain call's events alone {((busy and peer.busy) or peer.cpu) / daemons:.2f} ms",
                 "≤ 1 ms",
                 cost / daemons <= 1.0,
                 "",
                 COST,
             )
         )
-    if found.sustained or way.settings.get("control") != "bridge":
-        rows.append(
-            Row(
-                f"calls a second sustained, {way.name}",
-                _listed(found.rounds),
-                f"{peer.way.name} {_listed(peer.rounds)}",
-                "≥ 0.80 of it" if ours else "none: a peer",
-                not ours or ratio >= 0.8,
-                f"{1 / ratio:.2g}" if ratio else "",
-                found.beyond,
-            )
+    rows.append(
+        Row(
+            f"calls a second sustained, {way.name}{', handed over beyond 20/s' if bridged else ''}",
+            _listed(found.rounds),
+            f"{peer.way.name} {_listed(peer.rounds)}",
+            "≥ 0.80 of it" if ours else "none: a peer",
+            not ours or ratio >= 0.8,
+            f"{1 / ratio:.2g}" if ratio else "",
+            found.beyond,
         )
+    )
     return rows
 
 

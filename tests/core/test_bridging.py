@@ -89,6 +89,7 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     ]
     assert board.at(0.02, LegLives(CALLER, ONE, "RINGING")) == [Indicate(CALLER, "ring")]
     assert board.at(0.03, LegLives(CALLER, ONE, "RINGING")) == []
+    assert board.at(0.04, LegLives(CALLER, ONE, "PROCEEDING")) == []  # nothing rings yet
     assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
 
@@ -103,6 +104,15 @@ def test_the_first_answer_wins_and_the_others_stop() -> None:
     ]
     assert board.at(2.0, Answered(CALLER, ONE)) == [HangUpLeg(CALLER, ONE, 16)]
     assert board.at(2.1, LegEnded(ONE, 26)) == []
+
+
+def test_where_several_ring_one_that_speaks_early_is_heard_to_ring() -> None:
+    """Its 183 alone: the caller is not left in silence, and hears it once."""
+    board = Board(A, B)
+    board.at(0.0, arrived())
+    board.at(0.01, LegEntered(ONE), LegEntered(TWO))
+    assert board.at(0.1, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "ring")]
+    assert board.at(0.2, LegLives(CALLER, TWO, "RINGING")) == []
 
 
 def test_each_device_of_a_phone_here_has_a_leg() -> None:
@@ -384,7 +394,7 @@ def second_rings() -> Board:
     board = Board(A, items=[busy])
     assert isinstance(board.at(0.0, arrived())[0], HandOver)
     made = board.at(1.0, Returned(CALLER, "BUSY", 17))
-    assert made[1] == MakeLeg(CALLER, SECOND, "1003", Leg(), "", "f00/1/2")
+    assert [e.leg for e in made if isinstance(e, MakeLeg)] == [SECOND]
     board.at(1.1, LegEntered(SECOND), RINGS)
     return board
 

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import (
     CallEnded,
+    Divert,
+    Diverted,
     Effect,
     HandOver,
     HangUp,
@@ -224,11 +226,11 @@ def test_it_has_one_record_when_it_is_answered_afterwards() -> None:
 def test_it_goes_onward_by_what_came_of_it() -> None:
     """As its number says now; nobody is rung a second time."""
     board, view = rings_on(make("extension", "1001", forward_busy="1003"))
-    (made, *_) = board.handle(Returned(CHANNEL, "BUSY", 17), 101.0, view)
-    assert made == HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30)
+    made = board.handle(Returned(CHANNEL, "BUSY", 17), 101.0, view)
+    assert HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30) in made
     board, view = rings_on(make("extension", "1001", forward_no_answer="1003"))
-    (made, *_) = board.handle(Returned(CHANNEL, "NOANSWER", 0), 104.0, view)  # its own ring time
-    assert made == HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30)
+    made = board.handle(Returned(CHANNEL, "NOANSWER", 0), 104.0, view)
+    assert HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30) in made
     board, view = rings_on()
     assert HangUp(CHANNEL, 20) in board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 101.0, view)
     (kept,) = board.handle(Ended(CHANNEL), 101.1, view)
@@ -683,3 +685,48 @@ def test_of_calls_that_are_over_nothing_is_kept() -> None:
         board.handle(Ended(ChannelId(channel)), i / 50 + 0.01, view)
     kept = [*vars(board).values(), *vars(board.usage).values()]
     assert max(len(one) for one in kept if hasattr(one, "__len__")) < 50
+
+
+# --- who has sent it on
+
+
+@pytest.mark.parametrize(
+    ("fields", "returned", "at", "why"),
+    [
+        ({"forward_always": "1003"}, None, 0.0, "cfu"),
+        ({"forward_busy": "1003"}, Returned(CHANNEL, "BUSY", 17), 0.1, "cfb"),
+        ({"forward_no_answer": "1003"}, Returned(CHANNEL, "NOANSWER", 0), 30.0, "cfnr"),
+        ({"forward_unreachable": "1003"}, Returned(CHANNEL, "CHANUNAVAIL", 20), 0.1, "unavailable"),
+        ({}, Returned(CHANNEL, "CHANUNAVAIL", 0), 0.1, "deflection"),
+    ],
+)
+def test_who_is_rung_sees_who_has_sent_the_call_on_and_why(
+    fields: dict[str, str], returned: Returned | None, at: float, why: str
+) -> None:
+    """His phone, before it is rung, and his node, by the waybill."""
+    view = View(A, trunks=("sip",), items=[make("extension", "1001", **fields)])
+    board = Switchboard()
+    effects = board.handle(ARRIVED, 0.0, view)
+    assert not returned or not [e for e in effects if isinstance(e, Divert)]
+    if why == "deflection":
+        board.handle(Redirected(CHANNEL, ChannelId("17.2"), "1003"), 0.05, view)
+    if returned:
+        effects = board.handle(returned, at, view)
+    first, over = [e for e in effects if isinstance(e, Divert | HandOver)]
+    assert first == Divert(CHANNEL, Diverted("1001", why, 1))
+    assert isinstance(over, HandOver)
+    assert over.note.endswith(f"//1001.{why}")
+
+
+def test_the_last_who_has_sent_it_on_is_shown_and_how_many_there_were() -> None:
+    """1001 forwards to 1002, and that one to 1003."""
+    items = [make("extension", f"100{i}", forward_always=f"100{i + 1}") for i in (1, 2)]
+    effects = Switchboard().handle(ARRIVED, 0.0, View(A, items=items))
+    assert [e.diverted for e in effects if isinstance(e, Divert)] == [Diverted("1002", "cfu", 2)]
+
+
+def test_what_a_peer_says_of_who_has_sent_it_on_is_shown_here() -> None:
+    """Over IAX2 nothing else tells why."""
+    arrived = replace(FROM_PEER, note="beef/1/1//////=4930.cfb")
+    effects = Switchboard().handle(arrived, 0.0, View(A))
+    assert Divert(CHANNEL, Diverted("+4930", "cfb", 1)) in effects

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pbxfed_ari.core.effects import Leg
-from pbxfed_ari.core.events import Address
+from pbxfed_ari.core.effects import Effect, Leg, SendTo
+from pbxfed_ari.core.events import Address, wan
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects import KINDS, kind_of
 from pbxfed_ari.core.objects.extension import Phone
@@ -79,6 +80,9 @@ class View:
 
     def door(self, node: NodeName) -> Address | None:
         return ("10.0.0.9", ord(node[0])) if self.site(node) == self.site(A) else None
+
+    def tell(self, node: NodeName, said: CallHere | CallOver) -> list[Effect]:
+        return [SendTo(self.door(node) or wan(node), said)]
 
     def ahead(self, node: NodeName) -> float:
         return 0.0

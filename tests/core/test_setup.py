@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HandOver, HangUp, Leg, SendTo
+from pbxfed_ari.core.effects import (
+    Abandon,
+    CallEnded,
+    Diverted,
+    Effect,
+    HandOver,
+    HangUp,
+    Leg,
+    SendTo,
+)
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -18,10 +27,11 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCalls,
     Returned,
+    wan,
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.setup import GRACE, HELD
+from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, make
@@ -240,6 +250,95 @@ def test_our_own_phone_rings_on_when_a_peers_asterisk_dies() -> None:
     assert call.answered == 3.0
 
 
+# --- from site to site
+
+AFAR_B = wan(B)  # as if b spoke for its site
+
+
+def afar(*places: NodeName) -> Story:
+    """The same, to a node of another site."""
+    story = Story(View(*places, sites={B: "west", C: "west"}))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    return story
+
+
+def test_a_phone_at_another_site_that_is_woken_first_is_waited_for() -> None:
+    """Its node says after a second that the call is there; it rings at five."""
+    story = afar(B)
+    assert story.board.next_deadline() == 4.0
+    assert story.at(1.1, PeerHasCall(B, CALL, 1)) == []
+    assert story.at(4.9) == []
+    assert story.at(5.0, LegLives(CHANNEL, LEG, "RINGING")) == []
+
+
+def test_silence_of_another_site_is_abandoned_and_it_is_told() -> None:
+    """By its second trunk it has a second more: what comes again says at once that it is there."""
+    story = afar(B)
+    assert story.at(3.9) == []
+    assert story.at(4.0) == [Abandon(LEG), SendTo(AFAR_B, CallOver(CALL, 1))]
+    assert legs(story.at(4.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(B, "iax2"),)]
+    assert 4.8 < story.board.next_deadline() < 5.0
+
+
+def test_a_line_at_another_site_has_its_timer_where_the_line_is() -> None:
+    """Its provider signals at five seconds: its own node waits for eight, says so, and is believed."""
+    line = make("trunk", "city", site="west", endpoint="p", nodes=["b"], patterns=["_0."])
+    view = View(A, items=[line, make("extension", "1002")], sites={B: "west"})
+    story = Story(view)
+    arrived = Arrived(CHANNEL, "0301", "1002", "", fresh_id=CALL, endpoint="1002", wall_ms=WALL)
+    assert legs(story.at(0.0, arrived)) == [(Leg(B, "sip", "", "city"),)]
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    story.at(1.1, PeerHasCall(B, CALL, 1))
+    assert story.at(8.2) == []
+
+
+def test_who_receives_a_call_of_another_site_says_so_only_if_nothing_rings() -> None:
+    """Most calls ring within a second: then nothing crosses but the call."""
+    view = View(A, sites={B: "west"})
+    story = Story(view)
+    assert legs(story.at(0.0, arrives())) == [(Leg(),)]
+    assert story.board.next_deadline() == 1.0
+    assert story.at(1.0) == [SendTo(AFAR_B, CallHere("cafe", 1))]
+    assert story.board.next_deadline() == float("inf")
+    for life in "RINGING", "PROGRESS":
+        story = Story(view)
+        story.at(0.0, arrives())
+        story.at(0.4, LegLives(CHANNEL, LEG, life))
+        assert story.board.next_deadline() == float("inf")
+    story = Story(view)
+    story.at(0.0, arrives())
+    story.at(0.4, LegLives(CHANNEL, LEG, "PROCEEDING"))  # which no trunk carries on
+    assert story.at(1.0) == [SendTo(AFAR_B, CallHere("cafe", 1))]
+    again = Story(view).at(0.0, arrives(attempt=2))
+    assert again[0] == SendTo(AFAR_B, CallHere("cafe", 2))
+
+
+def test_the_word_of_a_neighbour_is_repeated_once_if_nothing_rings() -> None:
+    """A datagram may be lost, and a good call with it."""
+    story = Story(View(A))
+    story.at(0.0, arrives())
+    assert story.at(1.0) == [SendTo(DOOR_B, CallHere("cafe", 1))]
+    assert story.at(5.0) == []
+
+
+def test_a_late_call_of_another_site_waits_longer_for_a_word() -> None:
+    """The question goes by both forwarders, and so does the answer."""
+    story = Story(View(A, sites={B: "west"}))
+    assert story.at(0.0, arrives(1_900)) == [SendTo(AFAR_B, CallHere("cafe", 1))]
+    assert story.board.next_deadline() == HELD_AFAR
+    assert story.at(0.5, PeerGaveUp(B, CallId("cafe"), 1)) == [HangUp(CHANNEL, 16)]
+
+
+def test_an_asterisk_that_has_taken_a_call_is_waited_for_while_it_can_be_reached() -> None:
+    """PROCEEDING, over IAX2: more its daemon need not say. But it says nothing of a ring."""
+    story = calling(B)
+    story.at(0.02, LegLives(CHANNEL, LEG, "PROCEEDING"))
+    assert story.at(5.0) == []
+    story.view.cut = (B,)
+    assert Abandon(LEG) in story.at(6.0)
+
+
 # --- the receiver's side
 
 
@@ -336,8 +435,17 @@ def test_a_waybill_that_makes_no_sense_is_none(text: str) -> None:
 def test_a_waybill_is_what_was_written() -> None:
     """With and without its later parts."""
     let_out = Waybill("beef", 3, "city", WALL, payer="+4930")
-    for bill in Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL):
+    sent_on = Waybill("beef", diverted=Diverted("+4930", "cfb"))
+    for bill in (
+        *(Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL)),
+        sent_on,
+    ):
         assert read(str(bill)) == bill
+
+
+def test_who_has_sent_a_call_on_by_a_number_that_no_argument_may_hold_is_not_named() -> None:
+    """The dialplan would let through a part of it only."""
+    assert str(Waybill("beef", diverted=Diverted("*77", "cfu"))) == "beef/1/1"
 
 
 def test_who_talks_and_who_was_hung_up_need_not_be_looked_at() -> None:

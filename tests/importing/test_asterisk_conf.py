@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.errors import Refused
@@ -153,7 +153,6 @@ def test_a_repr_shows_no_value() -> None:
     assert "hunter2" not in repr(parse("[s]\npassword=hunter2"))
 
 
-@settings(deadline=None)
 @given(garbage)
 def test_garbage_is_read_or_refused(text: str) -> None:
     with suppress(Refused):

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.errors import Refused
@@ -137,7 +137,6 @@ cells = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(COLUMNS), cells), max_size=4), st.text(max_size=40))
 def test_garbage_is_read_or_refused(rows: list[dict[str, str]], noise: str) -> None:
     out = io.StringIO()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.errors import Refused
@@ -236,7 +236,6 @@ def test_two_endpoints_of_one_number() -> None:
     assert "endpoint a-2: another endpoint for 1001" in told(imported)
 
 
-@settings(deadline=None)
 @given(
     st.lists(garbage | st.sampled_from(OFFICE.split("\n")).map("\n{}\n".format), max_size=60).map(
         "".join

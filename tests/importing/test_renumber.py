@@ -1,7 +1,7 @@
 """New numbers for what is imported."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.names import is_extension
@@ -139,7 +139,6 @@ def test_a_secret_that_the_new_number_makes_weak_is_made_anew() -> None:
 numbers = st.text("0123", min_size=1, max_size=3) | st.sampled_from(["alice", "+49301"])
 
 
-@settings(deadline=None)
 @given(
     st.lists(numbers, unique=True, max_size=30),
     st.sets(numbers),

@@ -99,7 +99,7 @@ def test_causes_cross_the_bridge(bridged: Federation) -> None:
 
 
 def test_devices_here_and_there_ring_together(bridged: Federation) -> None:
-    """The first answer wins, the others stop."""
+    """The first answer wins, the others stop. All speak early (183), and the caller hears it ring."""
     lab = bridged.lab
     bridged.add("1031")
     lab.http("a", "PATCH", "/extensions/1031", {"devices": 3})
@@ -108,10 +108,11 @@ def test_devices_here_and_there_ring_together(bridged: Federation) -> None:
         lab.register(phone, node, home=node)
     bridged.until(lambda: sorted(bridged.where("1031", "a")) == ["a", "a", "c"])
     for phone, after in ("1031", None), ("1031/2", None), ("1031/3", 400):
-        lab.manners(phone, answer_after_ms=after)
+        lab.manners(phone, answer_after_ms=after, early=True)
     since = time.time()
     result = lab.call("1001", "1031", hold=0.6)
     assert result.ok, result
+    assert 180 in lab.calls_of("1001", since)[-1]["provisional"]
     assert result.details["answered_by"] == "1031/3"
     for phone in "1031", "1031/2":
         (call,) = lab.calls_of(phone, since)

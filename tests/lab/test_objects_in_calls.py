@@ -52,6 +52,8 @@ IVR = """
 [ivr]
 exten => welcome,1,Answer()
  same => n,Echo()
+exten => box,1,Set(GLOBAL(BOX)=${REDIRECTING(from-num)} ${REDIRECTING(reason)})
+ same => n,Goto(welcome,1)
 """
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 
@@ -198,6 +200,39 @@ def test_forwards_by_outcome(controlled: Federation) -> None:
     assert talk(controlled, "1001", "1002") == "1004"
 
 
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+def test_who_is_rung_sees_by_whom_the_call_was_sent_on(controlled: Federation, trunk: str) -> None:
+    """Here, at another node, and in the outside; why, too. Of a call that nobody has sent on nothing is said."""
+    lab = controlled.lab
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(controlled, "trunk", "city", patterns=["_0X."], caller_id="+4930999", **fields)
+    try:
+        for node in "bc":
+            lab.configure(node, "calls", "trunks", [trunk])
+        time.sleep(0.3)
+        controlled.until(controlled.whole)
+        lab.manners("1002", refuse="486 Busy Here")
+        for to, phone in (
+            ("1001", "1001"),
+            ("1004", "1004"),
+            ("1003", "1003"),
+            ("030125", "provider"),
+        ):
+            caller = "1003" if to == "1001" else "1001"
+            put(controlled, "extension", "1002", forward_busy=to)
+            since = time.time()
+            assert talk(controlled, caller, "1002") == phone
+            (call,) = [c for c in lab.calls_of(phone, since) if c["incoming"]]
+            assert "<sip:1002@" in call["diversion"], call
+            assert call["diversion"].endswith(";reason=user-busy")
+        since = time.time()
+        assert talk(controlled, "1001", "1003") == "1003"
+        assert [c["diversion"] for c in lab.calls_of("1003", since)] == [""]
+    finally:
+        for node in "bc":
+            lab.configure(node, "calls", "trunks", ["sip", "iax2"])
+
+
 def test_do_not_disturb_and_loops_end_with_a_clear_cause(controlled: Federation) -> None:
     """486 without a ring; 1002 → 1003 → 1002 ends."""
     lab = controlled.lab
@@ -240,6 +275,16 @@ def test_a_service_is_reached_from_every_node(federation: Federation) -> None:
     put(federation, "service", "701", context="nowhere", nodes=["b"])
     with pytest.raises(PhoneRefused):
         federation.lab.dial("1001", "701")
+
+
+def test_a_service_knows_who_has_forwarded_a_call_to_it(controlled: Federation) -> None:
+    """A mailbox is found so, here and from another node."""
+    put(controlled, "service", "702", context="ivr", exten="box", nodes=["b"])
+    put(controlled, "extension", "1003", forward_always="702")
+    for caller in "1001", "1004":
+        controlled.lab.asterisk("b", "dialplan set global BOX none")
+        assert hears_himself(controlled, caller, "1003")
+        assert "BOX=1003 cfu" in controlled.lab.asterisk("b", "dialplan show globals")
 
 
 def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:

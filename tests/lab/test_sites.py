@@ -12,6 +12,7 @@ import pytest
 from lab.lab import Lab
 from lab.places import CHECKOUT, Places
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.test_objects_in_calls import PROVIDER
 
 EAST, WEST = "ace", "bdf"  # nodes are dealt over the sites in turn
 CUT = 60.0  # seconds
@@ -21,7 +22,7 @@ ELSEWHERE = 2_500  # ms, as in a LAN (test_setup.py)
 @pytest.fixture(scope="module", params=["zenoh", "nats"])
 def two(request: pytest.FixtureRequest) -> Iterator[Federation]:
     """Six nodes on two sites that multicast does not connect."""
-    lab = Lab(Places(CHECKOUT / ".lab-sites"))
+    lab = Lab(Places(CHECKOUT / ".lab-sites"), extra={"b/pjsip.conf": PROVIDER})
     lab.down()
     lab.up(6, sites=2, wan=request.param)
     federation = Federation(lab, EAST + WEST)
@@ -79,6 +80,52 @@ def test_who_rings_at_another_sites_asterisk_that_dies_goes_elsewhere_at_once(
     assert found.ok, found
     print(f"{found.details['answered_by']} had answered {took:.0f} ms after the death")
     assert took <= ELSEWHERE
+
+
+def test_who_rings_late_at_another_site_is_not_cut(two: Federation) -> None:
+    """A phone that is woken first, and a line whose provider takes five seconds: each is called once, and heard."""
+    lab = two.lab
+    line = {"site": "branch1", "endpoint": "provider", "nodes": ["b"], "patterns": ["_0X."]}
+    assert lab.http("a", "PUT", "/trunks/city", line)[0] in (200, 201)
+    two.until(two.whole)
+    lab.register("provider", "b", secret=SECRET)
+    calls = [("2001", "2003", "2003"), ("2002", "030123", "provider")]
+    before = {phone: int(lab.phone(phone)["invites"]) for _, _, phone in calls}
+    for phone in before:
+        lab.manners(phone, ring_after_ms=5_000)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(lab.call, one, to, hold=0.6, timeout=12) for one, to, _ in calls]
+            results = [one.result() for one in asked]
+    finally:
+        for phone in before:
+            lab.manners(phone)
+    for result in results:
+        assert result.ok, result
+    assert {phone: int(lab.phone(phone)["invites"]) - n for phone, n in before.items()} == (
+        dict.fromkeys(before, 1)
+    )
+
+
+def test_over_iax2_no_daemon_need_say_that_a_call_is_there(two: Federation) -> None:
+    """The link between the sites has just died: the called Asterisk itself says PROCEEDING, and its phone is waited for."""
+    lab = two.lab
+    lab.configure("b", "calls", "trunks", ["iax2", "sip"])
+    two.until(lambda: two.get("a", "/route/2003")["tries"][0]["legs"][0]["trunk"] == "iax2")
+    before = int(lab.phone("2003")["invites"])
+    lab.manners("2003", ring_after_ms=4_500)
+    try:
+        for node in WEST:
+            lab.drop(node, "meta l4proto tcp", outgoing=True)
+        result = lab.call("2001", "2003", hold=0.6, timeout=8)
+    finally:
+        for node in WEST:
+            lab.undrop(node)
+        lab.manners("2003")
+        lab.configure("b", "calls", "trunks", ["sip", "iax2"])
+    assert (result.ok, result.trunk) == (True, "iax2"), result
+    assert int(lab.phone("2003")["invites"]) == before + 1
+    two.until(two.whole, 30)
 
 
 def test_a_dead_forwarder_is_replaced_within_three_seconds(two: Federation) -> None:

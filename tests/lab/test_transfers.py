@@ -343,7 +343,24 @@ def test_a_phone_sends_on(phones: Federation, called: str, to: str) -> None:
     calls = {"1001": dialled.id, to: answers(phones, to, since)}
     both_hear(phones, calls, "1001", to)
     assert newest(phones, to)["other"] == "1001"
+    said = newest(phones, to)["diversion"]
+    assert f"<sip:{called}@" in said, said
+    assert said.endswith(";reason=deflection")
     lab.hang_up(dialled)
+
+
+def test_who_was_sent_on_and_is_transferred_is_sent_on_by_nobody(phones: Federation) -> None:
+    """That was another call."""
+    lab = phones.lab
+    lab.manners("1002", refuse=MOVED, send_to="1003")
+    since = time.time()
+    calls = {"1001": lab.dial("1001", "1002").id, "1003": answers(phones, "1003", since)}
+    since = time.time()
+    lab.transfer("1003", calls["1003"], "1004")
+    calls["1004"] = answers(phones, "1004", since)
+    both_hear(phones, calls, "1001", "1004")
+    assert newest(phones, "1004")["diversion"] == ""
+    lab.end("1001", calls["1001"])
 
 
 def test_who_sends_on_pays_and_loops_end(phones: Federation) -> None:

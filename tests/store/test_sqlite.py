@@ -149,7 +149,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(steps)
 def test_file_and_memory_agree_through_any_history(history: list[tuple[str, str, bytes]]) -> None:
     """Renaming of epochs is written twice, in memory and in SQL: they must never differ."""

@@ -167,7 +167,6 @@ class Laws(RuleBasedStateMachine):
 Laws.TestCase.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestLaws = Laws.TestCase
@@ -201,7 +200,7 @@ def told(written: tuple[list[Record], ...], order: list[int], twice: bool) -> Di
 
 
 @given(streams, st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_order_of_hearing_does_not_matter_nor_hearing_twice(
     written: tuple[list[Record], ...], rng: Random
 ) -> None:

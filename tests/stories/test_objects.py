@@ -164,7 +164,7 @@ acts = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(acts, max_size=12))
 def test_a_member_is_in_if_some_add_was_seen_by_no_remove(
     history: list[tuple[int, str, str]],

@@ -1,11 +1,21 @@
 """Stories of several sites: what passes between them, who passes it on, what a cut does."""
 
+from itertools import product
+
 import pytest
 
-from pbxfed_ari.core.effects import Note, Tell
-from pbxfed_ari.core.events import AsteriskDied, AsteriskDown, AsteriskUp, PeerLostCalls
+from pbxfed_ari.core.effects import Note, SendTo, Tell
+from pbxfed_ari.core.events import (
+    AsteriskDied,
+    AsteriskDown,
+    AsteriskUp,
+    PeerGaveUp,
+    PeerHasCall,
+    PeerLostCalls,
+)
 from pbxfed_ari.core.member import State
-from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.messages import CallHere, CallOver, Passed
+from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.core.signpost import Standing, standing
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
@@ -350,3 +360,51 @@ def test_a_short_cut_makes_no_site_silent(seed: int) -> None:
     world.network.heal()
     world.run(20)
     assert not [n.name for n in world.running() if "site silent" in told(world, n.name)]
+
+
+def test_what_is_said_of_a_call_crosses_to_the_one_node_that_it_is_for() -> None:
+    """From whichever node of a site to whichever of another: one frame between the sites, and nobody else hears it."""
+    world = sites()
+    assert world.hub is not None
+    said = CallHere("f00dbeef0001", 1)
+
+    def lan_bytes() -> int:
+        return sum(n.spent["Passed"] for n in world.running())
+
+    for by, to in product("def", "abc"):
+        before = {n.name: len(n.effects) for n in world.running()}
+        frames, spent = world.hub.frames.total(), lan_bytes()
+        world[by].perform(world[by].federation.view.tell(NodeName(to), said))
+        world.run(0.2)
+        told = {
+            n.name: [e.event for e in n.effects[before[n.name] :] if isinstance(e, Tell)]
+            for n in world.running()
+        }
+        heard = [PeerHasCall(NodeName(by), CallId("f00dbeef0001"), 1)]
+        assert told == {name: heard if name == to else [] for name in told}
+        assert world.hub.frames.total() - frames <= 3  # and perhaps both reports
+        assert lan_bytes() - spent <= 2 * 115
+    over = CallOver("f00dbeef0001", 1)
+    world["a"].perform(world["a"].federation.view.tell(NodeName("e"), over))
+    world.run(0.2)
+    assert Tell(PeerGaveUp(NodeName("a"), CallId("f00dbeef0001"), 1)) in world["e"].effects
+
+
+def test_nothing_is_passed_on_to_a_site_that_is_silent_or_of_who_was_expelled() -> None:
+    """Nor between two nodes of one LAN, who have doors of their own."""
+    world = sites()
+    view = world["a"].federation.view
+    assert view.tell(NodeName("b"), CallHere("f00d", 1)) == [
+        SendTo(world["b"].address, CallHere("f00d", 1))
+    ]
+    forwarder = next(world[name] for name in forwarders(world) if world.sites[name] == "west")
+    stranger, other = [name for name in "def" if name != forwarder.name]
+    world["a"].rotate(expel=stranger)
+    world.run(1)
+    passed = Passed("a", stranger, CallHere("f00d", 1))
+    world[other].perform([SendTo(forwarder.address, passed)])
+    world.run(0.2)
+    assert not [e for e in world["a"].effects if isinstance(e, Tell)]
+    cut(world, "west")
+    world.run(12)
+    assert forwarder.federation.view.tell(NodeName("a"), CallHere("f00d", 1)) == []

@@ -57,7 +57,7 @@ def items(draw: st.DrawFn) -> tuple[Kind, Any]:
 
 
 @given(items())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_written_is_read_as_it_was(one: tuple[Kind, Any]) -> None:
     """CSV and JSON, every kind, whatever its fields hold."""
     kind, item = one
@@ -71,7 +71,7 @@ def test_what_is_written_is_read_as_it_was(one: tuple[Kind, Any]) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_no_bytes_break_the_readers(data: bytes) -> None:
     """Whatever is sent, it is read or refused."""
     for prefix, read in ((b"extension,name\n", lambda d: read_csv(d, EXT)), (b"", read_json)):

@@ -76,6 +76,13 @@ def test_a_message_of_the_next_release_is_read_here(message: m.AnyMessage, writt
     assert codec.decode(longer) == message
 
 
+def test_what_it_does_not_know_it_lets_go() -> None:
+    """What is Passed on is a kind of its own: there it is not heard."""
+    message = m.Passed("a", "b", m.CallOver("f00d", 2))
+    with pytest.raises(msgspec.ValidationError, match=str(message.__struct_config__.tag)):
+        msgspec.msgpack.decode(codec.encode(message), type=m.CallHere | m.CallOver)
+
+
 def test_both_speak_one_version() -> None:
     """No number is spent on a field that is appended: `wires` of Hello says 1 to 1 in both."""
     assert m.WIRE_VERSION == 1
