@@ -223,14 +223,24 @@ def test_it_has_one_record_when_it_is_answered_afterwards() -> None:
     assert kept.attempts[0].legs == (Leg(B, "sip"),)
 
 
-def test_it_goes_onward_by_what_came_of_it() -> None:
-    """As its number says now; nobody is rung a second time."""
-    board, view = rings_on(make("extension", "1001", forward_busy="1003"))
-    made = board.handle(Returned(CHANNEL, "BUSY", 17), 101.0, view)
-    assert HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30) in made
-    board, view = rings_on(make("extension", "1001", forward_no_answer="1003"))
-    made = board.handle(Returned(CHANNEL, "NOANSWER", 0), 104.0, view)
-    assert HandOver(CHANNEL, Extension("1003"), (Leg(),), "beef/1/3", 30) in made
+@pytest.mark.parametrize(
+    ("when", "status", "cause"), [("busy", "BUSY", 17), ("no_answer", "NOANSWER", 0)]
+)
+def test_it_goes_onward_by_what_came_of_it(when: str, status: str, cause: int) -> None:
+    """As its number says now; nobody is rung a second time, however soon it is over."""
+    board, view = rings_on(make("extension", "1001", **{f"forward_{when}": "1003"}))
+    made = board.handle(Returned(CHANNEL, status, cause), 101.0, view)
+    assert [e.extension for e in made if isinstance(e, HandOver)] == ["1003"]
+    board, view = rings_on()
+    assert not [
+        e
+        for e in board.handle(Returned(CHANNEL, status, cause), 101.0, view)
+        if isinstance(e, HandOver)
+    ]
+
+
+def test_it_ends_as_it_failed_if_there_is_no_way_onward() -> None:
+    """As without its record."""
     board, view = rings_on()
     assert HangUp(CHANNEL, 20) in board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 101.0, view)
     (kept,) = board.handle(Ended(CHANNEL), 101.1, view)

@@ -6,7 +6,15 @@ from pathlib import Path
 from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES
 
 DIALPLAN = Path(__file__).parents[2] / "dialplan/extensions.conf"
-BUILT_IN = {"Answer", "Goto", "GotoIf", "Hangup", "MSet", "Proceeding", "Set"}  # pbx_builtins.c, pbx_variables.c
+BUILT_IN = {
+    "Answer",
+    "Goto",
+    "GotoIf",
+    "Hangup",
+    "MSet",
+    "Proceeding",
+    "Set",
+}  # pbx_builtins.c, pbx_variables.c
 FROM = {
     "CALLERID": "func_callerid",
     "CHANNEL": "func_channel",
