@@ -225,11 +225,18 @@ class Node:
             expected=lambda: {
                 n for n, _ in federation.directory.shelves.contacts_of(federation.me)
             },
+            up=lambda: self.post(describe(self._info())),
             post=self.post,
             note=self.note,
         )
         self.dead_ends = DeadEnds(
-            self.room.ari, away=self._away, ask=self._answers, post=self.post, note=self.note
+            self.room.ari,
+            away=self._away,
+            talks=self.switchboard.talks_with,
+            since=self._asterisks_since,
+            ask=self._answers,
+            post=self.post,
+            note=self.note,
         )
         self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
@@ -757,6 +764,16 @@ class Node:
         trunks = self.room.operator.objects.trunks()
         return {peer: at for peer, at in trunks.items() if not reachable(peer)}
 
+    def _asterisks_since(self) -> dict[NodeName, float]:
+        """When the Asterisk of each peer was started, by our clock, as far as it is known."""
+        view, info = self.federation.view, self.federation.directory.shelves.info
+        found = {peer: one for peer in self.room.operator.objects.trunks() if (one := info(peer))}
+        return {
+            peer: one.asterisk_since - view.ahead(peer)
+            for peer, one in found.items()
+            if one.asterisk_since
+        }
+
     async def _answers(self, to: Address) -> bool:
         """Does a peer's SIP? If it cannot even be asked our own network is down."""
         try:
@@ -832,6 +849,7 @@ class Node:
     def _info(self) -> NodeInfo:
         settings = self.settings
         measured = capacity.kept(settings.node.state)
+        before = self.federation.directory.shelves.info(self.federation.me)
         return NodeInfo(
             settings.node.address,
             settings.node.site,
@@ -844,6 +862,7 @@ class Node:
             settings.phone_ports(),
             settings.asterisk.phone_addresses,
             bool(settings.dns.listen),
+            self.room.connection.since or (before.asterisk_since if before else 0),
         )
 
 

@@ -156,6 +156,11 @@ class Connection:
         return f"Connection({self.state.value}, {self.version or self.reason!r})"
 
     @property
+    def since(self) -> int:
+        """When the Asterisk that we knew last was started, seconds since 1970; 0: not known."""
+        return int(self._started.timestamp()) if self._started else 0
+
+    @property
     def live(self) -> bool:
         """Are we connected and reconciled?"""
         return self.state is State.LIVE

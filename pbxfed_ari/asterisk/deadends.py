@@ -3,6 +3,9 @@
 A node that the federation cannot reach may talk on, if only its daemon has died or the way between the sites. So three things
 must come together before a conversation is ended: its node is out of reach, its SIP does not answer (`ask`), and from then on
 no RTP packet has come for SILENT seconds; an answer, or a packet, and all begins again. IAX2 asks for itself (RFC 5456, PING).
+
+An Asterisk may die and be back before anybody has missed it. Then it says since when it runs (`NodeInfo.asterisk_since`): a
+conversation that is older is one with the dead, if nothing has come for SILENT seconds either.
 """
 
 import asyncio
@@ -22,6 +25,7 @@ from pbxfed_ari.errors import AsteriskError, Declined
 EVERY = 1.0  # seconds between two looks, while there is something to look at
 SILENT = 6.0  # seconds
 GONE = 38  # Q.850: network out of order
+UNSURE = 2.0  # seconds: clocks of nodes are compared by whole ones
 
 
 class Fading:
@@ -51,17 +55,22 @@ class DeadEnds:
         ari: AriClient,
         *,
         away: Callable[[], Mapping[NodeName, Address]],
+        talks: Callable[[], set[NodeName]],
+        since: Callable[[], Mapping[NodeName, float]],
         ask: Callable[[Address], Awaitable[bool]],
         post: Callable[[FarEndDied], None],
         note: Callable[[Note], None],
     ) -> None:
         """`away`: the peers out of reach, and where their SIP would be; `ask`: does anything answer there?
 
+        `talks`: with whom a call is known to talk; `since`: when each peer's Asterisk was started, seconds since 1970.
         `post` is told of each dead end before it is hung up: who is left may be rescued (core/rescue.py).
         """
-        self._ari, self._away, self._ask, self._post, self._note = ari, away, ask, post, note
+        self._ari, self._away, self._talks, self._since = ari, away, talks, since
+        self._ask, self._post, self._note = ask, post, note
         self._fading = Fading()
         self._left: set[NodeName] = set()  # away, and nobody talks with them
+        self._looked: dict[NodeName, float] = {}  # Asterisks before whose start nobody talks
 
     def __repr__(self) -> str:
         return f"DeadEnds({len(self._fading)} fading)"
@@ -70,30 +79,46 @@ class DeadEnds:
         """Look, until cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            away = self._away()
-            self._left &= away.keys()
-            if away.keys() - self._left or self._fading:
-                with suppress(AsteriskError):
-                    await self.look(away)
+            with suppress(AsteriskError):
+                await self.turn()
 
-    async def look(self, away: Mapping[NodeName, Address]) -> None:
-        """Once.
+    async def turn(self) -> None:
+        """Look, if there is something to look at.
+
+        Raises: Unreachable, Declined.
+        """
+        away = self._away()
+        self._left &= away.keys()
+        if self._left:
+            self._left -= self._talks()
+        new = {
+            p: at for p, at in self._since().items() if abs(at - self._looked.get(p, 0)) > UNSURE
+        }
+        if away.keys() - self._left or new or self._fading:
+            await self.look(away, new)
+
+    async def look(self, away: Mapping[NodeName, Address], new: Mapping[NodeName, float]) -> None:
+        """Once. `new`: peers whose Asterisk was started anew, and when.
 
         Raises: Unreachable, Declined.
         """
         by_peer: dict[NodeName, list[ChannelId]] = {}
         there: set[NodeName] = set()
+        mute: dict[ChannelId, NodeName] = {}
         for one in await self._ari.channels.list():
             peer = _peer(one)
             if peer is not None:
                 there.add(peer)
                 if one.state == "Up":
                     by_peer.setdefault(peer, []).append(ChannelId(one.id))
+                    if _older(one, new.get(peer, 0.0)):
+                        mute[ChannelId(one.id)] = peer
         self._left |= away.keys() - there
+        self._looked |= {peer: at for peer, at in new.items() if peer not in mute.values()}
         asked = sorted(away.keys() & by_peer.keys())
         answers = await asyncio.gather(*(self._ask(away[peer]) for peer in asked))
         silent = [peer for peer, answered in zip(asked, answers, strict=True) if not answered]
-        mute = {channel: peer for peer in silent for channel in by_peer[peer]}
+        mute |= {channel: peer for peer in silent for channel in by_peer[peer]}
         received: dict[ChannelId, int] = {}
         for channel in mute:
             with suppress(Declined):  # it has ended, or has no RTP
@@ -110,3 +135,9 @@ def _peer(channel: Channel) -> NodeName | None:
     """To whose Asterisk this channel leads, by SIP."""
     sip = channel.name.startswith("PJSIP/")
     return node_of_trunk(owner(channel.name)) if sip else None
+
+
+def _older(channel: Channel, since: float) -> bool:
+    """Was it made before that, for certain?"""
+    made = channel.creationtime
+    return made is not None and made.timestamp() < since - UNSURE

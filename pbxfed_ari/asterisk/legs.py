@@ -35,7 +35,7 @@ FOR_EVER = "0"
 ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that returns; milliseconds since 1970
 GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
 # What is heard where no class of music is wanted: it needs no sound file, and no indications.conf. Hertz/milliseconds
-WAIT = "tone:440/150,0/100,440/150,0/3600"
+WAIT = "tone:440/250,0/150,440/250,0/3350"
 ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
 
 

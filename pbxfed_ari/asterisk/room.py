@@ -34,10 +34,13 @@ class AsteriskRoom:
         control: Path,
         objects: Path,
         expected: Callable[[], Iterable[Extension]],
+        up: Callable[[], None] = lambda: None,
         post: Callable[[Event], None],
         note: Callable[[Note], None],
     ) -> None:
+        """`up` is told of each connect: perhaps to a new Asterisk."""
         self.ari = AriClient(url, user, password)
+        self._told_up = up
         self.tables = Tables(objects)
         self.contacts = Contacts(self.ari, expected=expected, post=post, note=note)
         self.operator = Operator(
@@ -98,6 +101,7 @@ class AsteriskRoom:
     def _up(self, version: Version) -> None:
         self.operator.calls.several = version >= SEVERAL_VARIABLES
         self.operator.up()
+        self._told_up()
 
     def _iax_loaded(self) -> None:
         self.connection.iax_expected = True

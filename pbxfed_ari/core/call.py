@@ -599,7 +599,7 @@ class Call:
         )
         seconds = attempt.ring_seconds or self.ring_seconds
         self.bridged = Bridged(self.key, self.caller, seconds, held=True, music=self.rescue_music)
-        said = str(self._waybill(attempt, self.setup.latest))
+        said = str(replace(self._waybill(attempt, self.setup.latest), diverted=None))
         made = self.bridged.begin(attempt, len(self.tried), number, said, view)
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
@@ -613,15 +613,14 @@ class Call:
         if self.bridged is None or self.rescue is None:
             return []
         if isinstance(event, LegLives) and self.setup is not None:
-            self.setup.alive()
+            self.setup.hears(event.leg, event.how)
         effects, outcome = self.bridged.handle(event)
         if isinstance(outcome, Answered):
             if self.setup is not None:
                 self.talks_with = self.setup.whom(outcome.leg, self.rescue.number)
             return [*effects, *self._rescued("answered", now)]
         if outcome is not None:
-            came = {"BUSY": BUSY_OUT, "NOANSWER": RANG_OUT}.get(outcome.status, UNREACHABLE)
-            self._came_of_it(came, now)
+            self._outcome(outcome, now)
             self.setup, self.rescue.look = None, now + rescue.PAUSE
             self.held_until = min(self.rescue.look, self.rescue.until)
         return effects

@@ -72,6 +72,9 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     ] = ()  # (transport, port) where phones reach it, best first; not said: UDP at sip_port
     phone_addresses: Annotated[tuple[Shown, ...], MANY] = ()  # not said: `address`
     dns: bool = False  # it answers for the federation's domain
+    asterisk_since: Number = (
+        0  # when its Asterisk was started: seconds since 1970, its clock; 0: not known
+    )
 
 
 @dataclass(frozen=True, slots=True)

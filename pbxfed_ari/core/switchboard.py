@@ -14,6 +14,7 @@ from pbxfed_ari.core.effects import (
     EndBridge,
     HandOver,
     HangUp,
+    Leg,
     MakeBridge,
     Note,
     Tell,
@@ -115,6 +116,13 @@ class Switchboard:
     def callers(self, number: str) -> int:
         """How many calls of this node are in a conference room here, or at its door."""
         return list(self._rooms.values()).count(number)
+
+    def talks_with(self) -> set[NodeName]:
+        """The peers with which somebody talks from here."""
+        talking = [call for call in self._calls.values() if call.phase is Phase.TALKING]
+        legs = (leg for call in talking for leg in call.legs if isinstance(leg, Leg))
+        peers = {*(call.arrival.peer for call in talking), *(leg.peer for leg in legs)}
+        return {peer for peer in peers if peer is not None}
 
     def _rooms_changed(self, now: float) -> list[Effect]:
         """The federation hears which rooms are called here."""
@@ -363,9 +371,7 @@ class Switchboard:
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
         others = [channel for channel in seen.channels if channel not in legs]
         callers = sorted(others, key=lambda channel: channel in seen.put)
-        if (
-            seen.talks and len(legs) == 2
-        ):  # after a rescue: the phone that was called is the one that waited
+        if seen.talks and len(legs) == 2:  # after a rescue: who waited is the phone that was called
             legs.sort(key=attempt_of)
             callers, legs = legs[:1], legs[1:]
         if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer

@@ -1,5 +1,8 @@
 """Conversations with an Asterisk that has died end; all others go on."""
 
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.deadends import SILENT, DeadEnds, Fading
 from pbxfed_ari.core.effects import Note
@@ -32,6 +35,24 @@ def test_an_end_that_answers_again_is_none() -> None:
     assert fading.hear(SILENT, {ONE: 500}) == []
 
 
+def dead_ends(
+    ari: AriClient,
+    ask: Callable[[Address], Awaitable[bool]],
+    told: list[FarEndDied],
+    notes: list[Note],
+    talks: Callable[[], set[NodeName]] = set[NodeName],
+) -> DeadEnds:
+    return DeadEnds(
+        ari,
+        away=lambda: AWAY,
+        talks=talks,
+        since=dict[NodeName, float],
+        ask=ask,
+        post=told.append,
+        note=notes.append,
+    )
+
+
 async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
     """By SIP, with a node out of reach, which does not answer."""
 
@@ -50,13 +71,61 @@ async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
             {"id": "4", "name": "PJSIP/1001-00000004", "state": "Up"},
             {"id": "5", "name": "IAX2/pf-b-5", "state": "Up"},
         ]
-        ends = DeadEnds(ari, away=lambda: AWAY, ask=ask, post=told.append, note=notes.append)
-        await ends.look(AWAY)
+        ends = dead_ends(ari, ask, told, notes)
+        await ends.look(AWAY, {})
         assert asked == [AWAY[NodeName("b")]]
         assert [line for line in fake.asked if "rtp" in line] == ["GET channels/1/rtp_statistics"]
         assert not notes
         ends._fading._heard[ONE] = (500, -SILENT)  # long ago
-        await ends.look(AWAY)
+        await ends.look(AWAY, {})
         assert fake.asked[-1] == "DELETE channels/1"
         assert [dict(note.fields)["peer"] for note in notes] == ["b"]
         assert told == [FarEndDied(ONE)]
+
+
+async def test_who_talks_with_an_asterisk_that_was_started_anew_since_is_at_a_dead_end() -> None:
+    """It answers again, and knows nothing of him. Who has called since is not meant, and whoever is heard is not ended."""
+
+    async def ask(to: Address) -> bool:
+        raise AssertionError
+
+    notes: list[Note] = []
+    told: list[FarEndDied] = []
+    made = {"1": "12:00:00", "2": "12:00:09", "3": "12:00:00"}
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.channels = [
+            {
+                "id": number,
+                "name": f"PJSIP/pf-{'c' if number == '3' else 'b'}-0000000{number}",
+                "state": "Up",
+                "creationtime": f"2026-11-26T{at}.000+0000",
+            }
+            for number, at in made.items()
+        ]
+        began = datetime(2026, 11, 26, 12, 0, 10, tzinfo=UTC).timestamp()
+        new = {NodeName("b"): began}
+        ends = dead_ends(ari, ask, told, notes)
+        await ends.look({}, new)
+        assert [line for line in fake.asked if "rtp" in line] == ["GET channels/1/rtp_statistics"]
+        assert ends._looked == {}
+        ends._fading._heard[ONE] = (500, -SILENT)
+        await ends.look({}, new)
+        assert told == [FarEndDied(ONE)]
+        fake.channels = fake.channels[1:]
+        await ends.look({}, new)
+        assert ends._looked == new  # nobody is left: it is not asked again
+
+
+async def test_a_conversation_that_begins_while_its_node_is_away_is_watched() -> None:
+    """It rang when its daemon died, and was answered after that: while nobody talked, channels were not read again."""
+    talking: set[NodeName] = set()
+
+    async def ask(to: Address) -> bool:
+        return True
+
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        ends = dead_ends(ari, ask, [], [], lambda: talking)
+        for begins, reads in ((), 1), ((), 1), (("b",), 2):
+            talking |= set(map(NodeName, begins))
+            await ends.turn()
+            assert fake.asked.count("GET channels") == reads

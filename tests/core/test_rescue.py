@@ -35,9 +35,11 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     LegSeen,
+    PeerGaveUp,
     WentOut,
 )
-from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, C, View, make
 
@@ -309,6 +311,10 @@ def test_whom_a_transfer_has_put_there_is_not_rescued() -> None:
         story.dies(B)
         effects = lost(story, 60.0, ONE if gone == CALLER else LOCAL)
         assert not any(isinstance(e, Soothe | MakeLeg) for e in effects)
+    story = calling()
+    story.dies(B)
+    story.at(60.0, WentOut(CALLER, BRIDGE))  # he is on his way to somebody else
+    assert not any(isinstance(e, Soothe | MakeLeg) for e in lost(story, 60.0, ONE))
 
 
 def test_the_other_end_that_dies_while_it_rings_is_no_rescue() -> None:
@@ -323,12 +329,15 @@ def test_the_other_end_that_dies_while_it_rings_is_no_rescue() -> None:
 
 
 def test_a_called_phone_waits_to_be_called_while_its_callers_node_lives() -> None:
-    """The network was cut between two that live: the caller's side is the one that calls."""
+    """The network was cut between two that live: the caller's side is the one that calls, though he could be called by c."""
     story = called()
     story.dies(B, down=False)
     story.view.places = (B,)
+    story.view.taken = {Registration(B, "sip:1002@10.0.0.8:5060", 1): C}
     assert lost(story, 60.0, CALLER) == [Soothe(PHONE, "", LONGEST)]
-    assert all(story.at(float(second)) == [] for second in range(61, 90))
+    assert all(story.at(float(second)) == [] for second in range(61, 75))
+    story.dies()
+    assert all(story.at(float(second)) == [] for second in range(75, 90))  # healed: it is the same
     assert story.at(90.0) == [HangUp(PHONE, 27), EndBridge(PHONE, KEY)]
     (record,) = story.records
     assert (record.peer, record.answered, record.cause) == (B, True, 27)
@@ -389,6 +398,17 @@ def test_when_the_callers_node_calls_again_it_is_joined_with_who_waits(ringing: 
     ]
     assert len(story.board) == 0
     assert len(story.records) == 1
+
+
+def test_a_call_that_its_sender_has_given_up_is_not_joined() -> None:
+    """It came late."""
+    story = called()
+    story.dies(B, down=False)
+    lost(story, 60.0, CALLER)
+    story.at(61.0, PeerGaveUp(B, CallId("f00"), 2))
+    comes = Arrived(AGAIN, "1001", "1002", "", B, "f00/1/2", "e2", "pf-b")
+    assert story.at(64.0, comes) == [HangUp(AGAIN, 16)]
+    assert story.states == ["rescuing"]
 
 
 def test_who_was_joined_so_may_be_lost_again() -> None:

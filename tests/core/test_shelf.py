@@ -50,10 +50,11 @@ DESCRIBED = encode(NodeInfo("10.0.0.7", "main", 100, ("sip",), bytes(32)))
 
 def test_an_older_release_says_nothing_of_phones_and_a_newer_one_more() -> None:
     """Fields are appended: either can be read."""
-    old = b"\x98" + encode(NodeInfo("10.0.0.7", "main", 100, ("sip",), bytes(32)))[1:-3]
+    old = b"\x98" + encode(NodeInfo("10.0.0.7", "main", 100, ("sip",), bytes(32)))[1:-4]
     info = decode_info(old)
     assert info is not None
     assert (info.phones, info.phone_addresses, info.dns) == ((), (), False)
+    assert info.asterisk_since == 0
     newer = bytes((DESCRIBED[0] + 1,)) + DESCRIBED[1:] + b"\x01"
     assert decode_info(newer) == decode_info(DESCRIBED)
 

@@ -1,0 +1,176 @@
+"""Rescue with real Asterisks: a node dies under four calls in bridge mode; two nodes lose each other; media checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lab.calls import Dialled
+from lab.places import LabError
+from tests.lab.conftest import Federation
+from tests.lab.test_bridge import bridges, channels
+
+HERE = {"1001": "a", "1002": "a", "1005": "a", "1003": "c"}
+THERE = ("1014", "1016", "1017", "1018")  # at b
+LOST = 20.0  # seconds in which a death is found out: out of reach, no answer, no sound
+TONE = 440  # Hz: asterisk/legs.py
+
+
+@pytest.fixture
+def bridged(federation: Federation) -> Iterator[Federation]:
+    """All nodes own the legs of their calls."""
+    lab = federation.lab
+    for number, node in {**HERE, **dict.fromkeys(THERE, "b")}.items():
+        federation.phone(number, node)
+    for node in "abc":
+        lab.configure(node, "calls", "control", "bridge")
+        lab.configure(node, "calls", "rescue", 40)
+    time.sleep(0.3)
+    yield federation
+    for node in "abc":
+        lab.configure(node, "calls", "control", "handover")
+        lab.configure(node, "calls", "rescue", None)
+    for number in (*HERE, *THERE):
+        lab.manners(number)
+
+
+def states(federation: Federation, node: str) -> dict[str, str]:
+    """Of the calls at a node, by who called."""
+    return {call["from"]: call["state"] for call in federation.get(node, "/calls")}
+
+
+def incoming(federation: Federation, phone: str, since: float) -> dict[str, Any]:
+    """The last call that a phone has answered since then."""
+    calls = [c for c in federation.lab.calls_of(phone, since) if c["incoming"] and c["answered_at"]]
+    assert calls, f"nobody has called {phone}"
+    return calls[-1]
+
+
+def hears_the_tone(federation: Federation, phone: str, call: str) -> bool:
+    """Does who waits hear that he does?"""
+    lab = federation.lab
+    group = next(lab.group(n) for n in "abc" if phone in lab.group(n).ask("ping")["phones"])
+    answer = group.ask("listen", phone=phone, call=call, tone=TONE, seconds=4.5, share=0.5)
+    return float(answer["heard"]) > 0
+
+
+def talk(federation: Federation, one: str, its: str, other: str, theirs: str) -> bool:
+    """Do they hear each other, in these calls of theirs?"""
+    hears = federation.lab.hears
+    return hears(one, its, other) and hears(other, theirs, one)
+
+
+def test_who_talked_with_a_dead_node_hears_a_tone_and_then_the_same_phone_again(
+    bridged: Federation,
+) -> None:
+    """The caller, and the called; who hangs up meanwhile, and who waits at a node whose daemon dies, too, leave nothing."""
+    lab, began = bridged.lab, time.time()
+    ways = {"1001": "1014", "1016": "1002", "1005": "1017", "1003": "1018"}
+    talks = {caller: lab.dial(caller, called) for caller, called in ways.items()}
+    second = incoming(bridged, "1002", began)["call"]
+    for number in THERE:
+        lab.manners(number, refuse="486 Busy Here")  # with the dead call
+    time.sleep(0.5)
+    lab.kill("b")
+    died = time.time()
+    try:
+        held = {"1001": "rescuing", "1016": "rescuing", "1005": "rescuing"}
+        bridged.until(lambda: states(bridged, "a") == held, LOST, what="all wait at a")
+        bridged.until(lambda: states(bridged, "c") == {"1003": "rescuing"}, LOST, what="and at c")
+        print(f"they wait {time.time() - died:.1f} s after the death")
+        lab.hang_up(talks["1005"])
+        lab.kill("c", "daemon")
+        assert hears_the_tone(bridged, "1001", talks["1001"].id)
+        assert hears_the_tone(bridged, "1002", second)
+        lab.start("c", "daemon")
+        for number in "1014", "1016":
+            lab.manners(number)
+            lab.register(number, "c")
+        bridged.until(
+            lambda: states(bridged, "a") == {"1001": "talking", "1016": "talking"},
+            15,
+            what="two talk again",
+        )
+        print(f"and talk again {time.time() - died:.1f} s after it")
+        first = incoming(bridged, "1014", died)
+        back = incoming(bridged, "1016", died)
+        assert (first["other"], back["other"]) == ("1001", "1002")
+        assert talk(bridged, "1001", talks["1001"].id, "1014", first["call"])
+        assert talk(bridged, "1002", second, "1016", back["call"])
+        lab.hang_up(talks["1001"])
+        lab.end("1016", back["call"])
+        bridged.until(lambda: all(states(bridged, node) == {} for node in "ac"), 5)
+        bridged.until(lambda: all(channels(bridged, node) == 0 for node in "ac"), 5)
+        assert all(bridges(bridged, node) == [] for node in "ac")
+        kept = bridged.get("a", "/calls/records?last=true&limit=3&parts=true")
+        records = {one["from"]: one for one in kept}
+        assert {who: one["cause"] for who, one in records.items()} == dict.fromkeys(records, 16)
+        tries = [(one["reason"][:7], one["outcome"]) for one in records["1001"]["attempts"]]
+        assert tries[0][1] == tries[-1][1] == "answered"
+        assert ("rescue:", "busy") in tries
+    finally:
+        for dialled in talks.values():
+            with suppress(LabError):
+                lab.hang_up(dialled)
+        lab.start("c", "daemon")
+        lab.start("b")
+    bridged.until(bridged.whole, 30)
+
+
+def test_two_nodes_that_have_lost_each_other_join_their_phones_again_and_none_rings(
+    bridged: Federation,
+) -> None:
+    """The cable between them is out; the caller's node calls, and the other one knows for whom. An end as any is an end."""
+    lab = bridged.lab
+    began = time.time()
+    call = lab.dial("1001", "1014")
+    theirs = incoming(bridged, "1014", began)["call"]
+    time.sleep(0.5)
+    lab.manners("1014", refuse="486 Busy Here")
+    invites = lab.phone("1014")["invites"]
+    lab.drop("a", f"ip saddr {lab.node('b').host.address}")
+    lab.drop("b", f"ip saddr {lab.node('a').host.address}")
+    try:
+        for node in "ab":
+            held = partial(states, bridged, node)
+            bridged.until(lambda held=held: held() == {"1001": "rescuing"}, LOST, what=node)  # type: ignore[misc]
+        rang = lab.phone("1014")["invites"]
+    finally:
+        for node in "ab":
+            lab.undrop(node)
+    for node in "ab":
+        held = partial(states, bridged, node)
+        bridged.until(lambda held=held: held() == {"1001": "talking"}, 15, what=node)  # type: ignore[misc]
+    assert talk(bridged, "1001", call.id, "1014", theirs)
+    print(f"rang {rang - invites} times while they were apart")
+    bridged.until(bridged.whole, 30)
+    lab.end("1014", theirs)
+    bridged.until(lambda: all(states(bridged, node) == {} for node in "ab"), 2, what="it ends")
+    bridged.until(lambda: all(channels(bridged, node) == 0 for node in "ab"), 5)
+
+
+def test_a_phone_that_hangs_up_while_its_daemon_is_dead_is_not_called_again(
+    bridged: Federation,
+) -> None:
+    """Its node is out of reach for calls; its Asterisk says goodbye."""
+    lab, began = bridged.lab, time.time()
+    lab.dial("1001", "1014")
+    theirs: Dialled | str = incoming(bridged, "1014", began)["call"]
+    lab.kill("b", "daemon")
+    try:
+        bridged.until(lambda: bridged.state("a", "b") == "down")
+        time.sleep(3.0)
+        assert states(bridged, "a") == {"1001": "talking"}
+        lab.end("1014", str(theirs))
+        lab.asterisk("b", "channel request hangup all")
+        bridged.until(lambda: states(bridged, "a") == {}, 3, what="it ends")
+        ended = bridged.get("a", "/calls/records?last=true&limit=1")[0]
+        assert (ended["tries"], ended["cause"]) == (1, 16)
+    finally:
+        lab.start("b", "daemon")
+    bridged.until(bridged.whole, 30)
