@@ -828,7 +828,8 @@ class Call:
 
 
 def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
-    return (leg.peer, leg.number) if isinstance(leg, Leg) else (None, f"line {leg.line}")
+    peer = leg.peer if isinstance(leg, Leg) else None
+    return peer, f"line {leg.line}" if leg.line else leg.number if isinstance(leg, Leg) else ""
 
 
 class Row(NamedTuple):

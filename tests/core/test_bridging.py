@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -91,6 +92,18 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(0.04, LegLives(CALLER, ONE, "PROCEEDING")) == []  # nothing rings yet
     assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+
+
+def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
+    """Else the bridge would tell the outside, before it is dialed, who calls."""
+    fields = {"site": "main", "endpoint": "p", "nodes": ["a"], "patterns": ["_0."]}
+    line = make("trunk", "city", caller_id="+4930999", **fields)
+    board = Board(A, items=(line, make("extension", "1002")))
+    board.at(0.0, replace(arrived("030123"), endpoint="1002"))
+    assert board.at(0.01, LegEntered(ONE)) == [
+        Join(CALLER, BRIDGE, (CALLER, ONE), quietly=True),
+        DialLeg(CALLER, ONE, 90, "+4930999"),
+    ]
 
 
 def test_the_first_answer_wins_and_the_others_stop() -> None:
