@@ -135,6 +135,16 @@ def test_each_device_of_a_phone_here_has_a_leg() -> None:
     assert made == ["sip:1001@x", "sip:1001@y"]
 
 
+def test_the_cause_of_who_hangs_up_is_passed_on() -> None:
+    """Either way."""
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, Ended(CALLER, 31))[0] == HangUpLeg(CALLER, ONE, 31)
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, LegEnded(ONE, 31))[0] == HangUp(CALLER, 31)
+
+
 @pytest.mark.parametrize("caller_first", [True, False])
 def test_when_one_hangs_up_the_other_does_too(caller_first: bool) -> None:
     """And the bridge goes."""
@@ -170,12 +180,25 @@ def board_over() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("causes", "number", "cause"), [((17, 20), "1002", 0), ((19, 20), "1003", 0), ((20, 3), "", 3)]
+    ("causes", "number", "cause"),
+    [
+        ((17, 20), "1002", 0),
+        ((20, 17), "1002", 0),
+        ((17, 34), "1002", 0),
+        ((17, 19), "1003", 0),
+        ((19, 17), "1003", 0),
+        ((19, 20), "1003", 0),
+        ((34, 20), "", 34),
+        ((20, 3), "", 20),
+        ((18, 27), "1003", 0),
+        ((38, 1), "", 1),
+        ((3, 38), "", 38),
+    ],
 )
 def test_when_all_legs_are_gone_the_outcome_decides(
     causes: tuple[int, int], number: str, cause: int
 ) -> None:
-    """Busy before no answer before all else, as with Dial."""
+    """As with Dial: one that has rung out makes it no answer; else busy, congested, out of reach; the most telling cause."""
     phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
     board = ringing(A, B, items=[phone])
     assert board.at(29.5, LegEnded(ONE, causes[0])) == []
@@ -391,7 +414,7 @@ def test_who_has_answered_while_we_were_deaf_talks() -> None:
 def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
     """His leg is not there any more; the caller, who stands there yet, is told."""
     board = ringing(A)
-    assert HangUp(CALLER, 16) in board.at(1.0, found(seen(CALLER, talks=False)))
+    assert HangUp(CALLER, 19) in board.at(1.0, found(seen(CALLER, talks=False)))
     assert board.at(1.0, AGAIN) == []
 
 

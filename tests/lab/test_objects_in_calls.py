@@ -186,6 +186,29 @@ def test_forwards_by_outcome(controlled: Federation) -> None:
     assert talk(controlled, "1001", "1002") == "1004"
 
 
+def test_of_two_devices_one_is_busy_and_one_rings_out(controlled: Federation) -> None:
+    """Nobody has answered: whoever connects the legs says the same."""
+    lab = controlled.lab
+    fields: dict[str, Any] = {
+        "forward_busy": "1003",
+        "forward_no_answer": "1004",
+        "ring_seconds": 2,
+    }
+    put(controlled, "extension", "1001", devices=2, **fields)
+    lab.register("1001/2", "b")
+    controlled.until(lambda: all(sorted(controlled.where("1001", n)) == ["a", "b"] for n in "abc"))
+    lab.manners("1001", refuse="486 Busy Here")
+    lab.manners("1001/2", answer_after_ms=None)
+    try:
+        assert talk(controlled, "1002", "1001") == "1004"
+        lab.manners("1001/2", refuse="486 Busy Here")
+        assert talk(controlled, "1002", "1001") == "1003"
+    finally:
+        lab.unregister("1001/2")
+        controlled.until(lambda: all(controlled.where("1001", n) == ["a"] for n in "abc"))
+        put(controlled, "extension", "1001", devices=1)
+
+
 @pytest.mark.parametrize("trunk", ["sip", "iax2"])
 def test_who_is_rung_sees_by_whom_the_call_was_sent_on(controlled: Federation, trunk: str) -> None:
     """Here, at another node, and in the outside; why, too. Of a call that nobody has sent on nothing is said."""
