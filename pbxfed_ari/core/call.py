@@ -493,7 +493,7 @@ class Call:
         if self.phase is Phase.RESCUING:
             return self._left_alone(now, view) if event.channel == self.caller else []
         if self.phase is Phase.TALKING and self.bridged is not None:
-            return [*self.bridged.gone(event.channel), *self._talked(now)]
+            return [*self.bridged.gone(event.channel, event.cause or NORMAL), *self._talked(now)]
         if self.phase is Phase.TALKING and self.leg_lives:
             return []  # it ends in a moment, or he has put it through to somebody
         if self.phase is Phase.DIALING and event.channel != self.caller:
@@ -849,7 +849,8 @@ def _tried(route: Route, attempt: Try) -> Tried:
 
 
 def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
-    return (leg.peer, leg.number) if isinstance(leg, Leg) else (None, f"line {leg.line}")
+    peer = leg.peer if isinstance(leg, Leg) else None
+    return peer, f"line {leg.line}" if leg.line else leg.number if isinstance(leg, Leg) else ""
 
 
 class Row(NamedTuple):

@@ -279,11 +279,12 @@ class DialLeg(Struct, frozen=True):
 
 
 class Join(Struct, frozen=True):
-    """Put these channels into a bridge."""
+    """Put these channels into a bridge; `quietly`: without showing any of them who the others are."""
 
     call: ChannelId
     bridge: str
     channels: tuple[ChannelId, ...]
+    quietly: bool = False
 
 
 class Indicate(Struct, frozen=True):

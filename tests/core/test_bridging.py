@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -94,6 +95,18 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
 
 
+def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
+    """Else the bridge would tell the outside, before it is dialed, who calls."""
+    fields = {"site": "main", "endpoint": "p", "nodes": ["a"], "patterns": ["_0."]}
+    line = make("trunk", "city", caller_id="+4930999", **fields)
+    board = Board(A, items=(line, make("extension", "1002")))
+    board.at(0.0, replace(arrived("030123"), endpoint="1002"))
+    assert board.at(0.01, LegEntered(ONE)) == [
+        Join(CALLER, BRIDGE, (CALLER, ONE), quietly=True),
+        DialLeg(CALLER, ONE, 90, "+4930999"),
+    ]
+
+
 def test_the_first_answer_wins_and_the_others_stop() -> None:
     """As answered elsewhere; a second answer comes too late."""
     board = ringing(A, B)
@@ -121,6 +134,16 @@ def test_each_device_of_a_phone_here_has_a_leg() -> None:
     board.view.devices = ["sip:1001@x", "sip:1001@y"]
     made = [e.uri for e in board.at(0.0, arrived()) if isinstance(e, MakeLeg)]
     assert made == ["sip:1001@x", "sip:1001@y"]
+
+
+def test_the_cause_of_who_hangs_up_is_passed_on() -> None:
+    """Either way."""
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, Ended(CALLER, 31))[0] == HangUpLeg(CALLER, ONE, 31)
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, LegEnded(ONE, 31))[0] == HangUp(CALLER, 31)
 
 
 @pytest.mark.parametrize("caller_first", [True, False])
@@ -158,12 +181,25 @@ def board_over() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("causes", "number", "cause"), [((17, 20), "1002", 0), ((19, 20), "1003", 0), ((20, 3), "", 3)]
+    ("causes", "number", "cause"),
+    [
+        ((17, 20), "1002", 0),
+        ((20, 17), "1002", 0),
+        ((17, 34), "1002", 0),
+        ((17, 19), "1003", 0),
+        ((19, 17), "1003", 0),
+        ((19, 20), "1003", 0),
+        ((34, 20), "", 34),
+        ((20, 3), "", 20),
+        ((18, 27), "1003", 0),
+        ((38, 1), "", 1),
+        ((3, 38), "", 38),
+    ],
 )
 def test_when_all_legs_are_gone_the_outcome_decides(
     causes: tuple[int, int], number: str, cause: int
 ) -> None:
-    """Busy before no answer before all else, as with Dial."""
+    """As with Dial: one that has rung out makes it no answer; else busy, congested, out of reach; the most telling cause."""
     phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
     board = ringing(A, B, items=[phone])
     assert board.at(29.5, LegEnded(ONE, causes[0])) == []
@@ -379,7 +415,7 @@ def test_who_has_answered_while_we_were_deaf_talks() -> None:
 def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
     """His leg is not there any more; the caller, who stands there yet, is told."""
     board = ringing(A)
-    assert HangUp(CALLER, 16) in board.at(1.0, found(seen(CALLER, talks=False)))
+    assert HangUp(CALLER, 19) in board.at(1.0, found(seen(CALLER, talks=False)))
     assert board.at(1.0, AGAIN) == []
 
 

@@ -487,6 +487,27 @@ def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_
     assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 27), 2.0, view)) == [27]
 
 
+def test_a_line_that_has_failed_at_a_peer_is_not_tried_by_its_other_trunk() -> None:
+    """The peer had the call: another line of the same peer is the next. Nothing was heard of it: the other trunk is."""
+    items = (
+        make("trunk", "one", site="main", endpoint="p", nodes=["b"], patterns=["_0."], cost=1),
+        make("trunk", "two", site="main", endpoint="q", nodes=["b"], patterns=["_0."], cost=2),
+        make("extension", "1009"),
+    )
+    failed = Returned(CHANNEL, "CHANUNAVAIL", 3)
+    for status, here, after in (
+        ("CHANUNAVAIL", True, Leg(B, "sip", line="two")),
+        ("NOANSWER", True, Leg(B, "sip", line="two")),
+        ("CHANUNAVAIL", False, Leg(B, "iax2", line="one")),
+    ):
+        board, view = Switchboard(), View(A, items=items)
+        board.handle(arrive("030123"), 0.0, view)
+        if here:
+            board.handle(PeerHasCall(B, CallId("c17.1"), 1), 0.1, view)
+        effects = board.handle(replace(failed, status=status), 1.0, view)
+        assert [one[1] for one in handed(effects)] == [(after,)]
+
+
 def test_the_peer_lets_it_out() -> None:
     """It reads the line in the note."""
     line = make("trunk", "two", site="main", endpoint="q", nodes=["a"], patterns=["_0."])
