@@ -498,7 +498,7 @@ class Node:
         return {
             "state": connection.state.value,
             "version": connection.version,
-            "warnings": list(connection.warnings),
+            "warnings": [*connection.warnings, *filter(None, [self.room.operator.trouble])],
             "objects_to_push": self.room.operator.objects.pending,
         }
 

@@ -10,8 +10,9 @@ phones may take their time.
 Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone. Whoever was
 `missed` so, and never rung, is called by his other trunk once the others have rung out or refused (call.py).
 
-A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, by CallLost, once
-it is certain of that death (asterisk/process.py); the legs to that node are abandoned at once.
+A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, once it is certain
+of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
+so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
 **The receiver's side.** It says CallHere: in its LAN at once, and to whichever site after WORD seconds if nothing has rung by
 then, for what rings tells it by itself. So a phone that must be woken is waited for, and a line whose provider is slow: that
@@ -24,8 +25,8 @@ before it rings; what comes suspiciously late is held while its sender is asked:
 
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
-from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
+from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import (
     BUSY_OUT,
@@ -125,7 +126,7 @@ class Setup:
     def lose(
         self, peer: NodeName, now: float, view: View, lines: Lines, call: CallId
     ) -> list[Effect]:
-        """This peer's Asterisk has died with it. What rings elsewhere rings on."""
+        """This peer's Asterisk has died. What rings elsewhere rings on."""
         self.lost.add(peer)
         return self.tick(now, view, lines, call)
 
@@ -227,12 +228,6 @@ def here(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> list[E
 def told_at_once(bill: Waybill, peer: NodeName, view: View) -> bool:
     """Is the sender to hear at once that his try is here? Of another site only one who has waited already: most calls ring."""
     return view.door(peer) is not None or bill.attempt > 1
-
-
-def lost(bill: Waybill, peer: NodeName, view: View) -> list[Effect]:
-    """Tell the sender that his try has ended here, which nobody else will."""
-    door = view.door(peer)
-    return [] if door is None else [SendTo(door, CallLost(bill.call, bill.attempt))]
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

@@ -19,7 +19,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     PeerGaveUp,
-    PeerLostCall,
+    PeerLostCalls,
     Redirected,
     Returned,
     Ticked,
@@ -34,7 +34,7 @@ CHANNEL, LEG, SECOND = ChannelId("1"), ChannelId("pf-f-1-0"), ChannelId("pf-f-2-
 EVENTS: list[Any] = [
     Ticked(),
     PeerGaveUp(B, CallId("f"), 1),
-    PeerLostCall(B, CallId("f"), 1),
+    PeerLostCalls(B),
     LegDialed(CHANNEL, LEG, "PJSIP/pf-b-1"),
     LegEntered(LEG),
     LegLives(CHANNEL, LEG, "RINGING"),

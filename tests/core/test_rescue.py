@@ -524,7 +524,7 @@ def test_our_own_asterisk_that_dies_ends_it() -> None:
     story.dies(B)
     story.view.places = ()
     lost(story, 60.0, ONE)
-    story.at(65.0, ChannelsListed(frozenset(), died=True))
+    story.at(65.0, ChannelsListed(frozenset()))
     assert len(story.board) == 0
 
 

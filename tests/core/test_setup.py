@@ -26,11 +26,11 @@ from pbxfed_ari.core.events import (
     LegLives,
     PeerGaveUp,
     PeerHasCall,
-    PeerLostCall,
+    PeerLostCalls,
     Returned,
     wan,
 )
-from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR
 from pbxfed_ari.core.switchboard import Switchboard
@@ -188,7 +188,7 @@ def test_who_hangs_up_while_it_is_set_up_tells_the_peer() -> None:
     assert not [e for e in answered.at(9.0, Ended(CHANNEL)) if isinstance(e, SendTo)]
 
 
-LOST = PeerLostCall(B, CALL, 1)
+LOST = PeerLostCalls(B)
 
 
 def test_a_call_whose_phone_rang_at_an_asterisk_that_died_goes_elsewhere_at_once() -> None:
@@ -199,8 +199,7 @@ def test_a_call_whose_phone_rang_at_an_asterisk_that_died_goes_elsewhere_at_once
     assert story.at(3.01, LOST) == []
     story.view.places = (C,)
     assert legs(story.at(3.05, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(C, "sip"),)]
-    assert story.at(3.1, LOST) == []  # of the try before this one
-    assert story.at(3.2, PeerLostCall(B, CALL, 2)) == []  # it is not his
+    assert story.at(3.1, LOST) == []  # it rings at c now
 
 
 def test_who_answers_others_is_not_busy_when_he_says_that_his_asterisk_has_died() -> None:
@@ -236,7 +235,7 @@ def test_what_rings_at_another_node_rings_on_when_one_asterisk_dies() -> None:
     story.at(0.02, PeerHasCall(B, CALL, 1), PeerHasCall(C, CALL, 1))
     assert story.at(2.0, LOST) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
     assert story.at(20.0) == []
-    assert Abandon(other) in story.at(21.0, PeerLostCall(C, CALL, 1))
+    assert Abandon(other) in story.at(21.0, PeerLostCalls(C))
 
 
 def test_our_own_phone_rings_on_when_a_peers_asterisk_dies() -> None:
@@ -465,20 +464,27 @@ def test_an_asterisk_that_has_taken_a_call_is_waited_for_while_it_can_be_reached
 # --- the receiver's side
 
 
-def test_when_our_asterisk_has_died_the_senders_of_what_rang_here_are_told() -> None:
-    """Not of what talked; and who is rung by a dead caller is told that it is over. Their records are kept."""
+def test_when_the_senders_asterisk_has_died_what_it_had_sent_rings_nobody() -> None:
+    """Held, in setup, or in a queue; who talks is left alone, and who came from elsewhere."""
     story = Story(View(A))
     story.at(0.0, arrives())
     talks = replace(arrives(attempt=2), channel=ChannelId("18.1"), fresh_id="y")
     story.at(0.0, talks, Answered(talks.channel))
-    died = story.at(5.0, ChannelsListed(frozenset(), died=True))
-    assert [e for e in died if isinstance(e, SendTo)] == [SendTo(DOOR_B, CallLost("cafe", 1))]
-    assert len([e for e in died if isinstance(e, CallEnded)]) == 2
-    assert len(story.board) == 0
-    ours = calling(B)
-    ours.at(1.0, LegLives(CHANNEL, LEG))
-    died = ours.at(5.0, ChannelsListed(frozenset(), died=True))
-    assert [e for e in died if isinstance(e, SendTo)] == [SendTo(DOOR_B, CallOver(CALL, 1))]
+    late = replace(arrives(8_500, attempt=3), channel=ChannelId("18.2"), fresh_id="z")
+    story.at(0.0, late)
+    story.at(0.0, Arrived(ChannelId("18.3"), "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    assert story.at(1.0, LOST) == [HangUp(CHANNEL, 16), HangUp(ChannelId("18.2"), 16)]
+    (kept,) = story.at(1.1, Ended(CHANNEL))
+    assert isinstance(kept, CallEnded)
+    assert kept.attempts[0].outcome == "given_up"
+
+
+def test_a_phone_of_ours_rings_on_for_our_own_when_some_asterisk_dies() -> None:
+    """It has no part in it."""
+    story = Story(View(A))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/1001-0000002a"))
+    assert story.at(1.0, LOST) == []
 
 
 def test_a_call_that_ended_while_we_were_not_connected_is_told_to_nobody() -> None:

@@ -13,10 +13,12 @@ import pytest
 
 from lab.calls import Dialled
 from lab.lab import Lab
+from lab.phone import PhoneRefused
 from lab.process import Process
 from tests.lab.conftest import Federation
 
 LOST = "condition node=c is=no Asterisk"  # what c says in its log
+LOST_AT_A = "condition node=a is=no Asterisk"
 ELSEWHERE = 2_500  # ms until a call toward a dying node has connected elsewhere; printed, and a bar of the bench
 
 
@@ -347,6 +349,92 @@ def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(
         "daemon",
     ):  # legs whose daemon died are nobody's: the caller arrives anew
         assert int(lab.phone("1003")["invites"]) == before + 1
+
+
+@pytest.mark.parametrize("what", ["websocket", "daemon"])
+def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
+    federation: Federation, what: str
+) -> None:
+    """The first one was handed over and came back, and there its caller stands: that is not taken for the second one's end."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
+        federation.phone(number, node)
+    change(federation, "1003", forward_busy="1002", control="handover")
+    change(federation, "1002", control="bridge")
+    log = lab.node("a").folder / "log" / "pbxfed.log"
+    lost = log.read_text().count(LOST_AT_A)
+    lab.manners("1003", refuse="486 Busy Here")
+    lab.manners("1002", answer_after_ms=2_500)
+    before = int(lab.phone("1002")["invites"])
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+            federation.until(lambda: int(lab.phone("1002")["invites"]) == before + 1)
+            time.sleep(0.3)
+            assert [c["control"] for c in federation.get("a", "/calls")] == ["bridge"]
+            if what == "websocket":
+                lab.asterisk("a", "ari shutdown websocket sessions")
+                federation.until(lambda: log.read_text().count(LOST_AT_A) > lost, 3)
+            else:
+                lab.kill("a", "daemon")
+                lab.start("a", "daemon")
+            dialled = call.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        for phone in "1002", "1003":
+            lab.manners(phone)
+        change(federation, "1003", forward_busy="", control="")
+        change(federation, "1002", control="")
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    rang = 2 if what == "daemon" else 1  # its legs are nobody's then: the caller arrives anew
+    assert int(lab.phone("1002")["invites"]) == before + rang
+
+
+def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: Federation) -> None:
+    """It goes onward as its number says when nobody answers; a caller who gives up has called, too."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1004", "a"), ("1002", "b"), ("1003", "c"), ("1005", "c"):
+        federation.phone(number, node)
+    change(federation, "1003", ring_seconds=6, forward_no_answer="1002")
+    rings = {phone: int(lab.phone(phone)["invites"]) + 1 for phone in ("1003", "1005")}
+    for phone in rings:
+        lab.manners(phone, answer_after_ms=None)
+    last = federation.get("a", "/calls/records?last=true&limit=1")
+    after = last[0]["id"] if last else 0
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            goes_on = pool.submit(lab.dial, "1001", "1003", timeout=20)
+            gives_up = pool.submit(lab.dial, "1004", "1005", timeout=5)
+            federation.until(lambda: all(int(lab.phone(p)["invites"]) == rings[p] for p in rings))
+            lab.kill("a", "daemon")
+            lab.start("a", "daemon")
+            federation.until(lambda: len(federation.get("a", "/calls")) == 2, 4)
+            with pytest.raises(PhoneRefused):
+                gives_up.result()
+            dialled = goes_on.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        for phone in rings:
+            lab.manners(phone)
+        change(federation, "1003", ring_seconds=0, forward_no_answer="")
+    assert found.ok, found
+    assert found.details["answered_by"] == "1002"
+    federation.until(federation.whole, 30)
+    federation.until(lambda: federation.get("a", "/calls") == [], 5)
+    records = federation.get("a", f"/calls/records?after={after}")
+    kept = {str(one["to"]): one for one in records}
+    assert sorted(kept) == ["1003", "1005"]
+    assert len(records) == 2
+    onward, given_up = kept["1003"], kept["1005"]
+    assert (onward["from"], onward["answered"], onward["reached"]) == ("1001", True, "1002")
+    assert [one["outcome"] for one in onward["attempts"]] == ["no_answer", "answered"]
+    assert (given_up["from"], given_up["answered"], given_up["tries"]) == ("1004", False, 1)
+    assert [one["outcome"] for one in given_up["attempts"]] == ["given_up"]
+    assert "when the daemon came back" in given_up["attempts"][0]["reason"]
+    assert 4 < given_up["seconds"] < 7
 
 
 def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(
