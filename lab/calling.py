@@ -90,15 +90,15 @@ class Caller(Registrant):
         self._remember(call)
         return call
 
-    async def hang_up(self, call: Call) -> None:
-        """End an answered call; a call that ended already is left alone."""
+    async def hang_up(self, call: Call, cause: int = 0) -> None:
+        """End an answered call, for this Q.850 cause if there is one; a call that ended already is left alone."""
         if call.state != "answered":
             return
         self._end(call, "hung up")
+        why: Fields = [("reason", f"Q.850;cause={cause}")] if cause else []
         with contextlib.suppress(Refused):
-            await self._authenticated(
-                "BYE", call.target, call.peer, self._in_dialog(call, "BYE"), 4.0
-            )
+            fields = [*self._in_dialog(call, "BYE"), *why]
+            await self._authenticated("BYE", call.target, call.peer, fields, 4.0)
 
     async def hold(self, call: Call, on: bool) -> None:
         """Put the other side on hold, or talk again."""

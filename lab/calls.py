@@ -142,9 +142,9 @@ class Calls(Phones):
         """Let the caller hang up."""
         self.end(dialled.caller, dialled.id)
 
-    def end(self, phone: str, call: str) -> None:
-        """Let a phone hang up a call of its own."""
-        self._group_of(phone).ask("hang_up", phone=phone, call=call)
+    def end(self, phone: str, call: str, *, cause: int = 0) -> None:
+        """Let a phone hang up a call of its own; `cause`: Q.850, as a gateway says it."""
+        self._group_of(phone).ask("hang_up", phone=phone, call=call, cause=cause)
 
     def hold(self, phone: str, call: str, on: bool = True) -> None:
         """Let a phone put a call of its own on hold, or talk again."""

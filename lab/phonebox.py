@@ -70,7 +70,7 @@ class PhoneBox:
                     return await self._dial(request)
                 case "hang_up":
                     phone = self._phone(request)
-                    await phone.hang_up(self._call(phone, request))
+                    await phone.hang_up(self._call(phone, request), request.get("cause", 0))
                 case "hold":
                     phone = self._phone(request)
                     await phone.hold(self._call(phone, request), request["on"])

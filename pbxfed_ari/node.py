@@ -96,10 +96,11 @@ from pbxfed_ari.dns.server import DnsServer
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.join.desk import Desk
 from pbxfed_ari.keys import keep_keyring, load_node_key, open_keyring
+from pbxfed_ari.links.engines import make
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
-from pbxfed_ari.links.wan import WanLink, make
+from pbxfed_ari.links.wan import WanLink
 from pbxfed_ari.loop import Loop, wall_ms
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensing import Sensing
@@ -497,7 +498,7 @@ class Node:
         return {
             "state": connection.state.value,
             "version": connection.version,
-            "warnings": list(connection.warnings),
+            "warnings": [*connection.warnings, *filter(None, [self.room.operator.trouble])],
             "objects_to_push": self.room.operator.objects.pending,
         }
 

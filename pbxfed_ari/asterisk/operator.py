@@ -42,9 +42,10 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import Answered, Ended, LegEnded
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
-from pbxfed_ari.errors import AsteriskError, ConfigError
+from pbxfed_ari.errors import AsteriskError, ConfigError, Unreachable
 
 DROPS = 4  # contacts ended at once
+AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
 
 ForAsterisk = (
     ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
@@ -86,6 +87,11 @@ class Operator:
 
     def __repr__(self) -> str:
         return f"Operator({self.calls!r}, {self.objects!r})"
+
+    @property
+    def trouble(self) -> str:
+        """What an operator should mend at this Asterisk; "" if nothing."""
+        return self._iax.trouble
 
     async def run(self) -> None:
         """Perform, until cancelled."""
@@ -164,3 +170,6 @@ class Operator:
                 await self._contacts.drop(effect)
             except AsteriskError as error:
                 self._note(trouble("contact not dropped", error, extension=effect.extension))
+                if isinstance(error, Unreachable):  # left there it would be found, and ring along
+                    again = asyncio.get_running_loop().call_later
+                    again(AGAIN, self._drops.put_nowait, effect)

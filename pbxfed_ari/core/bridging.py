@@ -3,7 +3,7 @@
     MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
     DIALED    rings      DIALED    let the caller hear it, once; early media only of a single leg: of several, it rings
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
-    any       ended      GONE      when all are gone the try has failed: busy before no answer before anything else
+    any       ended      GONE      when all are gone the try has failed, with the status that Dial would say
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
     GONE      entered    GONE      end it: it was given up before it was there; or answered: before it was known to be dialed
 
@@ -43,10 +43,23 @@ from pbxfed_ari.core.events import (
     Returned,
 )
 from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, key_of_name, leg_of
-from pbxfed_ari.core.tries import BUSY, NO_ANSWER, NORMAL, Try, View
+from pbxfed_ari.core.tries import (
+    ABSENT,
+    BUSY,
+    CONGESTION,
+    NO_ANSWER,
+    NO_RESPONSE,
+    NO_ROUTE,
+    NORMAL,
+    REJECTED,
+    Try,
+    View,
+)
 
 ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHERE
 PATIENCE = 60  # seconds that Asterisk lets a caller wait beside what it rings
+_TELLING = (REJECTED, NO_RESPONSE, ABSENT)  # what phones have said, before what stood in the way
+_VAGUE = (0, 3, NO_ROUTE, 38)  # none known, and what a leg ends with that was abandoned, or failed
 _HEARD = {"RINGING": "ring", "PROGRESS": "progress"}
 
 
@@ -146,7 +159,9 @@ class Bridged:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
                 joined = (
-                    [Join(self.caller, self.bridge, (self.caller, leg))] if self._early() else []
+                    [Join(self.caller, self.bridge, (self.caller, leg), bool(_shown(part.to)))]
+                    if self._early()
+                    else []
                 )
                 return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
             case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:
@@ -273,12 +288,24 @@ class Bridged:
         part.step, part.cause = Step.GONE, cause
         if any(p.step is not Step.GONE for p in self.legs.values()):
             return [], None
-        causes = [p.cause for p in self.legs.values()]
-        if BUSY in causes:
-            return [], Returned(self.caller, "BUSY", BUSY)
-        if NO_ANSWER in causes:
-            return [], Returned(self.caller, "NOANSWER", NO_ANSWER)
-        return [], Returned(self.caller, "CHANUNAVAIL", cause)
+        return [], Returned(self.caller, *_outcome([p.cause for p in self.legs.values()]))
+
+
+def _outcome(causes: list[int]) -> tuple[str, int]:
+    """The status that Dial says when all of several have failed, and the cause that tells most of why.
+
+    Asterisk's apps/app_dial.c, handle_cause and wait_for_answer: one that has rung out, or was cleared, makes it no answer;
+    only if there is none it is busy before congested before out of reach.
+    """
+    for quiet in NO_ANSWER, NORMAL:
+        if quiet in causes:
+            return "NOANSWER", quiet
+    if BUSY in causes:
+        return "BUSY", BUSY
+    if CONGESTION in causes:
+        return "CONGESTION", CONGESTION
+    said = [c for c in _TELLING if c in causes] or [c for c in causes if c not in _VAGUE]
+    return "CHANUNAVAIL", (said or causes[-1:])[0]
 
 
 def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg) -> Bridged:

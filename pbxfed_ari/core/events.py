@@ -218,6 +218,10 @@ class AsteriskDown(Struct, frozen=True):
     reason: str
 
 
+class AsteriskDied(Struct, frozen=True):
+    """The Asterisk that we knew is dead, for certain, so nobody was told of the end of its calls. Said once a death."""
+
+
 # --- from Asterisk: calls
 
 
@@ -244,11 +248,12 @@ class Arrived(Struct, frozen=True):
 
 
 class Returned(Struct, frozen=True):
-    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850."""
+    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850; `again`: as in Arrived."""
 
     channel: ChannelId
     status: str
     cause: int
+    again: bool = False
 
 
 class Answered(Struct, frozen=True):
@@ -313,12 +318,10 @@ class PeerGaveUp(Struct, frozen=True):
     attempt: int
 
 
-class PeerLostCall(Struct, frozen=True):
-    """A peer says that its Asterisk has died with our try, which was there."""
+class PeerLostCalls(Struct, frozen=True):
+    """A peer's Asterisk has died: whatever was in setup there, to it or from it, is lost."""
 
     peer: NodeName
-    call: CallId
-    attempt: int
 
 
 class DrainOver(Struct, frozen=True):
@@ -390,6 +393,14 @@ class BridgeSeen(Struct, frozen=True):
     answered_ms: int = 0  # milliseconds since 1970; 0: not known
 
 
+class RingFound(Struct, frozen=True):
+    """A call that was handed over before a restart is not answered yet; `note` is what we had told its legs."""
+
+    arrived: Arrived
+    note: str
+    wall_ms: int
+
+
 class TalkFound(Struct, frozen=True):
     """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
 
@@ -401,15 +412,11 @@ class TalkFound(Struct, frozen=True):
 
 
 class ChannelsListed(Struct, frozen=True):
-    """All channels that exist at this Asterisk, and our bridges, read anew.
-
-    `died`: the Asterisk that we knew is dead, for certain, so nobody was told of the end of what is missing.
-    """
+    """All channels that exist at this Asterisk, and our bridges, read anew."""
 
     channels: frozenset[ChannelId]
     bridges: tuple[BridgeSeen, ...] = ()
     wall_ms: int = 0
-    died: bool = False
 
 
 Event = (
@@ -436,6 +443,7 @@ Event = (
     | RoomsListed
     | AsteriskUp
     | AsteriskDown
+    | AsteriskDied
     | Arrived
     | Returned
     | Answered
@@ -445,13 +453,14 @@ Event = (
     | LegEnded
     | PeerHasCall
     | PeerGaveUp
-    | PeerLostCall
+    | PeerLostCalls
     | Redirected
     | FarEndDied
     | Ended
     | CameIn
     | WentOut
     | ChannelsListed
+    | RingFound
     | TalkFound
     | DrainOver
 )
@@ -470,5 +479,12 @@ CallersEvent = (
     | WentOut
 )
 CallEvent = (
-    CallersEvent | PeerHasCall | PeerGaveUp | PeerLostCall | ChannelsListed | TalkFound | DrainOver
+    CallersEvent
+    | PeerHasCall
+    | PeerGaveUp
+    | PeerLostCalls
+    | ChannelsListed
+    | RingFound
+    | TalkFound
+    | DrainOver
 )

@@ -246,27 +246,6 @@ class _Owner(Owner):
             self._link.lost(reason)
 
 
-def make(
-    kind: str,
-    access: Access,
-    me: NodeName,
-    tag: str,
-    certificates: Path,
-    receive: Receive,
-    changed: Changed,
-) -> WanLink:
-    """The link that `wan.link` names. An engine's library is loaded only here, when it is wanted."""
-    if kind == "zenoh":
-        from pbxfed_ari.links.zenoh import ZenohEngine
-
-        engine: Engine = ZenohEngine(access, tag, certificates)
-    else:
-        from pbxfed_ari.links.nats import NatsEngine
-
-        engine = NatsEngine(access, me)
-    return WanLink(engine, me, tag, receive, changed)
-
-
 async def knock(doors: Sequence[Door]) -> tuple[Door, Door]:
     """The first of these doors that answers TCP: as it was named, and the address behind the name. Waits for ever."""
     answers: asyncio.Queue[tuple[Door, Door]] = asyncio.Queue()

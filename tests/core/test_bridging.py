@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -33,6 +34,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     Redirected,
+    Returned,
     WentOut,
 )
 from pbxfed_ari.core.lines import A_SECOND, CALM, LATE
@@ -93,6 +95,18 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
 
 
+def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
+    """Else the bridge would tell the outside, before it is dialed, who calls."""
+    fields = {"site": "main", "endpoint": "p", "nodes": ["a"], "patterns": ["_0."]}
+    line = make("trunk", "city", caller_id="+4930999", **fields)
+    board = Board(A, items=(line, make("extension", "1002")))
+    board.at(0.0, replace(arrived("030123"), endpoint="1002"))
+    assert board.at(0.01, LegEntered(ONE)) == [
+        Join(CALLER, BRIDGE, (CALLER, ONE), quietly=True),
+        DialLeg(CALLER, ONE, 90, "+4930999"),
+    ]
+
+
 def test_the_first_answer_wins_and_the_others_stop() -> None:
     """As answered elsewhere; a second answer comes too late."""
     board = ringing(A, B)
@@ -120,6 +134,16 @@ def test_each_device_of_a_phone_here_has_a_leg() -> None:
     board.view.devices = ["sip:1001@x", "sip:1001@y"]
     made = [e.uri for e in board.at(0.0, arrived()) if isinstance(e, MakeLeg)]
     assert made == ["sip:1001@x", "sip:1001@y"]
+
+
+def test_the_cause_of_who_hangs_up_is_passed_on() -> None:
+    """Either way."""
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, Ended(CALLER, 31))[0] == HangUpLeg(CALLER, ONE, 31)
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, LegEnded(ONE, 31))[0] == HangUp(CALLER, 31)
 
 
 @pytest.mark.parametrize("caller_first", [True, False])
@@ -157,12 +181,25 @@ def board_over() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("causes", "number", "cause"), [((17, 20), "1002", 0), ((19, 20), "1003", 0), ((20, 3), "", 3)]
+    ("causes", "number", "cause"),
+    [
+        ((17, 20), "1002", 0),
+        ((20, 17), "1002", 0),
+        ((17, 34), "1002", 0),
+        ((17, 19), "1003", 0),
+        ((19, 17), "1003", 0),
+        ((19, 20), "1003", 0),
+        ((34, 20), "", 34),
+        ((20, 3), "", 20),
+        ((18, 27), "1003", 0),
+        ((38, 1), "", 1),
+        ((3, 38), "", 38),
+    ],
 )
 def test_when_all_legs_are_gone_the_outcome_decides(
     causes: tuple[int, int], number: str, cause: int
 ) -> None:
-    """Busy before no answer before all else, as with Dial."""
+    """As with Dial: one that has rung out makes it no answer; else busy, congested, out of reach; the most telling cause."""
     phone = make("extension", "1001", forward_busy="1002", forward_no_answer="1003")
     board = ringing(A, B, items=[phone])
     assert board.at(29.5, LegEnded(ONE, causes[0])) == []
@@ -378,15 +415,48 @@ def test_who_has_answered_while_we_were_deaf_talks() -> None:
 def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
     """His leg is not there any more; the caller, who stands there yet, is told."""
     board = ringing(A)
-    assert HangUp(CALLER, 16) in board.at(1.0, found(seen(CALLER, talks=False)))
+    assert HangUp(CALLER, 19) in board.at(1.0, found(seen(CALLER, talks=False)))
     assert board.at(1.0, AGAIN) == []
+
+
+BACK = Returned(CALLER, "BUSY", 17, again=True)  # from a try that was handed over
+SECOND = ChannelId("pf-f00-2-0")
+RINGS = LegLives(CALLER, SECOND, "RINGING")
+
+
+def second_rings() -> Board:
+    """A first try was handed over and has come back; the next one, in bridge mode, rings."""
+    busy = make("extension", "1001", control="handover", forward_busy="1003")
+    board = Board(A, items=[busy])
+    assert isinstance(board.at(0.0, arrived())[0], HandOver)
+    made = board.at(1.0, Returned(CALLER, "BUSY", 17))
+    assert [e.leg for e in made if isinstance(e, MakeLeg)] == [SECOND]
+    board.at(1.1, LegEntered(SECOND), RINGS)
+    return board
+
+
+def test_who_has_come_back_once_does_not_come_back_again_at_each_reconnect() -> None:
+    """The caller's place in Asterisk's dialplan tells of the try before, whether the next one rings or talks."""
+    board = second_rings()
+    listed = found(seen(CALLER, SECOND, talks=False))
+    assert board.at(2.0, listed, BACK, LegEntered(SECOND), RINGS) == []
+    assert board.at(3.0, Answered(CALLER, SECOND)) == [Indicate(CALLER, "answer")]
+    assert board.at(4.0, found(seen(CALLER, SECOND)), BACK, Answered(CALLER, SECOND)) == []
+    assert board.at(5.0, LegEnded(SECOND, 16))[0] == HangUp(CALLER, 16)
+
+
+def test_who_talks_after_a_try_that_came_back_is_not_hung_up_by_a_restart() -> None:
+    """He is adopted, and where he stands tells of before."""
+    board = Board(A)
+    assert board.at(0.0, found(seen(CALLER, SECOND)), BACK) == []
+    assert board.at(9.0, LegEnded(SECOND, 16))[0] == HangUp(CALLER, 16)
 
 
 def test_a_conversation_is_adopted_and_ends_as_one() -> None:
     """What is told of its caller as if it had arrived is ignored."""
     board = Board(A)
     assert board.at(0.0, found(seen(CALLER, ONE))) == []
-    assert board.at(0.1, arrived()) == []
+    assert board.at(0.1, AGAIN) == []
     assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
     board.at(9.1, Ended(CALLER))
     assert len(board.board) == 0
@@ -396,7 +466,7 @@ def test_a_conversation_after_a_transfer_is_adopted_too() -> None:
     """Between two that are none of our legs."""
     board = Board(A)
     assert board.at(0.0, found(seen(CALLER, LOCAL))) == []
-    assert board.at(0.1, arrived()) == []
+    assert board.at(0.1, AGAIN) == []
     effects = board.at(9.0, WentOut(CALLER, BRIDGE), Ended(CALLER))
     assert EndBridge(CALLER, BRIDGE) in effects
     assert {type(e) for e in effects} <= {HangUp, HangUpLeg, EndBridge}

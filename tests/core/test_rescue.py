@@ -463,7 +463,7 @@ def test_for_a_caller_from_outside_no_phone_waits(note: str, caller: str) -> Non
     story.at(0.1, LegEntered(PHONE))
     story.at(2.0, Answered(CALLER, PHONE))
     story.dies(B)
-    assert lost(story, 60.0, CALLER) == [HangUpLeg(CALLER, PHONE, 16), EndBridge(CALLER, KEY)]
+    assert lost(story, 60.0, CALLER) == [HangUpLeg(CALLER, PHONE, 38), EndBridge(CALLER, KEY)]
 
 
 def test_a_caller_from_outside_waits_for_our_phone() -> None:
@@ -538,7 +538,7 @@ def test_our_own_asterisk_that_dies_ends_it() -> None:
     story.dies(B)
     story.view.places = ()
     lost(story, 60.0, ONE)
-    story.at(65.0, ChannelsListed(frozenset(), died=True))
+    story.at(65.0, ChannelsListed(frozenset()))
     assert len(story.board) == 0
 
 

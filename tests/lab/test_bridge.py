@@ -98,6 +98,19 @@ def test_causes_cross_the_bridge(bridged: Federation) -> None:
     nothing_left(bridged)
 
 
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_the_cause_of_who_hangs_up_is_passed_on(bridged: Federation, called: str) -> None:
+    """Whoever it is: 47 is "resource unavailable", as a gateway says it that has lost its line."""
+    lab = bridged.lab
+    for ends, other in ("1001", called), (called, "1001"):
+        lab.dial("1001", called)
+        last = {phone: lab.calls_of(phone)[-1]["call"] for phone in (ends, other)}
+        lab.end(ends, last[ends], cause=47)
+        bridged.until(lambda: lab.calls_of(other)[-1]["state"] == "ended", 3)  # noqa: B023
+        told = lab.calls_of(other)[-1]
+        assert (told["call"], told["reasons"]) == (last[other], ["Q.850;cause=47"])
+
+
 def test_devices_here_and_there_ring_together(bridged: Federation) -> None:
     """The first answer wins, the others stop. All speak early (183), and the caller hears it ring."""
     lab = bridged.lab

@@ -21,7 +21,7 @@ from lab.places import Places
 from lab.root import ensure_tools
 from pbxfed_ari import certificates
 from pbxfed_ari.core.names import NodeName, federation_tag
-from pbxfed_ari.links import wan
+from pbxfed_ari.links import engines
 from pbxfed_ari.links.loopback import LoopbackNetwork
 from pbxfed_ari.links.multicast import MulticastLink, Receive
 from pbxfed_ari.links.wan import Access, WanLink
@@ -35,12 +35,12 @@ RENDEZVOUS = """
 import asyncio, sys
 from pathlib import Path
 from pbxfed_ari import certificates
-from pbxfed_ari.links import wan
+from pbxfed_ari.links import engines, wan
 folder, listen, tag = sys.argv[1:4]
 async def main():
     certificates.write(Path(folder), [bytes(range(32))], "hub", tag)
     access = wan.Access(listen=listen, connect=tuple(sys.argv[4:]))
-    link = wan.make("zenoh", access, "hub", tag, Path(folder), lambda frame: None, lambda up, why: None)
+    link = engines.make("zenoh", access, "hub", tag, Path(folder), lambda frame: None, lambda up, why: None)
     await link.open()
     await asyncio.sleep(600)
 asyncio.run(main())
@@ -178,7 +178,7 @@ class WanRig(Rig):
             assert asyncio.get_running_loop() is loop  # never from a thread of the engine's
             heard.frames.append(frame)
 
-        link = wan.make(
+        link = engines.make(
             self.kind,
             Access(**{"connect": tuple(map(self.url, self.ports)), **access}),
             heard.name,
