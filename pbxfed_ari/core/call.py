@@ -547,7 +547,7 @@ class Call:
         number = self._caller_of(survivor) if called else self._callee_of(survivor)
         if not rescue.may_be_called(number, view):
             return None
-        return Rescue(number, node, called, now + self.rescue_seconds, now), survivor
+        return Rescue(number, node, called, now + self.rescue_seconds, now, now), survivor
 
     def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
         """To which node, and by which trunk; whom a transfer has put there leads nowhere."""
@@ -596,7 +596,7 @@ class Call:
         assert self.rescue is not None
         if now >= self.rescue.until:
             return self._not_rescued(now)
-        attempt = self.rescue.attempt(view, lines) if now >= self.rescue.look else None
+        attempt = self.rescue.attempt(now, view, lines) if now >= self.rescue.look else None
         if attempt is None:
             if now >= self.rescue.look:
                 self.rescue.look = now + rescue.LOOK
