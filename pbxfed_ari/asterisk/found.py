@@ -14,7 +14,13 @@ from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner, whenc
 from pbxfed_ari.asterisk.legs import ANSWERED
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.events import Arrived, BridgeSeen, LegSeen, RingFound, TalkFound
-from pbxfed_ari.core.names import TRUNK_PREFIX, ChannelId, key_of_name, node_of_trunk
+from pbxfed_ari.core.names import (
+    TRUNK_PREFIX,
+    ChannelId,
+    attempt_of,
+    key_of_name,
+    node_of_trunk,
+)
 from pbxfed_ari.errors import AsteriskError, Declined
 
 DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
@@ -55,13 +61,30 @@ def ours(
             tuple(ChannelId(c) for c in one.channels),
             set(one.channels) <= up,
             local & {ChannelId(c) for c in one.channels},
-            tuple(arrived for c in one.channels if c in by_id and (arrived := came(by_id[c]))),
-            next((leg(by_id[c]) for c in one.channels if key_of_name(c) and c in by_id), None),
+            tuple(_callers([by_id[c] for c in one.channels if c in by_id])),
+            next((leg(one) for one in _legs([by_id[c] for c in one.channels if c in by_id])), None),
             answers.get(one.id, 0),
         )
         for one in bridges
         if key_of_name(one.id)
     )
+
+
+def _legs(channels: list[Channel]) -> list[Channel]:
+    """Those of our own making, the newest first: a rescue may have made one for another, which had been called."""
+    own = [one for one in channels if key_of_name(one.id)]
+    return sorted(own, key=lambda one: -attempt_of(ChannelId(one.id)))
+
+
+def _callers(channels: list[Channel]) -> list[Arrived]:
+    """How those who had come to us came; after a rescue of who was called: as if his caller were there."""
+    found = [arrived for one in channels if (arrived := came(one))]
+    match _legs(channels):
+        case [back, called]:
+            who, number = back.caller, called.caller.number
+            began = milliseconds(called.creationtime) if called.creationtime else 0
+            found.append(Arrived(ChannelId(called.id), number, who.number, who.name, wall_ms=began))
+    return found
 
 
 def handed_over(

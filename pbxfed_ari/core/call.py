@@ -98,7 +98,7 @@ NOWHERE = Route((), NORMAL, "", Extension(""))
 OF_BEFORE = Try((), "of before a restart: not known any more")
 CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 SOMETIME = 0.001  # after the clock's zero, which says: never
-Tried = tuple[str, tuple[Leg | Outside, ...], object]
+Tried = tuple[str, object]
 Input = CallersEvent | PeerGaveUp | PeerLostCalls | Ticked
 
 
@@ -158,6 +158,7 @@ class Call:
     sent_to: str = ""  # the same, of the try that has failed so
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
+    came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
     history: list[Attempted] = field(default_factory=list)
     reached: set[tuple[NodeName | None, str]] = field(
         default_factory=set
@@ -224,10 +225,10 @@ class Call:
             if sent_to and self.phase is Phase.DIALING and self._own():
                 self.sent_to = sent_to
 
-    def expects(self, attempt: int) -> bool:
-        """Is this try of ours on its way, or did it connect?"""
+    def expects(self, attempt: int, peer: NodeName) -> bool:
+        """Is this try of ours on its way to that peer, or did it connect?"""
         setup = self.setup
-        return setup is not None and setup.number == attempt and not setup.abandoned
+        return setup is not None and setup.number == attempt and peer not in setup.gone
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
@@ -411,33 +412,45 @@ class Call:
             return self._send_on(now, view, lines)
         last, outcome = self.tried[-1], self._outcome(event, now)
         self.cause = CAUSES.get(outcome, self.cause)
+        self.came = outcome if outcome in CAUSES else self.came
+        gone, missed = self._who_was_reached(outcome, event.status)
         waits = any(attempt.queue for attempt in self.route.tries)  # and did before a restart
-        if last.going_on or waits:
+        if last.going_on or waits or (outcome != UNREACHABLE and missed):
             return self._next(now, view, lines, outcome)
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
-        silent = self.setup is not None and self.setup.abandoned
-        if silent:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
-            gone = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
-            self.cause = ABSENT if gone else NO_ROUTE
-        if silent:
-            self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
-        spoke = self.setup.spoke - self.setup.lost if self.setup and not silent else set()
-        self.reached |= {
-            _at(leg)
-            for leg in last.legs
-            if event.status == NO_ANSWER or (isinstance(leg, Leg) and leg.peer in spoke)
-        }
-        used_up = self.route.fresh or not any(map(self._worth, self.route.tries))
-        if silent or event.status == NO_ANSWER or used_up:
+        if gone:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
+            absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
+            self.cause = ABSENT if absent else NO_ROUTE
+        used_up = self.route.fresh or not any(map(self._left_of, self.route.tries))
+        if gone or event.status == NO_ANSWER or used_up:
             self._ask_again(view, lines)
         return self._next(now, view, lines, outcome)
+
+    def _who_was_reached(self, outcome: str, status: str) -> tuple[bool, bool]:
+        """Whoever has spoken for a phone, or had time to ring it, is not asked for it again by another way.
+
+        Was anybody given up, and has any of them shown no life at all?
+        """
+        setup_, last = self.setup, self.tried[-1]
+        if setup_ is None:
+            return False, False
+        self.silent |= {end for end in setup_.gone if end is not None}
+        decided = outcome != UNREACHABLE or status == NO_ANSWER
+        for leg in last.legs:
+            end = leg.peer if isinstance(leg, Leg) else None
+            spoke = end is not None and end in setup_.spoke - setup_.gone
+            if spoke or (decided and end not in setup_.missed):
+                self.reached.add(_at(leg))
+        return bool(setup_.gone), bool(setup_.missed)
 
     def _look_up(self, view: View, lines: Lines) -> None:
         """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue."""
         self.forgotten = False
         self.route = routes.route(self.asking, view, lines)
-        self.done |= {_tried(self.route, t) for t in self.route.tries if not t.queue}
+        for attempt in self.route.tries:
+            if not attempt.queue:
+                self.done |= _tried(self.route.number, attempt)
 
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
@@ -534,7 +547,7 @@ class Call:
         number = self._caller_of(survivor) if called else self._callee_of(survivor)
         if not rescue.may_be_called(number, view):
             return None
-        return Rescue(number, node, called, now + self.rescue_seconds, now), survivor
+        return Rescue(number, node, called, now + self.rescue_seconds, now, now), survivor
 
     def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
         """To which node, and by which trunk; whom a transfer has put there leads nowhere."""
@@ -583,7 +596,7 @@ class Call:
         assert self.rescue is not None
         if now >= self.rescue.until:
             return self._not_rescued(now)
-        attempt = self.rescue.attempt(view, lines) if now >= self.rescue.look else None
+        attempt = self.rescue.attempt(now, view, lines) if now >= self.rescue.look else None
         if attempt is None:
             if now >= self.rescue.look:
                 self.rescue.look = now + rescue.LOOK
@@ -673,11 +686,13 @@ class Call:
 
     def _next(self, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
         """The next try; without one the way onward after this outcome, which a route without tries says itself."""
-        left = [attempt for attempt in self.route.tries if self._worth(attempt)]
-        if left:
-            return self._try(left[0], now, view, lines)
+        left = next(filter(None, map(self._left_of, self.route.tries)), None)
+        if left is not None:
+            return self._try(left, now, view, lines)
         if not self.route.tries:
             outcome = OUTCOMES.get(self.route.cause, "")
+        elif outcome == UNREACHABLE and self.came:
+            outcome, self.cause = self.came, CAUSES[self.came]
         return self._onward(outcome, now, view, lines)
 
     def _try(self, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -688,25 +703,28 @@ class Call:
             return self._wait(now, view, lines)
         self.phase = Phase.DIALING
         number = self.route.number
-        self.done.add(_tried(self.route, attempt))
+        self.done |= _tried(number, attempt)
         note = self._note_try(attempt, number, now)
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, self.silent, hurried=lines.hurried()
         )
+        left: list[Effect] = []
+        bridges = not attempt.meet and not attempt.lead and self._bridges(lines)
+        if not bridges and self.bridged is not None:
+            left, self.bridged = self.bridged.end(), None
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
-            return [Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
+            return [*left, Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
         channel, by = self.caller, self._diverted
         seen: list[Effect] = [Divert(channel, by)] if by else []
         if attempt.lead is not None:
             place = attempt.lead
-            return [*seen, Lead(channel, place.context, place.exten), note]
+            return [*left, *seen, Lead(channel, place.context, place.exten), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
-        if not self._bridges(lines):
-            left = [*(self.bridged.end() if self.bridged else []), *seen]
-            self.bridged = None
-            return [*left, HandOver(channel, number, attempt.legs, said, seconds, self.music), note]
+        if not bridges:
+            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music)
+            return [*left, *seen, handed, note]
         self.bridged = Bridged(self.key, channel, seconds)
         made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
         self.setup.legs.update(self.bridged.peers())
@@ -772,13 +790,20 @@ class Call:
         self.asking = routes.forwarded(way, self.route.number, self.asking)
         self.route = routes.route(self.asking, view, lines).because(way.reason)
         self.reached.clear()
+        self.came = ""
         return self._next(now, view, lines)
 
-    def _worth(self, attempt: Try) -> bool:
-        """Not tried yet, and not only at nodes that have spoken for their phone."""
-        new = _tried(self.route, attempt) not in self.done
-        spoken = {_at(leg) for leg in attempt.legs} <= self.reached
-        return new and not (attempt.legs and spoken)
+    def _left_of(self, attempt: Try) -> Try | None:
+        """What of it has not been tried yet, but for phones that somebody has spoken for."""
+        number = self.route.number
+        if not attempt.legs:
+            return None if _tried(number, attempt) <= self.done else attempt
+        left = [leg for leg in attempt.legs if (number, leg) not in self.done]
+        left = [leg for leg in left if _at(leg) not in self.reached]
+        if len(left) == len(attempt.legs):
+            return attempt
+        reason = f"{attempt.reason}; of these, who was not rung yet"
+        return replace(attempt, legs=tuple(left), reason=reason) if left else None
 
     def _ask_again(self, view: View, lines: Lines) -> None:
         """What the directory says now; if that is nothing, what it said before stands."""
@@ -844,8 +869,8 @@ class Call:
         )
 
 
-def _tried(route: Route, attempt: Try) -> Tried:
-    return route.number, attempt.legs, attempt.lead
+def _tried(number: str, attempt: Try) -> set[Tried]:
+    return {(number, leg) for leg in attempt.legs} or {(number, attempt.lead)}
 
 
 def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:

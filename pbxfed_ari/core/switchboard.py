@@ -282,7 +282,7 @@ class Switchboard:
         """Our try is there; if we have given it up meanwhile it must be told so."""
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
-        if call is not None and call.expects(event.attempt):
+        if call is not None and call.expects(event.attempt, event.peer):
             call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
