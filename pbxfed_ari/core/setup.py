@@ -42,7 +42,7 @@ from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
 AFAR = 4.0
-ONCE_MORE = 0.2  # of that, by another trunk, to a node that has just been silent
+ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just been silent
 BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
@@ -204,9 +204,11 @@ def begin(
 
     `hurried`: our own loop was late a moment ago, so a sign of life may be late by our own fault: no good call is cut.
     """
-    waits = patience(attempt, view) * (2 if hurried else 1)
+    waits = patience(attempt, view)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
-    deadline = now + waits * (ONCE_MORE if peers and peers <= silent else 1.0)
+    if peers and peers <= silent:
+        waits = ONCE_MORE.get(waits, waits)
+    deadline = now + waits * (2 if hurried else 1)
     return Setup(attempt, number, now, deadline, deadline + BUSY)
 
 

@@ -256,6 +256,7 @@ def test_the_asterisk_dies_at_which_the_phone_rings(
     lab = federation.lab
     federation.phone("1001", "a")
     federation.phone("1003", "c")
+    since = time.time()
     with set_up(federation, control, trunk), ringing(federation, "1003", "1003") as call:
         lab.kill("c", "asterisk")
         killed = time.time()
@@ -270,9 +271,41 @@ def test_the_asterisk_dies_at_which_the_phone_rings(
     federation.until(federation.whole, 30)
     assert found.ok, found
     assert (found.details["answered_by"], found.invites) == ("1003", 2)
+    heard_by_caller(federation, since)
     print(f"{control}, {trunk}: connected elsewhere {took:.0f} ms after that death")
     assert took <= ELSEWHERE
     federation.until(lambda: all(federation.get(node, "/calls") == [] for node in "abc"), 5)
+
+
+def test_the_caller_hears_what_speaks_before_the_answer_on_both_ways(
+    controlled: Federation,
+) -> None:
+    """Early media, until the Asterisk dies that carries it, and again from where the phone is called next; then the answer."""
+    lab, since = controlled.lab, time.time()
+    controlled.phone("1001", "a")
+    controlled.phone("1003", "c")
+    lab.manners("1003", answer_after_ms=None, early=True)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(lab.dial, "1001", "1003", timeout=20)
+            controlled.until(lambda: bool(lab.calls_of("1001", since)), 5)
+            call = str(lab.calls_of("1001", since)[0]["call"])
+            controlled.until(lambda: lab.hears("1001", call, "1003"), 5)
+            lab.manners("1003", answer_after_ms=2_500, early=True)
+            lab.kill("c", "asterisk")
+            time.sleep(0.3)
+            controlled.until(lambda: lab.hears("1001", call, "1003"), 3)
+            (seen,) = lab.calls_of("1001", since)
+            assert seen["answered_at"] is None
+            dialled = asked.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        lab.manners("1003")
+        lab.start("c", "asterisk")
+    controlled.until(controlled.whole, 30)
+    assert found.ok, found
+    assert heard_by_caller(controlled, since).count(183) >= 1
 
 
 def devices(federation: Federation) -> None:
