@@ -766,12 +766,12 @@ class Node:
         trunks = self.room.operator.objects.trunks()
         return {peer: at for peer, at in trunks.items() if not reachable(peer)}
 
-    def _asterisks_since(self) -> dict[NodeName, float]:
-        """When the Asterisk of each peer was started, by our clock, as far as it is known."""
+    def _asterisks_since(self) -> dict[NodeName, tuple[int, float]]:
+        """When the Asterisk of each peer was started, by its clock and by ours, as far as it is known."""
         view, info = self.federation.view, self.federation.directory.shelves.info
         found = {peer: one for peer in self.room.operator.objects.trunks() if (one := info(peer))}
         return {
-            peer: one.asterisk_since - view.ahead(peer)
+            peer: (one.asterisk_since, one.asterisk_since - view.ahead(peer))
             for peer, one in found.items()
             if one.asterisk_since
         }
