@@ -93,6 +93,7 @@ from pbxfed_ari.core.waybill import Waybill
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
+KEPT = 50  # tries of a call, the first and the last, that its record tells of
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 OF_BEFORE = Try((), "of before a restart: not known any more")
@@ -228,7 +229,9 @@ class Call:
     def expects(self, attempt: int, peer: NodeName) -> bool:
         """Is this try of ours on its way to that peer, or did it connect?"""
         setup = self.setup
-        return setup is not None and setup.number == attempt and peer not in setup.gone
+        if setup is None:  # it was found talking after a restart
+            return self.phase is Phase.TALKING and attempt >= len(self.tried)
+        return setup.number == attempt and peer not in setup.gone
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
@@ -475,7 +478,7 @@ class Call:
         if not isinstance(item, Queue) or now >= self.patience:
             return self._weary(item, now, view, lines)
         hold: list[Effect] = [] if self.on_hold else [Hold(self.caller, item.music)]
-        self.music = item.music
+        self.music, self.word_due = item.music, NEVER  # he is answered: who sent him knows
         attempt = queueing.next_try(item, view, lines, now)
         if attempt is None:
             self.phase, self.on_hold, self.setup = Phase.WAITING, True, None
@@ -741,6 +744,8 @@ class Call:
         self.tried_at = now
         self.tried.append(attempt)
         began = round(now - self.began, 3)
+        if len(self.history) >= 2 * KEPT:  # who waits in a queue may be rung for all day long
+            del self.history[KEPT]
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         return Note("call tried", told, log_only=True)
