@@ -212,6 +212,12 @@ class AsteriskUp(Struct, frozen=True):
     restarted: bool
 
 
+class AriWasSlow(Struct, frozen=True):
+    """ARI has needed so many seconds for an answer, or has not answered for so long."""
+
+    seconds: float
+
+
 class AsteriskDown(Struct, frozen=True):
     """ARI is gone, for this reason."""
 
@@ -436,6 +442,7 @@ Event = (
     | RoomsListed
     | AsteriskUp
     | AsteriskDown
+    | AriWasSlow
     | Arrived
     | Returned
     | Answered
@@ -470,5 +477,12 @@ CallersEvent = (
     | WentOut
 )
 CallEvent = (
-    CallersEvent | PeerHasCall | PeerGaveUp | PeerLostCall | ChannelsListed | TalkFound | DrainOver
+    CallersEvent
+    | PeerHasCall
+    | PeerGaveUp
+    | PeerLostCall
+    | ChannelsListed
+    | TalkFound
+    | AriWasSlow
+    | DrainOver
 )

@@ -21,6 +21,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import (
     Answered,
+    AriWasSlow,
     Arrived,
     BridgeSeen,
     CallersEvent,
@@ -145,6 +146,9 @@ class Switchboard:
                 return self._peer_lost(event, now, view)
             case TalkFound():
                 return self._talk_found(event, now)
+            case AriWasSlow(seconds):
+                self.usage.slow(now, seconds)
+                return []
             case DrainOver():
                 return self._drain_over(event, view)
         before: list[Effect] = []
@@ -345,7 +349,7 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
-        self.usage.listed(listed.channels)
+        self.usage.listed(listed.channels, now)
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]
