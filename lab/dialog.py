@@ -52,6 +52,7 @@ class Call:
     reasons: list[str] = field(default_factory=list)  # what CANCEL or BYE says of why
     provisional: list[int] = field(default_factory=list)  # answers on the way to the final one
     early: bool = False  # sound came with one of them
+    fields: list[str] = field(default_factory=list)  # incoming: the header fields of the request
     notified: list[str] = field(default_factory=list)  # what became of a transfer of it, as told
 
     def shows(self, message: Message) -> None:
@@ -81,6 +82,7 @@ class Call:
             "reasons": self.reasons,
             "provisional": self.provisional,
             "early": self.early,
+            "fields": self.fields,
             "notified": self.notified,
             "keys": self.audio.keys,
         }

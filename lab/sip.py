@@ -105,8 +105,12 @@ def tag(value: str) -> str:
     return parameter(value.rpartition(">")[2] or value, "tag")
 
 
+_QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"')  # RFC 3261 §25.1: quoted-string
+
+
 def uri(value: str) -> str:
     """The URI of a name-addr or addr-spec."""
+    value = _QUOTED.sub("", value, count=1)
     found = re.search(r"<([^>]*)>", value)
     return found.group(1) if found else value.split(";")[0].strip()
 
@@ -118,7 +122,9 @@ def user(value: str) -> str:
 
 
 def display_name(value: str) -> str:
-    """What stands before the URI, without its quotes."""
+    """What stands before the URI, without its quotes and what they escape."""
+    if quoted := _QUOTED.match(value):
+        return re.sub(r"\\(.)", r"\1", quoted.group(1))
     return value.partition("<")[0].strip().strip('"') if "<" in value else ""
 
 

@@ -112,6 +112,7 @@ class Phone(Caller):
             audio=audio,
             started=arrived.at / 1e9,
             dialed=user(invite.start.split(" ")[1]),
+            fields=[name for name, _ in invite.headers],
             diversion=invite.get("diversion"),
             state="ringing",
         )

@@ -379,10 +379,14 @@ class Bridges:
         query = {"type": "mixing", "name": id}
         await self._ari.request(f"bridges.create {id}", "POST", f"bridges/{_part(id)}", query=query)
 
-    async def addChannel(self, id: str, channels: tuple[str, ...]) -> None:
-        """Put channels into it."""
+    async def addChannel(
+        self, id: str, channels: tuple[str, ...], *, quietly: bool = False
+    ) -> None:
+        """Put channels into it; `quietly`: without an exchange of who they are."""
         path = f"bridges/{_part(id)}/addChannel"
         query = {"channel": ",".join(channels)}
+        if quietly:
+            query["inhibitConnectedLineUpdates"] = "true"
         await self._ari.request(f"bridges.addChannel {id}", "POST", path, query=query)
 
     async def destroy(self, id: str) -> None:

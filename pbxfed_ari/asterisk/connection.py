@@ -19,10 +19,11 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
+from msgspec.structs import replace
 from picows import WSError, WSHandshakeError
 
 from pbxfed_ari.asterisk import found
@@ -46,6 +47,7 @@ from pbxfed_ari.core.events import (
     Answered,
     AriWasSlow,
     Arrived,
+    AsteriskDied,
     AsteriskDown,
     AsteriskUp,
     ChannelsListed,
@@ -56,6 +58,7 @@ from pbxfed_ari.core.events import (
     LegDialed,
     LegEnded,
     Returned,
+    RingFound,
     RoomsListed,
 )
 from pbxfed_ari.core.names import ChannelId, key_of_name
@@ -137,9 +140,11 @@ class Connection:
         self._pinged: float | None = None  # since when one waits for its answer
         self._told_down = False
         self._started: datetime | None = None
+        self._dead = False  # the one that had started then, and its death is told
         self._held: list[AriEvent] | None = None
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()  # legs of Dial
+        self._ringing: set[ChannelId] = set()  # callers, handed over before we lived
         self._meeting: set[ChannelId] = set()  # channels in conference rooms, or at their doors
         self._looking = False  # at the rooms, soon
         self._group: asyncio.TaskGroup | None = None  # of this life
@@ -221,7 +226,10 @@ class Connection:
         """Asterisk's process is no more: nor are its channels."""
         if self._process.has_died():
             self._callers, self._dialed, self._meeting = set(), set(), set()
-            self._post(ChannelsListed(frozenset(), (), _wall_ms(), died=True))
+            self._ringing = set()
+            self._dead = True
+            self._post(AsteriskDied())
+            self._post(ChannelsListed(frozenset(), (), _wall_ms()))
 
     # --- connecting
 
@@ -264,6 +272,7 @@ class Connection:
             self._bridging |= any(key_of_name(bridge.id) for bridge in bridges)
             await self._filter(bridges=False)
             answers = await found.answered(self._ari, bridges)
+            rings, back = await self._in_setup(bridges, channels)
         except AsteriskError as error:
             raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
         restarted = self._started is not None and self._started != started
@@ -273,16 +282,22 @@ class Connection:
         self.reason = ""
         seen = frozenset(ChannelId(one.id) for one in channels)
         ours = found.ours(bridges, channels, answers)
-        self._post(ChannelsListed(seen, ours, _wall_ms(), died=restarted))
+        if restarted and not self._dead:
+            self._post(AsteriskDied())
+        self._dead = False
+        self._post(ChannelsListed(seen, ours, _wall_ms()))
         self._tell_rooms(bridges)
         self._post(contacts)
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
         talking = found.handed_over(bridges, channels)
-        unknown = [one for one in talking if one[0].id not in self._callers]
-        self._tell_answers([one for one in talking if one[0].id in self._callers])
+        unknown = [one for one in talking if self._of_before(one[0])]
+        self._tell_answers([one for one in talking if not self._of_before(one[0])])
         self._callers |= {ChannelId(caller.id) for caller, _ in unknown}  # one may have ended since
-        self._tell_waiting(channels)
+        self._ringing -= {ChannelId(caller.id) for caller, _ in unknown}
+        for ring in rings:
+            self._tell_ringing(ring)
+        self._tell_waiting(channels, back)
         if unknown and self._group:
             self._group.create_task(self._tell_talking(unknown), name="asterisk talks found")
 
@@ -353,18 +368,46 @@ class Connection:
                 except Declined:
                     continue
 
-    def _tell_waiting(self, channels: list[Channel]) -> None:
+    async def _in_setup(
+        self, bridges: list[Bridge], channels: list[Channel]
+    ) -> tuple[list[RingFound], dict[ChannelId, Arrived]]:
+        """Who was handed over before we lived and is rung for, and who has come back: asked before they may go on.
+
+        Whoever has come back, and waits in a queue or in bridge mode, arrives anew: of his tries nothing is known.
+        """
+        lists = found.in_setup(bridges, channels)
+        dialing, back = ([c for c in some if c.id not in self._callers] for some in lists)
+        for caller in dialing:
+            await self._hear_end(caller)
+        asked = [found.how_it_rings(self._ari, c, _wall_ms()) for c in (*dialing, *back)]
+        told = [one for one in await asyncio.gather(*asked) if one is not None and one.note]
+        waits = {c.id for c in back}
+        anew = [one.arrived for one in told if one.arrived.channel in waits]
+        return (
+            [one for one in told if one.arrived.channel not in waits],
+            {one.channel: replace(one, fresh_id=_fresh_id(), again=True) for one in anew},
+        )
+
+    def _tell_ringing(self, ring: RingFound) -> None:
+        self._callers.add(ring.arrived.channel)
+        self._ringing.add(ring.arrived.channel)
+        self._post(ring)
+
+    def _tell_waiting(self, channels: list[Channel], back: Mapping[ChannelId, Arrived]) -> None:
         """Who waits for us since before we were connected; then what was held, without those."""
         listed = {ChannelId(one.id) for one in channels}
         self._callers &= listed
         self._dialed &= listed
+        self._ringing &= listed
         told: set[ChannelId] = set()
         for channel in channels:
             news = waiting(channel, app=self._ari.app, wall_ms=_wall_ms(), fresh_id=_fresh_id())
             for one in news:
                 if isinstance(one, Arrived | Returned):
                     told.add(one.channel)
-                self._tell(one)
+                    self._tell(back.get(one.channel, one))
+                else:
+                    self._tell(one)
         held, self._held = self._held or [], None
         for event in held:
             self._tell_event(event, but=told)
@@ -398,12 +441,16 @@ class Connection:
     ) -> None:
         """Who talks by Dial since before we lived: asked for beside everything else, it may be many."""
         for caller, to in unknown:
-            if caller.name.startswith("Local/"):
-                with suppress(AsteriskError):  # as in _follow
-                    await self._ari.applications.subscribe(f"channel:{caller.id}")
+            await self._hear_end(caller)
             talk = await found.how_it_came(self._ari, caller, to, _wall_ms(), answered_ms)
             if talk is not None and talk.arrived.channel in self._callers:
                 self._post(talk)
+
+    async def _hear_end(self, caller: Channel) -> None:
+        """As in _follow."""
+        if caller.name.startswith("Local/"):
+            with suppress(AsteriskError):
+                await self._ari.applications.subscribe(f"channel:{caller.id}")
 
     # --- listening
 
@@ -437,14 +484,17 @@ class Connection:
 
     def _is_unknown(self, dial: Dial) -> bool:
         caller = dial.caller
-        return (
-            caller is not None and caller.id not in self._callers and found.is_handed_over(caller)
-        )
+        return caller is not None and found.is_handed_over(caller) and self._of_before(caller)
+
+    def _of_before(self, caller: Channel) -> bool:
+        """Was he handed over before we lived? If he rang then, it is not known whom."""
+        return caller.id in self._ringing or caller.id not in self._callers
 
     def _tell_answered(self, dial: Dial) -> None:
         """It rang before we lived, and talks now."""
         if dial.caller is not None and self._group is not None:
             self._callers.add(ChannelId(dial.caller.id))
+            self._ringing.discard(ChannelId(dial.caller.id))
             talks = self._tell_talking([(dial.caller, dial.peer)], _wall_ms())
             self._group.create_task(talks, name="asterisk talk found")
 
@@ -459,6 +509,7 @@ class Connection:
         match event:
             case Arrived(channel=channel) | Returned(channel=channel):
                 self._callers.add(channel)
+                self._ringing.discard(channel)
             case LegDialed(leg=leg):
                 self._dialed.add(leg)
             case Answered(channel=channel, leg="") if channel:
@@ -470,6 +521,7 @@ class Connection:
                     self._look_at_rooms()
                 dialed = channel in self._dialed
                 self._dialed.discard(channel)
+                self._ringing.discard(channel)
                 if channel not in self._callers:  # only callers are calls
                     if dialed:
                         self._post(LegEnded(channel, cause))

@@ -224,11 +224,12 @@ def waiting(
     if channel.dialplan.app_name != "Stasis":
         return []
     name, *args = channel.dialplan.app_data.split(",")
-    found = entered(channel, args, wall_ms=wall_ms, fresh_id=fresh_id) if name == app else None
+    began = milliseconds(channel.creationtime) if channel.creationtime else wall_ms
+    found = entered(channel, args, wall_ms=began, fresh_id=fresh_id) if name == app else None
     match found:
         case None:
             return []
-        case Arrived():
+        case Arrived() | Returned():
             return [replace(found, again=True)]
         case LegEntered(leg) if channel.state == "Ringing":
             return [found, LegLives(ChannelId(""), leg, "RINGING")]
@@ -242,8 +243,17 @@ def came(channel: Channel) -> Arrived | None:
     if not channel.creationtime:
         return None
     _, *args = channel.dialplan.app_data.split(",")
-    found = entered(channel, args, wall_ms=milliseconds(channel.creationtime), fresh_id="")
+    began = milliseconds(channel.creationtime)
+    found = entered(channel, args, wall_ms=began, fresh_id="")
+    if isinstance(found, Returned):
+        found = entered(channel, whence(channel), wall_ms=began, fresh_id="")
     return found if isinstance(found, Arrived) else None
+
+
+def whence(channel: Channel) -> list[str]:
+    """With what it once entered our application, as far as its name tells: a phone's channel, or a peer's."""
+    trunk = owner(channel.name)
+    return ["phone"] if node_of_trunk(trunk) is None else ["trunk", trunk]
 
 
 def _arrived(

@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner
+from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner, whence
 from pbxfed_ari.asterisk.legs import ANSWERED
 from pbxfed_ari.asterisk.models import Bridge, Channel
-from pbxfed_ari.core.events import Arrived, BridgeSeen, LegSeen, TalkFound
-from pbxfed_ari.core.names import TRUNK_PREFIX, ChannelId, key_of_name, node_of_trunk
+from pbxfed_ari.core.events import Arrived, BridgeSeen, LegSeen, RingFound, TalkFound
+from pbxfed_ari.core.names import (
+    TRUNK_PREFIX,
+    ChannelId,
+    attempt_of,
+    key_of_name,
+    node_of_trunk,
+)
 from pbxfed_ari.errors import AsteriskError, Declined
 
 DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
@@ -55,13 +61,30 @@ def ours(
             tuple(ChannelId(c) for c in one.channels),
             set(one.channels) <= up,
             local & {ChannelId(c) for c in one.channels},
-            tuple(arrived for c in one.channels if c in by_id and (arrived := came(by_id[c]))),
-            next((leg(by_id[c]) for c in one.channels if key_of_name(c) and c in by_id), None),
+            tuple(_callers([by_id[c] for c in one.channels if c in by_id])),
+            next((leg(one) for one in _legs([by_id[c] for c in one.channels if c in by_id])), None),
             answers.get(one.id, 0),
         )
         for one in bridges
         if key_of_name(one.id)
     )
+
+
+def _legs(channels: list[Channel]) -> list[Channel]:
+    """Those of our own making, the newest first: a rescue may have made one for another, which had been called."""
+    own = [one for one in channels if key_of_name(one.id)]
+    return sorted(own, key=lambda one: -attempt_of(ChannelId(one.id)))
+
+
+def _callers(channels: list[Channel]) -> list[Arrived]:
+    """How those who had come to us came; after a rescue of who was called: as if his caller were there."""
+    found = [arrived for one in channels if (arrived := came(one))]
+    match _legs(channels):
+        case [back, called]:
+            who, number = back.caller, called.caller.number
+            began = milliseconds(called.creationtime) if called.creationtime else 0
+            found.append(Arrived(ChannelId(called.id), number, who.number, who.name, wall_ms=began))
+    return found
 
 
 def handed_over(
@@ -81,6 +104,16 @@ def handed_over(
     return [*found, *((caller, None) for caller in inside)]
 
 
+def in_setup(bridges: list[Bridge], channels: list[Channel]) -> tuple[list[Channel], list[Channel]]:
+    """The callers whom Dial rings somebody for, and those who have come back from it and wait for us."""
+    connected = {channel for bridge in bridges for channel in bridge.channels}
+    dialing = [c for c in channels if is_handed_over(c) and c.id not in connected]
+    back = [
+        c for c in channels if c.dialplan.app_name == "Stasis" and ",next," in c.dialplan.app_data
+    ]
+    return dialing, back
+
+
 def is_handed_over(caller: Channel) -> bool:
     """Is it Dial's by our word?"""
     return (caller.dialplan.context, caller.dialplan.app_name) == DIAL
@@ -98,7 +131,16 @@ def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:
 async def how_it_came(
     ari: AriClient, caller: Channel, to: Channel | None, wall_ms: int, answered_ms: int = 0
 ) -> TalkFound | None:
-    """What the dialplan and the daemon had set on this caller's channel; None if that makes no call."""
+    """What the dialplan and the daemon had set on this caller's channel, who talks; None if that makes no call."""
+    found = await how_it_rings(ari, caller, wall_ms)
+    if found is None:
+        return None
+    talks_with = leg(to) if to else None
+    return TalkFound(found.arrived, found.note, talks_with, wall_ms, answered_ms)
+
+
+async def how_it_rings(ari: AriClient, caller: Channel, wall_ms: int) -> RingFound | None:
+    """The same of one who is not answered yet."""
     try:
         args = await _arguments(ari, caller)
         note = await ari.channels.getChannelVar(caller.id, "PBXFED_CALL")
@@ -106,9 +148,7 @@ async def how_it_came(
         return None
     began = milliseconds(caller.creationtime) if caller.creationtime else wall_ms
     arrived = entered(caller, args, wall_ms=began, fresh_id="")
-    if not isinstance(arrived, Arrived):
-        return None
-    return TalkFound(arrived, note, leg(to) if to else None, wall_ms, answered_ms)
+    return RingFound(arrived, note, wall_ms) if isinstance(arrived, Arrived) else None
 
 
 async def _arguments(ari: AriClient, caller: Channel) -> list[str]:
@@ -119,13 +159,12 @@ async def _arguments(ari: AriClient, caller: Channel) -> list[str]:
     with suppress(Declined):
         if args := await ari.channels.getChannelVar(caller.id, "PBXFED_ARGS"):
             return args.split(",")
-    trunk = owner(caller.name)
-    if node_of_trunk(trunk) is None:
-        return ["phone"]
+    found = whence(caller)
     said = "IAXVAR(pbxfed_call)" if caller.name.startswith("IAX2/") else WAYBILL
-    with suppress(Declined):
-        return ["trunk", trunk, await ari.channels.getChannelVar(caller.id, said)]
-    return ["trunk", trunk]
+    if found[0] == "trunk":
+        with suppress(Declined):
+            found.append(await ari.channels.getChannelVar(caller.id, said))
+    return found
 
 
 def leg(channel: Channel) -> LegSeen:

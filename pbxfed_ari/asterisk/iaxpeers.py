@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pbxfed_ari.asterisk import iax
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import Declined, Unreachable
 
+NO_MODULE = 404  # of reloadModule
 GATHER = 0.05  # seconds in which changes of peers become one reload
+AGAIN, LATER = 1.0, 60.0  # seconds until what failed is tried again, at first and at last
 
 
 class IaxPeers:
@@ -26,13 +28,19 @@ class IaxPeers:
         reachable: asyncio.Event,
         note: Callable[[Note], None],
         loaded: Callable[[], None],
+        takes: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`loaded`: Asterisk has read that there are some."""
+        """`loaded`: Asterisk has read that there are some. `takes`: shall peers call this node by IAX2?
+
+        If not, it need not have the module, nor a folder for the file.
+        """
         self._ari, self._own, self._file = ari, own, file
         self._reachable, self._note, self._loaded = reachable, note, loaded
+        self._takes = takes
         self._peers: dict[NodeName, iax.IaxPeer] = {}
         self._changed = asyncio.Event()
         self._stale = False  # written, not reloaded yet
+        self.trouble = ""  # why no call goes by IAX2 as it should, for the operator
 
     def __repr__(self) -> str:
         return f"IaxPeers({len(self._peers)})"
@@ -53,32 +61,54 @@ class IaxPeers:
             self._changed.set()
 
     async def run(self) -> None:
-        """Write, until cancelled."""
+        """Write, until cancelled. What fails is tried again, ever more seldom, and told while it lasts."""
+        pause = AGAIN
         while True:
             await self._changed.wait()
             await asyncio.sleep(GATHER)
             self._changed.clear()
             if self._file is None:
                 continue
-            text = iax.render(self._own, self._peers.values())
-            try:
-                if await asyncio.to_thread(iax.replace, self._file, text):
-                    self._stale = True
-            except OSError as error:
-                self._note(trouble("IAX2 peers not written", error, file=str(self._file)))
-                continue
-            await self._reload()
+            before, self.trouble = self.trouble, await self._agree(self._file)
+            if self.trouble:
+                if self.trouble != before:
+                    self._note(Note("IAX2 trouble", (("what", self.trouble),), "warning"))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), pause)
+                self._changed.set()
+                pause = min(2 * pause, LATER)
+            else:
+                pause = AGAIN
+                if before:
+                    self._note(Note("IAX2 trouble no more", ()))
 
-    async def _reload(self) -> None:
+    @property
+    def _needed(self) -> bool:
+        return bool(self._peers) and self._takes()
+
+    async def _agree(self, file: Path) -> str:
+        """Write what is not written, let Asterisk read what it has not read; what stands against it, and the remedy, or ""."""
+        text = iax.render(self._own, self._peers.values())
+        try:
+            if await asyncio.to_thread(iax.replace, file, text):
+                self._stale = True
+        except OSError as error:
+            if not self._needed and not file.parent.is_dir():
+                return ""
+            remedy = "asterisk.iax_peers must be in a folder that the daemon may write"
+            return f"peers of IAX2 not written: {file}: {error.strerror or error}: {remedy}"
         await self._reachable.wait()
         try:
             if self._stale:
                 await self._ari.asterisk.reloadModule(iax.MODULE)
-            self._stale = False
-            if self._peers:
-                self._loaded()
         except Declined as declined:
-            self._stale = False
-            self._note(trouble("IAX2 peers not loaded", declined))
+            if declined.status == NO_MODULE and not self._needed:
+                return ""  # what is stale is read when Asterisk is there anew, perhaps with it
+            remedy = f"is {iax.MODULE} loaded (asterisk -rx 'module show like iax2'), its iax.conf right?"
+            return f"peers of IAX2 not loaded: {declined}: {remedy}"
         except Unreachable as unreachable:
-            self._note(trouble("IAX2 peers not loaded", unreachable))
+            return f"peers of IAX2 not loaded: {unreachable}"
+        self._stale = False
+        if self._peers:
+            self._loaded()
+        return ""

@@ -91,8 +91,8 @@ class Legs:
                 case DialLeg(call, leg, seconds, shown):
                     caller = "" if shown else call
                     await self._ari.channels.dial(leg, caller=caller, seconds=seconds)
-                case Join(_, bridge, channels):
-                    await self._ari.bridges.addChannel(bridge, channels)
+                case Join(_, bridge, channels, quietly):
+                    await self._ari.bridges.addChannel(bridge, channels, quietly=quietly)
                 case Indicate():
                     await self._indicate(effect)
                 case Soothe():

@@ -266,7 +266,9 @@ class Objects:
             raise
 
     async def _remove(self, name: str) -> None:
-        if await self._mark_at(name) == "":
+        """Of a number that was no phone there is nothing: to mark it as gone would make Asterisk complain of a new auth."""
+        found = await self._mark_at(name)
+        if found == "" or (found is None and name not in self._pushed):
             return
         await take_away(self._ari, name)
         self._pushed.pop(name, None)

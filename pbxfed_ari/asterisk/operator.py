@@ -42,9 +42,10 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import Answered, Ended, LegEnded
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
-from pbxfed_ari.errors import AsteriskError, ConfigError
+from pbxfed_ari.errors import AsteriskError, ConfigError, Unreachable
 
 DROPS = 4  # contacts ended at once
+AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
 
 ForAsterisk = (
     ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
@@ -66,6 +67,7 @@ class Operator:
         post: Callable[[Answered | LegEnded | Ended], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
+        iax_taken: Callable[[], bool] = lambda: True,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         legs = Legs(ari, hear_bridges=hear_bridges, post=post, note=note)
@@ -80,12 +82,18 @@ class Operator:
             reachable=self.objects.reachable,
             note=note,
             loaded=iax_loaded,
+            takes=iax_taken,
         )
         self._contacts, self._secret_for, self._note = contacts, secret_for, note
         self._drops: asyncio.Queue[DropContact] = asyncio.Queue()
 
     def __repr__(self) -> str:
         return f"Operator({self.calls!r}, {self.objects!r})"
+
+    @property
+    def trouble(self) -> str:
+        """What an operator should mend at this Asterisk; "" if nothing."""
+        return self._iax.trouble
 
     async def run(self) -> None:
         """Perform, until cancelled."""
@@ -164,3 +172,6 @@ class Operator:
                 await self._contacts.drop(effect)
             except AsteriskError as error:
                 self._note(trouble("contact not dropped", error, extension=effect.extension))
+                if isinstance(error, Unreachable):  # left there it would be found, and ring along
+                    again = asyncio.get_running_loop().call_later
+                    again(AGAIN, self._drops.put_nowait, effect)

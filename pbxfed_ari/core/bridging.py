@@ -159,7 +159,9 @@ class Bridged:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
                 joined = (
-                    [Join(self.caller, self.bridge, (self.caller, leg))] if self._early() else []
+                    [Join(self.caller, self.bridge, (self.caller, leg), bool(_shown(part.to)))]
+                    if self._early()
+                    else []
                 )
                 return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
             case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:

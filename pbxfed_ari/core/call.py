@@ -51,7 +51,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     PeerGaveUp,
-    PeerLostCall,
+    PeerLostCalls,
     Redirected,
     Returned,
     TalkFound,
@@ -95,10 +95,11 @@ NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
+OF_BEFORE = Try((), "of before a restart: not known any more")
 CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 SOMETIME = 0.001  # after the clock's zero, which says: never
-Tried = tuple[str, tuple[Leg | Outside, ...], object]
-Input = CallersEvent | PeerGaveUp | PeerLostCall | Ticked
+Tried = tuple[str, object]
+Input = CallersEvent | PeerGaveUp | PeerLostCalls | Ticked
 
 
 class Phase(Enum):
@@ -141,6 +142,7 @@ class Call:
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
+    forgotten: bool = False  # which tries they were: the last one was handed over before a restart
     cause: int = NORMAL
     answered: float = 0.0
     finished: bool = False  # its record is kept, nothing of it is left
@@ -156,6 +158,7 @@ class Call:
     sent_to: str = ""  # the same, of the try that has failed so
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
+    came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
     history: list[Attempted] = field(default_factory=list)
     reached: set[tuple[NodeName | None, str]] = field(
         default_factory=set
@@ -222,18 +225,10 @@ class Call:
             if sent_to and self.phase is Phase.DIALING and self._own():
                 self.sent_to = sent_to
 
-    def expects(self, attempt: int) -> bool:
-        """Is this try of ours on its way, or did it connect?"""
+    def expects(self, attempt: int, peer: NodeName) -> bool:
+        """Is this try of ours on its way to that peer, or did it connect?"""
         setup = self.setup
-        return setup is not None and setup.number == attempt and not setup.abandoned
-
-    def died(self, view: View) -> list[Effect]:
-        """Our Asterisk has died with it: while it is set up, who has sent it and whom it rings hear of that by no trunk."""
-        if self.phase not in SETTING_UP:
-            return []
-        peer, setup_, self.setup = self.arrival.peer, self.setup, None
-        told = setup.lost(self.bill, peer, view) if self.bill and peer else []
-        return [*told, *(setup_.over(view, CallId(self.key)) if setup_ else [])]
+        return setup is not None and setup.number == attempt and peer not in setup.gone
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
@@ -247,18 +242,28 @@ class Call:
         since = event.answered_ms or (event.leg.began_ms if event.leg else 0)
         self._found(event.leg, attempt, since, now, event.wall_ms)
 
+    def found_ringing(self, attempt: int, now: float) -> None:
+        """It was found handed over and not answered yet, after a restart: nobody knows whom it rings, and since when."""
+        last = Try((), "it rang already when the daemon came back: whom is not known any more")
+        number = Extension(self.arrival.number)
+        self.phase, self.forgotten = Phase.DIALING, True
+        self.setup = Setup(last, attempt, now, NEVER, NEVER, lives=True, rang=True)
+        self.tried = [*[OF_BEFORE] * (attempt - 1), last]
+        self.route = replace(NOWHERE, number=number)
+        self.history = [Attempted(number, (), last.reason, 0.0)]
+
     def _found(
         self, to: LegSeen | None, attempt: int, answered_ms: int, now: float, wall_ms: int
     ) -> None:
         since = (wall_ms - answered_ms) / 1_000 if answered_ms else 0.0
         self.phase, self.answered = Phase.TALKING, max(now - since, self.began, SOMETIME)
+        self.forgotten = False
         if to is None:
             return
         dialed = self.arrival.number
         number = to.number if to.number != dialed else ""
         last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
-        earlier = Try((), "of before a restart: not known any more")
-        self.tried = [*[earlier] * (attempt - 1), last]
+        self.tried = [*[OF_BEFORE] * (attempt - 1), last]
         self.route = replace(NOWHERE, number=Extension(to.number or dialed))
         began = max(0, to.began_ms - self.arrival.wall_ms) / 1_000
         rang = max(0.0, round(self.answered - self.began - began, 3))
@@ -304,13 +309,17 @@ class Call:
         return [*told, *self.setup.tick(now, view, lines, CallId(self.key))]
 
     def _peer_lost(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        assert isinstance(event, PeerLostCall)
+        assert isinstance(event, PeerLostCalls)
+        if self.arrival.peer == event.peer and self.phase in SETTING_UP:
+            return self._not_wanted(event, now, view, lines)
         if self.setup is None:
             return []
         return self.setup.lose(event.peer, now, view, lines, CallId(self.key))
 
     def _not_wanted(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        self.route = replace(self.route, reason="its sender has given it up")
+        lost = isinstance(event, PeerLostCalls)
+        why = "its sender's Asterisk has died" if lost else "its sender has given it up"
+        self.route = replace(self.route, reason=why)
         self._came_of_it("given_up", now)
         return self._give_up(NORMAL)
 
@@ -396,31 +405,52 @@ class Call:
             return self._give_up(event.cause or NOBODY)
         if self.queue:
             return self._line_up(event, now, view, lines)
+        if self.forgotten:
+            self._look_up(view, lines)
         if self.sent_to:
             self._came_of_it(SENT_ON, now)
             return self._send_on(now, view, lines)
         last, outcome = self.tried[-1], self._outcome(event, now)
         self.cause = CAUSES.get(outcome, self.cause)
-        if last.going_on:
+        self.came = outcome if outcome in CAUSES else self.came
+        gone, missed = self._who_was_reached(outcome, event.status)
+        waits = any(attempt.queue for attempt in self.route.tries)  # and did before a restart
+        if last.going_on or waits or (outcome != UNREACHABLE and missed):
             return self._next(now, view, lines, outcome)
         if outcome != UNREACHABLE:
             return self._onward(outcome, now, view, lines)
-        silent = self.setup is not None and self.setup.abandoned
-        if silent:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
-            gone = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
-            self.cause = ABSENT if gone else NO_ROUTE
-        if silent:
-            self.silent |= {leg.peer for leg in last.legs if isinstance(leg, Leg) and leg.peer}
-        spoke = self.setup.spoke - self.setup.lost if self.setup and not silent else set()
-        self.reached |= {
-            _at(leg)
-            for leg in last.legs
-            if event.status == NO_ANSWER or (isinstance(leg, Leg) and leg.peer in spoke)
-        }
-        used_up = self.route.fresh or not any(map(self._worth, self.route.tries))
-        if silent or event.status == NO_ANSWER or used_up:
+        if gone:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
+            absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
+            self.cause = ABSENT if absent else NO_ROUTE
+        used_up = self.route.fresh or not any(map(self._left_of, self.route.tries))
+        if gone or event.status == NO_ANSWER or used_up:
             self._ask_again(view, lines)
         return self._next(now, view, lines, outcome)
+
+    def _who_was_reached(self, outcome: str, status: str) -> tuple[bool, bool]:
+        """Whoever has spoken for a phone, or had time to ring it, is not asked for it again by another way.
+
+        Was anybody given up, and has any of them shown no life at all?
+        """
+        setup_, last = self.setup, self.tried[-1]
+        if setup_ is None:
+            return False, False
+        self.silent |= {end for end in setup_.gone if end is not None}
+        decided = outcome != UNREACHABLE or status == NO_ANSWER
+        for leg in last.legs:
+            end = leg.peer if isinstance(leg, Leg) else None
+            spoke = end is not None and end in setup_.spoke - setup_.gone
+            if spoke or (decided and end not in setup_.missed):
+                self.reached.add(_at(leg))
+        return bool(setup_.gone), bool(setup_.missed)
+
+    def _look_up(self, view: View, lines: Lines) -> None:
+        """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue."""
+        self.forgotten = False
+        self.route = routes.route(self.asking, view, lines)
+        for attempt in self.route.tries:
+            if not attempt.queue:
+                self.done |= _tried(self.route.number, attempt)
 
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
@@ -517,7 +547,7 @@ class Call:
         number = self._caller_of(survivor) if called else self._callee_of(survivor)
         if not rescue.may_be_called(number, view):
             return None
-        return Rescue(number, node, called, now + self.rescue_seconds, now), survivor
+        return Rescue(number, node, called, now + self.rescue_seconds, now, now), survivor
 
     def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
         """To which node, and by which trunk; whom a transfer has put there leads nowhere."""
@@ -566,7 +596,7 @@ class Call:
         assert self.rescue is not None
         if now >= self.rescue.until:
             return self._not_rescued(now)
-        attempt = self.rescue.attempt(view, lines) if now >= self.rescue.look else None
+        attempt = self.rescue.attempt(now, view, lines) if now >= self.rescue.look else None
         if attempt is None:
             if now >= self.rescue.look:
                 self.rescue.look = now + rescue.LOOK
@@ -656,11 +686,13 @@ class Call:
 
     def _next(self, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
         """The next try; without one the way onward after this outcome, which a route without tries says itself."""
-        left = [attempt for attempt in self.route.tries if self._worth(attempt)]
-        if left:
-            return self._try(left[0], now, view, lines)
+        left = next(filter(None, map(self._left_of, self.route.tries)), None)
+        if left is not None:
+            return self._try(left, now, view, lines)
         if not self.route.tries:
             outcome = OUTCOMES.get(self.route.cause, "")
+        elif outcome == UNREACHABLE and self.came:
+            outcome, self.cause = self.came, CAUSES[self.came]
         return self._onward(outcome, now, view, lines)
 
     def _try(self, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -671,25 +703,28 @@ class Call:
             return self._wait(now, view, lines)
         self.phase = Phase.DIALING
         number = self.route.number
-        self.done.add((number, attempt.legs, attempt.lead))
+        self.done |= _tried(number, attempt)
         note = self._note_try(attempt, number, now)
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, self.silent, hurried=lines.hurried()
         )
+        left: list[Effect] = []
+        bridges = not attempt.meet and not attempt.lead and self._bridges(lines)
+        if not bridges and self.bridged is not None:
+            left, self.bridged = self.bridged.end(), None
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
-            return [Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
+            return [*left, Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
         channel, by = self.caller, self._diverted
         seen: list[Effect] = [Divert(channel, by)] if by else []
         if attempt.lead is not None:
             place = attempt.lead
-            return [*seen, Lead(channel, place.context, place.exten), note]
+            return [*left, *seen, Lead(channel, place.context, place.exten), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
-        if not self._bridges(lines):
-            left = [*(self.bridged.end() if self.bridged else []), *seen]
-            self.bridged = None
-            return [*left, HandOver(channel, number, attempt.legs, said, seconds, self.music), note]
+        if not bridges:
+            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music)
+            return [*left, *seen, handed, note]
         self.bridged = Bridged(self.key, channel, seconds)
         made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
         self.setup.legs.update(self.bridged.peers())
@@ -755,13 +790,20 @@ class Call:
         self.asking = routes.forwarded(way, self.route.number, self.asking)
         self.route = routes.route(self.asking, view, lines).because(way.reason)
         self.reached.clear()
+        self.came = ""
         return self._next(now, view, lines)
 
-    def _worth(self, attempt: Try) -> bool:
-        """Not tried yet, and not only at nodes that have spoken for their phone."""
-        new = (self.route.number, attempt.legs, attempt.lead) not in self.done
-        spoken = {_at(leg) for leg in attempt.legs} <= self.reached
-        return new and not (attempt.legs and spoken)
+    def _left_of(self, attempt: Try) -> Try | None:
+        """What of it has not been tried yet, but for phones that somebody has spoken for."""
+        number = self.route.number
+        if not attempt.legs:
+            return None if _tried(number, attempt) <= self.done else attempt
+        left = [leg for leg in attempt.legs if (number, leg) not in self.done]
+        left = [leg for leg in left if _at(leg) not in self.reached]
+        if len(left) == len(attempt.legs):
+            return attempt
+        reason = f"{attempt.reason}; of these, who was not rung yet"
+        return replace(attempt, legs=tuple(left), reason=reason) if left else None
 
     def _ask_again(self, view: View, lines: Lines) -> None:
         """What the directory says now; if that is nothing, what it said before stands."""
@@ -827,8 +869,13 @@ class Call:
         )
 
 
+def _tried(number: str, attempt: Try) -> set[Tried]:
+    return {(number, leg) for leg in attempt.legs} or {(number, attempt.lead)}
+
+
 def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
-    return (leg.peer, leg.number) if isinstance(leg, Leg) else (None, f"line {leg.line}")
+    peer = leg.peer if isinstance(leg, Leg) else None
+    return peer, f"line {leg.line}" if leg.line else leg.number if isinstance(leg, Leg) else ""
 
 
 class Row(NamedTuple):
@@ -876,11 +923,11 @@ TABLE = (
     ),
     Row(SETTING_UP, PeerGaveUp, Call._not_wanted, (OVER,), "its sender has given it up: hang up"),
     Row(
-        (DIALING,),
-        PeerLostCall,
+        SETTING_UP,
+        PeerLostCalls,
         Call._peer_lost,
-        (DIALING,),
-        "a peer's Asterisk has died with it: abandon the legs to that peer, which come back as a way that failed",
+        (HELD_BACK, WAITING, DIALING, OVER),
+        "a peer's Asterisk has died: hang up what it had sent; abandon the legs to it, which come back as a way that failed",
     ),
     Row((DIALING,), LegDialed, Call._leg_dialed, (DIALING,), "note the leg"),
     Row((DIALING,), LegEntered, Call._leg_news, (DIALING,), "bridge mode: dial the leg"),
@@ -981,7 +1028,7 @@ TABLE = (
         "ring who was lost wherever he is registered, after each failure again; abandon a try without a sign of life; "
         "hang up when the time is over",
     ),
-    Row((RESCUING,), PeerLostCall, Call._peer_lost, (RESCUING,), "as while it is dialed"),
+    Row((RESCUING,), PeerLostCalls, Call._peer_lost, (RESCUING,), "abandon the legs to it"),
     Row((RESCUING,), LegEntered, Call._rescue_news, (RESCUING,), "dial the leg"),
     Row((RESCUING,), LegLives, Call._rescue_news, (RESCUING,), "it lives"),
     Row(

@@ -15,6 +15,7 @@ live: a poor home is better than none.
 from msgspec import Struct
 
 DRAINS = 16  # in a word, beside `sick`
+DIED, DEATHS = 32, 4  # in a word: how often its Asterisk has died, modulo DEATHS
 WORST = 10  # of `sick`: cannot serve
 SICK = 5  # from here on a node is left alone
 
@@ -25,6 +26,9 @@ class Condition(Struct, frozen=True):
     ready: bool = True  # its Asterisk takes calls
     sick: int = 0  # tenths of its health that are missing (core/health.py), 0 to WORST
     drains: bool = False  # it is to be left by and by, on purpose
+    deaths: int = (
+        0  # of its Asterisk since the daemon's boot, modulo DEATHS: what was in setup there is lost
+    )
 
     @property
     def serves(self) -> bool:
@@ -42,13 +46,13 @@ class Condition(Struct, frozen=True):
 
     @property
     def word(self) -> int:
-        """All but `ready`, in five bits, as it travels."""
-        return self.sick | (DRAINS if self.drains else 0)
+        """All but `ready`, in seven bits, as it travels."""
+        return self.sick | (DRAINS if self.drains else 0) | self.deaths * DIED
 
     @classmethod
     def of(cls, ready: bool, word: int) -> "Condition":
-        """What a peer says; what a newer release adds above five bits is ignored."""
-        return cls(ready, min(word % DRAINS, WORST), bool(word & DRAINS))
+        """What a peer says; what a newer release adds above seven bits is ignored."""
+        return cls(ready, min(word % DRAINS, WORST), bool(word & DRAINS), word // DIED % DEATHS)
 
     def __str__(self) -> str:
         words = [

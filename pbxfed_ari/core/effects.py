@@ -13,7 +13,7 @@ from pbxfed_ari.core.events import (
     HealthChanged,
     PeerGaveUp,
     PeerHasCall,
-    PeerLostCall,
+    PeerLostCalls,
     RoomsLed,
 )
 from pbxfed_ari.core.messages import AnyMessage, Record
@@ -279,11 +279,12 @@ class DialLeg(Struct, frozen=True):
 
 
 class Join(Struct, frozen=True):
-    """Put these channels into a bridge."""
+    """Put these channels into a bridge; `quietly`: without showing any of them who the others are."""
 
     call: ChannelId
     bridge: str
     channels: tuple[ChannelId, ...]
+    quietly: bool = False
 
 
 class Indicate(Struct, frozen=True):
@@ -332,7 +333,7 @@ class Abandon(Struct, frozen=True):
 class Tell(Struct, frozen=True):
     """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
-    event: PeerHasCall | PeerGaveUp | PeerLostCall | HealthChanged | DrainOver | RoomsLed
+    event: PeerHasCall | PeerGaveUp | PeerLostCalls | HealthChanged | DrainOver | RoomsLed
 
 
 class SendElsewhere(Struct, frozen=True):

@@ -224,6 +224,10 @@ class AsteriskDown(Struct, frozen=True):
     reason: str
 
 
+class AsteriskDied(Struct, frozen=True):
+    """The Asterisk that we knew is dead, for certain, so nobody was told of the end of its calls. Said once a death."""
+
+
 # --- from Asterisk: calls
 
 
@@ -250,11 +254,12 @@ class Arrived(Struct, frozen=True):
 
 
 class Returned(Struct, frozen=True):
-    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850."""
+    """A handed-over call has come back from Dial: this try failed. `cause` is Q.850; `again`: as in Arrived."""
 
     channel: ChannelId
     status: str
     cause: int
+    again: bool = False
 
 
 class Answered(Struct, frozen=True):
@@ -319,12 +324,10 @@ class PeerGaveUp(Struct, frozen=True):
     attempt: int
 
 
-class PeerLostCall(Struct, frozen=True):
-    """A peer says that its Asterisk has died with our try, which was there."""
+class PeerLostCalls(Struct, frozen=True):
+    """A peer's Asterisk has died: whatever was in setup there, to it or from it, is lost."""
 
     peer: NodeName
-    call: CallId
-    attempt: int
 
 
 class DrainOver(Struct, frozen=True):
@@ -396,6 +399,14 @@ class BridgeSeen(Struct, frozen=True):
     answered_ms: int = 0  # milliseconds since 1970; 0: not known
 
 
+class RingFound(Struct, frozen=True):
+    """A call that was handed over before a restart is not answered yet; `note` is what we had told its legs."""
+
+    arrived: Arrived
+    note: str
+    wall_ms: int
+
+
 class TalkFound(Struct, frozen=True):
     """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
 
@@ -407,15 +418,11 @@ class TalkFound(Struct, frozen=True):
 
 
 class ChannelsListed(Struct, frozen=True):
-    """All channels that exist at this Asterisk, and our bridges, read anew.
-
-    `died`: the Asterisk that we knew is dead, for certain, so nobody was told of the end of what is missing.
-    """
+    """All channels that exist at this Asterisk, and our bridges, read anew."""
 
     channels: frozenset[ChannelId]
     bridges: tuple[BridgeSeen, ...] = ()
     wall_ms: int = 0
-    died: bool = False
 
 
 Event = (
@@ -442,6 +449,7 @@ Event = (
     | RoomsListed
     | AsteriskUp
     | AsteriskDown
+    | AsteriskDied
     | AriWasSlow
     | Arrived
     | Returned
@@ -452,13 +460,14 @@ Event = (
     | LegEnded
     | PeerHasCall
     | PeerGaveUp
-    | PeerLostCall
+    | PeerLostCalls
     | Redirected
     | FarEndDied
     | Ended
     | CameIn
     | WentOut
     | ChannelsListed
+    | RingFound
     | TalkFound
     | DrainOver
 )
@@ -480,8 +489,9 @@ CallEvent = (
     CallersEvent
     | PeerHasCall
     | PeerGaveUp
-    | PeerLostCall
+    | PeerLostCalls
     | ChannelsListed
+    | RingFound
     | TalkFound
     | AriWasSlow
     | DrainOver

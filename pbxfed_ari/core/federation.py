@@ -18,7 +18,7 @@ from pbxfed_ari.core import (
 )
 from pbxfed_ari.core.challenges import Challenges
 from pbxfed_ari.core.conclusions import Conclusions
-from pbxfed_ari.core.condition import Condition
+from pbxfed_ari.core.condition import DEATHS, Condition
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.doors import Doors
 from pbxfed_ari.core.draining import Draining
@@ -36,6 +36,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import (
     Admit,
+    AsteriskDied,
     AsteriskDown,
     AsteriskUp,
     AuthenticationsFailed,
@@ -322,6 +323,9 @@ class Federation:
                 return self._became(
                     replace(self.ourselves.condition, ready=isinstance(event, AsteriskUp)), now
                 )
+            case AsteriskDied():
+                deaths = (self.ourselves.condition.deaths + 1) % DEATHS
+                return self._became(replace(self.ourselves.condition, deaths=deaths), now)
             case DrainSwitched(on):
                 kept = self.draining.switch(event, now)
                 told = self._became(replace(self.ourselves.condition, drains=on), now)
@@ -528,8 +532,9 @@ class Federation:
         before, self.ourselves.condition = self.ourselves.condition, condition
         self.sites.changed(now)
         self.view.remake_ring()
-        told = Note("condition", (("node", self.me), ("is", str(condition)), ("was", str(before))))
-        return [told, *([Broadcast(self.ourselves.heartbeat())] if self.joined else [])]
+        fields = (("node", self.me), ("is", str(condition)), ("was", str(before)))
+        told = [Note("condition", fields)] if str(condition) != str(before) else []
+        return [*told, *([Broadcast(self.ourselves.heartbeat())] if self.joined else [])]
 
 
 def describe(info: NodeInfo) -> NodeChanged:

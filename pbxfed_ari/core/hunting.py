@@ -1,12 +1,16 @@
 """Ring groups: whose phones ring, together or one after the other."""
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+
+from msgspec.structs import replace
 
 from pbxfed_ari.core import reaching
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.group import ALL, LEAST_RECENT, RANDOM, Group
+from pbxfed_ari.core.reaching import Ways
 from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY_OUT,
@@ -32,41 +36,51 @@ def group(item: Group, asking: Asking, view: View, lines: Lines) -> Route:
         for outcome in (BUSY_OUT, RANG_OUT, UNREACHABLE)
         if item.overflow
     )
-    ways: list[tuple[str, list[Leg]]] = []
+    found: dict[str, Ways] = {}
     left_out: list[str] = []
     for member in _ordered(item, asking, lines):
         if member == asking.payer:
             continue  # who calls his own group does not ring himself
-        found, why = legs(member, view, lines)
-        if found:
-            ways.append((member, found))
+        ways, why = reach(member, view, lines)
+        if ways is not None:
+            found[member] = ways
         else:
             left_out.append(f"{member} {why}")
     why = "".join(f"; {text}" for text in left_out)
-    if not ways:
+    if not found:
         return Route((), ABSENT, f"group {number}: nobody to ring{why}", number, onward)
-    said = f"group {number}"
-    if item.strategy == ALL:
-        together = tuple(leg for _, found in ways for leg in found)
-        names = ", ".join(member for member, _ in ways)
-        once = Try(
-            together,
-            f"{said}: all together: {names}{why}",
-            item.ring_seconds,
-            reaching.patience(together),
-        )
-        return Route((once,), ABSENT, "", number, onward, item.control)
-    tries = tuple(  # who is left out is said once: a hunt may have hundreds of tries
-        Try(
-            tuple(legs),
-            f"{said}, {item.strategy}: {member}{'' if i else why}",
-            item.ring_seconds,
-            reaching.patience(legs),
-            going_on=True,
-        )
-        for i, (member, legs) in enumerate(ways)
-    )
-    return Route(tries, ABSENT, "", number, onward, item.control)
+    tries = _together(item, found, view) if item.strategy == ALL else _in_turn(item, found, view)
+    first = replace(tries[0], reason=tries[0].reason + why)  # said once: a hunt may be long
+    return Route((first, *tries[1:]), ABSENT, "", number, onward, item.control)
+
+
+def _together(item: Group, found: Mapping[str, Ways], view: View) -> list[Try]:
+    """All at once; then once more by the peers' second kind of trunk, for whom nobody has spoken by then."""
+    tries: list[Try] = []
+    for rank in range(max(ways.ranks(view) for ways in found.values())):
+        legs = {member: ways.legs(view, rank, member) for member, ways in found.items()}
+        together = tuple(leg for of in legs.values() for leg in of)
+        names = ", ".join(member for member, of in legs.items() if of)
+        said = f"group {item.key}: all together: {names}{_by(together, rank)}"
+        tries.append(Try(together, said, item.ring_seconds, reaching.patience(together)))
+    return tries
+
+
+def _in_turn(item: Group, found: Mapping[str, Ways], view: View) -> list[Try]:
+    """One after the other, each by all kinds of trunk until somebody speaks for him."""
+    tries: list[Try] = []
+    for member, ways in found.items():
+        for rank in range(ways.ranks(view)):
+            legs = tuple(ways.legs(view, rank, member))
+            said = f"group {item.key}, {item.strategy}: {member}{_by(legs, rank)}"
+            patience = reaching.patience(legs)
+            tries.append(Try(legs, said, item.ring_seconds, patience, going_on=True))
+    return tries
+
+
+def _by(legs: Sequence[Leg], rank: int) -> str:
+    kinds = dict.fromkeys(leg.trunk for leg in legs)
+    return f" (by {' and '.join(kinds)})" if rank else ""
 
 
 def _ordered(item: Group, asking: Asking, lines: Lines) -> tuple[str, ...]:
@@ -79,18 +93,24 @@ def _ordered(item: Group, asking: Asking, lines: Lines) -> tuple[str, ...]:
     return item.members
 
 
-def legs(member: str, view: View, lines: Lines) -> tuple[list[Leg], str]:
-    """The legs to a member's phones, by each node's best trunk; or why there are none."""
+def legs(member: str, view: View, lines: Lines) -> list[Leg]:
+    """The legs to a member's phones, by each node's best trunk."""
+    found, _ = reach(member, view, lines)
+    return found.legs(view, 0, member) if found is not None else []
+
+
+def reach(member: str, view: View, lines: Lines) -> tuple[Ways | None, str]:
+    """The ways to a member's phones; or why there are none."""
     phone = view.get("number", member)
     if not isinstance(phone, Phone):
-        return [], "is no extension"
+        return None, "is no extension"
     if phone.dnd:
-        return [], "is not to be disturbed"
+        return None, "is not to be disturbed"
     places = view.where(phone.number)
     found = reaching.ways(phone.number, places, view, lines)
     if not places and not found.nodes:
-        return [], "is registered nowhere"
+        return None, "is registered nowhere"
     if reaching.full(phone, found.nodes, view, lines):
-        return [], "is busy"
+        return None, "is busy"
     why = ", ".join(f"is on {node}, {why}" for node, why in found.skipped.items())
-    return found.legs(view, 0, member), why
+    return (found, why) if found.legs(view, 0, member) else (None, why)

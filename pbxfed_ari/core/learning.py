@@ -7,13 +7,12 @@ the sites, and what concerns a call to the switchboard.
 import msgspec
 
 from pbxfed_ari.core.effects import Effect, Note, SendTo, Stop, Tell
-from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall, PeerLostCall, Received, by_wan
+from pbxfed_ari.core.events import PeerGaveUp, PeerHasCall, Received, by_wan
 from pbxfed_ari.core.gate import Gate
 from pbxfed_ari.core.introductions import Introductions
 from pbxfed_ari.core.ledger import Ledger
 from pbxfed_ari.core.messages import (
     CallHere,
-    CallLost,
     CallOver,
     Delta,
     Heartbeat,
@@ -72,8 +71,6 @@ class Learning:
                 return _of_a_call(event.sender, message)
             case Passed():
                 return self._pass_on(message, event)
-            case CallLost(call, attempt):
-                return [Tell(PeerLostCall(event.sender, CallId(call), attempt))]
             case _:
                 effects, lineages = self._ledger.catchup.handle(
                     event.sender, event.epoch, message, event.source, now

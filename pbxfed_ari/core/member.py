@@ -41,6 +41,9 @@ class Member:
     version: int = 0  # of its own stream, by its last heartbeat
     vector: int = 0  # its version vector's hash
     condition: Condition = Condition()  # how well it can serve, it says
+    deaths: int | None = (
+        None  # of its Asterisk, by its first and each later word; None: it has said nothing yet
+    )
     relays: bool = False  # it could speak for its site, it says
     away: bool = False  # of another site: its own site's verdict counts, it is not probed
     every: int = 1  # periods between two of its heartbeats to us (core/reach.py)

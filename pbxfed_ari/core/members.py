@@ -29,8 +29,8 @@ from operator import attrgetter
 from random import Random
 
 from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo
-from pbxfed_ari.core.events import Address, wan
+from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo, Tell
+from pbxfed_ari.core.events import Address, PeerLostCalls, wan
 from pbxfed_ari.core.member import UP, Member, State
 from pbxfed_ari.core.messages import (
     Ack,
@@ -280,11 +280,14 @@ class Members:
     def _feels(self, peer: Member, condition: Condition) -> list[Effect]:
         """What a peer says of itself, or its site of it."""
         before, peer.condition = peer.condition, condition
+        lost = peer.deaths not in (None, condition.deaths)
+        peer.deaths = condition.deaths
         if condition == before:
             return []
         self.changed = True
         fields = (("node", peer.name), ("is", str(condition)), ("was", str(before)))
-        return [Note("member condition", fields)]
+        told: list[Effect] = [Tell(PeerLostCalls(peer.name))] if lost else []
+        return [*told, Note("member condition", fields)] if fields[1][1] != fields[2][1] else told
 
     def _install(self, peer: Member, known: Member | None) -> None:
         """A new session, in the place of the one that is known under its name."""

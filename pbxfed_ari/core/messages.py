@@ -31,7 +31,7 @@ too, so nobody can take another's name. What travels:
 
 *Calling.*   A call itself travels by SIP or IAX2. Its receiver says CallHere at once, so that its sender need not wait for a
              ring to know that somebody lives there, and again if a phone sends on what came by IAX2; who gives a try up
-             says CallOver; whose Asterisk has died with a try says CallLost (core/setup.py).
+             says CallOver. Whose Asterisk has died with all that was in setup says so in its Heartbeat (core/setup.py).
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
              them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,
@@ -139,7 +139,9 @@ class Heartbeat(Message, frozen=True, tag=3):
     relays: bool = False  # it could speak for its site: its link to the others works
     clock: Epoch = 0  # as in Ack, in some heartbeats only (core/clocks.py)
     number: Beat = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
-    condition: Few = 0  # how sick it is and whether it drains, a word of core/condition.py
+    condition: Few = (
+        0  # how sick it is, whether it drains, its Asterisk's deaths: a word of core/condition.py
+    )
 
 
 class RollCall(Message, frozen=True, tag=33):
@@ -351,13 +353,6 @@ class CallOver(Message, frozen=True, tag=41):
     attempt: Number
 
 
-class CallLost(Message, frozen=True, tag=42):
-    """Your try of this call was here, and our Asterisk has died with it: no trunk will tell you."""
-
-    call: Shown
-    attempt: Number
-
-
 class Passed(Message, frozen=True, tag=43):
     """What a node says of a call to one of another site: the two forwarders pass it on."""
 
@@ -409,7 +404,6 @@ AnyMessage = (
     | Anew
     | CallHere
     | CallOver
-    | CallLost
     | Passed
 )
 KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(AnyMessage))

@@ -24,7 +24,7 @@ def next_try(item: Queue, view: View, lines: Lines, now: float) -> Try | None:
         (member, legs)
         for member in _ordered(item, lines)
         if _rested(member, lines, now) and not lines.engaged(member)
-        for legs in [hunting.legs(member, view, lines)[0]]
+        for legs in [hunting.legs(member, view, lines)]
         if legs
     ]
     if not ways:

@@ -21,9 +21,7 @@ def ring(number: Extension, found: "Ways", view: View, seconds: int) -> Route:
         out = ", ".join(f"{node}, {reason}" for node, reason in found.skipped.items())
         return Route((), NO_ROUTE, f"{number} is registered on {out}", number)
     tries: list[Try] = []
-    for rank in range(
-        max(1 if node == view.me else len(view.trunks(node)) for node in found.nodes)
-    ):
+    for rank in range(found.ranks(view)):
         legs = found.legs(view, rank)
         if legs:
             said = f"{number} is registered on {_spoken(legs, view.me)}{why}"
@@ -42,6 +40,10 @@ class Ways(Struct, frozen=True):
     def nodes(self) -> list[NodeName]:
         """All that are called."""
         return list(dict.fromkeys([*self.registered, *self.orphans]))
+
+    def ranks(self, view: View) -> int:
+        """How many kinds of trunks there are to try, one after the other."""
+        return max(1 if node == view.me else len(view.trunks(node)) for node in self.nodes)
 
     def legs(self, view: View, rank: int, number: str = "") -> list[Leg]:
         """All that ring together, by each node's trunk of this rank."""

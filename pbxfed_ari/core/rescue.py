@@ -11,10 +11,11 @@ What counts as a death: the node is out of reach, its SIP does not answer and no
 the leg has ended because nobody acknowledges (cause 27 of our own Asterisk) while the node is out of reach. A phone that hangs
 up is never called again.
 
-**Each side may have lost the other**, if the network was cut. The caller's side calls. The called side waits to be called: it
-calls only when the caller's node is declared down, or the caller's phone has registered elsewhere; and when the caller's own
-node calls it again, under the same call's id, that call is joined with who waits: no phone rings. What is left when the time
-is over ends, on each side by itself.
+**Each side may have lost the other**, if the network was cut. The caller's side calls. The called side waits to be called, and
+when the caller's own node calls it again, under the same call's id, that call is joined with who waits: no phone rings.
+By itself it calls only when the caller's node is declared down, or the caller's phone has registered elsewhere, or that node
+could have called for some seconds and has not: its Asterisk has died and is back. When the time is over each side ends what it
+has.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from pbxfed_ari.core.tries import Asking, Lines, Try, View
 
 LOOK = 1.0  # seconds between two looks for the other's number
 PAUSE = 3.0  # seconds after a try that failed: his phone may be busy with the dead call
+FIRST = 8.0  # seconds in which a caller's node that can be reached has called, if it will
 OUT_OF_ORDER = 27  # Q.850: destination out of order; so chan_iax2.c ends what is not acknowledged
 
 
@@ -38,19 +40,24 @@ class Rescue:
     called: bool  # who waits was called, and waits to be called again
     until: float  # no try begins later
     look: float  # when the next may
+    away: float  # when his node was last out of reach, or this began
     tries: int = 0
 
-    def attempt(self, view: View, lines: Lines) -> Try | None:
+    def attempt(self, now: float, view: View, lines: Lines) -> Try | None:
         """How to reach him now: the ways there are, one after the other; None if there is none, or not for us."""
         number = Extension(self.number)
-        if self.called and view.alive(self.node) and not self._elsewhere(view):
+        if not view.reachable(self.node):
+            self.away = now
+        if self.called and not self._ours_to_call(now, view):
             return None
         found = routes.route(Asking(number, running=True), view, lines)
         if not found.tries or found.number != number:  # it is forwarded: not who it was
             return None
         return found.tries[self.tries % len(found.tries)]
 
-    def _elsewhere(self, view: View) -> bool:
+    def _ours_to_call(self, now: float, view: View) -> bool:
+        if not view.alive(self.node) or now - self.away >= FIRST:
+            return True
         places = view.where(Extension(self.number))
         return any(place.node != self.node and view.reachable(place.node) for place in places)
 

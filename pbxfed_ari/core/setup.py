@@ -1,14 +1,18 @@
 """The setting up of a call, as far as Dial cannot see it: is there life at the other end, and is the try still wanted?
 
-**The caller's side.** A try that shows no sign of life is abandoned after LIFE seconds (AFAR to another site, the trunk's timer
-to the outside), or at once when all its nodes are out of reach. Life is: the peer's CallHere, PROCEEDING over IAX2, ringing,
-early media, an answer. SIP's 100 Trying is none: ARI does not show it. A try that lives is abandoned only when all its nodes
-are declared down: no good call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it
-began: that peer is busy, not dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of
-reach are abandoned; our own phones may take their time.
+**The caller's side.** A peer that shows no sign of life is given up after LIFE seconds (AFAR at another site, the trunk's timer
+to the outside), or at once when it is out of reach. Life is: its CallHere, PROCEEDING over IAX2, ringing, early media, an
+answer. SIP's 100 Trying is none: ARI does not show it. A peer that lives is given up only when it is declared down: no good
+call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it began: that peer is busy, not
+dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own
+phones may take their time.
 
-A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, by CallLost, once
-it is certain of that death (asterisk/process.py); the legs to that node are abandoned at once.
+Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone. Whoever was
+`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (call.py).
+
+A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, once it is certain
+of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
+so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
 **The receiver's side.** It says CallHere: in its LAN at once, and to whichever site after WORD seconds if nothing has rung by
 then, for what rings tells it by itself. So a phone that must be woken is waited for, and a line whose provider is slow: that
@@ -21,8 +25,8 @@ before it rings; what comes suspiciously late is held while its sender is asked:
 
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside, SendTo
-from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
+from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import (
     BUSY_OUT,
@@ -38,13 +42,14 @@ from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
 AFAR = 4.0
-ONCE_MORE = 0.2  # of that, by another trunk, to a node that has just been silent
+ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just been silent
 BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
 WORD = 1.0  # seconds without a ring after which its receiver says (again) that a try is there
 HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
 NEVER = float("inf")
+End = NodeName | None  # where legs lead: a peer; None: to the outside, or to phones from here
 RINGS = frozenset({"RINGING", "PROGRESS"})  # of what Dial says of a leg: the caller hears it
 PROCEEDING = "PROCEEDING"  # the same: he hears nothing yet
 
@@ -60,9 +65,11 @@ class Setup:
     latest: float  # the same, if its peer answers others
     lives: bool = False
     rang: bool = False  # somebody's phone has rung, or was heard
-    spoke: set[NodeName] = field(default_factory=set)  # peers that said themselves that it is there
-    abandoned: bool = False
-    legs: dict[ChannelId, NodeName | None] = field(default_factory=dict)  # begun, and whither
+    spoke: set[End] = field(default_factory=set)  # who has shown life
+    proceeds: set[End] = field(default_factory=set)  # whose Asterisk has said that it has the try
+    gone: set[End] = field(default_factory=set)  # given up: no more is waited for
+    abandoned: bool = False  # all of it is
+    legs: dict[ChannelId, End] = field(default_factory=dict)  # begun, and whither
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
 
@@ -84,17 +91,21 @@ class Setup:
             or (one.peer == peer and (peer or phone in (None, one.number or called)))
         )
 
-    def alive(self, peer: NodeName | None = None) -> None:
-        """Somebody is there: this peer, if it is known."""
-        self.lives, self.deadline = True, NEVER
-        if peer is not None:
-            self.spoke.add(peer)
+    def alive(self, end: End) -> None:
+        """It has shown life."""
+        self.lives = True
+        self.spoke.add(end)
+        self._settle()
 
     def hears(self, leg: ChannelId, how: str) -> None:
         """A leg of this try gives a sign of life. By PROCEEDING an Asterisk says that it has it, whatever its daemon does."""
-        if how != PROCEEDING:
-            self.alive(self.legs.get(leg))
-        self.deadline = NEVER
+        ends = self.watched
+        end = self.legs[leg] if leg in self.legs else ends.pop() if len(ends) == 1 else None
+        if how == PROCEEDING:
+            self.proceeds.add(end)
+            self._settle()
+        else:
+            self.alive(end)
         self.rang = self.rang or how in RINGS
 
     def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
@@ -115,52 +126,64 @@ class Setup:
     def lose(
         self, peer: NodeName, now: float, view: View, lines: Lines, call: CallId
     ) -> list[Effect]:
-        """This peer's Asterisk has died with it. What rings elsewhere rings on."""
-        peers = {leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)} - {None}
-        self.lost |= {peer} & peers
-        if peers <= self.lost:
-            self.deadline = now
-            return self.tick(now, view, lines, call)
-        return [Abandon(leg) for leg, to in self.legs.items() if to == peer]
+        """This peer's Asterisk has died. What rings elsewhere rings on."""
+        self.lost.add(peer)
+        return self.tick(now, view, lines, call)
 
     def tick(self, now: float, view: View, lines: Lines, call: CallId) -> list[Effect]:
-        """Abandon it if that is due."""
-        if self.abandoned or not self._hopeless(now, view):
+        """Abandon the legs to whom that is due; each end is watched by itself."""
+        hopeless = {end for end in self.watched - self.gone if self._hopeless(end, now, view)}
+        if not hopeless:
             return []
-        if self._busy(now, view, lines):
+        busy = {end for end in hopeless if self._busy(end, now, view, lines)}
+        doomed = {leg: end for leg, end in self.legs.items() if end in hopeless - busy}
+        given_up = set(doomed.values())
+        self.gone |= given_up
+        self.abandoned = self.watched <= self.gone and not self._ours()
+        if hopeless - given_up:
             self.deadline = now + AGAIN
-            return []
-        ours = self._ours()
-        doomed = [leg for leg, peer in self.legs.items() if peer is not None or not ours]
-        if not doomed:
-            self.deadline = now + AGAIN
-            return []
-        self.abandoned, self.deadline = True, NEVER
-        return [*(Abandon(leg) for leg in doomed), *self.over(view, call)]
+        self._settle()
+        return [*(Abandon(leg) for leg in doomed), *self._tell(given_up, view, call)]
 
     def over(self, view: View, call: CallId) -> list[Effect]:
         """Tell the peers that it is given up."""
-        peers = dict.fromkeys(leg.peer for leg in self.attempt.legs if isinstance(leg, Leg))
+        return self._tell(self.watched, view, call)
+
+    @property
+    def watched(self) -> set[End]:
+        """The ends of its legs. Our own phones may take their time."""
+        ends = {leg.peer if isinstance(leg, Leg) else None for leg in self.attempt.legs}
+        return ends - {None} if self._ours() else ends
+
+    @property
+    def missed(self) -> set[End]:
+        """Who was given up without ever having shown life: nothing has rung there."""
+        return self.gone - self.spoke
+
+    def _tell(self, ends: set[End], view: View, call: CallId) -> list[Effect]:
         said = CallOver(call, self.number)
-        return [effect for peer in peers if peer for effect in view.tell(peer, said)]
+        order = dict.fromkeys(leg.peer for leg in self.attempt.legs if isinstance(leg, Leg))
+        return [e for peer in order if peer and peer in ends for e in view.tell(peer, said)]
 
-    def _hopeless(self, now: float, view: View) -> bool:
-        peers = [leg.peer for leg in self.attempt.legs if isinstance(leg, Leg)]
-        if not peers or None in peers:
-            return now >= self.deadline
-        known = [peer for peer in peers if peer is not None and peer not in self.lost]
-        if self.lives:
-            return not any(view.alive(peer) for peer in known)
-        return now >= self.deadline or not any(view.reachable(peer) for peer in known)
+    def _settle(self) -> None:
+        """If nobody is waited for who has not shown life, time does not matter any more."""
+        if self.watched <= self.spoke | self.proceeds | self.gone:
+            self.deadline = NEVER
 
-    def _busy(self, now: float, view: View, lines: Lines) -> bool:
-        """Has a peer of this try, that is within reach, answered another since it began?"""
-        legs = [leg for leg in self.attempt.legs if isinstance(leg, Leg)]
-        return now < self.latest and any(
-            view.reachable(leg.peer) and lines.heard(leg.peer, leg.trunk) > self.began
-            for leg in legs
-            if leg.peer is not None and leg.peer not in self.lost
-        )
+    def _hopeless(self, end: End, now: float, view: View) -> bool:
+        if end in self.lost:
+            return True
+        if end in self.spoke:
+            return end is not None and not view.alive(end)
+        overdue = now >= self.deadline and end not in self.proceeds
+        return overdue or (end is not None and not view.reachable(end))
+
+    def _busy(self, end: End, now: float, view: View, lines: Lines) -> bool:
+        """Has this peer, that is within reach, answered another since it began?"""
+        if end is None or end in self.lost or now >= self.latest or not view.reachable(end):
+            return False
+        legs = (leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer == end)
+        return any(lines.heard(end, leg.trunk) > self.began for leg in legs)
 
     def _ours(self) -> bool:
         """Is a phone of ours called? It may take its time."""
@@ -181,9 +204,11 @@ def begin(
 
     `hurried`: our own loop was late a moment ago, so a sign of life may be late by our own fault: no good call is cut.
     """
-    waits = patience(attempt, view) * (2 if hurried else 1)
+    waits = patience(attempt, view)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
-    deadline = now + waits * (ONCE_MORE if peers and peers <= silent else 1.0)
+    if peers and peers <= silent:
+        waits = ONCE_MORE.get(waits, waits)
+    deadline = now + waits * (2 if hurried else 1)
     return Setup(attempt, number, now, deadline, deadline + BUSY)
 
 
@@ -205,12 +230,6 @@ def here(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> list[E
 def told_at_once(bill: Waybill, peer: NodeName, view: View) -> bool:
     """Is the sender to hear at once that his try is here? Of another site only one who has waited already: most calls ring."""
     return view.door(peer) is not None or bill.attempt > 1
-
-
-def lost(bill: Waybill, peer: NodeName, view: View) -> list[Effect]:
-    """Tell the sender that his try has ended here, which nobody else will."""
-    door = view.door(peer)
-    return [] if door is None else [SendTo(door, CallLost(bill.call, bill.attempt))]
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

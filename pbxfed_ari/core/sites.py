@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from pbxfed_ari.core.condition import Condition
+from msgspec.structs import replace
+
+from pbxfed_ari.core.condition import DEATHS, Condition
 from pbxfed_ari.core.effects import CloseSessionPast, Effect, Forward, Note, SendTo, WanListen
 from pbxfed_ari.core.events import Address, wan
 from pbxfed_ari.core.member import Member, State
@@ -42,8 +44,9 @@ NODES = 40  # of a report in one frame
 UNKNOWN = -1  # what a forwarder holds, before it has said so
 UP, READY, LEFT = 1, 2, 4  # what a report says of a node
 EQUAL = 8  # its last heartbeat said the fingerprint of this report
-WORD = 4  # bits below the word of its condition
-DOUBTED = 1 << 9  # above that word: most likely it is dead, its site will know in half a second
+WORD = 4  # bits below the five low ones of the word of its condition
+DOUBTED = 1 << 9  # above those: most likely it is dead, its site will know in half a second
+DIED = 10  # bits below how often its Asterisk has died
 
 
 @dataclass(slots=True)
@@ -230,7 +233,7 @@ class Sites:
                 epoch,
                 report.site,
                 _verdict(flags),
-                condition=Condition.of(bool(flags & READY), flags >> WORD),
+                condition=_condition(flags),
                 until=now + SILENT,
                 now=now,
             )
@@ -313,7 +316,13 @@ class Sites:
 
 
 def _living(condition: Condition) -> int:
-    return UP | (READY if condition.ready else 0) | condition.word << WORD
+    low = replace(condition, deaths=0).word << WORD
+    return UP | (READY if condition.ready else 0) | low | condition.deaths << DIED
+
+
+def _condition(flags: int) -> Condition:
+    low = flags >> WORD & (1 << 5) - 1
+    return replace(Condition.of(bool(flags & READY), low), deaths=flags >> DIED & DEATHS - 1)
 
 
 def _verdict(flags: int) -> State:

@@ -36,8 +36,9 @@ from pbxfed_ari.core.events import (
     LegEntered,
     PeerGaveUp,
     PeerHasCall,
-    PeerLostCall,
+    PeerLostCalls,
     Returned,
+    RingFound,
     RoomsLed,
     TalkFound,
     Ticked,
@@ -142,15 +143,17 @@ class Switchboard:
                 return self._peer_has(event, now, view)
             case PeerGaveUp():
                 return self._peer_gave_up(event, now, view)
-            case PeerLostCall():
+            case PeerLostCalls():
                 return self._peer_lost(event, now, view)
-            case TalkFound():
-                return self._talk_found(event, now)
+            case RingFound() | TalkFound():
+                return self._handed_over(event, now)
             case AriWasSlow(seconds):
                 self.usage.slow(now, seconds)
                 return []
             case DrainOver():
                 return self._drain_over(event, view)
+        if isinstance(event, Arrived | Returned) and event.again and self._ours(event.channel):
+            return []  # it talks, or is looked after, already: how it came there tells of before
         before: list[Effect] = []
         if isinstance(event, LegEnded | Ended):
             self.usage.gone(event.leg if isinstance(event, LegEnded) else event.channel)
@@ -159,8 +162,6 @@ class Switchboard:
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
-            if self._adopted(event.channel) or (event.again and self._ours(event.channel)):
-                return []  # it talks, or is looked after, already
             if (waiting := self._waiting_for(event)) is not None:
                 self._put[event.channel] = waiting.arrival.channel
                 return self._told(waiting, event, now, view)
@@ -246,10 +247,6 @@ class Switchboard:
         if self._by_key.get(call.key) == call.arrival.channel:
             del self._by_key[call.key]
 
-    def _adopted(self, channel: ChannelId) -> bool:
-        call = self._calls.get(channel)
-        return call is not None and call.phase is Phase.TALKING and call.bridged is not None
-
     def _ours(self, channel: ChannelId) -> bool:
         """Is it known to stand in our application? It is at home there in a queue and in bridge mode."""
         if self._put.get(channel) in self._calls:
@@ -257,8 +254,8 @@ class Switchboard:
         call = self._calls.get(channel)
         if call is None or call.caller_gone:
             return False
-        ringing = call.phase is Phase.DIALING and call.bridged is not None
-        return ringing or call.phase in (Phase.HELD, Phase.WAITING, Phase.RESCUING, Phase.OVER)
+        bridged = call.phase in (Phase.DIALING, Phase.TALKING) and call.bridged is not None
+        return bridged or call.phase in (Phase.HELD, Phase.WAITING, Phase.RESCUING, Phase.OVER)
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
@@ -289,7 +286,7 @@ class Switchboard:
         """Our try is there; if we have given it up meanwhile it must be told so."""
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
-        if call is not None and call.expects(event.attempt):
+        if call is not None and call.expects(event.attempt, event.peer):
             call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
@@ -310,12 +307,10 @@ class Switchboard:
             for effect in self._told(call, event, now, view)
         ]
 
-    def _peer_lost(self, event: PeerLostCall, now: float, view: View) -> list[Effect]:
-        """Only the try that is on its way: who talks is left alone."""
-        call = self._calls.get(self._by_key.get(event.call, ChannelId("")))
-        if call is None or not call.expects(event.attempt):
-            return []
-        return self._told(call, event, now, view)
+    def _peer_lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
+        """Whatever is in setup, whoever began it: who talks is left alone."""
+        calls = list(self._in_setup.values())
+        return [effect for call in calls for effect in self._told(call, event, now, view)]
 
     def _was_given_up(self, call: Call) -> bool:
         bill, peer = call.bill, call.arrival.peer
@@ -353,8 +348,6 @@ class Switchboard:
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]
-            if listed.died and call.arrival.channel not in listed.channels:
-                effects += call.died(view)
             for channel in (*here, *put):
                 if channel not in listed.channels:
                     effects += self._told(call, Ended(channel), now, view)
@@ -401,14 +394,22 @@ class Switchboard:
         ends: list[Effect] = [HangUp(channel, NORMAL) for channel in [*legs, *alone]]
         return [*ends, EndBridge(ChannelId(seen.name), seen.name)]
 
-    def _talk_found(self, event: TalkFound, now: float) -> list[Effect]:
-        """A call that was handed over by an earlier life of ours: it needs nothing of us but its record."""
-        bill = read(event.note)
-        if event.arrived.channel not in self._calls and bill is not None:
-            arrival = replace(event.arrived, fresh_id=event.arrived.channel)
+    def _handed_over(self, event: RingFound | TalkFound, now: float) -> list[Effect]:
+        """A call that was handed over by an earlier life of ours: if it talks it needs nothing of us but its record."""
+        channel, bill = event.arrived.channel, read(event.note)
+        call = self._calls.get(channel)
+        if bill is None or (call is not None and not call.forgotten):
+            return []
+        if call is None:
+            arrival = replace(event.arrived, fresh_id=channel)
             call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
-            call.found(event, bill.attempt, now)
             self._keep(call)
+        if isinstance(event, TalkFound):
+            call.found(event, bill.attempt, now)
+            self._in_setup.pop(channel, None)
+        else:
+            call.found_ringing(bill.attempt, now)
+            self._in_setup[channel] = call
         return []
 
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pbxfed_ari.asterisk.dialing import BOTH, HERE
 from pbxfed_ari.installing.facts import Machine
 from pbxfed_ari.installing.firewall import DROP, MAYBE, Chains, verdict
-from pbxfed_ari.installing.rules import IAX_MODULE, MODULES
+from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES, TELLING
 
 GOOD, HINT, BAD = "good", "hint", "bad"
 FEW_PORTS = 100  # of RTP: two a call leg with RTCP, so 25 calls
@@ -32,6 +32,8 @@ class Sockets:
     domain: str
     sip: int = 5060
     iax: int | None = 4569  # None: no IAX2
+    phones: Sequence[tuple[str, int]] = (("udp", 5060),)  # transports that they are told of
+    elsewhere: bool = False  # phones reach it at another address than this one
     http: int = 8088
     http_host: str = "127.0.0.1"
     api: int = 8780
@@ -62,6 +64,7 @@ class Seen:
     multicast: str = ""  # why nothing of it was heard; empty: it works
     rtp: tuple[int, int] = (10_000, 20_000)
     outside: bool = False  # a transport knows its external address
+    transports: Sequence[tuple[str, int]] = ()  # of PJSIP, that phones could use
     firewall: Chains | None = None  # None: not readable, or there is none
     unread: str = ""  # why not
 
@@ -83,7 +86,10 @@ def judge(seen: Seen) -> list[Check]:
             asterisk.warning or f"{asterisk.version}, runs as {asterisk.user}",
         ),
         _modules(seen),
+        _meeting(seen),
+        _telling(seen),
         *_ports(seen),
+        _phones(seen),
         _ari(seen),
         _said(
             "dialplan",
@@ -126,6 +132,56 @@ def _modules(seen: Seen) -> Check:
     text = f"not loaded: {', '.join(missing)}"
     remedy = "look into Asterisk's log why; modules.conf says which are loaded"
     return _said("modules", not missing, "all that are needed run", text, remedy)
+
+
+def _meeting(seen: Seen) -> Check:
+    """What only rooms and queues need."""
+    return _comfort("rooms", MEETING, "conference rooms and queues can stand here", seen)
+
+
+def _telling(seen: Seen) -> Check:
+    """Without these calls go on, and somebody is not told what he should know."""
+    return _comfort(
+        "telling", TELLING, "who is called, or waits, is told what he should know", seen
+    )
+
+
+def _comfort(name: str, modules: Mapping[str, str], good: str, seen: Seen) -> Check:
+    missing = [name for name in modules if name not in seen.modules]
+    if not missing:
+        return Check(name, GOOD, good)
+    lacks = ", ".join(f"no {modules[one]} here ({one} is not loaded)" for one in missing)
+    load = ", ".join(f"`asterisk -rx 'module load {name}.so'`" for name in missing)
+    return Check(name, HINT, lacks, f"{load}, and let modules.conf load it")
+
+
+def _phones(seen: Seen) -> Check:
+    """Are phones told of transports that there are, and of all of them?"""
+    at = seen.at
+    said = ", ".join(map(_transport, at.phones))
+    judged = () if at.elsewhere else [one for one in at.phones if one != ("udp", at.sip)]
+    deaf = [one for one in judged if not _listens(seen, *one)]
+    if deaf:
+        text = f"phones are told to use {', '.join(map(_transport, deaf))}, where Asterisk does not listen"
+        remedy = "name in asterisk.phones what pjsip.conf has transports for, or give it one"
+        return Check("phones", BAD, text, remedy)
+    untold = [one for one in seen.transports if one[0] not in dict(at.phones)]
+    if untold:
+        text = f"phones are told to use {said}; pjsip.conf has {', '.join(map(_transport, untold))}, too"
+        names = ", ".join(f'"{name}:{port}"' for name, port in (*untold, *at.phones))
+        return Check("phones", HINT, text, f"if phones shall use it: asterisk.phones = [{names}]")
+    return Check("phones", GOOD, f"they are told to use {said}")
+
+
+def _transport(one: tuple[str, int]) -> str:
+    return f"{one[0]}:{one[1]}"
+
+
+def _listens(seen: Seen, transport: str, port: int) -> bool:
+    protocol = "udp" if transport == "udp" else "tcp"
+    pid = seen.machine.asterisk.pid
+    found = [s for s in seen.machine.sockets if s.meets(protocol, seen.at.address, port)]
+    return any(s.pid in (0, pid) for s in found)
 
 
 def _ports(seen: Seen) -> list[Check]:

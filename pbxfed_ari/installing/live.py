@@ -34,6 +34,8 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
         domain=settings.federation.domain,
         sip=asterisk.sip_port,
         iax=asterisk.iax_port if "iax2" in settings.calls.trunks else None,
+        phones=settings.phone_ports(),
+        elsewhere=bool(asterisk.phone_addresses),
         http=url.port or 80,
         http_host=url.hostname or "127.0.0.1",
         api=int(settings.http.listen.rpartition(":")[2]),
@@ -48,7 +50,8 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
         return Seen(machine=machine, at=at)
     status, error = _ari(settings, "/asterisk/info")
     chains, unread = machines.firewall()
-    sip = files.sip(_sections(machine, "pjsip.conf"), settings.node.address)
+    his = _sections(machine, "pjsip.conf")
+    sip = files.sip(his, settings.node.address)
     return Seen(
         machine=machine,
         at=at,
@@ -65,6 +68,7 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
         multicast=_multicast(at) if at.multicast else "",
         rtp=files.rtp(_sections(machine, "rtp.conf")),
         outside=sip.outside,
+        transports=files.transports(his, settings.node.address),
         firewall=chains,
         unread=unread,
     )

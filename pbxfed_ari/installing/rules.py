@@ -40,11 +40,22 @@ RELOADS = {
     "ari.conf": "module reload res_ari.so",
 }
 
-# Modules that calls need, and those of the second kind of trunk.
+# Modules that calls and dialplan/extensions.conf need, those of the second kind of trunk, those of rooms and queues, and those
+# without which somebody is not told something.
 MODULES = (
+    "app_dial",
+    "app_exec",
+    "app_stack",
     "app_stasis",
+    "app_userevent",
     "chan_pjsip",
+    "func_callerid",
+    "func_channel",
+    "func_dialplan",
+    "func_logic",
     "func_pjsip_contact",
+    "func_strings",
+    "func_timeout",
     "pbx_config",
     "res_ari",
     "res_ari_applications",
@@ -55,6 +66,7 @@ MODULES = (
     "res_ari_events",
     "res_config_sqlite3",
     "res_pjsip",
+    "res_pjsip_header_funcs",
     "res_pjsip_session",
     "res_sorcery_config",
     "res_sorcery_memory_cache",
@@ -62,6 +74,16 @@ MODULES = (
     "res_stasis",
 )
 IAX_MODULE = "chan_iax2"
+WAITING = "tone for who has lost the other end and waits"
+MEETING = {
+    "app_confbridge": "conference rooms",
+    "res_musiconhold": "music for who waits in a queue",
+}
+TELLING = {
+    "res_ari_playbacks": WAITING,
+    "res_pjsip_diversion": "word to phones and providers of who has forwarded a call",
+    "res_stasis_playback": WAITING,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,19 @@ def sip(sections: Sequence[Section], address: str) -> Sip:
     )
 
 
+def transports(sections: Sequence[Section], address: str) -> tuple[tuple[str, int], ...]:
+    """What PJSIP offers to phones at this address, with its ports, best first; WebSockets are the HTTP server's."""
+    found: dict[str, int] = {}
+    for section in sections:
+        if section.last("type") != "transport":
+            continue
+        name = section.last("protocol", "udp").lower()
+        host, port = _place(section.last("bind", "0.0.0.0"), SIP + (name == "tls"))
+        if host in (*ANY, address):
+            found.setdefault(name, port)
+    return tuple((name, found[name]) for name in ("tls", "tcp", "udp") if name in found)
+
+
 def iax(sections: Sequence[Section], address: str) -> int | None:
     """The port where IAX2 takes calls at this address; None if it does not."""
     general = next((s for s in sections if s.name.lower() == "general"), None)

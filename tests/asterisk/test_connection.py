@@ -24,6 +24,7 @@ from pbxfed_ari.core.events import (
     Answered,
     AriWasSlow,
     Arrived,
+    AsteriskDied,
     AsteriskDown,
     AsteriskUp,
     ChannelsListed,
@@ -34,6 +35,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegSeen,
     Returned,
+    RingFound,
     RoomsListed,
     TalkFound,
 )
@@ -178,7 +180,7 @@ async def test_everything_is_read_before_up_is_told() -> None:
         assert up == AsteriskUp("22.10.1", restarted=False)
         assert isinstance(arrived, Arrived)
         assert (arrived.channel, arrived.number, len(arrived.fresh_id)) == ("1", "1002", 12)
-        assert returned == Returned("2", "BUSY", 17)  # type: ignore[arg-type]
+        assert returned == Returned("2", "BUSY", 17, again=True)  # type: ignore[arg-type]
         assert inbox.ups == [(22, 10, 1)]
         assert fake.endpoint_ids == ["PJSIP"]
 
@@ -210,8 +212,19 @@ async def test_a_loss_ends_no_call_unless_asterisk_has_died() -> None:
         fake.started = "2026-11-22T20:00:00.000+0000"
         await fake.cut()
         await inbox.until_kind(AsteriskUp, 4)
+        inbox.process.dead = True
+        fake.started = "2026-11-22T21:00:00.000+0000"
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 5)
+    told = [type(e) for e in inbox.events if isinstance(e, ChannelsListed | AsteriskDied)]
+    assert told == [
+        ChannelsListed,
+        ChannelsListed,
+        *(AsteriskDied, ChannelsListed, ChannelsListed),
+        *(AsteriskDied, ChannelsListed),
+        *(AsteriskDied, ChannelsListed, ChannelsListed),  # a death is told once
+    ]
     listed = [one for one in inbox.events if isinstance(one, ChannelsListed)]
-    assert [one.died for one in listed] == [False, False, True, False, True]
     assert listed[2].channels == frozenset()
 
 
@@ -359,8 +372,9 @@ async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:
         await inbox.until_kind(Ended)
 
 
-async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
-    """How he came and when, whither the leg goes and who is there, when it was answered."""
+@pytest.mark.parametrize("entered", ["pbxfed,phone,", "pbxfed,next,BUSY,17"])
+async def test_who_talks_by_us_is_told_with_what_asterisk_knows(entered: str) -> None:
+    """How he came and when, whither the leg goes and who is there, when it was answered; also if a first try had come back."""
     came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
     made: Json = {
         "name": "PJSIP/pf-c-00000002",
@@ -369,7 +383,7 @@ async def test_who_talks_by_us_is_told_with_what_asterisk_knows() -> None:
     }
     async with FakeAri() as fake:
         fake.channels = [
-            {**channel("1.1", "pbxfed,phone,"), "state": "Up", **came},
+            {**channel("1.1", entered), "state": "Up", **came},
             {**channel("pf-f00-1-0", "pbxfed,leg"), "state": "Up", **made},
         ]
         fake.bridges = [{"id": "pf-f00", "channels": ["1.1", "pf-f00-1-0"]}]
@@ -459,7 +473,7 @@ async def test_how_who_talks_had_come(
 
 
 async def test_who_rang_since_before_we_lived_is_told_when_he_is_answered() -> None:
-    """Once; its later Dial events are those of any call."""
+    """As ringing at once, so that it is one call whatever comes of it; its later Dial events are those of any call."""
     plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
     caller: Json = {**channel("1.1", "phone"), "dialplan": plan}
     async with FakeAri() as fake:
@@ -475,6 +489,44 @@ async def test_who_rang_since_before_we_lived_is_told_when_he_is_answered() -> N
     assert isinstance(found, TalkFound)
     assert (found.arrived.channel, found.note) == ("1.1", "beef/1/2")
     assert found.answered_ms > 0
+    (ring,) = inbox.of(RingFound)
+    assert isinstance(ring, RingFound)
+    assert (ring.arrived.channel, ring.note) == ("1.1", "beef/1/2")
+
+
+async def test_who_rang_since_before_we_lived_is_told_to_have_ended() -> None:
+    """Or to have come back: after that he is as any other."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    async with FakeAri() as fake:
+        fake.channels = [{**channel(id), "dialplan": plan} for id in ("1.1", "1.2")]
+        for id in "1.1", "1.2":
+            fake.variables[id, "PBXFED_ARGS"] = "phone,"
+            fake.variables[id, "PBXFED_CALL"] = "beef/1/1"
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(AsteriskUp)
+            await fake.send({"type": "ChannelDestroyed", "channel": fake.channels[0]})
+            start: Json = {"type": "StasisStart", "args": ["next", "BUSY", "17"]}
+            await fake.send({**start, "channel": channel("1.2")})
+            await inbox.until_kind(Returned)
+    told = [type(e) for e in inbox.events if isinstance(e, RingFound | Ended | Returned)]
+    assert told == [RingFound, RingFound, Ended, Returned]
+
+
+async def test_who_had_come_back_before_we_lived_arrives_anew() -> None:
+    """He stands in a queue, or in bridge mode, of which nothing is known: his number and how he came are."""
+    came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
+    async with FakeAri() as fake:
+        fake.channels = [{**channel("1.1", "pbxfed,next,BUSY,17"), **came}]
+        fake.variables = {("1.1", "PBXFED_ARGS"): "did", ("1.1", "PBXFED_CALL"): "beef/1/2"}
+        async with connected(fake, deadline=5) as inbox:
+            await inbox.until_kind(AsteriskUp)
+            await inbox.until_kind(Arrived)
+    (arrived,) = inbox.of(Arrived)
+    assert isinstance(arrived, Arrived)
+    assert (arrived.channel, arrived.number, arrived.outside) == ("1.1", "1002", True)
+    assert arrived.again
+    assert (arrived.wall_ms, len(arrived.fresh_id)) == (1_795_608_000_000, 12)
+    assert not inbox.of(Returned)
 
 
 async def test_rooms_are_read_at_each_connect_and_when_somebody_comes_or_goes() -> None:

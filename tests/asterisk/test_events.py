@@ -1,9 +1,11 @@
 """Tapes of a real Asterisk 22.10.1, and what they mean to the core."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.asterisk.events import FromAsterisk, Tolerated, decode, entered, translate, waiting
 from pbxfed_ari.asterisk.models import CallerID, Channel, DialplanCEP
@@ -196,6 +198,9 @@ def test_a_waiting_channel_arrives_again() -> None:
     there = ChannelId("7"), "1002", "1001", "Ann", NodeName("b"), "abc/1/0", "f"
     found = waiting(channel, app="pbxfed", wall_ms=7, fresh_id="f")
     assert found == [Arrived(*there, wall_ms=7, again=True)]
+    long = replace(channel, creationtime=datetime.fromtimestamp(5, UTC))  # how long he stands there
+    found = waiting(long, app="pbxfed", wall_ms=7_000, fresh_id="f")
+    assert found == [Arrived(*there, wall_ms=5_000, again=True)]
 
 
 @pytest.mark.parametrize(

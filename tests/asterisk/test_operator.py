@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pbxfed_ari.asterisk import iaxpeers, objects
+from pbxfed_ari.asterisk import iaxpeers, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.contacts import Contacts, contact_id
 from pbxfed_ari.asterisk.dialing import hand_over
 from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
 from pbxfed_ari.asterisk.operator import Operator
@@ -18,6 +18,7 @@ from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     Divert,
     Diverted,
+    DropContact,
     Enter,
     HandOver,
     HangUp,
@@ -68,7 +69,7 @@ class Desk:
 
 @asynccontextmanager
 async def at_work(
-    fake: FakeAri, *, iax: Path | None = None, up: bool = True
+    fake: FakeAri, *, iax: Path | None = None, takes_iax: bool = True, up: bool = True
 ) -> AsyncIterator[Desk]:
     """An operator of node a at this ARI."""
     ended: list[Answered | LegEnded | Ended] = []
@@ -82,6 +83,7 @@ async def at_work(
             realm="fed.example",
             secret_for=lambda peer, key: "5ec" * 10,
             iax_file=iax,
+            iax_taken=lambda: takes_iax,
             post=ended.append,
             note=notes.append,
         )
@@ -111,7 +113,9 @@ def effect(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "AGAIN", 0.001)
+    monkeypatch.setattr(operator, "AGAIN", 0.001)
     monkeypatch.setattr(iaxpeers, "GATHER", 0.001)
+    monkeypatch.setattr(iaxpeers, "AGAIN", 0.001)
 
 
 @pytest.mark.parametrize(
@@ -495,6 +499,29 @@ async def test_left_over_objects_go_once_all_is_told() -> None:
         assert left == {"1001", "5000"}
 
 
+async def test_a_registration_that_moved_away_is_ended_when_asterisk_answers_again() -> None:
+    """Left there, it would be found at the next reading, and ring along with where the phone is."""
+    name = contact_id(Extension("1001"), "sip:1001@x")
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.objects["contact", name] = {"expiration_time": "0"}
+        fake.answers.clear()
+        desk.operator.perform(DropContact(Extension("1001"), "sip:1001@x", 7))
+        await fake.until(f"GET asterisk/config/dynamic/res_pjsip/contact/{name}", 2)
+        fake.answers.set()
+        await fake.until(f"DELETE asterisk/config/dynamic/res_pjsip/contact/{name}")
+    assert {note.what for note in desk.notes} == {"contact not dropped"}
+
+
+async def test_a_number_that_was_no_phone_is_looked_for_and_no_more() -> None:
+    """A group that is removed, for example: Asterisk logs an error for each auth without a user name."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(RemoveExtension(Extension("600")))
+        await desk.idle()
+        assert [line for line in fake.asked if "600" in line] == [
+            "GET asterisk/config/dynamic/res_pjsip/endpoint/600"
+        ]
+
+
 async def test_iax_peers_are_written_and_loaded_once(tmp_path: Path) -> None:
     """Several changes are one reload; none is none."""
     path = tmp_path / "peers.conf"
@@ -525,5 +552,68 @@ async def test_a_folder_that_cannot_be_written_is_noted(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             while not desk.notes:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
-        assert [note.what for note in desk.notes] == ["IAX2 peers not written"]
+        assert "peers of IAX2 not written: " in desk.operator.trouble
+        assert "asterisk.iax_peers" in desk.operator.trouble
         assert ("endpoint", "pf-b") in fake.objects
+        (tmp_path / "no").mkdir()
+        await fake.until("PUT asterisk/modules/chan_iax2.so")
+        await desk.idle()
+    assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]
+
+
+async def test_peers_of_iax_that_asterisk_does_not_read_are_tried_again(tmp_path: Path) -> None:
+    """It is said once, with Asterisk's own word, and stays to be seen as long as it lasts."""
+    reload = "PUT asterisk/modules/chan_iax2.so"
+    async with FakeAri() as fake, at_work(fake, iax=tmp_path / "peers.conf") as desk:
+        fake.refuse[reload] = 404
+        desk.operator.perform(TRUNK)
+        await fake.until(reload, 3)
+        assert "peers of IAX2 not loaded: " in desk.operator.trouble
+        del fake.refuse[reload]
+        asked = fake.asked.count(reload)
+        await fake.until(reload, asked + 1)
+        async with asyncio.timeout(5):
+            while desk.operator.trouble:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        desk.operator.up()
+        await desk.idle()
+        assert fake.asked.count(reload) == asked + 1
+    assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]
+
+
+@pytest.mark.parametrize("folder", ["", "no"])
+async def test_a_node_of_sip_alone_needs_no_iax2(tmp_path: Path, folder: str) -> None:
+    """Neither the module nor a folder for its file: nothing is said, and nothing asked again until Asterisk starts anew."""
+    reload, path = "PUT asterisk/modules/chan_iax2.so", tmp_path / folder / "peers.conf"
+    async with FakeAri() as fake, at_work(fake, iax=path, takes_iax=False) as desk:
+        fake.refuse[reload] = 404
+        desk.operator.perform(TRUNK)
+        await desk.idle()
+        await asyncio.sleep(0.05)
+        assert fake.asked.count(reload) == (0 if folder else 1)
+        assert (desk.operator.trouble, desk.notes) == ("", [])
+        if not folder:
+            desk.operator.up()
+            await fake.until(reload, 2)
+            fake.refuse[reload] = 409  # there is one, and it does not like its file
+            desk.operator.up()
+            await fake.until(reload, 4)
+            assert "peers of IAX2 not loaded: " in desk.operator.trouble
+
+
+async def test_without_peers_nobody_misses_iax2(tmp_path: Path) -> None:
+    """The last one leaves while Asterisk has no such module."""
+    reload = "PUT asterisk/modules/chan_iax2.so"
+    async with FakeAri() as fake, at_work(fake, iax=tmp_path / "peers.conf") as desk:
+        fake.refuse[reload] = 404
+        desk.operator.perform(TRUNK)
+        await fake.until(reload, 2)
+        desk.operator.perform(RemoveTrunk(B))
+        async with asyncio.timeout(5):
+            while desk.operator.trouble or len(desk.notes) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.05)  # what was on its way when he left
+        asked = fake.asked.count(reload)
+        await asyncio.sleep(0.05)
+        assert fake.asked.count(reload) == asked
+    assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]

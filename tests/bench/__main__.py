@@ -20,6 +20,7 @@ from lab.places import CHECKOUT, LOCKS, Places, locked
 from tests.bench import (
     asterisks,
     decisions,
+    elsewhere,
     finding,
     hundred,
     joining,
@@ -50,6 +51,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "simulated": simulated.rows,
     "deaths": asterisks.deaths,
     "outages": outages.rows,
+    "elsewhere": elsewhere.rows,
     "finding": finding.rows,
     "naming": asterisks.naming,
 }

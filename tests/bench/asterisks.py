@@ -37,7 +37,7 @@ exten => _8XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
 
 def calls() -> list[Row]:
     """INVITE sent to 200 received at the calling phone: our decision in the way, against plain Dial; calls interleaved."""
-    with _lab("abc") as federation:
+    with real_lab("abc") as federation:
         lab = federation.lab
         for number, node in ("1001", "a"), ("1002", "a"), ("1003", "b"):
             federation.add(number)
@@ -75,7 +75,7 @@ def calls() -> list[Row]:
 def deaths() -> list[Row]:
     """Kill -9 of daemon and Asterisk until the last living node has written `member down`."""
     names = "abcdef"
-    with _lab(names) as federation:
+    with real_lab(names) as federation:
         lab, rng = federation.lab, Random(1)
         took: list[float] = []
         for trial in range(TRIALS):
@@ -105,7 +105,7 @@ def deaths() -> list[Row]:
 def naming() -> list[Row]:
     """A node dies and returns in three ways: when the last of the others' DNS says so, as dig shows."""
     names, rng, rows = "abc", Random(2), []
-    with _lab(names) as federation:
+    with real_lab(names) as federation:
         listen(federation)
         for name in names:
             federation.lab.start(name, "daemon")
@@ -134,7 +134,7 @@ def _named(what: str, took: list[float], nodes: int) -> Row:
 
 
 @contextlib.contextmanager
-def _lab(names: str) -> Iterator[Federation]:
+def real_lab(names: str) -> Iterator[Federation]:
     lab = Lab(Places(CHECKOUT / ".lab-bench"), extra={"extensions.conf": PLAIN})
     lab.down()
     try:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -10,11 +11,13 @@ from pbxfed_ari.core.effects import (
     DialLeg,
     Effect,
     EndBridge,
+    Enter,
     HandOver,
     HangUp,
     HangUpLeg,
     Indicate,
     Join,
+    Lead,
     Leg,
     MakeBridge,
     MakeLeg,
@@ -34,6 +37,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     Redirected,
+    Returned,
     WentOut,
 )
 from pbxfed_ari.core.lines import A_SECOND, CALM, LATE, SLOW
@@ -93,6 +97,18 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(0.04, LegLives(CALLER, ONE, "PROCEEDING")) == []  # nothing rings yet
     assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+
+
+def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
+    """Else the bridge would tell the outside, before it is dialed, who calls."""
+    fields = {"site": "main", "endpoint": "p", "nodes": ["a"], "patterns": ["_0."]}
+    line = make("trunk", "city", caller_id="+4930999", **fields)
+    board = Board(A, items=(line, make("extension", "1002")))
+    board.at(0.0, replace(arrived("030123"), endpoint="1002"))
+    assert board.at(0.01, LegEntered(ONE)) == [
+        Join(CALLER, BRIDGE, (CALLER, ONE), quietly=True),
+        DialLeg(CALLER, ONE, 90, "+4930999"),
+    ]
 
 
 def test_the_first_answer_wins_and_the_others_stop() -> None:
@@ -426,11 +442,44 @@ def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
     assert board.at(1.0, AGAIN) == []
 
 
+BACK = Returned(CALLER, "BUSY", 17, again=True)  # from a try that was handed over
+SECOND = ChannelId("pf-f00-2-0")
+RINGS = LegLives(CALLER, SECOND, "RINGING")
+
+
+def second_rings() -> Board:
+    """A first try was handed over and has come back; the next one, in bridge mode, rings."""
+    busy = make("extension", "1001", control="handover", forward_busy="1003")
+    board = Board(A, items=[busy])
+    assert isinstance(board.at(0.0, arrived())[0], HandOver)
+    made = board.at(1.0, Returned(CALLER, "BUSY", 17))
+    assert [e.leg for e in made if isinstance(e, MakeLeg)] == [SECOND]
+    board.at(1.1, LegEntered(SECOND), RINGS)
+    return board
+
+
+def test_who_has_come_back_once_does_not_come_back_again_at_each_reconnect() -> None:
+    """The caller's place in Asterisk's dialplan tells of the try before, whether the next one rings or talks."""
+    board = second_rings()
+    listed = found(seen(CALLER, SECOND, talks=False))
+    assert board.at(2.0, listed, BACK, LegEntered(SECOND), RINGS) == []
+    assert board.at(3.0, Answered(CALLER, SECOND)) == [Indicate(CALLER, "answer")]
+    assert board.at(4.0, found(seen(CALLER, SECOND)), BACK, Answered(CALLER, SECOND)) == []
+    assert board.at(5.0, LegEnded(SECOND, 16))[0] == HangUp(CALLER, 16)
+
+
+def test_who_talks_after_a_try_that_came_back_is_not_hung_up_by_a_restart() -> None:
+    """He is adopted, and where he stands tells of before."""
+    board = Board(A)
+    assert board.at(0.0, found(seen(CALLER, SECOND)), BACK) == []
+    assert board.at(9.0, LegEnded(SECOND, 16))[0] == HangUp(CALLER, 16)
+
+
 def test_a_conversation_is_adopted_and_ends_as_one() -> None:
     """What is told of its caller as if it had arrived is ignored."""
     board = Board(A)
     assert board.at(0.0, found(seen(CALLER, ONE))) == []
-    assert board.at(0.1, arrived()) == []
+    assert board.at(0.1, AGAIN) == []
     assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
     board.at(9.1, Ended(CALLER))
     assert len(board.board) == 0
@@ -440,7 +489,7 @@ def test_a_conversation_after_a_transfer_is_adopted_too() -> None:
     """Between two that are none of our legs."""
     board = Board(A)
     assert board.at(0.0, found(seen(CALLER, LOCAL))) == []
-    assert board.at(0.1, arrived()) == []
+    assert board.at(0.1, AGAIN) == []
     effects = board.at(9.0, WentOut(CALLER, BRIDGE), Ended(CALLER))
     assert EndBridge(CALLER, BRIDGE) in effects
     assert {type(e) for e in effects} <= {HangUp, HangUpLeg, EndBridge}
@@ -525,3 +574,23 @@ def test_an_adopted_part_of_a_peers_call_keeps_its_id() -> None:
     found = record_after(bridge)
     assert (found.call, found.peer, found.reached) == ("beef", B, "")
     assert (found.answered, found.seconds, found.talked) == (True, 70.0, 10.0)
+
+
+@pytest.mark.parametrize("to", ["80", "800"], ids=["service", "room"])
+def test_after_a_bridged_try_a_service_or_a_room_has_the_caller(to: str) -> None:
+    """What was made to ring a phone is removed, and who is answered there is answered."""
+    items = [
+        make("extension", "1001", forward_busy=to),
+        make("service", "80", context="voicemail", exten="s", nodes=["a"]),
+        make("room", "800"),
+    ]
+    board = Board(A, items=items)
+    board.view.standing = [A]
+    board.at(0.0, arrived())
+    board.at(0.1, LegEntered(ONE))
+    ended, *led = board.at(0.2, LegEnded(ONE, 17))
+    assert ended == EndBridge(CALLER, BRIDGE)
+    assert [type(e) for e in led if isinstance(e, Lead | Enter)] == [Lead if to == "80" else Enter]
+    assert board.at(1.0, Answered(CALLER)) == []
+    over = board.board.handle(Ended(CALLER), 9.0, board.view)
+    assert [e.answered for e in over if isinstance(e, CallEnded)] == [True]

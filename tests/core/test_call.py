@@ -32,13 +32,15 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     LegSeen,
+    PeerGaveUp,
     PeerHasCall,
     Redirected,
     Returned,
+    RingFound,
     TalkFound,
 )
 from pbxfed_ari.core.messages import CallHere
-from pbxfed_ari.core.names import ChannelId, Extension, NodeName, ObjectId
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects.group import Group as GroupItem
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, C, View, make
@@ -181,6 +183,77 @@ def test_a_call_that_was_handed_over_before_a_restart_keeps_its_record() -> None
     assert (kept.began_ms, kept.seconds, kept.talked, kept.tries) == (1_000_000, 70.0, 63.0, 2)
     assert kept.attempts[0].legs == (Leg(B, "sip"),)
     assert len(board) == 0
+
+
+def rings_on(*items: Any) -> tuple[Switchboard, View]:
+    """1002 has called 1001 60 s ago, by a second try of before a restart, and is not answered at 100."""
+    board, view = Switchboard(), View(A, items=items, trunks=("sip",))
+    came = Arrived(CHANNEL, "1001", "1002", "", endpoint="1002", wall_ms=1_000_000)
+    assert board.handle(RingFound(came, "beef/1/2", 1_060_000), 100.0, view) == []
+    return board, view
+
+
+def test_a_call_that_rang_while_the_daemon_was_away_has_its_record() -> None:
+    """Who called whom, when, at which try; and that nobody knows more of it."""
+    board, view = rings_on()
+    (kept,) = board.handle(Ended(CHANNEL), 110.0, view)
+    assert isinstance(kept, CallEnded)
+    assert (kept.call, kept.caller, kept.number, kept.control) == (
+        "beef",
+        "1002",
+        "1001",
+        "handover",
+    )
+    assert (kept.began_ms, kept.seconds, kept.answered, kept.tries) == (1_000_000, 70.0, False, 2)
+    (last,) = kept.attempts
+    assert (last.legs, last.outcome) == ((), "given_up")
+    assert "when the daemon came back" in last.reason
+    assert len(board) == 0
+
+
+def test_it_has_one_record_when_it_is_answered_afterwards() -> None:
+    """With who has answered, and when."""
+    board, view = rings_on()
+    came = Arrived(CHANNEL, "1001", "1002", "", endpoint="1002", wall_ms=1_000_000)
+    talks = TalkFound(came, "beef/1/2", LegSeen(B, "sip", "1001"), 1_065_000, 1_065_000)
+    assert board.handle(talks, 105.0, view) == []
+    (kept,) = board.handle(Ended(CHANNEL), 110.0, view)
+    assert isinstance(kept, CallEnded)
+    assert (kept.answered, kept.seconds, kept.talked, kept.tries) == (True, 70.0, 5.0, 2)
+    assert kept.attempts[0].legs == (Leg(B, "sip"),)
+
+
+@pytest.mark.parametrize(
+    ("when", "status", "cause"), [("busy", "BUSY", 17), ("no_answer", "NOANSWER", 0)]
+)
+def test_it_goes_onward_by_what_came_of_it(when: str, status: str, cause: int) -> None:
+    """As its number says now; nobody is rung a second time, however soon it is over."""
+    board, view = rings_on(make("extension", "1001", **{f"forward_{when}": "1003"}))
+    made = board.handle(Returned(CHANNEL, status, cause), 101.0, view)
+    assert [e.extension for e in made if isinstance(e, HandOver)] == ["1003"]
+    board, view = rings_on()
+    assert not [
+        e
+        for e in board.handle(Returned(CHANNEL, status, cause), 101.0, view)
+        if isinstance(e, HandOver)
+    ]
+
+
+def test_it_ends_as_it_failed_if_there_is_no_way_onward() -> None:
+    """As without its record."""
+    board, view = rings_on()
+    assert HangUp(CHANNEL, 20) in board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 101.0, view)
+    (kept,) = board.handle(Ended(CHANNEL), 101.1, view)
+    assert isinstance(kept, CallEnded)
+    assert (kept.cause, kept.attempts[0].outcome) == (20, "unreachable")
+
+
+def test_a_peers_call_that_rang_while_the_daemon_was_away_ends_when_its_sender_says_so() -> None:
+    """It is in setup, as it was."""
+    board, view = Switchboard(), View(A)
+    came = replace(FROM_PEER, fresh_id="", wall_ms=1_000_000)
+    board.handle(RingFound(came, "beef/1/1", 1_001_000), 100.0, view)
+    assert HangUp(CHANNEL, 16) in board.handle(PeerGaveUp(B, CallId("beef"), 1), 101.0, view)
 
 
 def test_a_call_that_ended_unseen_is_forgotten() -> None:
@@ -412,6 +485,27 @@ def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_
     second = board.handle(Returned(CHANNEL, "CONGESTION", 34), 1.0, view)
     assert [e.note for e in second if isinstance(e, HandOver)] == ["c17.1/1/2/two//1009"]
     assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 27), 2.0, view)) == [27]
+
+
+def test_a_line_that_has_failed_at_a_peer_is_not_tried_by_its_other_trunk() -> None:
+    """The peer had the call: another line of the same peer is the next. Nothing was heard of it: the other trunk is."""
+    items = (
+        make("trunk", "one", site="main", endpoint="p", nodes=["b"], patterns=["_0."], cost=1),
+        make("trunk", "two", site="main", endpoint="q", nodes=["b"], patterns=["_0."], cost=2),
+        make("extension", "1009"),
+    )
+    failed = Returned(CHANNEL, "CHANUNAVAIL", 3)
+    for status, here, after in (
+        ("CHANUNAVAIL", True, Leg(B, "sip", line="two")),
+        ("NOANSWER", True, Leg(B, "sip", line="two")),
+        ("CHANUNAVAIL", False, Leg(B, "iax2", line="one")),
+    ):
+        board, view = Switchboard(), View(A, items=items)
+        board.handle(arrive("030123"), 0.0, view)
+        if here:
+            board.handle(PeerHasCall(B, CallId("c17.1"), 1), 0.1, view)
+        effects = board.handle(replace(failed, status=status), 1.0, view)
+        assert [one[1] for one in handed(effects)] == [(after,)]
 
 
 def test_the_peer_lets_it_out() -> None:

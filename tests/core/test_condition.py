@@ -2,7 +2,7 @@
 
 import pytest
 
-from pbxfed_ari.core.condition import SICK, WORST, Condition
+from pbxfed_ari.core.condition import DEATHS, SICK, WORST, Condition
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, DrainSwitched, HealthChanged
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.signpost import Standing, signs
@@ -22,13 +22,17 @@ def signposts(world: World, asked: str) -> dict[str, tuple[Standing, int]]:
 
 @pytest.mark.parametrize("ready", [True, False])
 @pytest.mark.parametrize("drains", [True, False])
+@pytest.mark.parametrize("deaths", range(DEATHS))
 @pytest.mark.parametrize("sick", range(WORST + 1))
-def test_a_condition_travels_in_five_bits(ready: bool, sick: int, drains: bool) -> None:
-    """Beside `ready`, whose bit is old."""
-    said = Condition(ready, sick, drains)
-    assert said.word < 32
+def test_a_condition_travels_in_seven_bits(
+    ready: bool, sick: int, drains: bool, deaths: int
+) -> None:
+    """Beside `ready`, whose bit is old; deaths, which came later, are no sickness to an older release."""
+    said = Condition(ready, sick, drains, deaths)
+    assert said.word < 128
     assert Condition.of(ready, said.word) == said
-    assert Condition.of(ready, said.word | 96) == said  # of a newer release
+    assert Condition.of(ready, said.word | 384) == said  # of a newer release
+    assert said.word % 32 == Condition(ready, sick, drains).word
 
 
 def test_no_peer_is_sicker_than_possible() -> None:

@@ -3,7 +3,16 @@
 from typing import Any
 
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Hold, Leg, Tell
-from pbxfed_ari.core.events import Answered, Arrived, Ended, LegDialed, LegEnded, Returned, RoomsLed
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    Ended,
+    LegDialed,
+    LegEnded,
+    Returned,
+    RingFound,
+    RoomsLed,
+)
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_rooms import way
@@ -123,6 +132,15 @@ def test_who_waits_keeps_his_place_while_we_are_deaf() -> None:
     assert desk.call("3", again=True) == []
     desk.ended("1")
     assert rung(desk.after(1.0)) == [("3", ["1001"])]
+
+
+def test_who_is_rung_for_while_the_daemon_is_away_waits_on() -> None:
+    """The member had no time; his queue is that of the number where he stands."""
+    desk = Desk(music="jazz")
+    came = Arrived(ChannelId("1"), "700", "2001", "", endpoint="2001", wall_ms=1_000_000)
+    desk.board.handle(RingFound(came, "beef/1/2", 1_010_000), desk.now, desk.view)
+    waits = desk.back("1", "BUSY")
+    assert (rung(waits), held(waits)) == ([("1", ["1001"])], [("1", "jazz")])
 
 
 def test_a_busy_member_is_passed_over_and_left_alone_for_a_while() -> None:

@@ -335,14 +335,28 @@ def test_a_called_phone_waits_to_be_called_while_its_callers_node_lives() -> Non
     story.view.places = (B,)
     story.view.taken = {Registration(B, "sip:1002@10.0.0.8:5060", 1): C}
     assert lost(story, 60.0, CALLER) == [Soothe(PHONE, "", LONGEST)]
-    assert all(story.at(float(second)) == [] for second in range(61, 75))
-    story.dies()
-    assert all(story.at(float(second)) == [] for second in range(75, 90))  # healed: it is the same
+    assert all(story.at(float(second)) == [] for second in range(61, 90))
     assert story.at(90.0) == [HangUp(PHONE, 27), EndBridge(PHONE, KEY)]
     (record,) = story.records
     assert (record.peer, record.answered, record.cause) == (B, True, 27)
     assert len(story.board) == 0
     assert story.at(90.1, LegEnded(PHONE, 27)) == []
+
+
+def test_a_called_phone_calls_when_its_callers_node_could_have_called_and_has_not() -> None:
+    """Healed, it calls at once; but if its Asterisk was killed, and is back, it has lost its caller, too."""
+    story = called()
+    story.dies(B, down=False)
+    story.view.places = (B,)
+    lost(story, 60.0, CALLER)
+    assert story.at(62.0) == []
+    story.dies()
+    heard = 62.0
+    while heard + 1.0 < 62.0 + rescue.FIRST:
+        heard += 1.0
+        assert story.at(heard) == []
+    (leg,) = story.at(heard + 1.0)
+    assert leg == MakeLeg(PHONE, BACK, "1002", Leg(B, "sip"), "", "f00.e1/2/2")
 
 
 @pytest.mark.parametrize("how", ["down", "elsewhere"])
@@ -524,7 +538,7 @@ def test_our_own_asterisk_that_dies_ends_it() -> None:
     story.dies(B)
     story.view.places = ()
     lost(story, 60.0, ONE)
-    story.at(65.0, ChannelsListed(frozenset(), died=True))
+    story.at(65.0, ChannelsListed(frozenset()))
     assert len(story.board) == 0
 
 

@@ -22,14 +22,15 @@ from pbxfed_ari.core.events import (
     ChannelsListed,
     Ended,
     LegDialed,
+    LegEnded,
     LegLives,
     PeerGaveUp,
     PeerHasCall,
-    PeerLostCall,
+    PeerLostCalls,
     Returned,
     wan,
 )
-from pbxfed_ari.core.messages import CallHere, CallLost, CallOver
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR
 from pbxfed_ari.core.switchboard import Switchboard
@@ -39,7 +40,7 @@ from tests.core.test_route import A, B, C, View, make
 CHANNEL, LEG = ChannelId("17.1"), ChannelId("17.2")
 WALL = 1_800_000_000_000
 CALL = CallId("beef")
-DOOR_B = ("10.0.0.9", ord("b"))
+DOOR_B, DOOR_C = ("10.0.0.9", ord("b")), ("10.0.0.9", ord("c"))
 
 
 @dataclass
@@ -81,7 +82,7 @@ def test_silence_is_abandoned_and_the_next_way_is_tried() -> None:
     assert story.at(2.0) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
     assert story.at(2.1) == []
     assert legs(story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(B, "iax2"),)]
-    assert 2.4 < story.board.next_deadline() < 2.6  # it was silent already
+    assert 2.3 < story.board.next_deadline() < 2.5  # it was silent already
 
 
 def test_a_loop_that_was_late_waits_twice_as_long() -> None:
@@ -187,7 +188,7 @@ def test_who_hangs_up_while_it_is_set_up_tells_the_peer() -> None:
     assert not [e for e in answered.at(9.0, Ended(CHANNEL)) if isinstance(e, SendTo)]
 
 
-LOST = PeerLostCall(B, CALL, 1)
+LOST = PeerLostCalls(B)
 
 
 def test_a_call_whose_phone_rang_at_an_asterisk_that_died_goes_elsewhere_at_once() -> None:
@@ -198,8 +199,7 @@ def test_a_call_whose_phone_rang_at_an_asterisk_that_died_goes_elsewhere_at_once
     assert story.at(3.01, LOST) == []
     story.view.places = (C,)
     assert legs(story.at(3.05, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(C, "sip"),)]
-    assert story.at(3.1, LOST) == []  # of the try before this one
-    assert story.at(3.2, PeerLostCall(B, CALL, 2)) == []  # it is not his
+    assert story.at(3.1, LOST) == []  # it rings at c now
 
 
 def test_who_answers_others_is_not_busy_when_he_says_that_his_asterisk_has_died() -> None:
@@ -233,9 +233,9 @@ def test_what_rings_at_another_node_rings_on_when_one_asterisk_dies() -> None:
     story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
     story.at(0.01, LegDialed(CHANNEL, other, "PJSIP/pf-c-0000002b"))
     story.at(0.02, PeerHasCall(B, CALL, 1), PeerHasCall(C, CALL, 1))
-    assert story.at(2.0, LOST) == [Abandon(LEG)]
+    assert story.at(2.0, LOST) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
     assert story.at(20.0) == []
-    assert Abandon(other) in story.at(21.0, PeerLostCall(C, CALL, 1))
+    assert Abandon(other) in story.at(21.0, PeerLostCalls(C))
 
 
 def test_our_own_phone_rings_on_when_a_peers_asterisk_dies() -> None:
@@ -249,6 +249,127 @@ def test_our_own_phone_rings_on_when_a_peers_asterisk_dies() -> None:
     story.at(3.0, Answered(CHANNEL, here))
     (call,) = story.board
     assert call.answered == 3.0
+
+
+# --- several that ring together
+
+
+def forked(*places: NodeName) -> Story:
+    """1002 stands registered at these nodes; Dial has begun a leg to each: 17.a, 17.b, 17.c."""
+    story = Story(View(*places))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    begun(story, *places)
+    return story
+
+
+def begun(story: Story, *places: NodeName, trunk: str = "PJSIP") -> None:
+    for node in places:
+        name = f"{trunk}/{'1001' if node == A else f'pf-{node}'}-0000002a"
+        story.at(0.01, LegDialed(CHANNEL, leg_to(node), name))
+
+
+def leg_to(node: NodeName) -> ChannelId:
+    return ChannelId(f"17.{node}")
+
+
+def test_one_sign_of_life_is_none_of_the_other_peers() -> None:
+    """B's phone rings and is declined; C's Asterisk hangs: it is abandoned by itself, told so, and tried once more."""
+    story = forked(B, C)
+    story.at(0.1, PeerHasCall(B, CALL, 1), LegLives(CHANNEL, leg_to(B), "RINGING"))
+    story.at(1.0, LegEnded(leg_to(B), 17))
+    assert story.at(1.9) == []
+    assert story.at(2.0) == [Abandon(leg_to(C)), SendTo(DOOR_C, CallOver(CALL, 1))]
+    assert story.at(2.1, PeerHasCall(C, CALL, 1)) == [SendTo(DOOR_C, CallOver(CALL, 1))]
+    back = story.at(2.1, Returned(CHANNEL, "BUSY", 17))
+    assert legs(back) == [(Leg(C, "iax2"),)]
+    begun(story, C, trunk="IAX2")
+    assert Abandon(leg_to(C)) in story.at(2.6)  # it was silent already
+    assert HangUp(CHANNEL, 17) in story.at(2.7, Returned(CHANNEL, "CHANUNAVAIL", 3))
+
+
+def test_who_was_never_rung_is_called_by_another_trunk_once_the_others_have_rung_out() -> None:
+    """And nobody twice; what comes of it is that nobody has answered."""
+    story = forked(B, C)
+    story.at(0.1, LegLives(CHANNEL, leg_to(B), "RINGING"))
+    assert Abandon(leg_to(C)) in story.at(2.0)
+    assert story.at(20.0) == []
+    assert legs(story.at(30.0, Returned(CHANNEL, "NOANSWER", 19))) == [(Leg(C, "iax2"),)]
+    assert HangUp(CHANNEL, 19) in story.at(30.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
+
+
+def test_if_all_have_rung_nobody_is_called_again() -> None:
+    """By no trunk."""
+    for status in ("NOANSWER", 19), ("BUSY", 17):
+        story = forked(B, C)
+        story.at(0.1, PeerHasCall(B, CALL, 1), PeerHasCall(C, CALL, 1))
+        assert story.board.next_deadline() == float("inf")
+        assert legs(story.at(30.0, Returned(CHANNEL, *status))) == []
+
+
+def test_our_own_phone_rings_out_as_ever_when_a_peer_beside_it_is_silent() -> None:
+    """The peer's is called by its other trunk then; after that the call goes where the extension forwards unanswered ones."""
+    story = Story(View(A, B, items=[make("extension", "1001", forward_no_answer="1003")]))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    begun(story, A, B)
+    story.at(0.1, LegLives(CHANNEL, leg_to(A), "RINGING"))
+    assert story.at(2.0) == [Abandon(leg_to(B)), SendTo(DOOR_B, CallOver(CALL, 1))]
+    assert legs(story.at(30.0, Returned(CHANNEL, "NOANSWER", 19))) == [(Leg(B, "iax2"),)]
+    assert legs(story.at(30.6, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(), Leg(B, "sip"))]
+    assert [call.route.number for call in story.board] == ["1003"]
+
+
+def test_one_that_is_declared_dead_is_abandoned_alone() -> None:
+    """At once if it has shown no life, else when it is down; the other rings on."""
+    story = forked(B, C)
+    story.at(0.1, PeerHasCall(B, CALL, 1))
+    story.view.cut = (B, C)
+    assert Abandon(leg_to(C)) in story.at(0.5)
+    story.view.dead = (B,)
+    assert Abandon(leg_to(B)) in story.at(0.6)
+    assert story.at(9.0) == []
+
+
+# --- groups
+
+
+def grouped(strategy: str, at: NodeName = C, members: tuple[str, ...] = ("1001", "1002")) -> Story:
+    """Group 600, whose members stand registered there."""
+    items = [make("group", "600", members=list(members), strategy=strategy, ring_seconds=20)]
+    story = Story(View(at, items=items))
+    story.at(0.0, Arrived(CHANNEL, "600", "1009", "", fresh_id=CALL, wall_ms=WALL))
+    story.at(0.01, LegDialed(CHANNEL, LEG, f"PJSIP/pf-{at}-0000002a"))
+    return story
+
+
+def test_a_group_whose_members_cannot_be_reached_by_one_trunk_is_called_by_the_other() -> None:
+    """All of them; if that fails, too, it is a node that cannot be reached."""
+    story = grouped("all")
+    assert Abandon(LEG) in story.at(2.0)
+    second = (Leg(C, "iax2", "1001"), Leg(C, "iax2", "1002"))
+    assert legs(story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [second]
+    story.at(2.15, LegDialed(CHANNEL, LEG, "IAX2/pf-c-12"))
+    assert Abandon(LEG) in story.at(2.6)
+    assert HangUp(CHANNEL, 27) in story.at(2.7, Returned(CHANNEL, "CHANUNAVAIL", 3))
+
+
+def test_a_group_that_has_rung_is_not_rung_again() -> None:
+    """Whatever comes of it."""
+    for status in ("NOANSWER", 19), ("BUSY", 17), ("CHANUNAVAIL", 20), ("CONGESTION", 34):
+        story = grouped("all")
+        story.at(0.1, PeerHasCall(C, CALL, 1))
+        assert legs(story.at(20.0, Returned(CHANNEL, *status))) == []
+
+
+def test_a_hunt_tries_each_member_by_all_trunks_until_somebody_speaks_for_him() -> None:
+    """Then the next one, who has rung by the first: after him nobody is left."""
+    story = grouped("hunt")
+    assert Abandon(LEG) in story.at(2.0)
+    back = story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
+    assert legs(back) == [(Leg(C, "iax2", "1001"),)]
+    story.at(2.2, PeerHasCall(C, CALL, 2))
+    assert legs(story.at(22.0, Returned(CHANNEL, "NOANSWER", 19))) == [(Leg(C, "sip", "1002"),)]
+    story.at(22.1, PeerHasCall(C, CALL, 3))
+    assert HangUp(CHANNEL, 19) in story.at(42.0, Returned(CHANNEL, "NOANSWER", 19))
 
 
 # --- from site to site
@@ -279,7 +400,7 @@ def test_silence_of_another_site_is_abandoned_and_it_is_told() -> None:
     assert story.at(3.9) == []
     assert story.at(4.0) == [Abandon(LEG), SendTo(AFAR_B, CallOver(CALL, 1))]
     assert legs(story.at(4.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(Leg(B, "iax2"),)]
-    assert 4.8 < story.board.next_deadline() < 5.0
+    assert 5.0 < story.board.next_deadline() < 5.2
 
 
 def test_a_line_at_another_site_has_its_timer_where_the_line_is() -> None:
@@ -343,20 +464,27 @@ def test_an_asterisk_that_has_taken_a_call_is_waited_for_while_it_can_be_reached
 # --- the receiver's side
 
 
-def test_when_our_asterisk_has_died_the_senders_of_what_rang_here_are_told() -> None:
-    """Not of what talked; and who is rung by a dead caller is told that it is over. Their records are kept."""
+def test_when_the_senders_asterisk_has_died_what_it_had_sent_rings_nobody() -> None:
+    """Held, in setup, or in a queue; who talks is left alone, and who came from elsewhere."""
     story = Story(View(A))
     story.at(0.0, arrives())
     talks = replace(arrives(attempt=2), channel=ChannelId("18.1"), fresh_id="y")
     story.at(0.0, talks, Answered(talks.channel))
-    died = story.at(5.0, ChannelsListed(frozenset(), died=True))
-    assert [e for e in died if isinstance(e, SendTo)] == [SendTo(DOOR_B, CallLost("cafe", 1))]
-    assert len([e for e in died if isinstance(e, CallEnded)]) == 2
-    assert len(story.board) == 0
-    ours = calling(B)
-    ours.at(1.0, LegLives(CHANNEL, LEG))
-    died = ours.at(5.0, ChannelsListed(frozenset(), died=True))
-    assert [e for e in died if isinstance(e, SendTo)] == [SendTo(DOOR_B, CallOver(CALL, 1))]
+    late = replace(arrives(8_500, attempt=3), channel=ChannelId("18.2"), fresh_id="z")
+    story.at(0.0, late)
+    story.at(0.0, Arrived(ChannelId("18.3"), "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    assert story.at(1.0, LOST) == [HangUp(CHANNEL, 16), HangUp(ChannelId("18.2"), 16)]
+    (kept,) = story.at(1.1, Ended(CHANNEL))
+    assert isinstance(kept, CallEnded)
+    assert kept.attempts[0].outcome == "given_up"
+
+
+def test_a_phone_of_ours_rings_on_for_our_own_when_some_asterisk_dies() -> None:
+    """It has no part in it."""
+    story = Story(View(A))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/1001-0000002a"))
+    assert story.at(1.0, LOST) == []
 
 
 def test_a_call_that_ended_while_we_were_not_connected_is_told_to_nobody() -> None:

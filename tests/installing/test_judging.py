@@ -8,7 +8,7 @@ import pytest
 from pbxfed_ari.installing.facts import Asterisk, Socket
 from pbxfed_ari.installing.firewall import Chain, Rule
 from pbxfed_ari.installing.judging import Seen, Sockets, judge
-from pbxfed_ari.installing.rules import IAX_MODULE, MODULES
+from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES, TELLING
 from tests.installing.samples import machine
 
 AT = Sockets(address="10.0.0.11", domain="pbx.example")
@@ -20,7 +20,7 @@ LISTENING = (
 GOOD = Seen(
     machine=machine(sockets=LISTENING),
     at=AT,
-    modules=frozenset({*MODULES, IAX_MODULE}),
+    modules=frozenset({*MODULES, IAX_MODULE, *MEETING, *TELLING}),
     realm="pbx.example",
     mappings="Config Engine: sqlite3\n===> pbxfed_endpoint",
     cache="Sorcery memory cache: res_pjsip/endpoint",
@@ -37,8 +37,19 @@ def test_all_is_well() -> None:
     checks = judge(GOOD)
     assert {check.state for check in checks} == {"good"}
     assert [check.name for check in checks] == [
-        *("asterisk", "modules", "sip", "http", "iax2", "ari", "dialplan", "realtime", "realm"),
-        *("objects", "lan", "application", "rtp", "firewall", "nat"),
+        *(
+            "asterisk",
+            "modules",
+            "rooms",
+            "telling",
+            "sip",
+            "http",
+            "iax2",
+            "phones",
+            "ari",
+            "dialplan",
+        ),
+        *("realtime", "realm", "objects", "lan", "application", "rtp", "firewall", "nat"),
     ]
 
 
@@ -62,7 +73,36 @@ ASKS = {"input": Chain([Rule("udp", [(8781, 8781)], unknown=True, verdict="drop"
         ({"machine": machine(asterisk=Asterisk("22.10.1"))}, "asterisk", "bad", "does not run"),
         ({"machine": machine(asterisk=Asterisk())}, "asterisk", "bad", "no Asterisk on this"),
         (asterisk(warning="lacks fixes"), "asterisk", "hint", "lacks fixes"),
-        ({"modules": frozenset(MODULES)}, "modules", "bad", "not loaded: chan_iax2"),
+        ({"modules": GOOD.modules - {IAX_MODULE}}, "modules", "bad", "not loaded: chan_iax2"),
+        ({"modules": GOOD.modules - {"app_userevent"}}, "modules", "bad", "app_userevent"),
+        (
+            {"modules": GOOD.modules - {"app_confbridge"}},
+            *("rooms", "hint", "no conference rooms here (app_confbridge is not loaded)"),
+        ),
+        (
+            {"modules": GOOD.modules - {"res_pjsip_diversion"}},
+            *(
+                "telling",
+                "hint",
+                "of who has forwarded a call here (res_pjsip_diversion is not loaded)",
+            ),
+        ),
+        (
+            {"modules": GOOD.modules - {"res_ari_playbacks"}},
+            *("telling", "hint", "waits here (res_ari_playbacks is not loaded)"),
+        ),
+        (
+            {"modules": GOOD.modules - {"res_stasis_playback"}},
+            *("telling", "hint", "waits here (res_stasis_playback is not loaded)"),
+        ),
+        (
+            {"at": replace(AT, phones=(("tls", 5061), ("udp", 5060)))},
+            *("phones", "bad", "told to use tls:5061, where Asterisk does not listen"),
+        ),
+        (
+            {"transports": (("tls", 5061), ("udp", 5060))},
+            *("phones", "hint", "pjsip.conf has tls:5061, too"),
+        ),
         (listening(without=5060), "sip", "bad", "nobody listens at 10.0.0.11:5060/udp"),
         (
             listening(Socket("udp", "10.0.0.11", 4569, "x", 7), without=4569),
@@ -109,7 +149,8 @@ def test_what_is_wrong_is_said(changed: dict[str, Any], name: str, state: str, w
 
 def test_who_has_no_iax2_is_not_asked_for_it() -> None:
     """Nor is a public address, or one that is known outside, told of NAT."""
-    checks = judge(replace(GOOD, at=replace(AT, iax=None), modules=frozenset(MODULES)))
+    without = GOOD.modules - {IAX_MODULE}
+    checks = judge(replace(GOOD, at=replace(AT, iax=None), modules=without))
     assert "iax2" not in [check.name for check in checks]
     assert {check.state for check in checks} == {"good"}
     for changed in (
@@ -120,3 +161,14 @@ def test_who_has_no_iax2_is_not_asked_for_it() -> None:
         assert [
             check for check in judge(seen) if check.name == "nat" and check.state != "good"
         ] == []
+
+
+def test_phones_that_reach_it_elsewhere_may_use_other_ports() -> None:
+    """A router's, for example; and what listens is as it is said."""
+    told = (("tls", 5061), ("udp", 5060))
+    tls = Socket("tcp", "0.0.0.0", 5061, "asterisk", 100)
+    good = replace(GOOD, at=replace(AT, phones=told), transports=told, **listening(tls))
+    away = replace(GOOD, at=replace(AT, phones=told, elsewhere=True))
+    for seen in good, away:
+        (found,) = [check for check in judge(seen) if check.name == "phones"]
+        assert (found.state, found.text) == ("good", "they are told to use tls:5061, udp:5060")

@@ -13,6 +13,7 @@ from pbxfed_ari.installing.facts import Asterisk, Machine, Socket
 from pbxfed_ari.installing.manifest import Entry, Manifest
 from pbxfed_ari.installing.plan import DEFAULT_SECURITY, Edit, plan, taken
 from pbxfed_ari.installing.rules import OBJECTS, PASSWORD_FILE, PEERS_FILE, REALM
+from pbxfed_ari.installing.settings import transports
 from tests.installing.samples import TEMPLATES, WISH, carried_out, machine, planned
 
 
@@ -348,3 +349,32 @@ def test_what_is_shown_of_a_file_is_only_what_is_new(end: str) -> None:
     shown = diff(Edit("/etc/asterisk/ari.conf", his, with_block(his, "pbxfed/ari.conf"), his=True))
     assert '+#tryinclude "pbxfed/ari.conf"' in shown
     assert "hunter2" not in shown
+
+
+def test_what_phones_could_use_is_read_from_the_transports() -> None:
+    """Best first, each with its port, the first that takes calls at this address; a WebSocket is the HTTP server's."""
+    said = """
+[one]
+type=transport
+protocol=tls
+bind=0.0.0.0
+[two]
+type=transport
+bind=10.0.0.11:5070
+[elsewhere]
+type=transport
+bind=192.0.2.1
+[again]
+type=transport
+bind=10.0.0.11:5080
+[three]
+type=transport
+protocol=tcp
+bind=192.0.2.1
+[four]
+type=transport
+protocol=wss
+bind=0.0.0.0
+"""
+    found = transports(parse(said, file="pjsip.conf").sections, "10.0.0.11")
+    assert found == (("tls", 5061), ("udp", 5070))

@@ -1,10 +1,10 @@
-"""Real calls by objects of every kind: groups, forwards, services, the outside and back, classes; media checked."""
+"""Real calls by objects of every kind: groups, forwards, services; media checked."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +15,6 @@ from lab.phone import PhoneRefused
 from lab.places import CHECKOUT, Places
 from tests import documents
 from tests.lab.conftest import SECRET, Federation
-from tests.lab.test_bridge import channels
 
 # c has a line to the outside, written by hand; what plays the outside is a phone that registers there
 PROVIDER = f"""
@@ -36,35 +35,26 @@ auth=provider
 disallow=all
 allow=ulaw
 """
-# b has one, too; what plays the outside there has another name, or it would be the same phone, moved
-BEYOND = (
-    PROVIDER.replace("provider", "beyond")
-    + """
-[provider]
-type=endpoint
-context=pbxfed-did
-aors=beyond
-disallow=all
-allow=ulaw
-"""
-)
 IVR = """
+[house]
+exten => h,1,Set(GLOBAL(HOUSE_ENDS)=${HOUSE_ENDS}x)
 [ivr]
 exten => welcome,1,Answer()
  same => n,Echo()
 exten => box,1,Set(GLOBAL(BOX)=${REDIRECTING(from-num)} ${REDIRECTING(reason)})
  same => n,Goto(welcome,1)
 """
+ENDED = "Ext. s: 80 has ended with cause 16"  # the guide's own words
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 
 
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Lab]:
-    """Three nodes of their own: b has an IVR, c a line to the outside, and b, too."""
+    """Three nodes of their own: b has an IVR and a phone of its own, c a line to the outside."""
     pjsip, *dialplan = documents.written("docs/dialplan.md", "ini")  # the guide's own examples
     extra = {
         "c/pjsip.conf": PROVIDER,
-        "b/pjsip.conf": BEYOND + pjsip,
+        "b/pjsip.conf": pjsip,
         "b/extensions.conf": "\n".join([IVR, *dialplan]),
     }
     lab = Lab(Places(CHECKOUT / ".lab-objects"), extra=extra)
@@ -330,127 +320,42 @@ def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:
     assert talk(federation, "1004", "82", hold=3.5) == "1001"
 
 
-def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) -> None:
-    """Digits as the trunk wants them, the number that it shows; inbound by its time condition."""
-    lab = federation.lab
-    put(
-        federation,
-        "trunk",
-        "city",
-        site="main",
-        endpoint="provider",
-        nodes=["c"],
-        patterns=["_0X."],
-        strip=1,
-        prepend="+49",
-        caller_id="+4930999",
-        capacity=1,
-    )
+def test_what_the_guide_says_of_the_end_of_a_call(controlled: Federation) -> None:
+    """A hangup handler goes with the channel, whoever owns the legs; an `h` extension is run where the channel stands."""
+    lab = controlled.lab
+    bridges = '"bridge"' in lab.node("b").config.read_text()
+    lab.register("door", "b", secret=SECRET)
+    before = ends(controlled)
+    assert talk(controlled, "door", "1003") == "1003"
+    time.sleep(0.5)
+    assert ends(controlled) == before + bridges
+    log = lab.node("b").folder / "log" / "full"
+    said = log.read_text().count(ENDED)
     since = time.time()
-    assert talk(federation, "1001", "030123") == "provider"
-    federation.until(lambda: federation.get("c", "/calls") == [], 5, what="the line is free")
-    assert talk(federation, "1003", "030124") == "provider"
-    out = [c for c in lab.calls_of("provider", since) if c["incoming"]]
-    assert [c["dialed"] for c in out] == ["+4930123", "+4930124"]
-    assert {c["other"] for c in out} == {"+4930999"}
-
-    put(federation, "time", "office", override="open")
-    put(federation, "did", "+493055", destination="1002", time="office", otherwise="1001")
-    assert talk(federation, "provider", "+493055") == "1002"
-    put(federation, "time", "office", override="closed")
-    assert talk(federation, "provider", "+493055") == "1001"
-    assert str(lab.call("provider", "+493056").cause).startswith("404")
-    assert str(lab.call("provider", "030123").cause).startswith(
-        "404"
-    )  # nobody calls out through us
+    lab.asterisk("b", "channel originate PJSIP/door extension 1003@counted")
+    controlled.until(lambda: [c["state"] for c in controlled.get("b", "/calls")] == ["talking"], 8)
+    (call,) = [c for c in lab.calls_of("1003", since) if c["incoming"]]
+    lab.end("1003", call["call"])
+    controlled.until(lambda: log.read_text().count(ENDED) == said + 1, 3)
+    controlled.until(lambda: controlled.get("b", "/calls") == [], 3)
 
 
-def test_calls_to_the_outside_follow_the_nodes_capacities(federation: Federation) -> None:
-    """Two nodes have the line, one four times as much of everything: ten calls at once, of a node that has none."""
-    lab = federation.lab
-    lab.register("beyond", "b", secret=SECRET)
-    for node, weight in ("b", 100), ("c", 400):
-        lab.configure(node, "node", "weight", weight)
-    federation.until(
-        lambda: (
-            {m["node"]: m["weight"] for m in federation.get("a", "/members")}
-            == {"a": 100, "b": 100, "c": 400}
-        )
-    )
-    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["b", "c"]}
-    put(federation, "trunk", "city", patterns=["_0X."], capacity=0, **fields)
-    calls = []
-    try:
-        for last in range(10):
-            calls.append(lab.dial("1001", f"0301{last}"))
-        legs = [call["tries"][-1]["legs"][0] for call in federation.get("a", "/calls")]
-        assert Counter(leg["node"] for leg in legs) == {"b": 2, "c": 8}
-    finally:
-        for call in calls:
-            lab.hang_up(call)
-        for node in "bc":
-            lab.configure(node, "node", "weight", 100)
-        lab.unregister("beyond")
-        put(federation, "trunk", "city", nodes=["c"])
+def test_a_group_that_is_removed_leaves_no_error_in_asterisks_log(federation: Federation) -> None:
+    """It was never an object of Asterisk's."""
+    log = federation.lab.node("b").folder / "log" / "full"
+    before = log.read_text().count("ERROR")
+    put(federation, "group", "690", members=["1001"])
+    assert federation.lab.http("a", "DELETE", "/groups/690")[0] in (200, 204)
+    federation.until(federation.whole)
+    time.sleep(0.5)
+    errors = [line for line in log.read_text().splitlines() if "ERROR" in line]
+    assert errors[before:] == []
 
 
-def test_a_full_line_and_a_class_that_denies(federation: Federation) -> None:
-    """503 and 403 at once; the line is free again after the call."""
-    lab = federation.lab
-    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
-    put(federation, "trunk", "city", patterns=["_0X."], capacity=1, **fields)
-    first = lab.dial("1001", "030123")
-    assert str(lab.call("1002", "030124").cause).startswith("503")
-    lab.hang_up(first)
-    federation.until(lambda: federation.get("c", "/calls") == [], 5)
-    assert talk(federation, "1002", "030124") == "provider"
-    put(federation, "class", "inside", allow=["_1XXX"])
-    put(federation, "extension", "1002", calling_class="inside")
-    assert str(lab.call("1002", "030124").cause).startswith("403")
-    assert talk(federation, "1002", "1001") == "1001"
-    put(federation, "extension", "1003", calling_class="inside", forward_always="030125")
-    assert str(lab.call("1001", "1003").cause).startswith("403")
-
-
-def test_a_limit_of_calls_to_the_outside_holds_wherever_its_phones_are(
-    federation: Federation,
-) -> None:
-    """Two phones of a number at two nodes, and the line at a third, which counts."""
-    lab = federation.lab
-    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
-    put(federation, "trunk", "city", patterns=["_0X."], **fields)
-    put(federation, "class", "few", pstn_calls=1)
-    put(federation, "extension", "1002", calling_class="few", devices=2)
-    lab.register("1002/2", "a")
-    federation.until(lambda: all(federation.where("1002", n) == ["a", "b"] for n in "abc"))
-    first = lab.dial("1002", "030123")
-    assert str(lab.call("1002/2", "030124").cause).startswith("403")
-    lab.hang_up(first)
-    federation.until(lambda: federation.get("c", "/calls") == [], 5)
-    assert talk(federation, "1002/2", "030124") == "provider"
-    lab.unregister("1002/2")
-    federation.until(lambda: all(federation.where("1002", n) == ["b"] for n in "abc"))
-
-
-def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both(
-    federation: Federation,
-) -> None:
-    """His phone is out of it; as long as they talk he may have no call more."""
-    lab = federation.lab
-    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
-    put(federation, "trunk", "city", patterns=["_0X."], capacity=0, **fields)
-    put(federation, "class", "few", pstn_calls=2)
-    put(federation, "extension", "1003", calling_class="few")
-    since = time.time()
-    first, second = lab.dial("1003", "030123"), lab.dial("1003", "030124")
-    assert lab.transfer("1003", first.id, "030124", other=second.id) == 202
-    federation.until(lambda: all(c["state"] == "ended" for c in lab.calls_of("1003", since)), 5)
-    talking = [c for c in lab.calls_of("provider", since) if c["state"] == "answered"]
-    assert len(talking) == 2
-    assert str(lab.call("1003", "030125").cause).startswith("403")
-    lab.end("provider", talking[0]["call"])
-    federation.until(lambda: channels(federation, "c") == 0, 5)
-    assert talk(federation, "1003", "030125") == "provider"
+def ends(federation: Federation) -> int:
+    """How often the `h` extension was run."""
+    found = re.search(r"HOUSE_ENDS=(x*)", federation.lab.asterisk("b", "dialplan show globals"))
+    return len(found[1]) if found else 0
 
 
 def test_a_phone_with_as_many_calls_as_it_may_have_is_busy(federation: Federation) -> None:

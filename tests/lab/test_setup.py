@@ -13,21 +13,42 @@ import pytest
 
 from lab.calls import Dialled
 from lab.lab import Lab
+from lab.phone import PhoneRefused
 from lab.process import Process
 from tests.lab.conftest import Federation
 
 LOST = "condition node=c is=no Asterisk"  # what c says in its log
+LOST_AT_A = "condition node=a is=no Asterisk"
 ELSEWHERE = 2_500  # ms until a call toward a dying node has connected elsewhere; printed, and a bar of the bench
 
 
+@pytest.fixture(params=["handover", "bridge"])
+def controlled(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """The legs are Dial's, or ours."""
+    for node in federation.names:
+        federation.lab.configure(node, "calls", "control", request.param)
+    yield federation
+    for node in federation.names:
+        federation.lab.configure(node, "calls", "control", "handover")
+
+
 @pytest.fixture
-def forwarded(federation: Federation) -> Iterator[Federation]:
+def forwarded(controlled: Federation) -> Iterator[Federation]:
     """1003 at c forwards to 1002 at b when it cannot be reached."""
     for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
-        federation.phone(number, node)
-    change(federation, "1003", forward_unreachable="1002")
-    yield federation
-    change(federation, "1003", forward_unreachable="")
+        controlled.phone(number, node)
+    change(controlled, "1003", forward_unreachable="1002")
+    yield controlled
+    change(controlled, "1003", forward_unreachable="")
+
+
+def heard_by_caller(federation: Federation, since: float) -> list[int]:
+    """What the last caller's phone was told on the way to its answer: that it rings, and of no failure in between."""
+    (call,) = federation.lab.calls_of("1001", since)
+    told = [int(status) for status in call["provisional"]]
+    assert set(told) <= {100, 180, 183}, told
+    assert {180, 183} & set(told), told
+    return told
 
 
 def change(federation: Federation, number: str, **fields: object) -> None:
@@ -46,9 +67,11 @@ def connects(federation: Federation, seconds: float = 6.0) -> int:
 
     Another node calls it, or 1002 answers, to whom it forwards: whichever is known first.
     """
+    since = time.time()
     found = federation.lab.call("1001", "1003", hold=0.6, timeout=seconds)
     assert found.ok, found
     assert found.details["answered_by"] in ("1002", "1003")
+    heard_by_caller(federation, since)
     assert found.setup_ms is not None
     print(f"connected elsewhere after {found.setup_ms:.0f} ms (bar: {ELSEWHERE})")
     return int(found.details["answered_by"] == "1003")
@@ -103,26 +126,73 @@ def test_the_whole_node_hangs_and_wakes(forwarded: Federation) -> None:
 
 def test_a_phone_that_rings_late_is_not_cut(forwarded: Federation) -> None:
     """Three seconds without 180 from the phone: its node had said that the call is there."""
-    lab = forwarded.lab
-    lab.drop("phones:c", "udp sport 5060", count=2)  # the phone hears the INVITE late
+    lab, since = forwarded.lab, time.time()
+    before = int(lab.phone("1003")["invites"])
+    lab.manners("1003", ring_after_ms=3_000)
     try:
         found = lab.call("1001", "1003", hold=0.6, timeout=12)
     finally:
-        lab.undrop("phones:c")
+        lab.manners("1003")
     assert found.ok, found
     assert found.details["answered_by"] == "1003"
+    assert int(lab.phone("1003")["invites"]) == before + 1
+    heard_by_caller(forwarded, since)
+
+
+@contextmanager
+def sip_blocked(lab: Lab) -> Iterator[None]:
+    """No SIP passes from a to c."""
+    lab.drop("c", f"ip saddr {lab.node('a').host.address} udp dport 5060")
+    try:
+        yield
+    finally:
+        lab.undrop("c")
 
 
 def test_sip_alone_is_blocked(forwarded: Federation) -> None:
-    """The node lives: its second trunk carries the call."""
+    """The node lives: its second trunk carries the call; to a group, too, whose members are all there. All ring once."""
     lab = forwarded.lab
-    lab.drop("c", f"ip saddr {lab.node('a').host.address} udp dport 5060")
+    forwarded.phone("1031", "c")
+    group = {"members": ["1003", "1031"], "strategy": "all"}
+    assert lab.http("a", "PUT", "/groups/600", group)[0] in (200, 201)
+    forwarded.until(forwarded.whole)
+    lab.manners("1031", answer_after_ms=None)
     try:
-        found = lab.call("1001", "1003", hold=0.6, timeout=8)
+        for number, rung in ("1003", ["1003"]), ("600", ["1003", "1031"]):
+            before, since = {phone: int(lab.phone(phone)["invites"]) for phone in rung}, time.time()
+            with sip_blocked(lab):
+                found = lab.call("1001", number, hold=0.6, timeout=8)
+            assert found.ok, found
+            assert found.details["answered_by"] == "1003"
+            heard_by_caller(forwarded, since)
+            time.sleep(0.5)
+            after = {phone: int(lab.phone(phone)["invites"]) for phone in rung}
+            assert after == {phone: invites + 1 for phone, invites in before.items()}
     finally:
-        lab.undrop("c")
+        lab.manners("1031")
+        lab.http("a", "DELETE", "/groups/600")
+
+
+def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation) -> None:
+    """1030 rings at b and is declined; SIP to c is blocked: its device there is called by IAX2, and each rings once."""
+    lab = controlled.lab
+    controlled.phone("1001", "a")
+    devices(controlled)
+    before = {phone: int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")}
+    lab.manners("1030", refuse="486 Busy Here")
+    since = time.time()
+    try:
+        with sip_blocked(lab):
+            found = lab.call("1001", "1030", hold=0.6, timeout=8)
+    finally:
+        lab.manners("1030")
+        for phone in before:
+            lab.unregister(phone)
     assert found.ok, found
-    assert (found.trunk, found.details["answered_by"]) == ("iax2", "1003")
+    assert found.details["answered_by"] == "1030/2"
+    heard_by_caller(controlled, since)
+    for phone, invites in before.items():
+        assert int(lab.phone(phone)["invites"]) == invites + 1
 
 
 @contextmanager
@@ -186,6 +256,7 @@ def test_the_asterisk_dies_at_which_the_phone_rings(
     lab = federation.lab
     federation.phone("1001", "a")
     federation.phone("1003", "c")
+    since = time.time()
     with set_up(federation, control, trunk), ringing(federation, "1003", "1003") as call:
         lab.kill("c", "asterisk")
         killed = time.time()
@@ -200,21 +271,87 @@ def test_the_asterisk_dies_at_which_the_phone_rings(
     federation.until(federation.whole, 30)
     assert found.ok, found
     assert (found.details["answered_by"], found.invites) == ("1003", 2)
+    heard_by_caller(federation, since)
     print(f"{control}, {trunk}: connected elsewhere {took:.0f} ms after that death")
     assert took <= ELSEWHERE
     federation.until(lambda: all(federation.get(node, "/calls") == [] for node in "abc"), 5)
 
 
-def test_another_device_rings_on_when_one_asterisk_dies(federation: Federation) -> None:
-    """1030 rings at b and at c; c's Asterisk dies; who answers at b is heard, and was rung once."""
+def test_the_caller_hears_what_speaks_before_the_answer_on_both_ways(
+    controlled: Federation,
+) -> None:
+    """Early media, until the Asterisk dies that carries it, and again from where the phone is called next; then the answer."""
+    lab, since = controlled.lab, time.time()
+    controlled.phone("1001", "a")
+    controlled.phone("1003", "c")
+    lab.manners("1003", answer_after_ms=None, early=True)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(lab.dial, "1001", "1003", timeout=20)
+            controlled.until(lambda: bool(lab.calls_of("1001", since)), 5)
+            call = str(lab.calls_of("1001", since)[0]["call"])
+            controlled.until(lambda: lab.hears("1001", call, "1003"), 5)
+            lab.manners("1003", answer_after_ms=2_500, early=True)
+            lab.kill("c", "asterisk")
+            time.sleep(0.3)
+            controlled.until(lambda: lab.hears("1001", call, "1003"), 3)
+            (seen,) = lab.calls_of("1001", since)
+            assert seen["answered_at"] is None
+            dialled = asked.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        lab.manners("1003")
+        lab.start("c", "asterisk")
+    controlled.until(controlled.whole, 30)
+    assert found.ok, found
+    assert heard_by_caller(controlled, since).count(183) >= 1
+
+
+def devices(federation: Federation) -> None:
+    """1030 has one at b and another at c."""
     lab = federation.lab
-    federation.phone("1001", "a")
     federation.add("1030")
     lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
     federation.until(federation.whole)
     lab.register("1030", "b", home="b")
     lab.register("1030/2", "c", home="c")
     federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
+
+
+def test_a_phone_stops_to_ring_when_the_asterisk_of_its_caller_dies(
+    federation: Federation,
+) -> None:
+    """Its daemon lives and says so: no CANCEL comes from a dead Asterisk, and nobody would talk there."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    before, since = int(lab.phone("1003")["invites"]), time.time()
+    lab.manners("1003", answer_after_ms=None)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(lab.dial, "1001", "1003", timeout=3)
+            federation.until(lambda: int(lab.phone("1003")["invites"]) == before + 1)
+            time.sleep(0.3)
+            lab.kill("a", "asterisk")
+            took = federation.until(
+                lambda: [c["state"] for c in lab.calls_of("1003", since)] == ["ended"], 5
+            )
+            with pytest.raises(PhoneRefused):
+                call.result()
+    finally:
+        lab.manners("1003")
+        lab.start("a", "asterisk")
+    federation.until(federation.whole, 30)
+    print(f"it stopped after {took:.2f} s")
+    assert took <= 1.0
+
+
+def test_another_device_rings_on_when_one_asterisk_dies(federation: Federation) -> None:
+    """1030 rings at b and at c; c's Asterisk dies; who answers at b is heard, and was rung once."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    devices(federation)
     before = int(lab.phone("1030")["invites"])
     lab.manners("1030/2", answer_after_ms=None)
     lab.manners("1030", answer_after_ms=3_000)
@@ -273,6 +410,92 @@ def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(
         "daemon",
     ):  # legs whose daemon died are nobody's: the caller arrives anew
         assert int(lab.phone("1003")["invites"]) == before + 1
+
+
+@pytest.mark.parametrize("what", ["websocket", "daemon"])
+def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
+    federation: Federation, what: str
+) -> None:
+    """The first one was handed over and came back, and there its caller stands: that is not taken for the second one's end."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
+        federation.phone(number, node)
+    change(federation, "1003", forward_busy="1002", control="handover")
+    change(federation, "1002", control="bridge")
+    log = lab.node("a").folder / "log" / "pbxfed.log"
+    lost = log.read_text().count(LOST_AT_A)
+    lab.manners("1003", refuse="486 Busy Here")
+    lab.manners("1002", answer_after_ms=2_500)
+    before = int(lab.phone("1002")["invites"])
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+            federation.until(lambda: int(lab.phone("1002")["invites"]) == before + 1)
+            time.sleep(0.3)
+            assert [c["control"] for c in federation.get("a", "/calls")] == ["bridge"]
+            if what == "websocket":
+                lab.asterisk("a", "ari shutdown websocket sessions")
+                federation.until(lambda: log.read_text().count(LOST_AT_A) > lost, 3)
+            else:
+                lab.kill("a", "daemon")
+                lab.start("a", "daemon")
+            dialled = call.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        for phone in "1002", "1003":
+            lab.manners(phone)
+        change(federation, "1003", forward_busy="", control="")
+        change(federation, "1002", control="")
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    rang = 2 if what == "daemon" else 1  # its legs are nobody's then: the caller arrives anew
+    assert int(lab.phone("1002")["invites"]) == before + rang
+
+
+def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: Federation) -> None:
+    """It goes onward as its number says when nobody answers; a caller who gives up has called, too."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1004", "a"), ("1002", "b"), ("1003", "c"), ("1005", "c"):
+        federation.phone(number, node)
+    change(federation, "1003", ring_seconds=6, forward_no_answer="1002")
+    rings = {phone: int(lab.phone(phone)["invites"]) + 1 for phone in ("1003", "1005")}
+    for phone in rings:
+        lab.manners(phone, answer_after_ms=None)
+    last = federation.get("a", "/calls/records?last=true&limit=1")
+    after = last[0]["id"] if last else 0
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            goes_on = pool.submit(lab.dial, "1001", "1003", timeout=20)
+            gives_up = pool.submit(lab.dial, "1004", "1005", timeout=5)
+            federation.until(lambda: all(int(lab.phone(p)["invites"]) == rings[p] for p in rings))
+            lab.kill("a", "daemon")
+            lab.start("a", "daemon")
+            federation.until(lambda: len(federation.get("a", "/calls")) == 2, 4)
+            with pytest.raises(PhoneRefused):
+                gives_up.result()
+            dialled = goes_on.result()
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        for phone in rings:
+            lab.manners(phone)
+        change(federation, "1003", ring_seconds=0, forward_no_answer="")
+    assert found.ok, found
+    assert found.details["answered_by"] == "1002"
+    federation.until(federation.whole, 30)
+    federation.until(lambda: federation.get("a", "/calls") == [], 5)
+    records = federation.get("a", f"/calls/records?after={after}")
+    kept = {str(one["to"]): one for one in records}
+    assert sorted(kept) == ["1003", "1005"]
+    assert len(records) == 2
+    onward, given_up = kept["1003"], kept["1005"]
+    assert (onward["from"], onward["answered"], onward["reached"]) == ("1001", True, "1002")
+    assert [one["outcome"] for one in onward["attempts"]] == ["no_answer", "answered"]
+    assert (given_up["from"], given_up["answered"], given_up["tries"]) == ("1004", False, 1)
+    assert [one["outcome"] for one in given_up["attempts"]] == ["given_up"]
+    assert "when the daemon came back" in given_up["attempts"][0]["reason"]
+    assert 4 < given_up["seconds"] < 7
 
 
 def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(

@@ -16,6 +16,7 @@ from tests.lab.test_objects_in_calls import PROVIDER
 
 EAST, WEST = "ace", "bdf"  # nodes are dealt over the sites in turn
 CUT = 60.0  # seconds
+ELSEWHERE = 2_500  # ms, as in a LAN (test_setup.py)
 
 
 @pytest.fixture(scope="module", params=["zenoh", "nats"])
@@ -48,6 +49,37 @@ def test_calls_cross_from_site_to_site(two: Federation) -> None:
         result = two.lab.call(caller, called, hold=0.6)
         assert result.ok, result
         assert result.invites == 1
+
+
+def test_who_rings_at_another_sites_asterisk_that_dies_goes_elsewhere_at_once(
+    two: Federation,
+) -> None:
+    """Its daemon lives and is certain of that death: the other site hears it with the next report, which is sent at once."""
+    lab = two.lab
+    assert lab.http("a", "PATCH", "/extensions/2003", {"forward_unreachable": "2002"})[0] == 200
+    two.until(two.whole)
+    lab.manners("2003", answer_after_ms=None)
+    before = int(lab.phone("2003")["invites"])
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(lab.dial, "2001", "2003", timeout=20)
+            two.until(lambda: int(lab.phone("2003")["invites"]) == before + 1)
+            time.sleep(0.5)
+            lab.manners("2003")
+            lab.kill("b", "asterisk")
+            killed = time.time()
+            dialled = call.result()
+        took = dialled.setup_ms - (killed - dialled.started) * 1_000
+        time.sleep(0.6)
+        found = lab.finish(dialled)
+    finally:
+        lab.manners("2003")
+        lab.start("b", "asterisk")
+        lab.http("a", "PATCH", "/extensions/2003", {"forward_unreachable": ""})
+    two.until(two.whole, 30)
+    assert found.ok, found
+    print(f"{found.details['answered_by']} had answered {took:.0f} ms after the death")
+    assert took <= ELSEWHERE
 
 
 def test_who_rings_late_at_another_site_is_not_cut(two: Federation) -> None:

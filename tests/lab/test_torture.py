@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from lab.lab import Lab
-from lab.netns import socket_in
 from lab.process import Process
-from lab.sip import digest_answer, parameter
-from tests.lab.conftest import SECRET, Federation
+from lab.sip import parameter
+from tests.lab.conftest import Federation
+from tests.lab.stranger import EXECUTED, NAMES, PORT, RUN, Stranger, field
 from tests.lab.test_setup import set_up
 from tests.lab.torture import MESSAGES, datagram
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c"}
-PORT = 5999
-EXECUTED = "executed"  # a file that comes to be if anything of what we send is ever run
-RUN = "/lab/" + EXECUTED
 
 # As the user of a request URI, escaped where SIP asks for it
 NUMBERS = {
@@ -50,108 +44,6 @@ NUMBERS = {
     "a hash": "%231002",
     "a star": "*1002*",
 }
-NAMES = {
-    "a function": "${SHELL(touch " + RUN + ")}",
-    "a quote": 'Eve\\" <sip:1003@evil>\\"',
-    "a new line": "Eve%0d%0aX-PBXFED-Call: evil/1/0",
-    "another line": "Eve\r\n P-Asserted-Identity: <sip:1003@evil>",
-    "a variable": "Eve,__PBXFED_TRUNKS=PJSIP/1003",
-    "brackets": "Eve <1003>",
-    "very long": "E" * 4_000,
-    "letters of elsewhere": "Ève \u043d \U0001f4de",
-}
-
-
-class Stranger:
-    """A socket in the phones' namespace of node a that can also say who it is."""
-
-    def __init__(self, lab: Lab) -> None:
-        node = lab.node("a")
-        self.here, self.there = node.phones.address, node.host.address
-        self._socket = socket_in(node.phones.namespace, socket.SOCK_DGRAM)
-        self._socket.bind((self.here, PORT))
-        self._socket.settimeout(0.1)
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def send(self, data: bytes) -> None:
-        self._socket.sendto(data, (self.there, 5060))
-
-    def answers(self, seconds: float) -> list[str]:
-        """What comes within so long."""
-        found, until = [], time.monotonic() + seconds
-        while time.monotonic() < until:
-            with contextlib.suppress(TimeoutError):
-                found.append(self._socket.recv(65_536).decode(errors="replace"))
-        return found
-
-    def status(self, call: str, seconds: float) -> str:
-        """The final answer to a call, such as `404`; "" if there is none in time."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for answer in self.answers(0.02):
-                if f"Call-ID: {call}" in answer and not answer.startswith("SIP/2.0 1"):
-                    self._last = answer
-                    return answer.split()[1]
-        return ""
-
-    def invite(self, number: str, name: str = "Eve", seconds: float = 4.0) -> str:
-        """1001 calls this number under this name, with the right secret: the final status. Whoever answers is hung up."""
-        call, tag = secrets.token_hex(8), secrets.token_hex(4)
-        target = f"sip:{number}@{self.there}"
-        self._ask("INVITE", target, call, tag, 1, name)
-        if (status := self.status(call, 1.0)) != "401":
-            return status
-        challenge = next(
-            line for line in self._last.splitlines() if line.startswith("WWW-Authenticate:")
-        )
-        self._ask("ACK", target, call, tag, 1, name, to=_to(self._last))
-        answer = digest_answer(
-            challenge.partition(":")[2], user="1001", secret=SECRET, method="INVITE", target=target
-        )
-        self._ask("INVITE", target, call, tag, 2, name, extra=f"Authorization: {answer}\r\n")
-        status = self.status(call, seconds)
-        to = _to(self._last)
-        self._ask("ACK", target, call, tag, 2, name, to=to)
-        if status == "200":
-            self._ask("BYE", target, call, tag, 3, name, to=to)
-            self.status(call, 0.5)
-        return status
-
-    def _ask(
-        self,
-        method: str,
-        target: str,
-        call: str,
-        tag: str,
-        number: int,
-        name: str,
-        *,
-        extra: str = "",
-        to: str = "",
-    ) -> None:
-        branch = f"z9hG4bK{call}{number}{'' if method != 'BYE' else 'b'}"
-        self.send(
-            f"{method} {target} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self.here}:{PORT};branch={branch}\r\n"
-            f'From: "{name}" <sip:1001@{self.there}>;tag={tag}\r\n'
-            f"To: {to or f'<{target}>'}\r\nCall-ID: {call}\r\nCSeq: {number} {method}\r\n"
-            f"Contact: <sip:1001@{self.here}:{PORT}>\r\nMax-Forwards: 70\r\n{extra}".encode()
-            + (b"" if method != "INVITE" else b"Content-Type: application/sdp\r\n")
-            + _body(self.here if method == "INVITE" else "")
-        )
-
-
-def _body(host: str) -> bytes:
-    lines = ["v=0", f"o=x 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
-    text = "\r\n".join([*lines, "m=audio 9000 RTP/AVP 0", ""]) if host else ""
-    return f"Content-Length: {len(text)}\r\n\r\n{text}".encode()
-
-
-def _to(answer: str) -> str:
-    line = next(line for line in answer.splitlines() if line.lower().startswith("to:"))
-    return line.partition(":")[2].strip()
 
 
 @pytest.fixture
@@ -161,7 +53,7 @@ def stranger(federation: Federation) -> Iterator[Stranger]:
     for number, node in PHONES.items():
         federation.phone(number, node)
     before = processes(lab)
-    found = Stranger(lab)
+    found = Stranger(lab, "a", "1001")
     yield found
     found.close()
     assert processes(lab) == before
@@ -208,7 +100,7 @@ def stranger_options(stranger: Stranger) -> str:
         datagram("lwsdisp", f"{stranger.here}:{PORT}", stranger.there).replace(b"lwsdisp", b"alive")
     )
     (answer, *_) = [a for a in stranger.answers(1.0) if "Call-ID: alive" in a]
-    return _to(answer)
+    return field(answer, "to")
 
 
 @pytest.mark.parametrize("what", NUMBERS)
@@ -230,7 +122,7 @@ def test_an_odd_number_while_the_daemon_is_dead(federation: Federation) -> None:
     lab = federation.lab
     for number, node in PHONES.items():
         federation.phone(number, node)
-    stranger = Stranger(lab)
+    stranger = Stranger(lab, "a", "1001")
     lab.kill("a", "daemon")
     try:
         for what in NUMBERS:

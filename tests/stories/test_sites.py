@@ -5,7 +5,14 @@ from itertools import product
 import pytest
 
 from pbxfed_ari.core.effects import Note, SendTo, Tell
-from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, PeerGaveUp, PeerHasCall
+from pbxfed_ari.core.events import (
+    AsteriskDied,
+    AsteriskDown,
+    AsteriskUp,
+    PeerGaveUp,
+    PeerHasCall,
+    PeerLostCalls,
+)
 from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import CallHere, CallOver, Passed
 from pbxfed_ari.core.names import CallId, NodeName
@@ -274,6 +281,46 @@ def test_a_node_without_its_asterisk_gets_no_calls_from_other_sites() -> None:
         world[name].handle(AsteriskUp("22.10.1", restarted=True))
         world.run(0.2)
         assert world["a"].federation.view.reachable(NodeName(name))
+
+
+def lost(world: World, victim: str) -> set[int]:
+    """How often the others were told that this node's Asterisk has died with its calls."""
+    said = Tell(PeerLostCalls(NodeName(victim)))
+    return {node.effects.count(said) for node in world.running() if node.name != victim}
+
+
+def test_all_hear_of_an_asterisk_that_has_died_once() -> None:
+    """In all sites at once, whether its node speaks for its site or not; nothing else looks like it."""
+    world = sites()
+    for name in "def":
+        world[name].handle(AsteriskDown("it was killed"))
+        world.run(0.3)
+        assert lost(world, name) == {0}
+        world[name].handle(AsteriskDied())
+        world.run(0.3)
+        assert lost(world, name) == {1}
+        world[name].handle(AsteriskUp("22.10.1", restarted=True))
+    world.run(10)
+    assert all(lost(world, name) == {1} for name in "def")
+    world.bounce("d")  # the daemon: it has counted no death yet
+    assert world.run(30, world.agree)
+    assert lost(world, "d") == {1}
+
+
+def test_an_asterisks_death_that_was_not_heard_is_told_again() -> None:
+    """In its LAN by the next heartbeat, to other sites by the next report: it is a state, no message."""
+    world = sites()
+    near = hosts(world, "west")
+    world.network.cut(near[:1], near[1:])
+    cut(world, "west")
+    world["d"].handle(AsteriskDied())
+    world.run(0.3)
+    assert lost(world, "d") == {0}
+    world.network.heal()
+    world.run(0.7)
+    assert all(world[n].effects.count(Tell(PeerLostCalls(NodeName("d")))) == 1 for n in "ef")
+    world.run(5)
+    assert lost(world, "d") == {1}
 
 
 @pytest.mark.parametrize("seed", range(5))

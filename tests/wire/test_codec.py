@@ -79,7 +79,6 @@ VECTORS: list[tuple[m.AnyMessage, str]] = [
     (m.Neighbours((("b", "10.0.0.2", 8781),)), "92209193a162a831302e302e302e32cd224d"),
     (m.CallHere("f00dbeef0001", 2), "9428ac66303064626565663030303102a0"),
     (m.CallOver("f00dbeef0001", 2), "9329ac66303064626565663030303102"),
-    (m.CallLost("f00dbeef0001", 2), "932aac66303064626565663030303102"),
     (
         m.Passed("a", "d", m.CallHere("f00dbeef0001", 2)),
         "942ba161a1649428ac66303064626565663030303102a0",

@@ -77,10 +77,10 @@ def test_a_message_of_the_next_release_is_read_here(message: m.AnyMessage, writt
 
 
 def test_what_it_does_not_know_it_lets_go() -> None:
-    """CallLost is a kind of its own: there the call rings until its time is over, as before. So is what is Passed on."""
-    for message in m.CallLost("f00dbeef0001", 2), m.Passed("a", "b", m.CallOver("f00d", 2)):
-        with pytest.raises(msgspec.ValidationError, match=str(message.__struct_config__.tag)):
-            msgspec.msgpack.decode(codec.encode(message), type=m.CallHere | m.CallOver)
+    """What is Passed on is a kind of its own: there it is not heard."""
+    message = m.Passed("a", "b", m.CallOver("f00d", 2))
+    with pytest.raises(msgspec.ValidationError, match=str(message.__struct_config__.tag)):
+        msgspec.msgpack.decode(codec.encode(message), type=m.CallHere | m.CallOver)
 
 
 def test_both_speak_one_version() -> None:
