@@ -221,6 +221,7 @@ class Node:
             realm=settings.federation.domain,
             secret_for=self.key.secret_with,
             iax_file=settings.asterisk.iax_peers,
+            iax_taken=lambda: "iax2" in self.settings.calls.trunks,
             control=settings.asterisk.control,
             objects=settings.asterisk.objects,
             expected=lambda: {
@@ -765,12 +766,12 @@ class Node:
         trunks = self.room.operator.objects.trunks()
         return {peer: at for peer, at in trunks.items() if not reachable(peer)}
 
-    def _asterisks_since(self) -> dict[NodeName, float]:
-        """When the Asterisk of each peer was started, by our clock, as far as it is known."""
+    def _asterisks_since(self) -> dict[NodeName, tuple[int, float]]:
+        """When the Asterisk of each peer was started, by its clock and by ours, as far as it is known."""
         view, info = self.federation.view, self.federation.directory.shelves.info
         found = {peer: one for peer in self.room.operator.objects.trunks() if (one := info(peer))}
         return {
-            peer: one.asterisk_since - view.ahead(peer)
+            peer: (one.asterisk_since, one.asterisk_since - view.ahead(peer))
             for peer, one in found.items()
             if one.asterisk_since
         }

@@ -4,8 +4,9 @@ A node that the federation cannot reach may talk on, if only its daemon has died
 must come together before a conversation is ended: its node is out of reach, its SIP does not answer (`ask`), and from then on
 no RTP packet has come for SILENT seconds; an answer, or a packet, and all begins again. IAX2 asks for itself (RFC 5456, PING).
 
-An Asterisk may die and be back before anybody has missed it. Then it says since when it runs (`NodeInfo.asterisk_since`): a
-conversation that is older is one with the dead, if nothing has come for SILENT seconds either.
+An Asterisk may die and be back before anybody has missed it. Then it says another moment since which it runs
+(`NodeInfo.asterisk_since`): a conversation that is older is one with the dead, if nothing has come for SILENT seconds either.
+Clocks are compared once, when that word comes: whatever a clock does without it ends nothing.
 """
 
 import asyncio
@@ -56,21 +57,23 @@ class DeadEnds:
         *,
         away: Callable[[], Mapping[NodeName, Address]],
         talks: Callable[[], set[NodeName]],
-        since: Callable[[], Mapping[NodeName, float]],
+        since: Callable[[], Mapping[NodeName, tuple[int, float]]],
         ask: Callable[[Address], Awaitable[bool]],
         post: Callable[[FarEndDied], None],
         note: Callable[[Note], None],
     ) -> None:
         """`away`: the peers out of reach, and where their SIP would be; `ask`: does anything answer there?
 
-        `talks`: with whom a call is known to talk; `since`: when each peer's Asterisk was started, seconds since 1970.
+        `talks`: with whom a call is known to talk; `since`: when each peer's Asterisk was started, seconds since 1970: by its
+        own clock, which is its word, and by ours.
         `post` is told of each dead end before it is hung up: who is left may be rescued (core/rescue.py).
         """
         self._ari, self._away, self._talks, self._since = ari, away, talks, since
         self._ask, self._post, self._note = ask, post, note
         self._fading = Fading()
         self._left: set[NodeName] = set()  # away, and nobody talks with them
-        self._looked: dict[NodeName, float] = {}  # Asterisks before whose start nobody talks
+        self._word: dict[NodeName, int] = {}  # since when each Asterisk runs, as it says itself
+        self._new: dict[NodeName, float] = {}  # started anew, and when, by our clock
 
     def __repr__(self) -> str:
         return f"DeadEnds({len(self._fading)} fading)"
@@ -91,14 +94,18 @@ class DeadEnds:
         self._left &= away.keys()
         if self._left:
             self._left -= self._talks()
-        new = {
-            p: at for p, at in self._since().items() if abs(at - self._looked.get(p, 0)) > UNSURE
-        }
-        if away.keys() - self._left or new or self._fading:
-            await self.look(away, new)
+        self._hear_of_starts(time.time())
+        if away.keys() - self._left or self._new or self._fading:
+            await self.look(away)
 
-    async def look(self, away: Mapping[NodeName, Address], new: Mapping[NodeName, float]) -> None:
-        """Once. `new`: peers whose Asterisk was started anew, and when.
+    def _hear_of_starts(self, wall: float) -> None:
+        for peer, (word, at) in self._since().items():
+            if self._word.setdefault(peer, word) != word and at <= wall + UNSURE:
+                self._new[peer] = at
+            self._word[peer] = word
+
+    async def look(self, away: Mapping[NodeName, Address]) -> None:
+        """Once.
 
         Raises: Unreachable, Declined.
         """
@@ -111,10 +118,10 @@ class DeadEnds:
                 there.add(peer)
                 if one.state == "Up":
                     by_peer.setdefault(peer, []).append(ChannelId(one.id))
-                    if _older(one, new.get(peer, 0.0)):
+                    if _older(one, self._new.get(peer, 0.0)):
                         mute[ChannelId(one.id)] = peer
         self._left |= away.keys() - there
-        self._looked |= {peer: at for peer, at in new.items() if peer not in mute.values()}
+        self._new = {peer: at for peer, at in self._new.items() if peer in mute.values()}
         asked = sorted(away.keys() & by_peer.keys())
         answers = await asyncio.gather(*(self._ask(away[peer]) for peer in asked))
         silent = [peer for peer, answered in zip(asked, answers, strict=True) if not answered]

@@ -710,20 +710,23 @@ class Call:
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, self.silent, hurried=lines.hurried()
         )
+        left: list[Effect] = []
+        bridges = not attempt.meet and not attempt.lead and self._bridges(lines)
+        if not bridges and self.bridged is not None:
+            left, self.bridged = self.bridged.end(), None
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
-            return [Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
+            return [*left, Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
         channel, by = self.caller, self._diverted
         seen: list[Effect] = [Divert(channel, by)] if by else []
         if attempt.lead is not None:
             place = attempt.lead
-            return [*seen, Lead(channel, place.context, place.exten), note]
+            return [*left, *seen, Lead(channel, place.context, place.exten), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
-        if not self._bridges(lines):
-            left = [*(self.bridged.end() if self.bridged else []), *seen]
-            self.bridged = None
-            return [*left, HandOver(channel, number, attempt.legs, said, seconds, self.music), note]
+        if not bridges:
+            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music)
+            return [*left, *seen, handed, note]
         self.bridged = Bridged(self.key, channel, seconds)
         made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
         self.setup.legs.update(self.bridged.peers())

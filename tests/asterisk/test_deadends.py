@@ -41,12 +41,14 @@ def dead_ends(
     told: list[FarEndDied],
     notes: list[Note],
     talks: Callable[[], set[NodeName]] = set[NodeName],
+    since: Callable[[], dict[NodeName, tuple[int, float]]] = dict[NodeName, tuple[int, float]],
+    away: dict[NodeName, Address] = AWAY,
 ) -> DeadEnds:
     return DeadEnds(
         ari,
-        away=lambda: AWAY,
+        away=lambda: away,
         talks=talks,
-        since=dict[NodeName, float],
+        since=since,
         ask=ask,
         post=told.append,
         note=notes.append,
@@ -72,12 +74,12 @@ async def test_only_those_who_talk_with_the_dead_are_hung_up() -> None:
             {"id": "5", "name": "IAX2/pf-b-5", "state": "Up"},
         ]
         ends = dead_ends(ari, ask, told, notes)
-        await ends.look(AWAY, {})
+        await ends.look(AWAY)
         assert asked == [AWAY[NodeName("b")]]
         assert [line for line in fake.asked if "rtp" in line] == ["GET channels/1/rtp_statistics"]
         assert not notes
         ends._fading._heard[ONE] = (500, -SILENT)  # long ago
-        await ends.look(AWAY, {})
+        await ends.look(AWAY)
         assert fake.asked[-1] == "DELETE channels/1"
         assert [dict(note.fields)["peer"] for note in notes] == ["b"]
         assert told == [FarEndDied(ONE)]
@@ -98,22 +100,29 @@ async def test_who_talks_with_an_asterisk_that_was_started_anew_since_is_at_a_de
                 "id": number,
                 "name": f"PJSIP/pf-{'c' if number == '3' else 'b'}-0000000{number}",
                 "state": "Up",
-                "creationtime": f"2026-11-26T{at}.000+0000",
+                "creationtime": f"2026-01-26T{at}.000+0000",
             }
             for number, at in made.items()
         ]
-        began = datetime(2026, 11, 26, 12, 0, 10, tzinfo=UTC).timestamp()
-        new = {NodeName("b"): began}
-        ends = dead_ends(ari, ask, told, notes)
-        await ends.look({}, new)
+        began = datetime(2026, 1, 26, 12, 0, 10, tzinfo=UTC).timestamp()
+        said = {NodeName("b"): (int(began) - 900, began)}
+        ends = dead_ends(ari, ask, told, notes, since=lambda: said, away={})
+        await ends.turn()
+        said = {NodeName("b"): (int(began) - 900, began + 3_600)}  # a clock was put right
+        await ends.turn()
+        assert fake.asked == []
+        said = {NodeName("b"): (int(began), began)}
+        await ends.turn()
         assert [line for line in fake.asked if "rtp" in line] == ["GET channels/1/rtp_statistics"]
-        assert ends._looked == {}
+        said = {NodeName("b"): (int(began), began + 3_600)}
         ends._fading._heard[ONE] = (500, -SILENT)
-        await ends.look({}, new)
+        await ends.turn()
         assert told == [FarEndDied(ONE)]
         fake.channels = fake.channels[1:]
-        await ends.look({}, new)
-        assert ends._looked == new  # nobody is left: it is not asked again
+        await ends.turn()
+        read = len(fake.asked)
+        await ends.turn()
+        assert len(fake.asked) == read  # nobody is left: it is not asked again
 
 
 async def test_a_conversation_that_begins_while_its_node_is_away_is_watched() -> None:

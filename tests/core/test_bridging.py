@@ -11,11 +11,13 @@ from pbxfed_ari.core.effects import (
     DialLeg,
     Effect,
     EndBridge,
+    Enter,
     HandOver,
     HangUp,
     HangUpLeg,
     Indicate,
     Join,
+    Lead,
     Leg,
     MakeBridge,
     MakeLeg,
@@ -551,3 +553,23 @@ def test_an_adopted_part_of_a_peers_call_keeps_its_id() -> None:
     found = record_after(bridge)
     assert (found.call, found.peer, found.reached) == ("beef", B, "")
     assert (found.answered, found.seconds, found.talked) == (True, 70.0, 10.0)
+
+
+@pytest.mark.parametrize("to", ["80", "800"], ids=["service", "room"])
+def test_after_a_bridged_try_a_service_or_a_room_has_the_caller(to: str) -> None:
+    """What was made to ring a phone is removed, and who is answered there is answered."""
+    items = [
+        make("extension", "1001", forward_busy=to),
+        make("service", "80", context="voicemail", exten="s", nodes=["a"]),
+        make("room", "800"),
+    ]
+    board = Board(A, items=items)
+    board.view.standing = [A]
+    board.at(0.0, arrived())
+    board.at(0.1, LegEntered(ONE))
+    ended, *led = board.at(0.2, LegEnded(ONE, 17))
+    assert ended == EndBridge(CALLER, BRIDGE)
+    assert [type(e) for e in led if isinstance(e, Lead | Enter)] == [Lead if to == "80" else Enter]
+    assert board.at(1.0, Answered(CALLER)) == []
+    over = board.board.handle(Ended(CALLER), 9.0, board.view)
+    assert [e.answered for e in over if isinstance(e, CallEnded)] == [True]

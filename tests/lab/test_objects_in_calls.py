@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -35,12 +36,15 @@ disallow=all
 allow=ulaw
 """
 IVR = """
+[house]
+exten => h,1,Set(GLOBAL(HOUSE_ENDS)=${HOUSE_ENDS}x)
 [ivr]
 exten => welcome,1,Answer()
  same => n,Echo()
 exten => box,1,Set(GLOBAL(BOX)=${REDIRECTING(from-num)} ${REDIRECTING(reason)})
  same => n,Goto(welcome,1)
 """
+ENDED = "Ext. s: 80 has ended with cause 16"  # the guide's own words
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 
 
@@ -314,6 +318,44 @@ def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:
     assert talk(federation, "1003", "80") == "door"
     assert talk(federation, "1003", "82", hold=3.5) == "1001"
     assert talk(federation, "1004", "82", hold=3.5) == "1001"
+
+
+def test_what_the_guide_says_of_the_end_of_a_call(controlled: Federation) -> None:
+    """A hangup handler goes with the channel, whoever owns the legs; an `h` extension is run where the channel stands."""
+    lab = controlled.lab
+    bridges = '"bridge"' in lab.node("b").config.read_text()
+    lab.register("door", "b", secret=SECRET)
+    before = ends(controlled)
+    assert talk(controlled, "door", "1003") == "1003"
+    time.sleep(0.5)
+    assert ends(controlled) == before + bridges
+    log = lab.node("b").folder / "log" / "full"
+    said = log.read_text().count(ENDED)
+    since = time.time()
+    lab.asterisk("b", "channel originate PJSIP/door extension 1003@counted")
+    controlled.until(lambda: [c["state"] for c in controlled.get("b", "/calls")] == ["talking"], 8)
+    (call,) = [c for c in lab.calls_of("1003", since) if c["incoming"]]
+    lab.end("1003", call["call"])
+    controlled.until(lambda: log.read_text().count(ENDED) == said + 1, 3)
+    controlled.until(lambda: controlled.get("b", "/calls") == [], 3)
+
+
+def test_a_group_that_is_removed_leaves_no_error_in_asterisks_log(federation: Federation) -> None:
+    """It was never an object of Asterisk's."""
+    log = federation.lab.node("b").folder / "log" / "full"
+    before = log.read_text().count("ERROR")
+    put(federation, "group", "690", members=["1001"])
+    assert federation.lab.http("a", "DELETE", "/groups/690")[0] in (200, 204)
+    federation.until(federation.whole)
+    time.sleep(0.5)
+    errors = [line for line in log.read_text().splitlines() if "ERROR" in line]
+    assert errors[before:] == []
+
+
+def ends(federation: Federation) -> int:
+    """How often the `h` extension was run."""
+    found = re.search(r"HOUSE_ENDS=(x*)", federation.lab.asterisk("b", "dialplan show globals"))
+    return len(found[1]) if found else 0
 
 
 def test_a_phone_with_as_many_calls_as_it_may_have_is_busy(federation: Federation) -> None:
