@@ -303,7 +303,9 @@ class Call:
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         told: list[Effect] = []
         if now >= self.word_due and self.bill and self.arrival.peer:
-            self.word_due, told = NEVER, setup.here(self.bill, self.arrival.peer, view)
+            told = setup.here(self.bill, self.arrival.peer, view)
+            again = view.door(self.arrival.peer) is None and now < self.began + setup.LAST_WORD
+            self.word_due = self.began + setup.LAST_WORD if again else NEVER
         if self.setup is None:
             return told
         return [*told, *self.setup.tick(now, view, lines, CallId(self.key))]
