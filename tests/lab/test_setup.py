@@ -426,13 +426,19 @@ def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
     lost = log.read_text().count(LOST_AT_A)
     lab.manners("1003", refuse="486 Busy Here")
     lab.manners("1002", answer_after_ms=2_500)
-    before = int(lab.phone("1002")["invites"])
     try:
         with ThreadPoolExecutor(1) as pool:
-            call = pool.submit(lab.dial, "1001", "1003", timeout=20)
-            federation.until(lambda: int(lab.phone("1002")["invites"]) == before + 1)
-            time.sleep(0.3)
-            assert [c["control"] for c in federation.get("a", "/calls")] == ["bridge"]
+            for _ in range(3):  # a machine that is busy hands calls over
+                before = int(lab.phone("1002")["invites"])
+                call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+                federation.until(lambda: int(lab.phone("1002")["invites"]) == before + 1)  # noqa: B023
+                time.sleep(0.3)
+                control = [c["control"] for c in federation.get("a", "/calls")]
+                if control == ["bridge"]:
+                    break
+                lab.hang_up(call.result())
+                time.sleep(6.0)
+            assert control == ["bridge"]
             if what == "websocket":
                 lab.asterisk("a", "ari shutdown websocket sessions")
                 federation.until(lambda: log.read_text().count(LOST_AT_A) > lost, 3)
@@ -458,7 +464,7 @@ def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: F
     lab = federation.lab
     for number, node in ("1001", "a"), ("1004", "a"), ("1002", "b"), ("1003", "c"), ("1005", "c"):
         federation.phone(number, node)
-    change(federation, "1003", ring_seconds=6, forward_no_answer="1002")
+    change(federation, "1003", ring_seconds=9, forward_no_answer="1002")
     rings = {phone: int(lab.phone(phone)["invites"]) + 1 for phone in ("1003", "1005")}
     for phone in rings:
         lab.manners(phone, answer_after_ms=None)
@@ -467,11 +473,11 @@ def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: F
     try:
         with ThreadPoolExecutor(2) as pool:
             goes_on = pool.submit(lab.dial, "1001", "1003", timeout=20)
-            gives_up = pool.submit(lab.dial, "1004", "1005", timeout=5)
+            gives_up = pool.submit(lab.dial, "1004", "1005", timeout=8)
             federation.until(lambda: all(int(lab.phone(p)["invites"]) == rings[p] for p in rings))
             lab.kill("a", "daemon")
             lab.start("a", "daemon")
-            federation.until(lambda: len(federation.get("a", "/calls")) == 2, 4)
+            federation.until(lambda: len(federation.get("a", "/calls")) == 2, 7)
             with pytest.raises(PhoneRefused):
                 gives_up.result()
             dialled = goes_on.result()
@@ -495,7 +501,7 @@ def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: F
     assert (given_up["from"], given_up["answered"], given_up["tries"]) == ("1004", False, 1)
     assert [one["outcome"] for one in given_up["attempts"]] == ["given_up"]
     assert "when the daemon came back" in given_up["attempts"][0]["reason"]
-    assert 4 < given_up["seconds"] < 7
+    assert 7 < given_up["seconds"] < 10
 
 
 def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(
