@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import Devices, hand_over, redirecting
+from pbxfed_ari.asterisk.dialing import Devices, hand_over, lead, redirecting
 from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.trouble import trouble
@@ -130,8 +130,7 @@ class Calls:
     async def _hand_over(self, effect: HandOver | Lead | Enter) -> None:
         try:
             if isinstance(effect, Lead):
-                place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
-                await self._continue(effect.channel, place, LEAD, effect.exten)
+                await self._continue(effect.channel, lead(effect), LEAD, effect.exten)
                 self._look_for_answer(effect.channel)
             elif isinstance(effect, Enter):
                 number = dialable(effect.number)
@@ -176,17 +175,22 @@ class Calls:
                 channel, values, context=context, extension=exten, label=label
             )
             return
-        for name, value in values.items():
-            await channels.setChannelVar(channel, name, value)
+        await self._set(channel, values)
         await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
 
     async def _divert(self, effect: Divert) -> None:
         """Without it the call goes on all the same."""
         try:
-            for name, value in redirecting(effect.diverted).items():
-                await self._ari.channels.setChannelVar(effect.channel, name, value)
+            await self._set(effect.channel, redirecting(effect.diverted))
         except AsteriskError as error:
             self._note(trouble("diversion not told", error, channel=effect.channel))
+
+    async def _set(self, channel: ChannelId, values: dict[str, str]) -> None:
+        if self.several:
+            await self._ari.channels.setChannelVars(channel, values)
+            return
+        for name, value in values.items():
+            await self._ari.channels.setChannelVar(channel, name, value)
 
     async def _hold(self, effect: Hold) -> None:
         channel = effect.channel

@@ -354,6 +354,12 @@ class Channels:
             f"channels.setChannelVar {id} {variable}", "POST", path, query=query
         )
 
+    async def setChannelVars(self, id: str, variables: dict[str, str]) -> None:
+        """Several at once (since 22.10)."""
+        path = f"channels/{_part(id)}/variables"
+        body = {"variables": variables}
+        await self._ari.request(f"channels.setChannelVars {id}", "POST", path, body=body)
+
     async def getChannelVars(self, id: str, variables: tuple[str, ...]) -> dict[str, str]:
         """Several at once (since 22.10)."""
         path = f"channels/{_part(id)}/variables"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import queueing, rescue, setup, waybill
+from pbxfed_ari.core import diversion, queueing, rescue, setup, waybill
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core.bridging import ELSEWHERE, PATIENCE, Bridged, adopt
 from pbxfed_ari.core.effects import (
@@ -139,6 +139,7 @@ class Call:
     rescue: Rescue | None = None  # the last one
     again: Arrived | None = None  # a caller who was rescued from his side
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
+    shown: Diverted | None = None  # by whom his channel says he was sent on; None: as he came
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
@@ -715,26 +716,43 @@ class Call:
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
             return [*left, Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
-        channel, by = self.caller, self._diverted
-        seen: list[Effect] = [Divert(channel, by)] if by else []
+        channel, news = self.caller, self._news(attempt, view)
         if attempt.lead is not None:
             place = attempt.lead
-            return [*left, *seen, Lead(channel, place.context, place.exten), note]
+            return [*left, Lead(channel, place.context, place.exten, self._diverted), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
         if not bridges:
-            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music)
-            return [*left, *seen, handed, note]
+            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music, news)
+            return [*left, handed, note]
         self.bridged = Bridged(self.key, channel, seconds)
-        made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
+        made = self.bridged.begin(attempt, len(self.tried), number, said, view, self.shown)
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
-        return [*seen, *made, note]
+        return [*([Divert(channel, news)] if news else []), *made, note]
 
     @property
     def _diverted(self) -> Diverted | None:
         """Who has sent it on."""
         return self.route.diverted or self.asking.diverted
+
+    @property
+    def _diverted_outside(self) -> Diverted | None:
+        """The same, where the outside may hear it: the inbound number, if it came by one."""
+        by = self._diverted
+        return replace(by, by=self.arrival.number) if by and self.arrival.outside else by
+
+    def _news(self, attempt: Try, view: View) -> Diverted | None:
+        """What his channel must say of who has sent him on, before this try; None if it does."""
+        leaves = any(isinstance(leg, Outside) for leg in attempt.legs)
+        by = self._diverted_outside if leaves else self._diverted
+        if attempt.lead is None:
+            by = diversion.toward(attempt.legs, by, view)
+        by = by or (diversion.NOBODY if self.shown or attempt.lead else None)
+        if by is None or by == self.shown:
+            return None
+        self.shown = by
+        return by
 
     def _note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
         """It begins: for the record, and the log."""
@@ -757,8 +775,8 @@ class Call:
         name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
         payer = self.asking.payer if line else ""
         outside = arrival.outside or (self.bill is not None and self.bill.outside)
-        attempts = len(self.tried)
-        return Waybill(name, attempts, line, until, hop, payer, heirs, outside, self._diverted)
+        by = self._diverted_outside if line else self._diverted
+        return Waybill(name, len(self.tried), line, until, hop, payer, heirs, outside, by)
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""

@@ -161,9 +161,11 @@ class Switchboard:
             if (waiting := self._waiting_for(event)) is not None:
                 self._put[event.channel] = waiting.arrival.channel
                 return self._told(waiting, event, now, view)
+            former = self._calls.get(event.channel)  # he was led elsewhere, and has come back
             before = self._leave(event.channel, now, view)
             self.usage.arrived(now)
             self._keep(self._call(known, event, now))
+            self._calls[event.channel].shown = former.shown if former else None
         call = self._call_of(event)
         if isinstance(event, CameIn) and call is not None and call.is_stranger(event.channel):
             self._put[event.channel] = call.arrival.channel
