@@ -304,7 +304,9 @@ class Call:
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         told: list[Effect] = []
         if now >= self.word_due and self.bill and self.arrival.peer:
-            self.word_due, told = NEVER, setup.here(self.bill, self.arrival.peer, view)
+            told = setup.here(self.bill, self.arrival.peer, view)
+            again = view.door(self.arrival.peer) is None and now < self.began + setup.LAST_WORD
+            self.word_due = self.began + setup.LAST_WORD if again else NEVER
         if self.setup is None:
             return told
         return [*told, *self.setup.tick(now, view, lines, CallId(self.key))]
@@ -456,6 +458,8 @@ class Call:
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
         self._outcome(event, now)
+        if self.setup is not None:  # a node is called by its other trunk the next time, and back
+            self.silent ^= {end for end in self.setup.missed if end is not None}
         return self._wait(now, view, lines)
 
     def _outcome(self, event: Returned, now: float) -> str:
@@ -477,7 +481,7 @@ class Call:
             return self._weary(item, now, view, lines)
         hold: list[Effect] = [] if self.on_hold else [Hold(self.caller, item.music)]
         self.music = item.music
-        attempt = queueing.next_try(item, view, lines, now)
+        attempt = queueing.next_try(item, view, lines, now, self.silent)
         if attempt is None:
             self.phase, self.on_hold, self.setup = Phase.WAITING, True, None
             self.held_until = min(now + queueing.LOOK, self.patience)

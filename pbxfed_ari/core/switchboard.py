@@ -21,6 +21,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import (
     Answered,
+    AriWasSlow,
     Arrived,
     BridgeSeen,
     CallersEvent,
@@ -146,6 +147,9 @@ class Switchboard:
                 return self._peer_lost(event, now, view)
             case RingFound() | TalkFound():
                 return self._handed_over(event, now)
+            case AriWasSlow(seconds):
+                self.usage.slow(now, seconds)
+                return []
             case DrainOver():
                 return self._drain_over(event, view)
         if isinstance(event, Arrived | Returned) and event.again and self._ours(event.channel):
@@ -342,7 +346,7 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
-        self.usage.listed(listed.channels)
+        self.usage.listed(listed.channels, now)
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]

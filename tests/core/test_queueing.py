@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Hold, Leg, Tell
+from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HandOver, HangUp, Hold, Leg, Tell
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -232,3 +232,19 @@ def test_a_queue_that_is_removed_lets_its_callers_go() -> None:
     desk.call("1")
     del desk.view.items["number", "700"]
     assert [e.cause for e in desk.after(1.0) if isinstance(e, HangUp)] == [19]
+
+
+def test_a_member_whose_node_is_silent_by_one_trunk_is_rung_by_the_other() -> None:
+    """SIP to b is blocked: for this caller its phones are called by IAX2 from then on; by SIP again if that is silent, too."""
+    desk = Desk(wait_seconds=60)
+    desk.view.kinds = ("sip", "iax2")
+    leg, kinds = ChannelId("leg"), []
+    effects = desk.call("1")
+    for trunk in ("sip", "iax2", "sip"):
+        (handed,) = [e for e in effects if isinstance(e, HandOver)]
+        kinds += [one.trunk for one in handed.legs if isinstance(one, Leg)]
+        name = f"{'PJSIP' if trunk == 'sip' else 'IAX2'}/pf-b-1"
+        desk.board.handle(LegDialed(ChannelId("1"), leg, name), desk.now, desk.view)
+        assert Abandon(leg) in desk.after(3.0)
+        effects = [*desk.back("1", "CHANUNAVAIL"), *desk.after(6.0)]
+    assert kinds == ["sip", "iax2", "sip"]
