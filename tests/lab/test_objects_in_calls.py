@@ -362,15 +362,8 @@ def test_who_comes_back_from_a_service_was_sent_by_nobody(controlled: Federation
 def test_a_provider_hears_of_no_number_inside(controlled: Federation) -> None:
     """Nor what a phone says of a forward; of a call to an inbound number it hears that one."""
     lab = controlled.lab
-    put(
-        controlled,
-        "trunk",
-        "city",
-        site="main",
-        endpoint="provider",
-        nodes=["c"],
-        patterns=["_0X."],
-    )
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(controlled, "trunk", "city", patterns=["_0X."], caller_id="", **fields)
     put(controlled, "did", "+4930125", destination="1002")
     put(controlled, "extension", "1002", forward_always="030126")
     lab.register("mobile", "c", secret=SECRET)
