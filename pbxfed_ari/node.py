@@ -221,6 +221,7 @@ class Node:
             realm=settings.federation.domain,
             secret_for=self.key.secret_with,
             iax_file=settings.asterisk.iax_peers,
+            iax_taken=lambda: "iax2" in self.settings.calls.trunks,
             control=settings.asterisk.control,
             objects=settings.asterisk.objects,
             expected=lambda: {

@@ -15,12 +15,16 @@ from pbxfed_ari.errors import Declined, Unreachable
 
 SOON = 0.25  # seconds
 SHARE = 0.05  # of the time that he has waited
-OURS = "pbxfed-"  # begins the contexts of dialplan/extensions.conf
+PARTS = "phones sent did trunk ask unasked dial lead room leg gone local"
+OURS = {f"pbxfed-{part}" for part in PARTS.split()}  # the contexts of dialplan/extensions.conf
 
 
 async def answer(ari: AriClient, caller: ChannelId) -> Answered | None:
-    """Wait for it. None if he has ended, or is asked for anew: he has come to us again, from there."""
-    waited = 0.0
+    """Wait for it. None if he has ended, or is asked for anew: he has come to us again, from there.
+
+    At the first look he may be on his way there still.
+    """
+    waited, first = 0.0, True
     while True:
         pause = max(SOON, waited * SHARE)
         await asyncio.sleep(pause)
@@ -31,7 +35,10 @@ async def answer(ari: AriClient, caller: ChannelId) -> Answered | None:
             except Declined:
                 return None
             place = found.dialplan
-            if place.app_name == "Stasis" or place.context.startswith(OURS):
-                return None
-            if found.state == "Up":
+            asks = place.app_name == "Stasis" and place.app_data.startswith(f"{ari.app},")
+            if asks or place.context in OURS:
+                if not first:
+                    return None
+            elif found.state == "Up":
                 return Answered(caller)
+            first = False

@@ -216,11 +216,13 @@ class Contacts:
     async def look_again(self) -> None:
         """Tell of the registrations of who was pushed since we looked, unless an event has.
 
-        They count as of the push: what a phone did after it, anywhere, is newer. Raises: Unreachable, Declined.
+        They count as of the push: what a phone did after it, anywhere, is newer. Who has left meanwhile is not missed: he may
+        stand elsewhere now, and would be taken away from there. Raises: Unreachable, Declined.
         """
         fresh = dict(self._fresh)
+        known = {(phone, uri) for phone in fresh for uri in self._present.get(phone, ())}
         found = await self._of(fresh)
-        for phone, uri in sorted(found):
+        for phone, uri in sorted(found - known):
             if uri not in self._present.get(phone, set()):
                 late = ContactAdded(phone, uri, fresh[phone])
                 self.saw(late)

@@ -11,6 +11,7 @@ from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import Declined, Unreachable
 
+NO_MODULE = 404  # of reloadModule
 GATHER = 0.05  # seconds in which changes of peers become one reload
 AGAIN, LATER = 1.0, 60.0  # seconds until what failed is tried again, at first and at last
 
@@ -27,10 +28,15 @@ class IaxPeers:
         reachable: asyncio.Event,
         note: Callable[[Note], None],
         loaded: Callable[[], None],
+        takes: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`loaded`: Asterisk has read that there are some."""
+        """`loaded`: Asterisk has read that there are some. `takes`: shall peers call this node by IAX2?
+
+        If not, it need not have the module, nor a folder for the file.
+        """
         self._ari, self._own, self._file = ari, own, file
         self._reachable, self._note, self._loaded = reachable, note, loaded
+        self._takes = takes
         self._peers: dict[NodeName, iax.IaxPeer] = {}
         self._changed = asyncio.Event()
         self._stale = False  # written, not reloaded yet
@@ -76,6 +82,10 @@ class IaxPeers:
                 if before:
                     self._note(Note("IAX2 trouble no more", ()))
 
+    @property
+    def _needed(self) -> bool:
+        return bool(self._peers) and self._takes()
+
     async def _agree(self, file: Path) -> str:
         """Write what is not written, let Asterisk read what it has not read; what stands against it, and the remedy, or ""."""
         text = iax.render(self._own, self._peers.values())
@@ -83,6 +93,8 @@ class IaxPeers:
             if await asyncio.to_thread(iax.replace, file, text):
                 self._stale = True
         except OSError as error:
+            if not self._needed and not file.parent.is_dir():
+                return ""
             remedy = "asterisk.iax_peers must be in a folder that the daemon may write"
             return f"peers of IAX2 not written: {file}: {error.strerror or error}: {remedy}"
         await self._reachable.wait()
@@ -90,6 +102,8 @@ class IaxPeers:
             if self._stale:
                 await self._ari.asterisk.reloadModule(iax.MODULE)
         except Declined as declined:
+            if declined.status == NO_MODULE and not self._needed:
+                return ""  # what is stale is read when Asterisk is there anew, perhaps with it
             remedy = f"is {iax.MODULE} loaded (asterisk -rx 'module show like iax2'), its iax.conf right?"
             return f"peers of IAX2 not loaded: {declined}: {remedy}"
         except Unreachable as unreachable:

@@ -67,6 +67,7 @@ class Operator:
         post: Callable[[Answered | LegEnded | Ended], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
+        iax_taken: Callable[[], bool] = lambda: True,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         legs = Legs(ari, hear_bridges=hear_bridges, post=post, note=note)
@@ -81,6 +82,7 @@ class Operator:
             reachable=self.objects.reachable,
             note=note,
             loaded=iax_loaded,
+            takes=iax_taken,
         )
         self._contacts, self._secret_for, self._note = contacts, secret_for, note
         self._drops: asyncio.Queue[DropContact] = asyncio.Queue()

@@ -31,6 +31,7 @@ class AsteriskRoom:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
+        iax_taken: Callable[[], bool],
         control: Path,
         objects: Path,
         expected: Callable[[], Iterable[Extension]],
@@ -54,6 +55,7 @@ class AsteriskRoom:
             note=note,
             hear_bridges=lambda: self.connection.hear_bridges(),
             iax_loaded=self._iax_loaded,
+            iax_taken=iax_taken,
         )
         self.connection = Connection(
             self.ari,

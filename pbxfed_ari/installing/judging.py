@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pbxfed_ari.asterisk.dialing import BOTH, HERE
 from pbxfed_ari.installing.facts import Machine
 from pbxfed_ari.installing.firewall import DROP, MAYBE, Chains, verdict
-from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES
+from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES, TELLING
 
 GOOD, HINT, BAD = "good", "hint", "bad"
 FEW_PORTS = 100  # of RTP: two a call leg with RTCP, so 25 calls
@@ -87,6 +87,7 @@ def judge(seen: Seen) -> list[Check]:
         ),
         _modules(seen),
         _meeting(seen),
+        _telling(seen),
         *_ports(seen),
         _phones(seen),
         _ari(seen),
@@ -135,12 +136,23 @@ def _modules(seen: Seen) -> Check:
 
 def _meeting(seen: Seen) -> Check:
     """What only rooms and queues need."""
-    missing = [name for name in MEETING if name not in seen.modules]
+    return _comfort("rooms", MEETING, "conference rooms and queues can stand here", seen)
+
+
+def _telling(seen: Seen) -> Check:
+    """Without these calls go on, and somebody is not told what he should know."""
+    return _comfort(
+        "telling", TELLING, "who is called, or waits, is told what he should know", seen
+    )
+
+
+def _comfort(name: str, modules: Mapping[str, str], good: str, seen: Seen) -> Check:
+    missing = [name for name in modules if name not in seen.modules]
     if not missing:
-        return Check("rooms", GOOD, "conference rooms and queues can stand here")
-    lacks = ", ".join(f"no {MEETING[name]} here ({name} is not loaded)" for name in missing)
+        return Check(name, GOOD, good)
+    lacks = ", ".join(f"no {modules[one]} here ({one} is not loaded)" for one in missing)
     load = ", ".join(f"`asterisk -rx 'module load {name}.so'`" for name in missing)
-    return Check("rooms", HINT, lacks, f"{load}, and let modules.conf load it")
+    return Check(name, HINT, lacks, f"{load}, and let modules.conf load it")
 
 
 def _phones(seen: Seen) -> Check:

@@ -40,7 +40,8 @@ RELOADS = {
     "ari.conf": "module reload res_ari.so",
 }
 
-# Modules that calls and dialplan/extensions.conf need, those of the second kind of trunk, and those of rooms and queues.
+# Modules that calls and dialplan/extensions.conf need, those of the second kind of trunk, those of rooms and queues, and those
+# without which somebody is not told something.
 MODULES = (
     "app_dial",
     "app_exec",
@@ -73,9 +74,15 @@ MODULES = (
     "res_stasis",
 )
 IAX_MODULE = "chan_iax2"
+WAITING = "tone for who has lost the other end and waits"
 MEETING = {
     "app_confbridge": "conference rooms",
     "res_musiconhold": "music for who waits in a queue",
+}
+TELLING = {
+    "res_ari_playbacks": WAITING,
+    "res_pjsip_diversion": "word to phones and providers of who has forwarded a call",
+    "res_stasis_playback": WAITING,
 }
 
 

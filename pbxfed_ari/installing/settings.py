@@ -51,18 +51,15 @@ def sip(sections: Sequence[Section], address: str) -> Sip:
 
 def transports(sections: Sequence[Section], address: str) -> tuple[tuple[str, int], ...]:
     """What PJSIP offers to phones at this address, with its ports, best first; WebSockets are the HTTP server's."""
-    found = {
-        section.last("protocol", "udp").lower(): _place(
-            section.last("bind", "0.0.0.0"), SIP + (section.last("protocol", "").lower() == "tls")
-        )
-        for section in sections
-        if section.last("type") == "transport"
-    }
-    return tuple(
-        (name, found[name][1])
-        for name in ("tls", "tcp", "udp")
-        if name in found and found[name][0] in (*ANY, address)
-    )
+    found: dict[str, int] = {}
+    for section in sections:
+        if section.last("type") != "transport":
+            continue
+        name = section.last("protocol", "udp").lower()
+        host, port = _place(section.last("bind", "0.0.0.0"), SIP + (name == "tls"))
+        if host in (*ANY, address):
+            found.setdefault(name, port)
+    return tuple((name, found[name]) for name in ("tls", "tcp", "udp") if name in found)
 
 
 def iax(sections: Sequence[Section], address: str) -> int | None:

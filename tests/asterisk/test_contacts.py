@@ -124,6 +124,23 @@ async def test_who_registers_while_its_endpoint_is_pushed_is_found_though_nobody
         assert len(posted) == 1
 
 
+async def test_who_leaves_while_latecomers_are_looked_for_is_none() -> None:
+    """He has moved to another node: said to have come here, he would be taken away from there."""
+    posted: list[ContactAdded] = []
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.contacts = {"1001": ["sip:a"]}
+        contacts = Contacts(ari, post=posted.append, note=_never, wall_ms=lambda: 7_000)
+        contacts.pushed(PHONE)
+        contacts.saw(ContactAdded(PHONE, "sip:a", 8_000))
+        fake.answers.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(contacts.look_again())
+            await fake.until("POST channels/create")
+            contacts.saw(ContactRemoved(PHONE, "sip:a"))
+            fake.answers.set()
+        assert posted == []
+
+
 async def test_what_changes_while_we_read_counts() -> None:
     """A phone that registers meanwhile must not be forgotten by an older reading."""
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:

@@ -69,7 +69,7 @@ class Desk:
 
 @asynccontextmanager
 async def at_work(
-    fake: FakeAri, *, iax: Path | None = None, up: bool = True
+    fake: FakeAri, *, iax: Path | None = None, takes_iax: bool = True, up: bool = True
 ) -> AsyncIterator[Desk]:
     """An operator of node a at this ARI."""
     ended: list[Answered | LegEnded | Ended] = []
@@ -83,6 +83,7 @@ async def at_work(
             realm="fed.example",
             secret_for=lambda peer, key: "5ec" * 10,
             iax_file=iax,
+            iax_taken=lambda: takes_iax,
             post=ended.append,
             note=notes.append,
         )
@@ -577,4 +578,42 @@ async def test_peers_of_iax_that_asterisk_does_not_read_are_tried_again(tmp_path
         desk.operator.up()
         await desk.idle()
         assert fake.asked.count(reload) == asked + 1
+    assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]
+
+
+@pytest.mark.parametrize("folder", ["", "no"])
+async def test_a_node_of_sip_alone_needs_no_iax2(tmp_path: Path, folder: str) -> None:
+    """Neither the module nor a folder for its file: nothing is said, and nothing asked again until Asterisk starts anew."""
+    reload, path = "PUT asterisk/modules/chan_iax2.so", tmp_path / folder / "peers.conf"
+    async with FakeAri() as fake, at_work(fake, iax=path, takes_iax=False) as desk:
+        fake.refuse[reload] = 404
+        desk.operator.perform(TRUNK)
+        await desk.idle()
+        await asyncio.sleep(0.05)
+        assert fake.asked.count(reload) == (0 if folder else 1)
+        assert (desk.operator.trouble, desk.notes) == ("", [])
+        if not folder:
+            desk.operator.up()
+            await fake.until(reload, 2)
+            fake.refuse[reload] = 409  # there is one, and it does not like its file
+            desk.operator.up()
+            await fake.until(reload, 4)
+            assert "peers of IAX2 not loaded: " in desk.operator.trouble
+
+
+async def test_without_peers_nobody_misses_iax2(tmp_path: Path) -> None:
+    """The last one leaves while Asterisk has no such module."""
+    reload = "PUT asterisk/modules/chan_iax2.so"
+    async with FakeAri() as fake, at_work(fake, iax=tmp_path / "peers.conf") as desk:
+        fake.refuse[reload] = 404
+        desk.operator.perform(TRUNK)
+        await fake.until(reload, 2)
+        desk.operator.perform(RemoveTrunk(B))
+        async with asyncio.timeout(5):
+            while desk.operator.trouble or len(desk.notes) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.05)  # what was on its way when he left
+        asked = fake.asked.count(reload)
+        await asyncio.sleep(0.05)
+        assert fake.asked.count(reload) == asked
     assert [note.what for note in desk.notes] == ["IAX2 trouble", "IAX2 trouble no more"]

@@ -8,7 +8,7 @@ import pytest
 from pbxfed_ari.installing.facts import Asterisk, Socket
 from pbxfed_ari.installing.firewall import Chain, Rule
 from pbxfed_ari.installing.judging import Seen, Sockets, judge
-from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES
+from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES, TELLING
 from tests.installing.samples import machine
 
 AT = Sockets(address="10.0.0.11", domain="pbx.example")
@@ -20,7 +20,7 @@ LISTENING = (
 GOOD = Seen(
     machine=machine(sockets=LISTENING),
     at=AT,
-    modules=frozenset({*MODULES, IAX_MODULE, *MEETING}),
+    modules=frozenset({*MODULES, IAX_MODULE, *MEETING, *TELLING}),
     realm="pbx.example",
     mappings="Config Engine: sqlite3\n===> pbxfed_endpoint",
     cache="Sorcery memory cache: res_pjsip/endpoint",
@@ -37,7 +37,18 @@ def test_all_is_well() -> None:
     checks = judge(GOOD)
     assert {check.state for check in checks} == {"good"}
     assert [check.name for check in checks] == [
-        *("asterisk", "modules", "rooms", "sip", "http", "iax2", "phones", "ari", "dialplan"),
+        *(
+            "asterisk",
+            "modules",
+            "rooms",
+            "telling",
+            "sip",
+            "http",
+            "iax2",
+            "phones",
+            "ari",
+            "dialplan",
+        ),
         *("realtime", "realm", "objects", "lan", "application", "rtp", "firewall", "nat"),
     ]
 
@@ -67,6 +78,22 @@ ASKS = {"input": Chain([Rule("udp", [(8781, 8781)], unknown=True, verdict="drop"
         (
             {"modules": GOOD.modules - {"app_confbridge"}},
             *("rooms", "hint", "no conference rooms here (app_confbridge is not loaded)"),
+        ),
+        (
+            {"modules": GOOD.modules - {"res_pjsip_diversion"}},
+            *(
+                "telling",
+                "hint",
+                "of who has forwarded a call here (res_pjsip_diversion is not loaded)",
+            ),
+        ),
+        (
+            {"modules": GOOD.modules - {"res_ari_playbacks"}},
+            *("telling", "hint", "waits here (res_ari_playbacks is not loaded)"),
+        ),
+        (
+            {"modules": GOOD.modules - {"res_stasis_playback"}},
+            *("telling", "hint", "waits here (res_stasis_playback is not loaded)"),
         ),
         (
             {"at": replace(AT, phones=(("tls", 5061), ("udp", 5060)))},

@@ -352,7 +352,7 @@ def test_what_is_shown_of_a_file_is_only_what_is_new(end: str) -> None:
 
 
 def test_what_phones_could_use_is_read_from_the_transports() -> None:
-    """Best first, each with its port, if it takes calls at this address; a WebSocket is the HTTP server's."""
+    """Best first, each with its port, the first that takes calls at this address; a WebSocket is the HTTP server's."""
     said = """
 [one]
 type=transport
@@ -361,6 +361,12 @@ bind=0.0.0.0
 [two]
 type=transport
 bind=10.0.0.11:5070
+[elsewhere]
+type=transport
+bind=192.0.2.1
+[again]
+type=transport
+bind=10.0.0.11:5080
 [three]
 type=transport
 protocol=tcp

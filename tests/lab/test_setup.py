@@ -319,6 +319,34 @@ def devices(federation: Federation) -> None:
     federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
 
 
+def test_a_phone_stops_to_ring_when_the_asterisk_of_its_caller_dies(
+    federation: Federation,
+) -> None:
+    """Its daemon lives and says so: no CANCEL comes from a dead Asterisk, and nobody would talk there."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    before, since = int(lab.phone("1003")["invites"]), time.time()
+    lab.manners("1003", answer_after_ms=None)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(lab.dial, "1001", "1003", timeout=3)
+            federation.until(lambda: int(lab.phone("1003")["invites"]) == before + 1)
+            time.sleep(0.3)
+            lab.kill("a", "asterisk")
+            took = federation.until(
+                lambda: [c["state"] for c in lab.calls_of("1003", since)] == ["ended"], 5
+            )
+            with pytest.raises(PhoneRefused):
+                call.result()
+    finally:
+        lab.manners("1003")
+        lab.start("a", "asterisk")
+    federation.until(federation.whole, 30)
+    print(f"it stopped after {took:.2f} s")
+    assert took <= 1.0
+
+
 def test_another_device_rings_on_when_one_asterisk_dies(federation: Federation) -> None:
     """1030 rings at b and at c; c's Asterisk dies; who answers at b is heard, and was rung once."""
     lab = federation.lab
