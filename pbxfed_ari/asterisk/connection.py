@@ -45,6 +45,7 @@ from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.core.events import (
     Answered,
+    AriWasSlow,
     Arrived,
     AsteriskDied,
     AsteriskDown,
@@ -69,6 +70,7 @@ HOPELESS_WAIT = 5.0  # each of these attempts is a line in Asterisk's log
 CONNECT = 3.0  # seconds for the websocket to open
 PING_EVERY = 0.75  # seconds between an answer and the next ping
 PING_DEADLINE = 1.0  # seconds
+SLOW = 0.1  # seconds above which the core is told of it; an answer takes a thousandth
 MISSES = (
     2  # unanswered pings, one right after the other, that mean: it hangs. Noticed within 2.75 s
 )
@@ -542,6 +544,8 @@ class Connection:
                 self._pinged = self._pinged or time.monotonic()
                 await self._ari.asterisk.ping(deadline=PING_DEADLINE)
                 self._took, self._pinged = time.monotonic() - self._pinged, None
+                if self._took > SLOW:
+                    self._post(AriWasSlow(self._took))
                 await self._look()
                 missed = 0
                 if self.iax_expected:
@@ -550,6 +554,7 @@ class Connection:
                 missed, self._pinged = 0, None  # it answers
             except Unreachable as error:
                 missed += 1
+                self._post(AriWasSlow(PING_DEADLINE))
                 if missed >= MISSES:
                     raise _Lost(f"Asterisk hangs: {error}, {missed} times") from error
 

@@ -93,6 +93,7 @@ from pbxfed_ari.core.waybill import Waybill
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
+KEPT = 50  # tries of a call, the first and the last, that its record tells of
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 OF_BEFORE = Try((), "of before a restart: not known any more")
@@ -229,7 +230,9 @@ class Call:
     def expects(self, attempt: int, peer: NodeName) -> bool:
         """Is this try of ours on its way to that peer, or did it connect?"""
         setup = self.setup
-        return setup is not None and setup.number == attempt and peer not in setup.gone
+        if setup is None:  # it was found talking after a restart
+            return self.phase is Phase.TALKING and attempt >= len(self.tried)
+        return setup.number == attempt and peer not in setup.gone
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
@@ -304,7 +307,9 @@ class Call:
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         told: list[Effect] = []
         if now >= self.word_due and self.bill and self.arrival.peer:
-            self.word_due, told = NEVER, setup.here(self.bill, self.arrival.peer, view)
+            told = setup.here(self.bill, self.arrival.peer, view)
+            again = view.door(self.arrival.peer) is None and now < self.began + setup.LAST_WORD
+            self.word_due = self.began + setup.LAST_WORD if again else NEVER
         if self.setup is None:
             return told
         return [*told, *self.setup.tick(now, view, lines, CallId(self.key))]
@@ -456,6 +461,8 @@ class Call:
     def _line_up(self, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
         """Who was rung for him had no time: he waits on."""
         self._outcome(event, now)
+        if self.setup is not None:  # a node is called by its other trunk the next time, and back
+            self.silent ^= {end for end in self.setup.missed if end is not None}
         return self._wait(now, view, lines)
 
     def _outcome(self, event: Returned, now: float) -> str:
@@ -476,8 +483,8 @@ class Call:
         if not isinstance(item, Queue) or now >= self.patience:
             return self._weary(item, now, view, lines)
         hold: list[Effect] = [] if self.on_hold else [Hold(self.caller, item.music)]
-        self.music = item.music
-        attempt = queueing.next_try(item, view, lines, now)
+        self.music, self.word_due = item.music, NEVER  # he is answered: who sent him knows
+        attempt = queueing.next_try(item, view, lines, now, self.silent)
         if attempt is None:
             self.phase, self.on_hold, self.setup = Phase.WAITING, True, None
             self.held_until = min(now + queueing.LOOK, self.patience)
@@ -763,6 +770,8 @@ class Call:
         self.tried_at = now
         self.tried.append(attempt)
         began = round(now - self.began, 3)
+        if len(self.history) >= 2 * KEPT:  # who waits in a queue may be rung for all day long
+            del self.history[KEPT]
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         return Note("call tried", told, log_only=True)

@@ -212,6 +212,12 @@ class AsteriskUp(Struct, frozen=True):
     restarted: bool
 
 
+class AriWasSlow(Struct, frozen=True):
+    """ARI has needed so many seconds for an answer, or has not answered for so long."""
+
+    seconds: float
+
+
 class AsteriskDown(Struct, frozen=True):
     """ARI is gone, for this reason."""
 
@@ -444,6 +450,7 @@ Event = (
     | AsteriskUp
     | AsteriskDown
     | AsteriskDied
+    | AriWasSlow
     | Arrived
     | Returned
     | Answered
@@ -486,5 +493,6 @@ CallEvent = (
     | ChannelsListed
     | RingFound
     | TalkFound
+    | AriWasSlow
     | DrainOver
 )

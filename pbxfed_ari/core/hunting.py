@@ -1,13 +1,13 @@
 """Ring groups: whose phones ring, together or one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 
 from msgspec.structs import replace
 
 from pbxfed_ari.core import reaching
 from pbxfed_ari.core.effects import Leg
-from pbxfed_ari.core.names import Extension
+from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.group import ALL, LEAST_RECENT, RANDOM, Group
 from pbxfed_ari.core.reaching import Ways
@@ -93,10 +93,10 @@ def _ordered(item: Group, asking: Asking, lines: Lines) -> tuple[str, ...]:
     return item.members
 
 
-def legs(member: str, view: View, lines: Lines) -> list[Leg]:
-    """The legs to a member's phones, by each node's best trunk."""
+def legs(member: str, view: View, lines: Lines, silent: Collection[NodeName] = ()) -> list[Leg]:
+    """The legs to a member's phones, by each node's best trunk; by the second one to those that are silent."""
     found, _ = reach(member, view, lines)
-    return found.legs(view, 0, member) if found is not None else []
+    return found.legs(view, 0, member, silent) if found is not None else []
 
 
 def reach(member: str, view: View, lines: Lines) -> tuple[Ways | None, str]:

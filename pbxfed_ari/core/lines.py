@@ -17,6 +17,8 @@ LIVE = (Phase.DIALING, Phase.TALKING, Phase.RESCUING)  # phases in which somebod
 A_SECOND = 20  # calls that come within one, above which no call more is bridged
 AT_ONCE = 200  # bridged calls
 LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
+SLOW = 0.3  # seconds: nor does an Asterisk that has needed so long for an answer
+AGAIN = 0.5  # seconds without bridges after Asterisk is heard anew: whoever has waited for that comes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Usage:
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
         self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
+        self._no_bridges = 0.0  # the same, for other reasons
         self._calls: Iterable[Call] = ()
         self._view: View | None = None
         self._asks: CallId | None = None
@@ -71,8 +74,9 @@ class Usage:
         """This channel is no more."""
         self._ways.pop(leg, None)
 
-    def listed(self, channels: frozenset[ChannelId]) -> None:
-        """These are all channels that there are."""
+    def listed(self, channels: frozenset[ChannelId], now: float) -> None:
+        """These are all channels that there are: everything is read anew."""
+        self._no_bridges = max(self._no_bridges, now + AGAIN)
         self._ways = {leg: way for leg, way in self._ways.items() if leg in channels}
 
     def arrived(self, now: float) -> None:
@@ -90,10 +94,15 @@ class Usage:
         if late > LATE:
             self._hurried = now + CALM
 
+    def slow(self, now: float, seconds: float) -> None:
+        """ARI has needed so long for an answer."""
+        if seconds >= SLOW:
+            self._no_bridges = now + CALM
+
     def may_bridge(self) -> bool:
         """Bridge mode costs half as much again as handover, and collapses where that does not (docs/decisions/0006)."""
         crowd = len(self._arrivals) > A_SECOND and self._arrivals[0] > self._now - 1.0
-        busy = crowd or self.hurried()
+        busy = crowd or self.hurried() or self._now < self._no_bridges
         return not busy and sum(1 for c in self._calls if c.bridged) < AT_ONCE
 
     def hurried(self) -> bool:

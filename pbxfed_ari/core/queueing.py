@@ -6,8 +6,11 @@ and if he was not rung within the last REST seconds: who is busy with a call of 
 limit of his extension), and is left alone for as long. His own forwards do not count.
 """
 
+from collections.abc import Collection
+
 from pbxfed_ari.core import hunting, reaching
 from pbxfed_ari.core.effects import Leg
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.group import ALL
 from pbxfed_ari.core.objects.queue import ROUND_ROBIN, Queue
 from pbxfed_ari.core.tries import Lines, Try, View
@@ -16,15 +19,20 @@ REST = 5.0  # seconds from the beginning of a ring to that of the next
 LOOK = 0.5  # seconds until who waits looks again for a free member
 
 
-def next_try(item: Queue, view: View, lines: Lines, now: float) -> Try | None:
-    """Who is rung now; None if nobody is free, or somebody waits who came before."""
+def next_try(
+    item: Queue, view: View, lines: Lines, now: float, silent: Collection[NodeName] = ()
+) -> Try | None:
+    """Who is rung now; None if nobody is free, or somebody waits who came before.
+
+    `silent`: nodes that are to be called by their second kind of trunk.
+    """
     if lines.ahead(item.key):
         return None
     ways = [
         (member, legs)
         for member in _ordered(item, lines)
         if _rested(member, lines, now) and not lines.engaged(member)
-        for legs in [hunting.legs(member, view, lines)]
+        for legs in [hunting.legs(member, view, lines, silent)]
         if legs
     ]
     if not ways:

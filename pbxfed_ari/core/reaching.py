@@ -1,6 +1,6 @@
 """How to reach what is registered or stands on some node: by a leg here, or by a peer's trunk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -45,14 +45,19 @@ class Ways(Struct, frozen=True):
         """How many kinds of trunks there are to try, one after the other."""
         return max(1 if node == view.me else len(view.trunks(node)) for node in self.nodes)
 
-    def legs(self, view: View, rank: int, number: str = "") -> list[Leg]:
-        """All that ring together, by each node's trunk of this rank."""
+    def legs(
+        self, view: View, rank: int, number: str = "", silent: Collection[NodeName] = ()
+    ) -> list[Leg]:
+        """All that ring together, by each node's trunk of this rank; by the next one, if there is, to those that are silent."""
         found: list[Leg] = []
         for node in self.nodes:
             if node == view.me:
                 found += [Leg(number=number)] if node in self.registered and rank == 0 else []
                 found += instead(self.orphans.get(node, ()), number) if rank == 0 else []
-            elif one := leg(node, view, rank, number):
+                continue
+            other = node in silent and rank + 1 < len(view.trunks(node))
+            by = rank + 1 if other else rank
+            if one := leg(node, view, by, number):
                 of = tuple(dict.fromkeys(place.node for place in self.orphans.get(node, ())))
                 found.append(replace(one, instead_of=of))
         return found

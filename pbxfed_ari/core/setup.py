@@ -15,8 +15,8 @@ of that death (asterisk/process.py): it counts them, and the count travels with 
 so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
 **The receiver's side.** It says CallHere: in its LAN at once, and to whichever site after WORD seconds if nothing has rung by
-then, for what rings tells it by itself. So a phone that must be woken is waited for, and a line whose provider is slow: that
-has its own timer where the line is.
+then, for what rings tells it by itself; to another site once more after LAST_WORD. So a phone that must be woken is waited for,
+and a line whose provider is slow: that has its own timer where the line is.
 
 An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones ring for nobody. So the
 waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole seconds) is dropped
@@ -46,7 +46,10 @@ ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just 
 BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
-WORD = 1.0  # seconds without a ring after which its receiver says (again) that a try is there
+WORD, LAST_WORD = (
+    1.0,
+    2.5,
+)  # seconds without a ring after which a receiver says (again) that a try is there
 HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
 NEVER = float("inf")
 End = NodeName | None  # where legs lead: a peer; None: to the outside, or to phones from here

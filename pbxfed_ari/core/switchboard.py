@@ -21,6 +21,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import (
     Answered,
+    AriWasSlow,
     Arrived,
     BridgeSeen,
     CallersEvent,
@@ -81,6 +82,7 @@ class Switchboard:
         self._rooms: dict[ChannelId, str] = {}  # whose callers are in which conference room here
         self._told_rooms: frozenset[str] = frozenset()
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
+        self._listed = False  # are all channels known?
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
 
     def __repr__(self) -> str:
@@ -146,6 +148,9 @@ class Switchboard:
                 return self._peer_lost(event, now, view)
             case RingFound() | TalkFound():
                 return self._handed_over(event, now)
+            case AriWasSlow(seconds):
+                self.usage.slow(now, seconds)
+                return []
             case DrainOver():
                 return self._drain_over(event, view)
         if isinstance(event, Arrived | Returned) and event.again and self._ours(event.channel):
@@ -279,13 +284,18 @@ class Switchboard:
     # --- peers
 
     def _peer_has(self, event: PeerHasCall, now: float, view: View) -> list[Effect]:
-        """Our try is there; if we have given it up meanwhile it must be told so."""
+        """Our try is there; if we have given it up meanwhile it must be told so.
+
+        One that we do not know may be ours yet, as long as a boot has not read the channels.
+        """
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
         if call is not None and call.expects(event.attempt, event.peer):
             call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
+            return []
+        if call is None and not self._listed:
             return []
         return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
 
@@ -341,7 +351,8 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
-        self.usage.listed(listed.channels)
+        self._listed = True
+        self.usage.listed(listed.channels, now)
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]

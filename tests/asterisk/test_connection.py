@@ -22,6 +22,7 @@ from pbxfed_ari.asterisk.events import BRIDGES, OURS
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.core.events import (
     Answered,
+    AriWasSlow,
     Arrived,
     AsteriskDied,
     AsteriskDown,
@@ -236,6 +237,7 @@ async def test_a_hanging_asterisk_is_down_and_up_again() -> None:
         (down,) = inbox.of(AsteriskDown)
         assert isinstance(down, AsteriskDown)
         assert down.reason.startswith("Asterisk hangs: asterisk.ping: no answer within")
+        assert inbox.of(AriWasSlow) == [AriWasSlow(connection.PING_DEADLINE)] * connection.MISSES
         fake.answers.set()
         await inbox.until_kind(AsteriskUp, 2)
         assert inbox.of(AsteriskUp)[1] == AsteriskUp("22.10.1", restarted=False)

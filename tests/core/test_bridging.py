@@ -25,6 +25,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import (
     Answered,
+    AriWasSlow,
     Arrived,
     BridgeSeen,
     CallEvent,
@@ -39,7 +40,8 @@ from pbxfed_ari.core.events import (
     Returned,
     WentOut,
 )
-from pbxfed_ari.core.lines import A_SECOND, CALM, LATE
+from pbxfed_ari.core.lines import A_SECOND, CALM, LATE, SLOW
+from pbxfed_ari.core.lines import AGAIN as AGAIN_CALM
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, View, make
@@ -369,6 +371,25 @@ def test_under_load_calls_are_handed_over() -> None:
     assert isinstance(board.at(2.7 + CALM, arrived("1001", ChannelId("z"), "f97"))[0], MakeBridge)
 
 
+@pytest.mark.parametrize(
+    ("event", "calm"),
+    [
+        (AriWasSlow(SLOW), CALM),
+        (AriWasSlow(SLOW / 2), 0.0),
+        (ChannelsListed(frozenset()), AGAIN_CALM),
+    ],
+)
+def test_while_asterisk_is_slow_or_read_anew_calls_are_handed_over(
+    event: CallEvent, calm: float
+) -> None:
+    """For a moment."""
+    board = Board(A)
+    board.at(10.0, event)
+    early = board.at(10.0 + calm - 0.1, arrived("1001", ChannelId("x"), "f1"))[0]
+    assert isinstance(early, HandOver if calm else MakeBridge)
+    assert isinstance(board.at(10.1 + calm, arrived("1001", ChannelId("y"), "f2"))[0], MakeBridge)
+
+
 # --- after a restart
 
 
@@ -498,7 +519,7 @@ def test_orphans_end_and_who_waits_is_served_anew() -> None:
         EndBridge(ChannelId("pf-f04"), "pf-f04"),
         HangUp(ChannelId("pf-f05-1-0"), 16),
     ]
-    assert isinstance(board.at(0.1, arrived())[0], MakeBridge)
+    assert isinstance(board.at(0.1, arrived())[0], HandOver)
 
 
 def test_a_leg_that_ended_unseen_ends_the_call() -> None:

@@ -104,6 +104,7 @@ def test_the_cause_of_who_hangs_up_is_passed_on(bridged: Federation, called: str
     lab = bridged.lab
     for ends, other in ("1001", called), (called, "1001"):
         lab.dial("1001", called)
+        time.sleep(0.2)
         last = {phone: lab.calls_of(phone)[-1]["call"] for phone in (ends, other)}
         lab.end(ends, last[ends], cause=47)
         bridged.until(lambda: lab.calls_of(other)[-1]["state"] == "ended", 3)  # noqa: B023

@@ -22,6 +22,8 @@ NUMBERS = {
     "another leg": "1002%261003",
     "a peer's leg": "1002@pf-c",
     "another argument": "1002,30,G(pbxfed-local%5E1003%5E1)",
+    "a priority": "1002,1",
+    "another context's": "pbxfed-local,1002,1",
     "another place": "9%3Apbxfed-phones,1002,1",
     "another place, past the daemon": "9%3Apbxfed-local,1003,1",
     "a function": f"$%7BSHELL(touch%20{RUN})%7D",
@@ -113,6 +115,25 @@ def dials(federation: Federation, stranger: Stranger, what: str) -> None:
     print(f"{what}: {status}")
     assert status[:1] in ("", "4", "5", "6"), (what, status)
     assert invites(federation.lab) == before, what
+
+
+def test_an_odd_number_while_the_daemon_is_dead(federation: Federation) -> None:
+    """The dialplan is alone with it: nobody rings. A number that is none but a phone's here rings it."""
+    lab = federation.lab
+    for number, node in PHONES.items():
+        federation.phone(number, node)
+    stranger = Stranger(lab, "a", "1001")
+    lab.kill("a", "daemon")
+    try:
+        for what in NUMBERS:
+            dials(federation, stranger, what)
+        result = lab.call("1001", "1002", hold=0.6)
+        assert result.ok, result
+        assert not list(lab.places.state.rglob(EXECUTED))
+    finally:
+        stranger.close()
+        lab.start("a", "daemon")
+    federation.until(federation.whole)
 
 
 def test_what_follows_a_null_is_not_there(federation: Federation, stranger: Stranger) -> None:

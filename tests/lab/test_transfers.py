@@ -384,6 +384,16 @@ def test_who_sends_on_pays_and_loops_end(phones: Federation) -> None:
     assert time.monotonic() - began < 4
 
 
+def test_who_is_transferred_to_an_odd_number_rings_nobody(phones: Federation) -> None:
+    """What follows the comma is no place in the dialplan, nor is what stands before it a number."""
+    lab = phones.lab
+    calls, before = talk(phones, "1001", "1003"), int(lab.phone("1004")["invites"])
+    with contextlib.suppress(LabError):
+        lab.transfer("1003", calls["1003"], "1004,1")
+    phones.until(lambda: of(phones, "1001", calls["1001"])["state"] == "ended", 8)
+    assert int(lab.phone("1004")["invites"]) == before
+
+
 # --- in a conversation
 
 
