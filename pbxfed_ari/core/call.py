@@ -138,6 +138,7 @@ class Call:
     music: str = ""  # what he hears while others are rung, once he has waited
     bridged: Bridged | None = None  # in bridge mode: the legs are ours
     dead: set[ChannelId] = field(default_factory=set)  # channels whose far end has died
+    surely: set[ChannelId] = field(default_factory=set)  # of those, whose node says so itself
     rescue: Rescue | None = None  # the last one
     again: Arrived | None = None  # a caller who was rescued from his side
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
@@ -538,6 +539,26 @@ class Call:
         self.dead.add(event.channel)
         return []
 
+    def _talks_with_dead(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The peer's own daemon says that its Asterisk has died: what leads there ends at once."""
+        assert isinstance(event, PeerLostCalls)
+        if self.bridged is None:
+            return []
+        here = sorted(self.bridged.present - self.surely)
+        lost = [channel for channel in here if self._leads_to(channel)[0] == event.peer]
+        self.dead.update(lost)
+        self.surely.update(lost)
+        return [self.bridged.hang_up(channel, rescue.DEAD) for channel in lost]
+
+    def _nobody_will_call(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The same while somebody waits: its caller is lost there, too, and any leg to it."""
+        assert isinstance(event, PeerLostCalls)
+        if self.rescue is not None and self.rescue.node == event.peer:
+            self.rescue.called = False
+        if self.setup is None:
+            return []
+        return self.setup.lose(event.peer, now, view, lines, CallId(self.key))
+
     def _lost(
         self, channel: ChannelId, cause: int, now: float, view: View
     ) -> tuple[Rescue, ChannelId] | None:
@@ -555,6 +576,7 @@ class Call:
         number = self._caller_of(survivor) if called else self._callee_of(survivor)
         if not rescue.may_be_called(number, view):
             return None
+        called = called and channel not in self.surely
         return Rescue(number, node, called, now + self.rescue_seconds, now, now), survivor
 
     def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
@@ -1038,7 +1060,20 @@ TABLE = (
         "ring who was lost wherever he is registered, after each failure again; abandon a try without a sign of life; "
         "hang up when the time is over",
     ),
-    Row((RESCUING,), PeerLostCalls, Call._peer_lost, (RESCUING,), "abandon the legs to it"),
+    Row(
+        (TALKING,),
+        PeerLostCalls,
+        Call._talks_with_dead,
+        (TALKING,),
+        "bridge mode: end what leads to that peer; who is left is rescued",
+    ),
+    Row(
+        (RESCUING,),
+        PeerLostCalls,
+        Call._nobody_will_call,
+        (RESCUING,),
+        "abandon the legs to it; if it was the caller's node it will not call: ring him from here",
+    ),
     Row((RESCUING,), LegEntered, Call._rescue_news, (RESCUING,), "dial the leg"),
     Row((RESCUING,), LegLives, Call._rescue_news, (RESCUING,), "it lives"),
     Row(

@@ -315,8 +315,9 @@ class Switchboard:
         ]
 
     def _peer_lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
-        """Whatever is in setup, whoever began it: who talks is left alone."""
-        calls = list(self._in_setup.values())
+        """Whatever is in setup, whoever began it; of those who talk, who is in a bridge of ours."""
+        talking = [c for c in self._calls.values() if c.phase is Phase.TALKING and c.bridged]
+        calls = [*self._in_setup.values(), *talking]
         return [effect for call in calls for effect in self._told(call, event, now, view)]
 
     def _was_given_up(self, call: Call) -> bool:
