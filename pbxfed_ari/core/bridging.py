@@ -190,7 +190,7 @@ class Bridged:
         self.present.add(channel)
         replaced, self.outside = self.present & self.outside, set()
         self.present -= replaced
-        return [self._hang_up(one, NORMAL) for one in sorted(replaced)]
+        return [self.hang_up(one, NORMAL) for one in sorted(replaced)]
 
     def went(self, channel: ChannelId) -> None:
         """It is in the bridge no more: it ends, or somebody will come in its place."""
@@ -204,7 +204,7 @@ class Bridged:
         self.present.discard(channel)
         if len(self.present) > 1:
             return []
-        left = [self._hang_up(one, cause) for one in sorted(self.present - self.outside)]
+        left = [self.hang_up(one, cause) for one in sorted(self.present - self.outside)]
         self.present.clear()
         return [*left, EndBridge(self.caller, self.bridge)]
 
@@ -218,7 +218,8 @@ class Bridged:
         to = self.legs[leg].to if leg in self.legs else None
         return (to.peer, to.trunk) if isinstance(to, Leg) and not to.line else (None, "")
 
-    def _hang_up(self, channel: ChannelId, cause: int) -> Effect:
+    def hang_up(self, channel: ChannelId, cause: int) -> Effect:
+        """End one who is in the bridge."""
         if channel in self.legs:
             return HangUpLeg(self.caller, channel, cause)
         return HangUp(channel, cause)

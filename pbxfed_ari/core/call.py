@@ -74,6 +74,7 @@ from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
     BUSY_OUT,
+    FAILED,
     NO_ROUTE,
     NORMAL,
     OUTCOMES,
@@ -93,6 +94,7 @@ from pbxfed_ari.core.waybill import Waybill
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
+KEPT = 50  # tries of a call, the first and the last, that its record tells of
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 NOWHERE = Route((), NORMAL, "", Extension(""))
 OF_BEFORE = Try((), "of before a restart: not known any more")
@@ -136,6 +138,7 @@ class Call:
     music: str = ""  # what he hears while others are rung, once he has waited
     bridged: Bridged | None = None  # in bridge mode: the legs are ours
     dead: set[ChannelId] = field(default_factory=set)  # channels whose far end has died
+    surely: set[ChannelId] = field(default_factory=set)  # of those, whose node says so itself
     rescue: Rescue | None = None  # the last one
     again: Arrived | None = None  # a caller who was rescued from his side
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
@@ -229,7 +232,9 @@ class Call:
     def expects(self, attempt: int, peer: NodeName) -> bool:
         """Is this try of ours on its way to that peer, or did it connect?"""
         setup = self.setup
-        return setup is not None and setup.number == attempt and peer not in setup.gone
+        if setup is None:  # it was found talking after a restart
+            return self.phase is Phase.TALKING and attempt >= len(self.tried)
+        return setup.number == attempt and peer not in setup.gone
 
     def adopt(self, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
         """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
@@ -402,7 +407,7 @@ class Call:
 
     def _way_failed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, Returned)
-        self.cause = event.cause or self.cause
+        self.cause = event.cause or (FAILED if self.cause == NORMAL else self.cause)
         if event.status in FINAL:
             self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)
@@ -480,7 +485,7 @@ class Call:
         if not isinstance(item, Queue) or now >= self.patience:
             return self._weary(item, now, view, lines)
         hold: list[Effect] = [] if self.on_hold else [Hold(self.caller, item.music)]
-        self.music = item.music
+        self.music, self.word_due = item.music, NEVER  # he is answered: who sent him knows
         attempt = queueing.next_try(item, view, lines, now, self.silent)
         if attempt is None:
             self.phase, self.on_hold, self.setup = Phase.WAITING, True, None
@@ -535,6 +540,26 @@ class Call:
         self.dead.add(event.channel)
         return []
 
+    def _talks_with_dead(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The peer's own daemon says that its Asterisk has died: what leads there ends at once."""
+        assert isinstance(event, PeerLostCalls)
+        if self.bridged is None:
+            return []
+        here = sorted(self.bridged.present - self.surely)
+        lost = [channel for channel in here if self._leads_to(channel)[0] == event.peer]
+        self.dead.update(lost)
+        self.surely.update(lost)
+        return [self.bridged.hang_up(channel, rescue.DEAD) for channel in lost]
+
+    def _nobody_will_call(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The same while somebody waits: its caller is lost there, too, and any leg to it."""
+        assert isinstance(event, PeerLostCalls)
+        if self.rescue is not None and self.rescue.node == event.peer:
+            self.rescue.called = False
+        if self.setup is None:
+            return []
+        return self.setup.lose(event.peer, now, view, lines, CallId(self.key))
+
     def _lost(
         self, channel: ChannelId, cause: int, now: float, view: View
     ) -> tuple[Rescue, ChannelId] | None:
@@ -552,6 +577,7 @@ class Call:
         number = self._caller_of(survivor) if called else self._callee_of(survivor)
         if not rescue.may_be_called(number, view):
             return None
+        called = called and channel not in self.surely
         return Rescue(number, node, called, now + self.rescue_seconds, now, now), survivor
 
     def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
@@ -763,6 +789,8 @@ class Call:
         self.tried_at = now
         self.tried.append(attempt)
         began = round(now - self.began, 3)
+        if len(self.history) >= 2 * KEPT:  # who waits in a queue may be rung for all day long
+            del self.history[KEPT]
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self._names(), ("try", len(self.tried)), ("reason", attempt.reason))
         return Note("call tried", told, log_only=True)
@@ -1050,7 +1078,20 @@ TABLE = (
         "ring who was lost wherever he is registered, after each failure again; abandon a try without a sign of life; "
         "hang up when the time is over",
     ),
-    Row((RESCUING,), PeerLostCalls, Call._peer_lost, (RESCUING,), "abandon the legs to it"),
+    Row(
+        (TALKING,),
+        PeerLostCalls,
+        Call._talks_with_dead,
+        (TALKING,),
+        "bridge mode: end what leads to that peer; who is left is rescued",
+    ),
+    Row(
+        (RESCUING,),
+        PeerLostCalls,
+        Call._nobody_will_call,
+        (RESCUING,),
+        "abandon the legs to it; if it was the caller's node it will not call: ring him from here",
+    ),
     Row((RESCUING,), LegEntered, Call._rescue_news, (RESCUING,), "dial the leg"),
     Row((RESCUING,), LegLives, Call._rescue_news, (RESCUING,), "it lives"),
     Row(

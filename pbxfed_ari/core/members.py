@@ -28,7 +28,7 @@ from math import ceil
 from operator import attrgetter
 from random import Random
 
-from pbxfed_ari.core.condition import Condition
+from pbxfed_ari.core.condition import DEATHS, Condition
 from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo, Tell
 from pbxfed_ari.core.events import Address, PeerLostCalls, wan
 from pbxfed_ari.core.member import UP, Member, State
@@ -280,8 +280,10 @@ class Members:
     def _feels(self, peer: Member, condition: Condition) -> list[Effect]:
         """What a peer says of itself, or its site of it."""
         before, peer.condition = peer.condition, condition
-        lost = peer.deaths not in (None, condition.deaths)
-        peer.deaths = condition.deaths
+        died = (condition.deaths - (peer.deaths or 0)) % DEATHS
+        late = peer.deaths is not None and died == DEATHS - 1  # it was overtaken by the next
+        lost = peer.deaths is not None and died > 0 and not late
+        peer.deaths = peer.deaths if late else condition.deaths
         if condition == before:
             return []
         self.changed = True

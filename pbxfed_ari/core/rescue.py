@@ -7,9 +7,9 @@ and an extension at the dead node. Whom a transfer has put there nobody knows, a
                      │        ▲── busy, no answer, nowhere: a pause, and again ──┘
                      └── `calls.rescue` seconds are over: the call ends, "destination out of order"
 
-What counts as a death: the node is out of reach, its SIP does not answer and nothing is heard (asterisk/deadends.py); by IAX2
-the leg has ended because nobody acknowledges (cause 27 of our own Asterisk) while the node is out of reach. A phone that hangs
-up is never called again.
+What counts as a death: the node's own daemon says that its Asterisk has died; or the node is out of reach, its SIP does not
+answer and nothing is heard (asterisk/deadends.py); or, by IAX2, the leg has ended because nobody acknowledges (cause 27 of our
+own Asterisk) while the node is out of reach. A phone that hangs up is never called again.
 
 **Each side may have lost the other**, if the network was cut. The caller's side calls. The called side waits to be called, and
 when the caller's own node calls it again, under the same call's id, that call is joined with who waits: no phone rings.
@@ -28,6 +28,7 @@ from pbxfed_ari.core.tries import Asking, Lines, Try, View
 LOOK = 1.0  # seconds between two looks for the other's number
 PAUSE = 3.0  # seconds after a try that failed: his phone may be busy with the dead call
 FIRST = 8.0  # seconds in which a caller's node that can be reached has called, if it will
+DEAD = 38  # Q.850, network out of order: with which what leads to the dead is ended
 OUT_OF_ORDER = 27  # Q.850: destination out of order; so chan_iax2.c ends what is not acknowledged
 
 

@@ -52,6 +52,7 @@ from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import read
 
 REMEMBERED = 10_000  # tries that peers have given up
+UNTOLD = 0  # a cause that nobody heard
 
 
 class Switchboard:
@@ -82,6 +83,7 @@ class Switchboard:
         self._rooms: dict[ChannelId, str] = {}  # whose callers are in which conference room here
         self._told_rooms: frozenset[str] = frozenset()
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
+        self._listed = False  # are all channels known?
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
 
     def __repr__(self) -> str:
@@ -285,13 +287,18 @@ class Switchboard:
     # --- peers
 
     def _peer_has(self, event: PeerHasCall, now: float, view: View) -> list[Effect]:
-        """Our try is there; if we have given it up meanwhile it must be told so."""
+        """Our try is there; if we have given it up meanwhile it must be told so.
+
+        One that we do not know may be ours yet, as long as a boot has not read the channels.
+        """
         channel = self._by_key.get(event.call)  # of a call of our own it is the id alone
         call = self._calls.get(channel) if channel else None
         if call is not None and call.expects(event.attempt, event.peer):
             call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
+            return []
+        if call is None and not self._listed:
             return []
         return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
 
@@ -310,8 +317,9 @@ class Switchboard:
         ]
 
     def _peer_lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
-        """Whatever is in setup, whoever began it: who talks is left alone."""
-        calls = list(self._in_setup.values())
+        """Whatever is in setup, whoever began it; of those who talk, who is in a bridge of ours."""
+        talking = [c for c in self._calls.values() if c.phase is Phase.TALKING and c.bridged]
+        calls = [*self._in_setup.values(), *talking]
         return [effect for call in calls for effect in self._told(call, event, now, view)]
 
     def _was_given_up(self, call: Call) -> bool:
@@ -346,6 +354,7 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
+        self._listed = True
         self.usage.listed(listed.channels, now)
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
@@ -356,7 +365,7 @@ class Switchboard:
             legs = call.bridged.ours if call.bridged else [call.leg] if call.leg_lives else []
             for leg in legs if not call.finished else []:
                 if leg not in listed.channels:
-                    effects += self._told(call, LegEnded(leg, NORMAL), now, view)
+                    effects += self._told(call, LegEnded(leg, UNTOLD), now, view)
             if call.finished:
                 self._forget(call)
             elif call.phase is Phase.OVER:

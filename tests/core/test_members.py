@@ -4,7 +4,9 @@ from random import Random
 
 import pytest
 
-from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
+from pbxfed_ari.core.condition import Condition
+from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo, Tell
+from pbxfed_ari.core.events import PeerLostCalls
 from pbxfed_ari.core.member import State
 from pbxfed_ari.core.members import Members
 from pbxfed_ari.core.messages import Ack, Down, Heartbeat, Hello, Probe, ProbeFor, Suspect
@@ -158,3 +160,26 @@ def test_a_heartbeat_costs_the_same_however_many_peers_there_are() -> None:
     assert ours.tick(due, 0.0) == []
     assert ours.next_deadline() == pytest.approx(2.15)
     assert states(ours) == {"b": State.ALIVE.value, "c": State.ALIVE.value}
+
+
+@pytest.mark.parametrize(
+    ("heard", "deaths"),
+    [
+        ([(1, 0), (2, 1), (3, 1)], 1),
+        ([(1, 0), (3, 1), (2, 0), (4, 1)], 1),
+        ([(1, 3), (2, 0)], 1),
+        ([(1, 0), (2, 0), (3, 0)], 0),
+        ([(1, 2), (2, 2)], 0),
+    ],
+    ids=["in order", "overtaken", "all round", "none", "of before we met"],
+)
+def test_each_death_of_a_peers_asterisk_is_told_once(
+    heard: list[tuple[int, int]], deaths: int
+) -> None:
+    """It travels as a count, so that no lost frame hides it, and no late one tells it anew."""
+    ours = members("b")
+    told = []
+    for number, count in heard:
+        beat = Heartbeat(1, 1, number=number, condition=Condition(deaths=count).word)
+        told += ours.handle(NodeName("b"), beat, ("b", 8781), 1.0)
+    assert [e.event for e in told if isinstance(e, Tell)] == [PeerLostCalls(NodeName("b"))] * deaths

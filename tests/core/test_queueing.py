@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HandOver, HangUp, Hold, Leg, Tell
+from pbxfed_ari.core.call import KEPT, Phase
+from pbxfed_ari.core.effects import (
+    Abandon,
+    CallEnded,
+    Effect,
+    HandOver,
+    HangUp,
+    Hold,
+    Leg,
+    SendTo,
+    Tell,
+)
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -232,6 +243,31 @@ def test_a_queue_that_is_removed_lets_its_callers_go() -> None:
     desk.call("1")
     del desk.view.items["number", "700"]
     assert [e.cause for e in desk.after(1.0) if isinstance(e, HangUp)] == [19]
+
+
+def test_a_peers_caller_who_waits_is_not_told_of_again() -> None:
+    """He is answered: when a member is rung for him, much later, his node needs no word of it."""
+    desk = Desk(at=A, wait_seconds=0)
+    desk.view.places = ()
+    desk.call("1", peer=B, note="f00/1/1", endpoint="pf-b")
+    desk.after(300.0)
+    desk.view.places = (A,)
+    assert [e for e in desk.after(10.0) if isinstance(e, SendTo)] == []
+    assert [call.phase for call in desk.board] == [Phase.DIALING]
+
+
+def test_the_record_of_who_is_rung_for_all_day_keeps_the_first_tries_and_the_last() -> None:
+    """Nobody reads seven hundred."""
+    desk = Desk(wait_seconds=0)
+    desk.call("1")
+    for _ in range(3 * KEPT):
+        desk.back("1", "BUSY")
+        desk.after(30.0)
+    (record,) = [e for e in desk.ended("1") if isinstance(e, CallEnded)]
+    assert record.tries > 3 * KEPT
+    assert len(record.attempts) <= 2 * KEPT
+    assert record.attempts[0].began == 0.0
+    assert record.attempts[-1].began > 29.0 * 3 * KEPT
 
 
 def test_a_member_whose_node_is_silent_by_one_trunk_is_rung_by_the_other() -> None:

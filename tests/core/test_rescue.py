@@ -36,6 +36,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     PeerGaveUp,
+    PeerLostCalls,
     WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
@@ -262,6 +263,35 @@ def test_iax2_says_itself_that_nobody_acknowledges() -> None:
         story.dies(*cut)
         story.at(60.0, LegEnded(ONE, cause))
         assert story.states == [state], (cause, cut)
+
+
+def test_a_daemon_that_says_that_its_asterisk_has_died_is_believed_at_once() -> None:
+    """By whichever trunk, on either side; the called side need not wait to be called. Who talks with others talks on."""
+    for trunk in "sip", "iax2":
+        story = calling(trunk=trunk)
+        assert story.at(50.0, PeerLostCalls(C)) == []
+        assert story.at(60.0, PeerLostCalls(B)) == [HangUpLeg(CALLER, ONE, 38)]
+        story.view.places = (C,)
+        held, leg = story.at(60.1, LegEnded(ONE, 38))
+        assert held == Soothe(CALLER, "", LONGEST)
+        assert isinstance(leg, MakeLeg)
+        story = called(endpoint="pf-b" if trunk == "sip" else "")
+        story.view.places = (B,)
+        assert story.at(60.0, PeerLostCalls(B)) == [HangUp(CALLER, 38)]
+        held, leg = story.at(60.1, Ended(CALLER, 38))
+        assert held == Soothe(PHONE, "", LONGEST)
+        assert isinstance(leg, MakeLeg)
+
+
+def test_a_called_phone_that_waits_calls_when_its_callers_daemon_says_so() -> None:
+    """It was silent when it was asked; its daemon lives, and tells."""
+    story = called()
+    story.dies(B, down=False)
+    story.view.places = (B,)
+    story.view.taken = {Registration(B, "sip:1002@10.0.0.8:5060", 1): C}
+    lost(story, 60.0, CALLER)
+    assert story.at(61.0, PeerLostCalls(B)) == []
+    assert isinstance(story.at(61.1)[0], MakeLeg)
 
 
 # --- what is no rescue

@@ -24,10 +24,12 @@ from pbxfed_ari.core.events import (
     LegDialed,
     LegEnded,
     LegLives,
+    LegSeen,
     PeerGaveUp,
     PeerHasCall,
     PeerLostCalls,
     Returned,
+    TalkFound,
     wan,
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
@@ -601,3 +603,16 @@ def test_a_call_that_comes_before_we_know_who_lives_is_held() -> None:
     here = Story(View(A))
     here.view.settles = 9.0
     assert legs(here.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL))) == [(Leg(),)]
+
+
+def test_a_call_that_was_found_talking_after_a_restart_is_still_wanted() -> None:
+    """Its peer says late that it is there: from a queue, say. Before the channels are read nothing is said of any."""
+    story = Story(View(B))
+    assert story.at(1.0, PeerHasCall(B, CALL, 1)) == []
+    arrived = Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL)
+    to = LegSeen(B, "sip", "1001", WALL)
+    story.at(2.0, TalkFound(arrived, f"{CALL}/1/1", to, WALL + 100_000))
+    story.at(2.1, ChannelsListed(frozenset({CHANNEL})))
+    assert story.at(3.0, PeerHasCall(B, CALL, 1)) == []
+    over = [SendTo(DOOR_B, CallOver(CallId("f00d"), 1))]
+    assert story.at(3.0, PeerHasCall(B, CallId("f00d"), 1)) == over
