@@ -68,7 +68,7 @@ from pbxfed_ari.core.names import (
     key_of_name,
 )
 from pbxfed_ari.core.objects.queue import Queue
-from pbxfed_ari.core.rescue import Rescue
+from pbxfed_ari.core.rescue import DEAD, Rescue
 from pbxfed_ari.core.setup import HELD, HELD_AFAR, NEVER, Setup
 from pbxfed_ari.core.tries import (
     ABSENT,
@@ -547,7 +547,7 @@ class Call:
         lost = [channel for channel in here if self._leads_to(channel)[0] == event.peer]
         self.dead.update(lost)
         self.surely.update(lost)
-        return [self.bridged.hang_up(channel, rescue.DEAD) for channel in lost]
+        return [self.bridged.hang_up(channel, DEAD) for channel in lost]
 
     def _nobody_will_call(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         """The same while somebody waits: its caller is lost there, too, and any leg to it."""
@@ -569,7 +569,8 @@ class Call:
         node, trunk = self._leads_to(channel)
         if survivor is None or node is None:
             return None
-        if channel not in self.dead and not rescue.died(node, trunk, cause, view):
+        dead = channel in self.dead and (cause != NORMAL or not view.reachable(node))
+        if not dead and not rescue.died(node, trunk, cause, view):
             return None
         called = channel not in bridged.legs
         number = self._caller_of(survivor) if called else self._callee_of(survivor)
@@ -639,7 +640,7 @@ class Call:
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, set(), hurried=lines.hurried()
         )
-        seconds = attempt.ring_seconds or self.ring_seconds
+        seconds = min(attempt.ring_seconds or self.ring_seconds, self.ring_seconds)
         self.bridged = Bridged(self.key, self.caller, seconds, held=True, music=self.rescue_music)
         said = str(replace(self._waybill(attempt, self.setup.latest), diverted=None))
         made = self.bridged.begin(attempt, len(self.tried), number, said, view)
@@ -662,7 +663,9 @@ class Call:
                 self.talks_with = self.setup.whom(outcome.leg, self.rescue.number)
             return [*effects, *self._rescued("answered", now)]
         if outcome is not None:
-            self._outcome(outcome, now)
+            declined = self._outcome(outcome, now) == BUSY_OUT and self.setup and self.setup.rang
+            if declined:
+                return [*effects, *self._not_rescued(now, BUSY)]
             self.setup, self.rescue.look = None, now + rescue.PAUSE
             self.held_until = min(self.rescue.look, self.rescue.until)
         return effects
@@ -685,10 +688,10 @@ class Call:
         self.phase, self.cause, self.setup, self.held_until = Phase.TALKING, NORMAL, None, NEVER
         return [Note("call rescued", (*self._names(), ("waited_seconds", waited)))]
 
-    def _not_rescued(self, now: float) -> list[Effect]:
-        """The time is over."""
+    def _not_rescued(self, now: float, cause: int = DEAD) -> list[Effect]:
+        """The time is over, or the other one does not want to talk any more."""
         assert self.rescue is not None
-        self.phase, self.cause, self.held_until = Phase.OVER, rescue.OUT_OF_ORDER, NEVER
+        self.phase, self.cause, self.held_until = Phase.OVER, cause, NEVER
         fields = (("node", self.rescue.node), ("waited_for", self.rescue.number))
         told = Note("call not rescued", (*self._names(), *fields, ("cause", self.cause)))
         legs = self.bridged.end() if self.bridged else []

@@ -5,15 +5,16 @@ and an extension at the dead node. Whom a transfer has put there nobody knows, a
 
     lost ──▶ he hears that he waits ──▶ the other's number, wherever it is registered now ──answers──▶ they talk
                      │        ▲── busy, no answer, nowhere: a pause, and again ──┘
-                     └── `calls.rescue` seconds are over: the call ends, "destination out of order"
+                     └── `calls.rescue` seconds are over: the call ends, "network out of order"
 
 What counts as a death: the node's own daemon says that its Asterisk has died; or the node is out of reach, its SIP does not
 answer and nothing is heard (asterisk/deadends.py); or, by IAX2, the leg has ended because nobody acknowledges (cause 27 of our
-own Asterisk) while the node is out of reach. A phone that hangs up is never called again.
+own Asterisk) while the node is out of reach. What we give up ourselves never ends with that cause: one hop back it would be a
+death. A phone that hangs up, or declines the call of a rescue, is not called again.
 
 **Each side may have lost the other**, if the network was cut. The caller's side calls. The called side waits to be called, and
 when the caller's own node calls it again, under the same call's id, that call is joined with who waits: no phone rings.
-By itself it calls only when the caller's node is declared down, or the caller's phone has registered elsewhere, or that node
+By itself it calls only when the caller's node is declared down, or his phone is registered elsewhere only, or that node
 could have called for some seconds and has not: its Asterisk has died and is back. When the time is over each side ends what it
 has.
 """
@@ -60,7 +61,8 @@ class Rescue:
         if not view.alive(self.node) or now - self.away >= FIRST:
             return True
         places = view.where(Extension(self.number))
-        return any(place.node != self.node and view.reachable(place.node) for place in places)
+        moved = bool(places) and all(place.node != self.node for place in places)
+        return moved and any(view.reachable(place.node) for place in places)
 
 
 def died(node: NodeName | None, trunk: str, cause: int, view: View) -> bool:

@@ -185,7 +185,7 @@ def test_for_whom_is_no_extension_nobody_waits() -> None:
 
 
 def test_when_the_time_is_over_the_call_ends() -> None:
-    """Destination out of order."""
+    """Network out of order; not 27, which by IAX2 would be a death one hop back."""
     story = calling()
     story.dies(B)
     story.view.places = ()
@@ -193,10 +193,10 @@ def test_when_the_time_is_over_the_call_ends() -> None:
     for second in range(61, 90):
         assert story.at(float(second)) == []
     assert story.board.next_deadline() == 90.0
-    assert story.at(90.0) == [HangUp(CALLER, 27), EndBridge(CALLER, BRIDGE)]
+    assert story.at(90.0) == [HangUp(CALLER, 38), EndBridge(CALLER, BRIDGE)]
     story.at(90.1, Ended(CALLER))
     (record,) = story.records
-    assert (record.answered, record.cause, len(record.attempts)) == (True, 27, 1)
+    assert (record.answered, record.cause, len(record.attempts)) == (True, 38, 1)
     assert [note.event for note in story.notes] == ["call_held_for_rescue", "call_not_rescued"]
     assert len(story.board) == 0
 
@@ -366,11 +366,11 @@ def test_a_called_phone_waits_to_be_called_while_its_callers_node_lives() -> Non
     story.view.taken = {Registration(B, "sip:1002@10.0.0.8:5060", 1): C}
     assert lost(story, 60.0, CALLER) == [Soothe(PHONE, "", LONGEST)]
     assert all(story.at(float(second)) == [] for second in range(61, 90))
-    assert story.at(90.0) == [HangUp(PHONE, 27), EndBridge(PHONE, KEY)]
+    assert story.at(90.0) == [HangUp(PHONE, 38), EndBridge(PHONE, KEY)]
     (record,) = story.records
-    assert (record.peer, record.answered, record.cause) == (B, True, 27)
+    assert (record.peer, record.answered, record.cause) == (B, True, 38)
     assert len(story.board) == 0
-    assert story.at(90.1, LegEnded(PHONE, 27)) == []
+    assert story.at(90.1, LegEnded(PHONE, 38)) == []
 
 
 def test_a_called_phone_calls_when_its_callers_node_could_have_called_and_has_not() -> None:
@@ -517,6 +517,61 @@ def test_a_call_from_outside_says_so_on_the_trunk() -> None:
     effects = story.at(0.0, Arrived(CALLER, "5551000", "1002", "", fresh_id="f00", outside=True))
     (note,) = [e.note for e in effects if isinstance(e, MakeLeg)]
     assert note == "f00/1/1/////o"
+
+
+# --- who declines
+
+
+@pytest.mark.parametrize(
+    ("cause", "rings", "state"),
+    [(17, True, "over"), (21, True, "over"), (17, False, "rescuing"), (19, True, "rescuing")],
+    ids=["declines", "refuses", "busy", "no answer"],
+)
+def test_who_declines_is_not_rung_again(cause: int, rings: bool, state: str) -> None:
+    """A line that is busy without a ring may be busy with the dead call."""
+    story = calling()
+    story.dies(B)
+    story.view.places = (C,)
+    lost(story, 60.0, ONE)
+    story.at(60.1, LegEntered(TWO))
+    if rings:
+        story.at(60.5, LegLives(CALLER, TWO, "RINGING"))
+    effects = story.at(63.0, LegEnded(TWO, cause))
+    assert (HangUp(CALLER, 17) in effects) is (state == "over")
+    assert story.states == [state]
+
+
+# --- what counts
+
+
+def test_a_second_device_of_the_caller_elsewhere_is_no_move() -> None:
+    """He waits at his own node, and that will call."""
+    story = called()
+    story.dies(B, down=False)
+    story.view.places = (B, C)
+    lost(story, 60.0, CALLER)
+    assert all(story.at(float(second)) == [] for second in range(61, 69))
+    story.view.places = (C,)
+    assert isinstance(story.at(69.0)[0], MakeLeg)
+
+
+def test_a_rescue_rings_no_longer_than_who_waits_may_wait() -> None:
+    """Whatever the phone's own ring time."""
+    story = calling(items=[make("extension", "1001", ring_seconds=300)])
+    story.dies(B)
+    story.view.places = (C,)
+    lost(story, 60.0, ONE)
+    assert story.at(60.1, LegEntered(TWO)) == [DialLeg(CALLER, TWO, 30)]
+
+
+def test_a_dead_end_that_came_to_life_again_may_hang_up() -> None:
+    """Its hang-up had failed. Ten minutes later its user hangs up, and his node is in reach."""
+    for cut, state in ((), "over"), ((B,), "rescuing"):
+        story = calling()
+        story.at(60.0, FarEndDied(ONE))
+        story.dies(*cut)
+        story.at(660.0, WentOut(ONE, BRIDGE), LegEnded(ONE, 16))
+        assert story.states == [state]
 
 
 # --- after a restart
