@@ -74,6 +74,7 @@ from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
     BUSY_OUT,
+    FAILED,
     NO_ROUTE,
     NORMAL,
     OUTCOMES,
@@ -438,7 +439,7 @@ class Call:
 
     def _way_failed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, Returned)
-        self.cause = event.cause or self.cause
+        self.cause = event.cause or (FAILED if self.cause == NORMAL else self.cause)
         if event.status in FINAL:
             self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)

@@ -53,6 +53,7 @@ from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import parent, read
 
 REMEMBERED = 10_000  # tries that peers have given up
+UNTOLD = 0  # a cause that nobody heard
 
 
 class Switchboard:
@@ -384,7 +385,7 @@ class Switchboard:
             legs = call.bridged.ours if call.bridged else [call.leg] if call.leg_lives else []
             for leg in legs if not call.finished else []:
                 if leg not in listed.channels:
-                    effects += self._told(call, LegEnded(leg, NORMAL), now, view)
+                    effects += self._told(call, LegEnded(leg, UNTOLD), now, view)
             if call.finished:
                 self._forget(call)
             elif call.phase is Phase.OVER:

@@ -32,11 +32,11 @@ from pbxfed_ari.core.effects import (
     RemoveTrunk,
     SendElsewhere,
 )
-from pbxfed_ari.core.events import Answered, ContactAdded, Ended, LegEnded
+from pbxfed_ari.core.events import Answered, ContactAdded, Ended, LegEnded, Returned
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Refused
 
-from .fake import FakeAri
+from .fake import LOST, FakeAri
 
 B = NodeName("b")
 TRUNK = PushTrunk(B, "10.0.0.2", 5060, 4569, b"key")
@@ -50,7 +50,7 @@ class Desk:
     fake: FakeAri
     contacts: Contacts
     operator: Operator
-    ended: list[Answered | LegEnded | Ended] = field(default_factory=list)
+    ended: list[Answered | LegEnded | Ended | Returned] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     async def reconnect(self) -> None:
@@ -72,7 +72,7 @@ async def at_work(
     fake: FakeAri, *, iax: Path | None = None, takes_iax: bool = True, up: bool = True
 ) -> AsyncIterator[Desk]:
     """An operator of node a at this ARI."""
-    ended: list[Answered | LegEnded | Ended] = []
+    ended: list[Answered | LegEnded | Ended | Returned] = []
     notes: list[Note] = []
     async with AriClient(fake.url, "pbxfed", "right", deadline=0.5) as ari:
         contacts = Contacts(ari, post=lambda event: None, note=notes.append)
@@ -271,7 +271,7 @@ async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> N
 async def test_a_caller_who_has_gone_has_ended() -> None:
     """404 is an answer."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        fake.refuse["POST channels/1/variables"] = 404
+        fake.refuse["POST channels/1/continue"] = 404
         fake.refuse["DELETE channels/2"] = 404
         desk.operator.perform(effect("1"))
         desk.operator.perform(HangUp(ChannelId("2"), 16))
@@ -295,15 +295,18 @@ async def test_a_peers_call_is_sent_elsewhere_by_the_number_alone() -> None:
         ]
 
 
+FAILED = Returned(ChannelId("1"), "CHANUNAVAIL", 38)
+
+
 @pytest.mark.parametrize("status", [412, 500])
-async def test_a_call_that_cannot_be_handed_over_is_hung_up(status: int) -> None:
+async def test_a_call_that_cannot_be_handed_over_has_failed(status: int) -> None:
     """Silence would be worse; and somebody should know."""
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.refuse["POST channels/1/continue"] = status
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert fake.asked[-1] == "DELETE channels/1"
-        assert [note.what for note in desk.notes] == ["call not handed over, hung up"]
+        assert desk.ended == [FAILED]
+        assert [note.what for note in desk.notes] == ["call not handed over"]
 
 
 async def test_a_dialplan_of_another_release_is_named() -> None:
@@ -313,18 +316,43 @@ async def test_a_dialplan_of_another_release_is_named() -> None:
         fake.why = "Requested label can not be found in context"
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert fake.asked[-1] == "DELETE channels/1"
+        assert desk.ended == [FAILED]
         assert "pbxfed init --check" in str(desk.notes[0].fields)
 
 
-async def test_a_call_that_left_stasis_is_let_go() -> None:
-    """409: it is in the dialplan already; hanging it up would end a conversation."""
+@pytest.mark.parametrize("status", [404, 409, 0, LOST])
+@pytest.mark.parametrize("app", ["Stasis", "Dial"])
+async def test_a_call_that_left_stasis_is_let_go(status: int, app: str) -> None:
+    """It is in the dialplan already; hanging it up would end a conversation. If it is not, it would wait in vain."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        fake.refuse["POST channels/1/continue"] = 409
+        fake.channels = [{"id": "1", "dialplan": {"app_name": app}}]
+        fake.refuse["POST channels/1/continue"] = status
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert "DELETE channels/1" not in fake.asked
-        assert [note.what for note in desk.notes] == ["call not handed over"]
+        assert desk.ended == ([FAILED] if app == "Stasis" else [])
+        said = "call not handed over" if app == "Stasis" else "call goes on unasked"
+        assert [note.what for note in desk.notes] == [said]
+
+
+async def test_who_goes_on_without_a_way_comes_back_by_himself() -> None:
+    """Both are asked at once: the variables are declined, and the channel goes on."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/variables"] = 500
+        desk.operator.perform(effect("1"))
+        await desk.idle()
+        assert fake.asked[-1] == "POST channels/1/continue"
+        assert desk.ended == []
+        assert [note.what for note in desk.notes] == ["call handed over without a way"]
+
+
+async def test_nobody_enters_a_room_without_its_pin() -> None:
+    """What is declined is asked for before he goes on."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/variables"] = 500
+        desk.operator.perform(Enter(ChannelId("1"), "800", 20, "2580", "abc/1/0"))
+        await desk.idle()
+        assert "POST channels/1/continue" not in fake.asked
+        assert desk.ended == [FAILED]
 
 
 async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:
