@@ -35,6 +35,7 @@ class Caller(Registrant):
         super().__init__(*args, port=5100 + index, **options)
         self.name = self.number
         self.hertz = tones.frequency(index)
+        self.codecs: tuple[int, ...] = (0,)  # RTP payload types, best first
         self.calls: dict[str, Call] = {}
         self._rtp = range(12000 + 20 * index, 12000 + 20 * index + 20, 2)
 
@@ -75,7 +76,7 @@ class Caller(Registrant):
 
     def _new_call(self, number: str, target: Target) -> Call:
         try:
-            audio = Audio(self._address, self._rtp, self.hertz)
+            audio = Audio(self._address, self._rtp, self.hertz, self.codecs)
         except NoPort:
             raise Refused(486, "486 Busy Here") from None
         call = Call(

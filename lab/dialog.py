@@ -87,4 +87,5 @@ class Call:
             "fields": self.fields,
             "notified": self.notified,
             "keys": self.audio.keys,
+            "codecs": dict(self.audio.codecs),
         }
