@@ -277,9 +277,10 @@ def test_do_not_disturb_and_loops_end_with_a_clear_cause(controlled: Federation)
     assert int(lab.phone("1003")["invites"]) == before
     put(controlled, "extension", "1003", dnd=False, forward_always="1002")
     put(controlled, "extension", "1002", forward_always="1003")
-    began = time.monotonic()
-    assert lab.call("1001", "1002").cause is not None
+    began, before = time.monotonic(), int(lab.phone("1002")["invites"])
+    assert controlled.fails("1001", "1002") == (603, ["Q.850;cause=25"])
     assert time.monotonic() - began < 2
+    assert int(lab.phone("1002")["invites"]) == before
 
 
 def hears_himself(federation: Federation, caller: str, number: str, node: str = "") -> bool:
