@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import Devices, hand_over, redirecting
+from pbxfed_ari.asterisk.dialing import Devices, hand_over, lead, redirecting
 from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.trouble import trouble
@@ -130,8 +130,7 @@ class Calls:
     async def _hand_over(self, effect: HandOver | Lead | Enter) -> None:
         try:
             if isinstance(effect, Lead):
-                place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
-                await self._continue(effect.channel, place, LEAD, effect.exten)
+                await self._continue(effect.channel, lead(effect), LEAD, effect.exten)
                 self._look_for_answer(effect.channel)
             elif isinstance(effect, Enter):  # never without being asked for the PIN
                 number = dialable(effect.number)
@@ -218,8 +217,7 @@ class Calls:
     async def _divert(self, effect: Divert) -> None:
         """Without it the call goes on all the same."""
         try:
-            for name, value in redirecting(effect.diverted).items():
-                await self._ari.channels.setChannelVar(effect.channel, name, value)
+            await self._set(effect.channel, redirecting(effect.diverted))
         except AsteriskError as error:
             self._note(trouble("diversion not told", error, channel=effect.channel))
 

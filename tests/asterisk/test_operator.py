@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.asterisk import iaxpeers, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
@@ -23,6 +24,7 @@ from pbxfed_ari.core.effects import (
     HandOver,
     HangUp,
     Hold,
+    Lead,
     Leg,
     Note,
     Outside,
@@ -233,15 +235,41 @@ async def test_who_has_sent_a_call_on_is_set_before_somebody_is_rung() -> None:
     """In PJSIP's words; a call of which Asterisk does not want to know it goes on."""
     async with FakeAri() as fake, at_work(fake) as desk:
         desk.operator.perform(Divert(ChannelId("1"), Diverted("1003", "cfb", 2)))
-        fake.refuse["POST channels/1/variable"] = 500
-        desk.operator.perform(effect("1"))
+        fake.refuse["POST channels/1/variables"] = 500
+        desk.operator.perform(SendElsewhere(ChannelId("1"), "1002"))
         await desk.idle()
-        assert fake.asked[-1] == "POST channels/1/continue"
+        assert fake.asked[-1] == "POST channels/1/redirect"
         assert [note.what for note in desk.notes] == ["diversion not told"]
-        del fake.refuse["POST channels/1/variable"]
+        del fake.refuse["POST channels/1/variables"]
         desk.operator.perform(Divert(ChannelId("1"), Diverted("1003", "cfb", 2)))
         await desk.idle()
-        assert fake.asked[-3:] == ["POST channels/1/variable"] * 3
+        assert fake.asked[-1] == "POST channels/1/variables"
+        assert fake.bodies[-1][1] == {"variables": BUSY}
+        assert hand_over(replace(effect("1"), diverted=Diverted("1003", "cfb", 2))) == (
+            "here",
+            {"PBXFED_DIAL": "PJSIP/1002,20,i", "PBXFED_CALL": "abc/1/0", **BUSY},
+        )
+
+
+BUSY = {
+    "REDIRECTING(from-num,i)": "1003",
+    "REDIRECTING(reason,i)": "cfb",
+    "REDIRECTING(count,i)": "2",
+}
+
+
+async def test_a_service_hears_who_has_forwarded_a_call_and_that_nobody_has() -> None:
+    """In the request by which the call goes on, and whatever the caller says himself."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        for by in Diverted("1003", "cfb", 2), None:
+            fake.bodies.clear()
+            desk.operator.perform(Lead(ChannelId("1"), "mail", "box", by))
+            await desk.idle()
+            (_, told), (_, place) = fake.bodies
+            said = {"PBXFED_BY": "1003", "PBXFED_WHY": "cfb", **BUSY}
+            none = {"PBXFED_BY": "", "PBXFED_WHY": "", "REDIRECTING(from-num,i)": ""}
+            assert told == {"variables": {"PBXFED_LEAD": "mail,box,1", **(said if by else none)}}
+            assert place == {"context": "pbxfed-lead", "extension": "box", "priority": 1}
 
 
 async def test_before_22_10_each_variable_goes_alone() -> None:
