@@ -44,8 +44,10 @@ class Caller(Registrant):
         for call in self.calls.values():
             call.audio.close()
 
-    async def dial(self, number: str, *, patience: float) -> Call:
+    async def dial(self, number: str, *, patience: float, diversion: str = "") -> Call:
         """Call a number, through the first server that takes the call, and wait for the end of the setup.
+
+        `diversion`: who has sent the call on, as this phone says.
 
         Raises:
             Refused: the call was not answered; the text is the last status.
@@ -54,6 +56,7 @@ class Caller(Registrant):
         if self.at is None and len(targets) == 1:
             raise Refused(0, f"phone {self.number} is not registered")
         call = self._new_call(number, targets[0])
+        call.diversion = diversion
         begun, deadline = time.time_ns(), time.monotonic() + patience
         for target in targets:
             call.peer, call.target = target, f"sip:{number}@{self.servers.host(target)}"
@@ -135,6 +138,7 @@ class Caller(Registrant):
             ("allow", ALLOW),
             ("cseq", f"{next(call.sequence)} INVITE"),
             ("content-type", "application/sdp"),
+            *([("diversion", call.diversion)] if call.diversion and not call.incoming else []),
         ]
 
     async def _invite(self, call: Call, begun: int, deadline: float, silence: float | None) -> None:

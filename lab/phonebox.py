@@ -134,7 +134,11 @@ class PhoneBox:
         )
 
     async def _dial(self, request: Json) -> Json:
-        call = await self._phone(request).dial(request["number"], patience=request["timeout"])
+        call = await self._phone(request).dial(
+            request["number"],
+            patience=request["timeout"],
+            diversion=request.get("diversion", ""),
+        )
         return call.describe()
 
     def _heard(self, call: Call, request: Json) -> Json:

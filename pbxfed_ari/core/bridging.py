@@ -138,7 +138,9 @@ class Bridged:
         for to, uri in self._targets(attempt, called, view):
             leg = leg_of(self.key, number, len(self.legs))
             self.legs[leg] = Part(to)
-            by = diverted if _shown(to) else None  # all others are as the caller is
+            by = (
+                diverted if diverted and diverted.by and _shown(to) else None
+            )  # others: as the caller
             effects.append(MakeLeg(self.caller, leg, called, to, uri, note, by))
         return effects
 

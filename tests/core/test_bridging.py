@@ -436,9 +436,9 @@ def test_who_has_answered_while_we_were_deaf_talks() -> None:
 
 
 def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
-    """His leg is not there any more; the caller, who stands there yet, is told."""
+    """His leg is not there any more, nobody knows why; the caller, who stands there yet, is told that it has failed."""
     board = ringing(A)
-    assert HangUp(CALLER, 19) in board.at(1.0, found(seen(CALLER, talks=False)))
+    assert HangUp(CALLER, 38) in board.at(1.0, found(seen(CALLER, talks=False)))
     assert board.at(1.0, AGAIN) == []
 
 
