@@ -226,7 +226,7 @@ def test_a_phone_that_hangs_up_while_its_daemon_is_dead_is_not_called_again(
     lab.kill("b", "daemon")
     try:
         bridged.until(lambda: bridged.state("a", "b") == "down")
-        time.sleep(3.0)
+        time.sleep(1.0)
         assert states(bridged, "a") == {"1001": "talking"}
         lab.end("1014", str(theirs))
         lab.asterisk("b", "channel request hangup all")
