@@ -288,7 +288,8 @@ class Bridged:
         ]
 
     def _ended(self, part: Part, cause: int) -> tuple[list[Effect], Returned | None]:
-        part.step, part.cause = Step.GONE, cause
+        undialed = part.step is Step.MADE and cause == NORMAL  # nobody was there to be asked
+        part.step, part.cause = Step.GONE, 0 if undialed else cause
         if any(p.step is not Step.GONE for p in self.legs.values()):
             return [], None
         return [], Returned(self.caller, *_outcome([p.cause for p in self.legs.values()]))
