@@ -35,6 +35,7 @@ class Caller(Registrant):
         super().__init__(*args, port=5100 + index, **options)
         self.name = self.number
         self.hertz = tones.frequency(index)
+        self.codecs: tuple[int, ...] = (0,)  # RTP payload types, best first
         self.calls: dict[str, Call] = {}
         self._rtp = range(12000 + 20 * index, 12000 + 20 * index + 20, 2)
 
@@ -44,8 +45,10 @@ class Caller(Registrant):
         for call in self.calls.values():
             call.audio.close()
 
-    async def dial(self, number: str, *, patience: float) -> Call:
+    async def dial(self, number: str, *, patience: float, diversion: str = "") -> Call:
         """Call a number, through the first server that takes the call, and wait for the end of the setup.
+
+        `diversion`: who has sent the call on, as this phone says.
 
         Raises:
             Refused: the call was not answered; the text is the last status.
@@ -54,6 +57,7 @@ class Caller(Registrant):
         if self.at is None and len(targets) == 1:
             raise Refused(0, f"phone {self.number} is not registered")
         call = self._new_call(number, targets[0])
+        call.diversion = diversion
         begun, deadline = time.time_ns(), time.monotonic() + patience
         for target in targets:
             call.peer, call.target = target, f"sip:{number}@{self.servers.host(target)}"
@@ -72,7 +76,7 @@ class Caller(Registrant):
 
     def _new_call(self, number: str, target: Target) -> Call:
         try:
-            audio = Audio(self._address, self._rtp, self.hertz)
+            audio = Audio(self._address, self._rtp, self.hertz, self.codecs)
         except NoPort:
             raise Refused(486, "486 Busy Here") from None
         call = Call(
@@ -135,6 +139,7 @@ class Caller(Registrant):
             ("allow", ALLOW),
             ("cseq", f"{next(call.sequence)} INVITE"),
             ("content-type", "application/sdp"),
+            *([("diversion", call.diversion)] if call.diversion and not call.incoming else []),
         ]
 
     async def _invite(self, call: Call, begun: int, deadline: float, silence: float | None) -> None:

@@ -77,12 +77,22 @@ class Calls(Phones):
         time.sleep(max(0.0, until - time.monotonic()))
         return self.finish(dialled, way=way)
 
-    def dial(self, caller: str, called: str, *, timeout: float = 40.0) -> Dialled:
-        """Call and leave it open. Raises PhoneRefused with the SIP status if nobody answers."""
+    def dial(
+        self, caller: str, called: str, *, timeout: float = 40.0, diversion: str = ""
+    ) -> Dialled:
+        """Call and leave it open; `diversion`: who has sent the call on, as the caller's phone says in each INVITE.
+
+        Raises PhoneRefused with the SIP status if nobody answers.
+        """
         invites = self._invites(called)
         started = time.time()
         answer = self._group_of(caller).ask(
-            "dial", phone=caller, number=called, timeout=timeout, patience=timeout + 10
+            "dial",
+            phone=caller,
+            number=called,
+            timeout=timeout,
+            patience=timeout + 10,
+            diversion=diversion,
         )
         return Dialled(caller, called, answer["call"], answer["setup_ms"], started, invites)
 

@@ -37,7 +37,9 @@ class Call:
     audio: Audio
     started: float
     dialed: str = ""  # incoming: the user part of the request
-    diversion: str = ""  # incoming: who has sent it on, and why (RFC 5806)
+    diversion: str = (
+        ""  # who has sent it on, and why (RFC 5806): as the caller says, in each INVITE
+    )
     state: str = "calling"  # calling, ringing, answered, ended
     cause: str = ""
     setup_ms: float | None = None
@@ -85,4 +87,5 @@ class Call:
             "fields": self.fields,
             "notified": self.notified,
             "keys": self.audio.keys,
+            "codecs": dict(self.audio.codecs),
         }

@@ -21,7 +21,7 @@ from typing import Any
 from lab import tones
 from lab.dialog import Call, Manners
 from lab.locating import Listed, Located, Servers
-from lab.sip import Target
+from lab.sip import CODECS, Target
 from lab.transactions import Refused, Timers
 from lab.useragent import Phone
 
@@ -66,6 +66,9 @@ class PhoneBox:
                     self._phones.pop(request["phone"]).close()
                 case "manners":
                     self._set_manners(request)
+                case "speaks":
+                    kinds = {name: kind for kind, name in CODECS.items()}
+                    self._phone(request).codecs = tuple(kinds[name] for name in request["codecs"])
                 case "dial":
                     return await self._dial(request)
                 case "hang_up":
@@ -134,7 +137,11 @@ class PhoneBox:
         )
 
     async def _dial(self, request: Json) -> Json:
-        call = await self._phone(request).dial(request["number"], patience=request["timeout"])
+        call = await self._phone(request).dial(
+            request["number"],
+            patience=request["timeout"],
+            diversion=request.get("diversion", ""),
+        )
         return call.describe()
 
     def _heard(self, call: Call, request: Json) -> Json:

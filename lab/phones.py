@@ -156,6 +156,10 @@ class Phones(Members):
             ring_after_ms=ring_after_ms,
         )
 
+    def speaks(self, extension: str, *codecs: str) -> None:
+        """Which codecs a phone knows from its next call on, best first: PCMU, PCMA."""
+        self._group_of(extension).ask("speaks", phone=extension, codecs=codecs)
+
     def phone(self, extension: str) -> dict[str, Any]:
         """One phone's state: server (an address or None), contact, hertz, invites, calls, moves."""
         found = {p["extension"]: p for p in self._group_of(extension).ask("status")["phones"]}

@@ -13,6 +13,7 @@ COMPACT = {
     "v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "c": "content-type",
     "l": "content-length", "k": "supported", "s": "subject", "e": "content-encoding",
 }  # fmt: skip
+CODECS = {0: "PCMU", 8: "PCMA"}  # by RTP payload type (RFC 3551 §6)
 KEYS = 101  # the RTP payload type of keys that are pressed
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
@@ -165,27 +166,34 @@ def digest_answer(challenge: str, *, user: str, secret: str, method: str, target
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Where the other side wants to hear us, and whether it speaks and listens."""
+    """Where the other side wants to hear us, whether it speaks and listens, and in which codecs, best first."""
 
     host: str
     port: int
     direction: str = "sendrecv"
+    codecs: tuple[int, ...] = (0,)
 
     @classmethod
     def of(cls, body: str) -> Sound | None:
         """Read an SDP body; None if it offers no audio."""
         host, port, direction = "", 0, "sendrecv"
+        codecs: tuple[int, ...] = ()
         for line in body.splitlines():
             if line.startswith("c=IN IP4 "):
                 host = line.split()[2]
             elif line.startswith("m=audio "):
                 port = int(line.split()[1])
+                codecs = tuple(int(kind) for kind in line.split()[3:] if int(kind) in CODECS)
             elif line[2:] in ("sendrecv", "sendonly", "recvonly", "inactive"):
                 direction = line[2:]
-        return cls(host, port, direction) if host and port else None
+        return cls(host, port, direction, codecs) if host and port else None
+
+    def common(self, codecs: tuple[int, ...]) -> tuple[int, ...]:
+        """Of these codecs those that it offers, in its order."""
+        return tuple(codec for codec in self.codecs if codec in codecs)
 
     def sdp(self, version: int) -> str:
-        """Our own description: mu-law in packets of 20 ms, and keys as events (RFC 4733)."""
+        """Our own description: G.711 in packets of 20 ms, and keys as events (RFC 4733)."""
         lines = [
             "v=0",
             f"o=phone 1 {version} IN IP4 {self.host}",
@@ -194,8 +202,8 @@ class Sound:
             "t=0 0",
         ]
         lines += [
-            f"m=audio {self.port} RTP/AVP 0 {KEYS}",
-            "a=rtpmap:0 PCMU/8000",
+            f"m=audio {self.port} RTP/AVP {' '.join(map(str, self.codecs))} {KEYS}",
+            *(f"a=rtpmap:{codec} {CODECS[codec]}/8000" for codec in self.codecs),
             f"a=rtpmap:{KEYS} telephone-event/8000",
             f"a=fmtp:{KEYS} 0-15",
             "a=ptime:20",

@@ -1,14 +1,15 @@
 """The sound of a phone, and the proof of who heard whom.
 
-Each phone speaks one steady tone, a multiple of 10 Hz, as G.711 mu-law. Over a window of 100 ms such tones are
-orthogonal, so a Goertzel filter tells them apart exactly: a phone *heard* another if that one's tone made up
-most of what arrived in at least two windows. Silence, a ringback tone, a stranger's tone or one's own echo
+Each phone speaks one steady tone, a multiple of 10 Hz, as G.711: mu-law, or A-law, which is kept as mu-law when heard. Over a
+window of 100 ms such tones are orthogonal, so a Goertzel filter tells them apart exactly: a phone *heard* another if that one's
+tone made up most of what arrived in at least two windows. Silence, a ringback tone, a stranger's tone or one's own echo
 do not pass for it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 RATE = 8000  # samples a second
 FRAME = 160  # samples in a packet of 20 ms
@@ -26,10 +27,11 @@ def frequency(index: int) -> int:
     return _LOWEST + 10 * (index * _STRIDE % _TONES)
 
 
-def packets(hertz: int) -> list[bytes]:
-    """The payloads of one full period of a tone: five packets, to be sent round and round."""
+def packets(hertz: int, codec: int = 0) -> list[bytes]:
+    """The payloads of one full period of a tone: five packets, to be sent round and round. `codec`: its RTP payload type."""
     step = 2 * math.pi * hertz / RATE
-    encoded = bytes(_encode(round(AMPLITUDE * math.sin(step * n))) for n in range(WINDOW))
+    encode = _ENCODERS[codec]
+    encoded = bytes(encode(round(AMPLITUDE * math.sin(step * n))) for n in range(WINDOW))
     return [encoded[start : start + FRAME] for start in range(0, WINDOW, FRAME)]
 
 
@@ -68,4 +70,21 @@ def _decode(byte: int) -> int:
     return -magnitude if byte & 0x80 else magnitude
 
 
+def _encode_a(sample: int) -> int:
+    """One sample as G.711 A-law."""
+    sign, magnitude = (0x80, sample >> 3) if sample >= 0 else (0, ~sample >> 3)
+    exponent = max(0, magnitude.bit_length() - 5)
+    return (sign | exponent << 4 | magnitude >> max(exponent, 1) & 0x0F) ^ 0x55
+
+
+def _decode_a(byte: int) -> int:
+    """One byte of G.711 A-law as a sample."""
+    byte ^= 0x55
+    exponent, magnitude = byte >> 4 & 7, (byte & 0x0F) << 4 | 8
+    magnitude = magnitude + 0x100 << exponent - 1 if exponent else magnitude
+    return magnitude if byte & 0x80 else -magnitude
+
+
 _DECODED = [_decode(byte) for byte in range(256)]
+_ENCODERS: dict[int, Callable[[int], int]] = {0: _encode, 8: _encode_a}
+TO_MU = bytes(_encode(_decode_a(byte)) for byte in range(256))  # of A-law, for bytes.translate

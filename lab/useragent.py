@@ -7,7 +7,7 @@ INVITEs that reached it. What this phone puts on the wire is plain RFC 3261 over
 
 From below: sockets, transactions, registering (with locating: RFC 3263), calling, and here being called. It answers, refuses,
 sends on (302), speaks before it answers (183), shows who it is connected to (P-Asserted-Identity). What it does not do: TLS,
-SRTP, a second codec, record routes, taking TCP connections (over TCP it is called through the one that it has opened).
+SRTP, G.722, record routes, taking TCP connections (over TCP it is called through the one that it has opened).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import contextlib
 import re
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 from lab.audio import Audio, NoPort
@@ -96,7 +97,8 @@ class Phone(Caller):
             await self._reply_until_acked(arrived, status, fields)
             return
         try:
-            audio = Audio(self._address, self._rtp, self.hertz)
+            audio = Audio(self._address, self._rtp, self.hertz, self.codecs)
+            audio.answers(sound)
         except NoPort:
             await self._reply_until_acked(arrived, "486 Busy Here", [("to", mine)])
             return
@@ -177,7 +179,7 @@ class Phone(Caller):
             back = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(
                 sound.direction, sound.direction
             )
-            body = Sound(call.audio.sound.host, call.audio.sound.port, back).sdp(next(call.version))
+            body = replace(call.audio.sound, direction=back).sdp(next(call.version))
         elif arrived.message.method == "INVITE":
             body = call.audio.sound.sdp(
                 next(call.version)

@@ -1,7 +1,7 @@
 """What the core asks for a call, done at this Asterisk: in order for each channel, and never twice.
 
 The effects of one channel are performed one after another, those of different channels at the same time. A channel that is gone
-becomes Ended; a call that cannot be handed over is hung up, with a note.
+becomes Ended; a call that cannot be handed over has Returned, as if nobody had been reached, with a note.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import Devices, hand_over, redirecting
-from pbxfed_ari.asterisk.ending import end
+from pbxfed_ari.asterisk.dialing import Devices, hand_over, lead, redirecting
+from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.asterisk.legs import ForLegs, Legs
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
@@ -27,7 +27,7 @@ from pbxfed_ari.core.effects import (
     Note,
     SendElsewhere,
 )
-from pbxfed_ari.core.events import Answered, Ended
+from pbxfed_ari.core.events import Answered, Ended, Returned
 from pbxfed_ari.core.names import ChannelId, dialable
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
@@ -51,7 +51,7 @@ class Calls:
         *,
         realm: str,
         devices: Devices,
-        post: Callable[[Answered | Ended], None],
+        post: Callable[[Answered | Ended | Returned], None],
         note: Callable[[Note], None],
     ) -> None:
         """`devices`: as `Contacts.devices`."""
@@ -130,28 +130,54 @@ class Calls:
     async def _hand_over(self, effect: HandOver | Lead | Enter) -> None:
         try:
             if isinstance(effect, Lead):
-                place = {"PBXFED_LEAD": f"{effect.context},{effect.exten},1"}
-                await self._continue(effect.channel, place, LEAD, effect.exten)
+                await self._continue(effect.channel, lead(effect), LEAD, effect.exten)
                 self._look_for_answer(effect.channel)
-            elif isinstance(effect, Enter):
+            elif isinstance(effect, Enter):  # never without being asked for the PIN
                 number = dialable(effect.number)
-                await self._continue(effect.channel, room_variables(effect), ROOM, number)
+                await self._set(effect.channel, room_variables(effect))
+                await self._continue(effect.channel, {}, ROOM, number)
             else:
                 label, values = hand_over(effect, self._devices)
                 await self._continue(effect.channel, values, DIAL, effect.extension, label)
         except Refused as refused:
-            await self._give_up(effect, INVALID_NUMBER, str(refused))
+            self._failed(effect, INVALID_NUMBER, str(refused))
         except Declined as declined:
             if declined.status == 404 and "label" in str(declined).lower():
-                await self._give_up(effect, FAILURE, f"{declined}: {OLD_DIALPLAN}")
-            elif declined.status == 404:
-                self._post(Ended(effect.channel))
-            elif declined.status == 409:  # it is not in Stasis: continued already, or hanging up
-                self._note(trouble("call not handed over", declined, channel=effect.channel))
+                self._failed(effect, FAILURE, f"{declined}: {OLD_DIALPLAN}")
+            elif declined.status in (404, 409):
+                await self._look_for(effect, declined)
             else:
-                await self._give_up(effect, FAILURE, str(declined))
+                self._failed(effect, FAILURE, str(declined))
         except Unreachable as unreachable:
-            await self._give_up(effect, FAILURE, str(unreachable))
+            await self._look_for(effect, unreachable)
+
+    def _failed(self, effect: HandOver | Lead | Enter, cause: int, why: str) -> None:
+        """It is as if Dial had reached nobody: the core chooses what comes next."""
+        fields = (("channel", effect.channel), ("error", why))
+        self._note(Note("call not handed over", fields, "error"))
+        self._post(Returned(effect.channel, "CHANUNAVAIL", cause))
+
+    async def _look_for(self, effect: HandOver | Lead | Enter, error: AsteriskError) -> None:
+        """It is said to be gone, or not in Stasis, or nothing is said. What has gone on is left alone.
+
+        So is one that cannot be looked for: the dialplan's TIMEOUT(absolute) ends it, or the next connect finds it.
+        """
+        channel = effect.channel
+        try:
+            found = await self._ari.channels.get(channel)
+        except Declined as declined:
+            if declined.status == 404:
+                self._post(Ended(channel))
+                return
+        except Unreachable:
+            self._note(trouble("call not handed over", error, channel=channel))
+            return
+        else:
+            if found.dialplan.app_name != "Stasis":
+                self._note(trouble("call goes on unasked", error, channel=channel))
+                return
+        if not self._calls[channel]:  # else it has come back meanwhile, and the core has gone on
+            self._failed(effect, FAILURE, str(error))
 
     def _look_for_answer(self, channel: ChannelId) -> None:
         async def look() -> None:
@@ -169,22 +195,29 @@ class Calls:
         exten: str,
         label: str = "",
     ) -> None:
-        """In one go; the dialplan forgets what it was told, so that nobody is dialed again if a variable was declined."""
+        """In one go. Whoever goes on without what is dialed comes back from the dialplan by himself, as if that were absent."""
         channels = self._ari.channels
-        if self.several:
-            await channels.continueWithVariables(
+        if self.several and values:
+            unset = await channels.continueWithVariables(
                 channel, values, context=context, extension=exten, label=label
             )
+            if unset is not None:
+                self._note(trouble("call handed over without a way", unset, channel=channel))
+            return
+        await self._set(channel, values)
+        await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
+
+    async def _set(self, channel: ChannelId, values: dict[str, str]) -> None:
+        if self.several and values:
+            await self._ari.channels.setChannelVars(channel, values)
             return
         for name, value in values.items():
-            await channels.setChannelVar(channel, name, value)
-        await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
+            await self._ari.channels.setChannelVar(channel, name, value)
 
     async def _divert(self, effect: Divert) -> None:
         """Without it the call goes on all the same."""
         try:
-            for name, value in redirecting(effect.diverted).items():
-                await self._ari.channels.setChannelVar(effect.channel, name, value)
+            await self._set(effect.channel, redirecting(effect.diverted))
         except AsteriskError as error:
             self._note(trouble("diversion not told", error, channel=effect.channel))
 
@@ -214,14 +247,9 @@ class Calls:
             self._note(trouble("call not sent elsewhere", error, channel=effect.channel))
             await self._hang_up(effect.channel, INVALID_NUMBER)
 
-    async def _give_up(self, effect: HandOver | Lead | Enter, cause: int, why: str) -> None:
-        fields = (("channel", effect.channel), ("error", why))
-        self._note(Note("call not handed over, hung up", fields, "error"))
-        await self._hang_up(effect.channel, cause)
-
     async def _hang_up(self, channel: ChannelId, cause: int) -> None:
         try:
-            await end(lambda: self._ari.channels.hangup(channel, reason_code=cause))
+            await insist(lambda: self._ari.channels.hangup(channel, reason_code=cause))
         except Declined as declined:
             if declined.status == 404:
                 self._post(Ended(channel))
@@ -232,7 +260,7 @@ class Calls:
 
     async def _abandon(self, effect: Abandon) -> None:
         try:
-            await end(lambda: self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE))
+            await insist(lambda: self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE))
         except Declined as declined:
             if declined.status != 404:  # it has ended by itself
                 self._note(trouble("leg not abandoned", declined, leg=effect.leg))

@@ -106,14 +106,16 @@ class AriClient:
         ((status, content),) = await self._ask(operation, limit, (method, target, json))
         return _granted(operation, status, content)
 
-    async def post(self, operation: str, *requests: tuple[str, object]) -> None:
+    async def post(self, operation: str, *requests: tuple[str, object]) -> list[Declined | None]:
         """Several POSTs, each a path and a body, done one after the other without waiting for us in between.
 
-        What comes after one that is declined may be granted. Raises: Unreachable, Declined.
+        What comes after one that is declined may be granted: what was said to each. Raises: Unreachable.
         """
         texts = [("POST", f"/ari/{path}", msgspec.json.encode(body)) for path, body in requests]
-        for status, content in await self._ask(operation, self._deadline, *texts):
-            _granted(operation, status, content)
+        return [
+            _declined(operation, status, content)
+            for status, content in await self._ask(operation, self._deadline, *texts)
+        ]
 
     async def _ask(self, operation: str, limit: float, *requests: Request) -> list[Answer]:
         assert self._pool is not None, "AriClient is used outside `async with`"
@@ -319,14 +321,20 @@ class Channels:
         context: str,
         extension: str,
         label: str = "",
-    ) -> None:
-        """`setChannelVars` (since 22.10) and `continueInDialplan`, at once."""
+    ) -> Declined | None:
+        """`setChannelVars` (since 22.10) and `continueInDialplan`, at once.
+
+        It goes on even if the variables are declined: what was said of them. Raises: Unreachable; Declined, if it does not.
+        """
         channel = f"channels/{_part(id)}"
-        await self._ari.post(
+        unset, stays = await self._ari.post(
             f"channels.continueInDialplan {id}",
             (f"{channel}/variables", {"variables": variables}),
             (f"{channel}/continue", _place(context, extension, label)),
         )
+        if stays is not None:
+            raise stays
+        return unset
 
     async def hangup(self, id: str, *, reason_code: int) -> None:
         """End the channel with this Q.850 cause."""
@@ -354,6 +362,11 @@ class Channels:
             f"channels.setChannelVar {id} {variable}", "POST", path, query=query
         )
 
+    async def setChannelVars(self, id: str, variables: dict[str, str]) -> None:
+        """Several at once (since 22.10)."""
+        path, body = f"channels/{_part(id)}/variables", {"variables": variables}
+        await self._ari.request(f"channels.setChannelVars {id}", "POST", path, body=body)
+
     async def getChannelVars(self, id: str, variables: tuple[str, ...]) -> dict[str, str]:
         """Several at once (since 22.10)."""
         path = f"channels/{_part(id)}/variables"
@@ -373,6 +386,10 @@ class Bridges:
     async def list(self) -> list[Bridge]:
         """All bridges that exist."""
         return await self._ari.ask(list[Bridge], "bridges.list", "GET", "bridges")
+
+    async def get(self, id: str) -> Bridge:
+        """This one. 404: it is no more."""
+        return await self._ari.ask(Bridge, f"bridges.get {id}", "GET", f"bridges/{_part(id)}")
 
     async def createWithId(self, id: str) -> None:
         """Make a mixing bridge of this name; one that is there stays."""
@@ -437,9 +454,15 @@ def reason(error: BaseException) -> str:
 
 
 def _granted(operation: str, status: int, content: bytes) -> bytes:
-    if status >= 400:
-        raise Declined(f"{operation}: {status} {_message(content)}", status=status)
+    if (declined := _declined(operation, status, content)) is not None:
+        raise declined
     return content
+
+
+def _declined(operation: str, status: int, content: bytes) -> Declined | None:
+    if status < 400:
+        return None
+    return Declined(f"{operation}: {status} {_message(content)}", status=status)
 
 
 def _message(content: bytes) -> str:

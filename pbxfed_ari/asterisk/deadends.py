@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.ending import end
 from pbxfed_ari.asterisk.events import owner
+from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.asterisk.models import Channel
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Address, FarEndDied
@@ -135,7 +135,7 @@ class DeadEnds:
             self._note(Note("conversation with a dead node ended", fields))
             self._post(FarEndDied(channel))
             with suppress(AsteriskError):  # if it is there yet, it is found again
-                await end(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]
+                await insist(lambda id=channel: self._ari.channels.hangup(id, reason_code=GONE))  # type: ignore[misc]
 
 
 def _peer(channel: Channel) -> NodeName | None:

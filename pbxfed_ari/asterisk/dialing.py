@@ -7,7 +7,7 @@ one variable with all of Dial's arguments, and three ways through `[pbxfed-dial]
 import re
 from collections.abc import Callable, Sequence
 
-from pbxfed_ari.core.effects import Diverted, HandOver, Leg, Outside
+from pbxfed_ari.core.effects import Diverted, HandOver, Lead, Leg, Outside
 from pbxfed_ari.core.names import Extension, dialable, trunk_to
 
 Devices = Callable[[Extension], list[str]]  # as Contacts.devices
@@ -47,6 +47,8 @@ def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[st
         "__PBXFED_CODEC": codec,
     }
     told = {name: value for name, value in told.items() if value}
+    if effect.diverted is not None:
+        told |= redirecting(effect.diverted)
     if not own:
         return OTHERS, told
     if several or others:
@@ -56,10 +58,27 @@ def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[st
 
 def redirecting(diverted: Diverted) -> dict[str, str]:
     """What is set on a caller's channel, or a leg's: PJSIP sends it as Diversion (RFC 5806). `i`: no 181 to the caller."""
+    if not diverted.by:
+        return {"REDIRECTING(from-num,i)": ""}
     return {
         "REDIRECTING(from-num,i)": diverted.by,
         "REDIRECTING(reason,i)": diverted.why,
         "REDIRECTING(count,i)": str(diverted.times),
+    }
+
+
+def lead(effect: Lead) -> dict[str, str]:
+    """What is set on the channel of who is led into the hand-written dialplan.
+
+    Who has forwarded him stands in variables of ours: what his phone or provider chooses, with any character in it, stands in
+    REDIRECTING with the next re-INVITE that has a Diversion (res_pjsip_diversion.c).
+    """
+    by = effect.diverted or Diverted("", "")
+    return {
+        "PBXFED_LEAD": f"{effect.context},{effect.exten},1",
+        "PBXFED_BY": by.by,
+        "PBXFED_WHY": by.why,
+        **redirecting(by),
     }
 
 

@@ -60,6 +60,7 @@ requirecalltoken=yes
 qualify=no
 trunk=no
 connectedline=yes
+codecpriority=caller
 disallow=all
 allow=ulaw
 allow=alaw

@@ -1,7 +1,8 @@
 """Bridge mode at one Asterisk: legs and bridges that are ours, made, dialed, joined and ended as the core asks.
 
-What Asterisk declines, or does not answer, ends the leg for the core (LegEnded), and is hung up for Asterisk; a caller who
-cannot be answered is hung up. So a call can fail, never hang. Ending what is gone already is no error.
+What Asterisk declines ends the leg for the core (LegEnded), and is hung up for Asterisk; a caller who cannot be answered is
+hung up. So a call can fail, never hang. After silence it is looked whether it was done: no conversation is cut because an
+answer of ARI's was lost or late. Ending what is gone already is no error.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, plain, redirecting
-from pbxfed_ari.asterisk.ending import end
+from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.core.effects import (
     DialLeg,
     EndBridge,
@@ -28,7 +29,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension
-from pbxfed_ari.errors import AsteriskError, Declined, Refused
+from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
 FAILURE = 38  # Q.850: network out of order
 FOR_EVER = "0"
@@ -100,11 +101,28 @@ class Legs:
                 case Hush(call, music):
                     await self._hush(call, music)
                 case HangUpLeg(_, leg, cause):
-                    await end(lambda: self._ari.channels.hangup(leg, reason_code=cause))
+                    await insist(lambda: self._ari.channels.hangup(leg, reason_code=cause))
                 case EndBridge(_, bridge):
-                    await end(lambda: self._ari.bridges.destroy(bridge))
+                    await insist(lambda: self._ari.bridges.destroy(bridge))
         except (AsteriskError, Refused) as error:
-            await self._failed(effect, error)
+            if isinstance(error, Unreachable) and await self._was_done(effect):
+                self._note(_told(effect, f"{error}, but it was done"))
+            else:
+                await self._failed(effect, error)
+
+    async def _was_done(self, effect: ForLegs) -> bool:
+        """What Asterisk has not said can be seen."""
+        try:
+            match effect:
+                case MakeLeg(_, leg):
+                    return bool(await self._ari.channels.get(leg))
+                case DialLeg(_, leg):
+                    return (await self._ari.channels.get(leg)).state != "Down"
+                case Join(_, bridge, channels):
+                    return set(channels) <= set((await self._ari.bridges.get(bridge)).channels)
+        except AsteriskError:
+            return False
+        return False
 
     async def _make(self, effect: MakeLeg) -> None:
         to = effect.to
@@ -129,8 +147,8 @@ class Legs:
     async def _indicate(self, effect: Indicate) -> None:
         channels = self._ari.channels
         if effect.what == "answer":
-            await channels.answer(effect.call)
-            await channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER)
+            await insist(lambda: channels.answer(effect.call))
+            await insist(lambda: channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER))
             with suppress(AsteriskError):  # only a record would miss it
                 await channels.setChannelVar(
                     effect.call, ANSWERED, str(time.time_ns() // 1_000_000)
@@ -158,10 +176,8 @@ class Legs:
         await self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
 
     async def _failed(self, effect: ForLegs, error: Exception) -> None:
-        gone = isinstance(error, Declined) and error.status == 404
-        if not gone:
-            fields = (("call", effect.call), ("what", type(effect).__name__), ("error", str(error)))
-            self._note(Note("leg not handled", fields, "warning", log_only=True))
+        if not (isinstance(error, Declined) and error.status == 404):
+            self._note(_told(effect, str(error)))
         match effect:
             case MakeLeg(_, leg) | DialLeg(_, leg):
                 self._post(LegEnded(leg, FAILURE))
@@ -170,16 +186,24 @@ class Legs:
                 leg = next((c for c in channels if c != call), call)
                 self._post(LegEnded(leg, FAILURE))
                 await self._hang_up(leg)
-            case Indicate(call, "answer") if gone:
-                self._post(Ended(call))
             case Indicate(call, "answer"):
-                await self._hang_up(call)
+                if await self._hang_up(call) == 404:
+                    self._post(Ended(call))
 
-    async def _hang_up(self, channel: ChannelId) -> None:
+    async def _hang_up(self, channel: ChannelId) -> int:
+        """With which status that was declined at last: 404, it is gone; 0, it was not."""
         try:
-            await end(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
+            await insist(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
+        except Declined as declined:
+            return declined.status
         except AsteriskError:
-            return  # it is not there; or it is found when Asterisk is back (core/switchboard.py)
+            return 0  # or it is found when Asterisk is back (core/switchboard.py)
+        return 0
+
+
+def _told(effect: ForLegs, error: str) -> Note:
+    fields = (("call", effect.call), ("what", type(effect).__name__), ("error", error))
+    return Note("leg not handled", fields, "warning", log_only=True)
 
 
 def _tone(call: ChannelId) -> str:

@@ -40,7 +40,7 @@ from pbxfed_ari.core.effects import (
     SendElsewhere,
     Soothe,
 )
-from pbxfed_ari.core.events import Answered, Ended, LegEnded
+from pbxfed_ari.core.events import Answered, Ended, LegEnded, Returned
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
 from pbxfed_ari.errors import AsteriskError, ConfigError, Unreachable
 
@@ -64,7 +64,7 @@ class Operator:
         realm: str,
         secret_for: SecretFor,
         iax_file: Path | None,
-        post: Callable[[Answered | LegEnded | Ended], None],
+        post: Callable[[Answered | LegEnded | Ended | Returned], None],
         note: Callable[[Note], None],
         iax_loaded: Callable[[], None] = lambda: None,
         iax_taken: Callable[[], bool] = lambda: True,

@@ -29,9 +29,9 @@ Reading order:
     who is named    signpost (which nodes a phone is told of, in which order), zone (the same as DNS says it), bucket (how often
                     that is answered)
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,
-                    rooms, shares, queueing, outside, patterns, barring), explaining, waybill (what travels along), setup (is
-                    there life?), bridging (own legs), rescue (when the other end has died), call (one call), lines (what limits
-                    count), switchboard (all calls)
+                    rooms, shares, queueing, outside, patterns, barring), explaining, diversion (who has sent it on), waybill
+                    (what travels along), setup (is there life?), bridging (own legs), rescue (when the other end has died),
+                    call (one call), lines (what limits count), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

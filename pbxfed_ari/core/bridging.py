@@ -138,7 +138,9 @@ class Bridged:
         for to, uri in self._targets(attempt, called, view):
             leg = leg_of(self.key, number, len(self.legs))
             self.legs[leg] = Part(to)
-            by = diverted if _shown(to) else None  # all others are as the caller is
+            by = (
+                diverted if diverted and diverted.by and _shown(to) else None
+            )  # others: as the caller
             effects.append(MakeLeg(self.caller, leg, called, to, uri, note, by))
         return effects
 
@@ -188,7 +190,7 @@ class Bridged:
         self.present.add(channel)
         replaced, self.outside = self.present & self.outside, set()
         self.present -= replaced
-        return [self._hang_up(one, NORMAL) for one in sorted(replaced)]
+        return [self.hang_up(one, NORMAL) for one in sorted(replaced)]
 
     def went(self, channel: ChannelId) -> None:
         """It is in the bridge no more: it ends, or somebody will come in its place."""
@@ -202,7 +204,7 @@ class Bridged:
         self.present.discard(channel)
         if len(self.present) > 1:
             return []
-        left = [self._hang_up(one, cause) for one in sorted(self.present - self.outside)]
+        left = [self.hang_up(one, cause) for one in sorted(self.present - self.outside)]
         self.present.clear()
         return [*left, EndBridge(self.caller, self.bridge)]
 
@@ -216,7 +218,8 @@ class Bridged:
         to = self.legs[leg].to if leg in self.legs else None
         return (to.peer, to.trunk) if isinstance(to, Leg) and not to.line else (None, "")
 
-    def _hang_up(self, channel: ChannelId, cause: int) -> Effect:
+    def hang_up(self, channel: ChannelId, cause: int) -> Effect:
+        """End one who is in the bridge."""
         if channel in self.legs:
             return HangUpLeg(self.caller, channel, cause)
         return HangUp(channel, cause)
@@ -285,7 +288,8 @@ class Bridged:
         ]
 
     def _ended(self, part: Part, cause: int) -> tuple[list[Effect], Returned | None]:
-        part.step, part.cause = Step.GONE, cause
+        undialed = part.step is Step.MADE and cause == NORMAL  # nobody was there to be asked
+        part.step, part.cause = Step.GONE, 0 if undialed else cause
         if any(p.step is not Step.GONE for p in self.legs.values()):
             return [], None
         return [], Returned(self.caller, *_outcome([p.cause for p in self.legs.values()]))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import queueing, rescue, setup, waybill
+from pbxfed_ari.core import diversion, queueing, rescue, setup, waybill
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core.bridging import ELSEWHERE, PATIENCE, Bridged, adopt
 from pbxfed_ari.core.effects import (
@@ -68,12 +68,13 @@ from pbxfed_ari.core.names import (
     key_of_name,
 )
 from pbxfed_ari.core.objects.queue import Queue
-from pbxfed_ari.core.rescue import Rescue
+from pbxfed_ari.core.rescue import DEAD, Half, Rescue
 from pbxfed_ari.core.setup import HELD, HELD_AFAR, NEVER, Setup
 from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
     BUSY_OUT,
+    FAILED,
     NO_ROUTE,
     NORMAL,
     OUTCOMES,
@@ -137,9 +138,12 @@ class Call:
     music: str = ""  # what he hears while others are rung, once he has waited
     bridged: Bridged | None = None  # in bridge mode: the legs are ours
     dead: set[ChannelId] = field(default_factory=set)  # channels whose far end has died
+    surely: set[ChannelId] = field(default_factory=set)  # of those, whose node says so itself
     rescue: Rescue | None = None  # the last one
-    again: Arrived | None = None  # a caller who was rescued from his side
+    again: Arrived | None = None  # by which the other side has rescued it
+    hung_up: Half | None = None  # the other half of a conversation, when who is here has hung up
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
+    shown: Diverted | None = None  # by whom his channel says he was sent on; None: as he came
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
     tried: list[Try] = field(default_factory=list)
@@ -212,6 +216,36 @@ class Call:
         """When `tick` is due."""
         word = self.word_due if self.phase is Phase.DIALING else NEVER
         return min(self.held_until, self.setup.deadline if self.setup else NEVER, word)
+
+    def is_called_again(self, arrived: Arrived, bill: Waybill, now: float, view: View) -> bool:
+        """Is this the other half of our conversation: does the node at its other end call anew for who is here?
+
+        Who is here waits for it, or has not noticed yet that the other has lost him.
+        """
+        theirs, peer = self._is_of_our_caller(bill), arrived.peer
+        if peer is None or not (theirs or waybill.parent(bill.call) == self.key):
+            return False
+        if arrived.number != (self.arrival.number if theirs else self.arrival.caller):
+            return False
+        for came in (self.arrival, self.again):
+            known = waybill.read(came.note) if came is not None and came.peer else None
+            if known is not None and known.call == bill.call and known.attempt >= bill.attempt:
+                return False
+        if self.phase is Phase.RESCUING and self.rescue is not None:
+            return self.rescue.node == peer
+        return self._left_without(peer, now, view) is not None
+
+    def _is_of_our_caller(self, bill: Waybill) -> bool:
+        """Else, if it is of this conversation, it is of who was called from here."""
+        return self.bill is not None and self.bill.call == bill.call
+
+    def ends_by(self, event: PeerGaveUp) -> bool:
+        """Is it of this try of a peer's, or of the conversation for whose other half somebody waits here?"""
+        said = (event.peer, event.call, event.attempt)
+        if self.phase is Phase.RESCUING and self.rescue is not None:
+            return self.rescue.half == said
+        bill = self.bill
+        return bill is not None and said == (self.arrival.peer, bill.call, bill.attempt)
 
     def is_stranger(self, channel: ChannelId) -> bool:
         """Was it put into our bridge by a transfer?"""
@@ -339,6 +373,8 @@ class Call:
         assert isinstance(event, LegEntered | LegLives | LegEnded | Answered)
         if isinstance(event, LegEnded) and (lost := self._lost(event.leg, event.cause, now, view)):
             return self._hold(lost, now, view, lines)
+        if isinstance(event, LegEnded):
+            self._leaves_half(event.leg)
         if isinstance(event, LegLives) and self.setup is not None:
             self.setup.hears(event.leg, event.how)
             self.word_due = self.word_due if event.how == setup.PROCEEDING else NEVER
@@ -404,7 +440,7 @@ class Call:
 
     def _way_failed(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         assert isinstance(event, Returned)
-        self.cause = event.cause or self.cause
+        self.cause = event.cause or (FAILED if self.cause == NORMAL else self.cause)
         if event.status in FINAL:
             self._came_of_it("given_up", now)
             return self._give_up(event.cause or NOBODY)
@@ -513,6 +549,7 @@ class Call:
         if self.phase is Phase.RESCUING:
             return self._left_alone(now, view) if event.channel == self.caller else []
         if self.phase is Phase.TALKING and self.bridged is not None:
+            self._leaves_half(event.channel)
             return [*self.bridged.gone(event.channel, event.cause or NORMAL), *self._talked(now)]
         if self.phase is Phase.TALKING and self.leg_lives:
             return []  # it ends in a moment, or he has put it through to somebody
@@ -537,24 +574,82 @@ class Call:
         self.dead.add(event.channel)
         return []
 
+    def _talks_with_dead(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The peer's own daemon says that its Asterisk has died: what leads there ends at once."""
+        assert isinstance(event, PeerLostCalls)
+        if self.bridged is None:
+            return []
+        here = sorted(self.bridged.present - self.surely)
+        lost = [channel for channel in here if self._leads_to(channel)[0] == event.peer]
+        self.dead.update(lost)
+        self.surely.update(lost)
+        return [self.bridged.hang_up(channel, DEAD) for channel in lost]
+
+    def _nobody_will_call(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        """The same while somebody waits: its caller is lost there, too, and any leg to it."""
+        assert isinstance(event, PeerLostCalls)
+        if self.rescue is not None and self.rescue.node == event.peer:
+            self.rescue.called = False
+        if self.setup is None:
+            return []
+        return self.setup.lose(event.peer, now, view, lines, CallId(self.key))
+
     def _lost(
         self, channel: ChannelId, cause: int, now: float, view: View
     ) -> tuple[Rescue, ChannelId] | None:
         """Has a node died with this end of a conversation? Then who is to be called, and who waits for him."""
-        bridged = self.bridged
+        node, trunk = self._leads_to(channel)
+        if node is None:
+            return None
+        dead = channel in self.dead and (cause != NORMAL or not view.reachable(node))
+        died = dead or rescue.died(node, trunk, cause, view)
+        return self._without_end(channel, now, view) if died else None
+
+    def _without_end(
+        self, channel: ChannelId, now: float, view: View
+    ) -> tuple[Rescue, ChannelId] | None:
+        """The same, if this end is lost for certain. None if it is a conversation of others than those who began it."""
+        bridged, half = self.bridged, self._half(channel)
         if self.phase is not Phase.TALKING or bridged is None or not self.rescue_seconds:
             return None
         survivor = bridged.left_by(channel)
-        node, trunk = self._leads_to(channel)
-        if survivor is None or node is None:
-            return None
-        if channel not in self.dead and not rescue.died(node, trunk, cause, view):
+        if survivor is None or half is None:
             return None
         called = channel not in bridged.legs
-        number = self._caller_of(survivor) if called else self._callee_of(survivor)
+        mine = called and survivor != self.arrival.channel
+        number = self._caller_of(survivor) if mine else self._callee_of(survivor)
         if not rescue.may_be_called(number, view):
             return None
-        return Rescue(number, node, called, now + self.rescue_seconds, now, now), survivor
+        called = called and channel not in self.surely
+        return Rescue(number, half, called, now + self.rescue_seconds, now, now), survivor
+
+    def _left_without(
+        self, peer: NodeName, now: float, view: View
+    ) -> tuple[ChannelId, tuple[Rescue, ChannelId]] | None:
+        """The end of this conversation that leads to a peer, and who is left without it."""
+        for channel in sorted(self.bridged.present) if self.bridged else ():
+            if self._leads_to(channel)[0] == peer and (
+                lost := self._without_end(channel, now, view)
+            ):
+                return channel, lost
+        return None
+
+    def _half(self, channel: ChannelId) -> Half | None:
+        """As what the node to which this channel leads knows its half of the conversation."""
+        node, _ = self._leads_to(channel)
+        if node is None:
+            return None
+        for came in (self.arrival, self.again):
+            if came is not None and came.channel == channel:
+                bill = waybill.read(came.note)
+                return Half(node, CallId(bill.call), bill.attempt) if bill else None
+        return Half(node, CallId(self.key), attempt_of(channel))
+
+    def _leaves_half(self, channel: ChannelId) -> None:
+        """One of two who talked has hung up, here: the other's node may not know it, and call again."""
+        left = self.bridged.left_by(channel) if self.bridged else None
+        if left is not None and self._half(channel) is None:
+            self.hung_up = self._half(left)
 
     def _leads_to(self, channel: ChannelId) -> tuple[NodeName | None, str]:
         """To which node, and by which trunk; whom a transfer has put there leads nowhere."""
@@ -582,16 +677,20 @@ class Call:
         self, lost: tuple[Rescue, ChannelId], now: float, view: View, lines: Lines
     ) -> list[Effect]:
         """Who is left waits in the bridge, and the other is looked for at once."""
-        self.rescue, self.caller = lost
-        self.phase, self.setup, self.talks_with = Phase.RESCUING, None, None
-        self.bridged = Bridged(
-            self.key, self.caller, self.ring_seconds, held=True, music=self.rescue_music
-        )
+        self._keep(lost)
+        assert self.rescue is not None
         longest = self.rescue_seconds + self.ring_seconds + PATIENCE
         fields = (("node", self.rescue.node), ("waits_for", self.rescue.number))
         told = Note("call held for rescue", (*self._names(), *fields))
         held = Soothe(self.caller, self.rescue_music, longest)
         return [held, told, *self._seek(now, view, lines)]
+
+    def _keep(self, lost: tuple[Rescue, ChannelId]) -> None:
+        self.rescue, self.caller = lost
+        self.phase, self.setup = Phase.RESCUING, None
+        self.bridged = Bridged(
+            self.key, self.caller, self.ring_seconds, held=True, music=self.rescue_music
+        )
 
     def _look_for_him(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         if self.setup is not None:
@@ -617,7 +716,7 @@ class Call:
         self.setup = setup.begin(
             attempt, len(self.tried), now, view, set(), hurried=lines.hurried()
         )
-        seconds = attempt.ring_seconds or self.ring_seconds
+        seconds = min(attempt.ring_seconds or self.ring_seconds, self.ring_seconds)
         self.bridged = Bridged(self.key, self.caller, seconds, held=True, music=self.rescue_music)
         said = str(replace(self._waybill(attempt, self.setup.latest), diverted=None))
         made = self.bridged.begin(attempt, len(self.tried), number, said, view)
@@ -640,20 +739,37 @@ class Call:
                 self.talks_with = self.setup.whom(outcome.leg, self.rescue.number)
             return [*effects, *self._rescued("answered", now)]
         if outcome is not None:
-            self._outcome(outcome, now)
+            declined = self._outcome(outcome, now) == BUSY_OUT and self.setup and self.setup.rang
+            if declined:
+                return [*effects, *self._not_rescued(now, BUSY)]
             self.setup, self.rescue.look = None, now + rescue.PAUSE
             self.held_until = min(self.rescue.look, self.rescue.until)
         return effects
 
     def _called_again(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        """The caller's own node calls anew: its call is joined with who waits here."""
+        """The other side calls anew: its call is joined with who waits here, or has not noticed yet that he is alone.
+
+        If both sides call each other in the same moment it is the caller's call that is joined.
+        """
         assert isinstance(event, Arrived)
-        if self.bridged is None:
+        if self.bridged is None or event.peer is None:
             return []
+        ended: list[Effect] = []
+        if self.phase is Phase.TALKING:
+            found = self._left_without(event.peer, now, view)
+            if found is None:
+                return []
+            ended = [self.bridged.hang_up(found[0], NORMAL)]
+            self._keep(found[1])
+        bill = waybill.read(event.note)
+        theirs = bill is not None and self._is_of_our_caller(bill)
+        if self.setup and not theirs and event.peer in self.setup.watched - self.setup.gone:
+            return [HangUp(event.channel, NORMAL)]
         over = self.setup.over(view, CallId(self.key)) if self.setup else []
-        self.again, self.talks_with = event, None
+        self.again = event
         answer = Indicate(event.channel, "answer")
-        return [answer, *self.bridged.resume(event.channel), *over, *self._rescued("given_up", now)]
+        joined = self.bridged.resume(event.channel)
+        return [*ended, answer, *joined, *over, *self._rescued("given_up", now)]
 
     def _rescued(self, came: str, now: float) -> list[Effect]:
         assert self.rescue is not None
@@ -663,21 +779,28 @@ class Call:
         self.phase, self.cause, self.setup, self.held_until = Phase.TALKING, NORMAL, None, NEVER
         return [Note("call rescued", (*self._names(), ("waited_seconds", waited)))]
 
-    def _not_rescued(self, now: float) -> list[Effect]:
-        """The time is over."""
+    def _not_rescued(self, now: float, cause: int = DEAD) -> list[Effect]:
+        """The time is over, or the other one does not want to talk any more."""
         assert self.rescue is not None
-        self.phase, self.cause, self.held_until = Phase.OVER, rescue.OUT_OF_ORDER, NEVER
+        self.phase, self.cause, self.held_until = Phase.OVER, cause, NEVER
         fields = (("node", self.rescue.node), ("waited_for", self.rescue.number))
         told = Note("call not rescued", (*self._names(), *fields, ("cause", self.cause)))
         legs = self.bridged.end() if self.bridged else []
         record = [self._record(now)] if self.caller_gone else []
         return [HangUp(self.caller, self.cause), *legs, told, *record]
 
+    def _other_hung_up(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+        over = self.setup.over(view, CallId(self.key)) if self.setup else []
+        if self.setup is not None:
+            self._came_of_it("given_up", now)
+        return [*self._not_rescued(now, NORMAL), *over]
+
     def _left_alone(self, now: float, view: View) -> list[Effect]:
         """Who waited has hung up."""
         over = self.setup.over(view, CallId(self.key)) if self.setup else []
         if self.setup is not None:
             self._came_of_it("given_up", now)
+        self.hung_up = self.rescue.half if self.rescue else None
         self.phase, self.cause, self.held_until = Phase.OVER, NORMAL, NEVER
         return [*(self.bridged.end() if self.bridged else []), *over, self._record(now)]
 
@@ -722,26 +845,43 @@ class Call:
         if attempt.meet is not None:
             meet, bill = attempt.meet, str(Waybill(self.id, len(self.tried)))
             return [*left, Enter(self.caller, meet.number, meet.most, meet.pin, bill), note]
-        channel, by = self.caller, self._diverted
-        seen: list[Effect] = [Divert(channel, by)] if by else []
+        channel, news = self.caller, self._news(attempt, view)
         if attempt.lead is not None:
             place = attempt.lead
-            return [*left, *seen, Lead(channel, place.context, place.exten), note]
+            return [*left, Lead(channel, place.context, place.exten, self._diverted), note]
         said = str(self._waybill(attempt, self.setup.latest))
         seconds = attempt.ring_seconds or self.ring_seconds
         if not bridges:
-            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music)
-            return [*left, *seen, handed, note]
+            handed = HandOver(channel, number, attempt.legs, said, seconds, self.music, news)
+            return [*left, handed, note]
         self.bridged = Bridged(self.key, channel, seconds)
-        made = self.bridged.begin(attempt, len(self.tried), number, said, view, by)
+        made = self.bridged.begin(attempt, len(self.tried), number, said, view, self.shown)
         self.setup.legs.update(self.bridged.peers())
         self.setup.phones.update(self.bridged.phones(number))
-        return [*seen, *made, note]
+        return [*([Divert(channel, news)] if news else []), *made, note]
 
     @property
     def _diverted(self) -> Diverted | None:
         """Who has sent it on."""
         return self.route.diverted or self.asking.diverted
+
+    @property
+    def _diverted_outside(self) -> Diverted | None:
+        """The same, where the outside may hear it: the inbound number, if it came by one."""
+        by = self._diverted
+        return replace(by, by=self.arrival.number) if by and self.arrival.outside else by
+
+    def _news(self, attempt: Try, view: View) -> Diverted | None:
+        """What his channel must say of who has sent him on, before this try; None if it does."""
+        leaves = any(isinstance(leg, Outside) for leg in attempt.legs)
+        by = self._diverted_outside if leaves else self._diverted
+        if attempt.lead is None:
+            by = diversion.toward(attempt.legs, by, view)
+        by = by or (diversion.NOBODY if self.shown or attempt.lead else None)
+        if by is None or by == self.shown:
+            return None
+        self.shown = by
+        return by
 
     def _note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
         """It begins: for the record, and the log."""
@@ -766,8 +906,8 @@ class Call:
         name = self.key if hop > 1 else self.id  # a peer that has it too must tell them apart
         payer = self.asking.payer if line else ""
         outside = arrival.outside or (self.bill is not None and self.bill.outside)
-        attempts = len(self.tried)
-        return Waybill(name, attempts, line, until, hop, payer, heirs, outside, self._diverted)
+        by = self._diverted_outside if line else self._diverted
+        return Waybill(name, len(self.tried), line, until, hop, payer, heirs, outside, by)
 
     def _bridges(self, lines: Lines) -> bool:
         """Bridge mode, as the called object or the node wants it, while this node has time for it."""
@@ -1037,7 +1177,20 @@ TABLE = (
         "ring who was lost wherever he is registered, after each failure again; abandon a try without a sign of life; "
         "hang up when the time is over",
     ),
-    Row((RESCUING,), PeerLostCalls, Call._peer_lost, (RESCUING,), "abandon the legs to it"),
+    Row(
+        (TALKING,),
+        PeerLostCalls,
+        Call._talks_with_dead,
+        (TALKING,),
+        "bridge mode: end what leads to that peer; who is left is rescued",
+    ),
+    Row(
+        (RESCUING,),
+        PeerLostCalls,
+        Call._nobody_will_call,
+        (RESCUING,),
+        "abandon the legs to it; if it was the caller's node it will not call: ring him from here",
+    ),
     Row((RESCUING,), LegEntered, Call._rescue_news, (RESCUING,), "dial the leg"),
     Row((RESCUING,), LegLives, Call._rescue_news, (RESCUING,), "it lives"),
     Row(
@@ -1058,8 +1211,22 @@ TABLE = (
         (RESCUING,),
         Arrived,
         Call._called_again,
+        (RESCUING, TALKING),
+        "the other side calls again for who waits here: answer it, and join both",
+    ),
+    Row(
         (TALKING,),
-        "the caller's own node calls again for who waits here: answer it, and join both",
+        Arrived,
+        Call._called_again,
+        (TALKING,),
+        "bridge mode: the other side has lost us, and calls again: hang up its old channel, and as if we had waited",
+    ),
+    Row(
+        (RESCUING,),
+        PeerGaveUp,
+        Call._other_hung_up,
+        (OVER,),
+        "who was lost has hung up at his own node: hang up who waits for him",
     ),
     Row(
         (TALKING,),

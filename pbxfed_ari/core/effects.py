@@ -198,13 +198,13 @@ class Outside(Struct, frozen=True):
 class Diverted(Struct, frozen=True):
     """Who has sent a call on, the last of so many; why, as Asterisk says it: cfu, cfb, cfnr, unavailable, deflection."""
 
-    by: str
+    by: str  # "": nobody
     why: str
     times: int = 1
 
 
 class Divert(Struct, frozen=True):
-    """Let whoever is rung from now on for this caller see by whom the call was sent on."""
+    """Let whoever is rung from now on for this caller see by whom the call was sent on. HandOver and Lead say it themselves."""
 
     channel: ChannelId
     diverted: Diverted
@@ -221,6 +221,7 @@ class HandOver(Struct, frozen=True):
     music: str = (
         ""  # what the caller hears meanwhile, in place of ringing: a class of musiconhold.conf
     )
+    diverted: Diverted | None = None  # None: as the caller's channel says already
 
 
 class Lead(Struct, frozen=True):
@@ -229,6 +230,7 @@ class Lead(Struct, frozen=True):
     channel: ChannelId
     context: str
     exten: str
+    diverted: Diverted | None = None  # None: nobody has sent it on, whatever the caller says
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,9 @@ found nobody, and why. Nothing is decided in advance: the answer holds for this 
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import barring, hunting, outside, reaching, rooms
+from pbxfed_ari.core import barring, diversion, hunting, outside, reaching, rooms
 from pbxfed_ari.core.effects import Diverted, Leg
 from pbxfed_ari.core.names import Extension, dialable
-from pbxfed_ari.core.objects.did import Did
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.group import Group
 from pbxfed_ari.core.objects.queue import Queue
@@ -187,12 +186,8 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
 
 def _inbound(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
     """A call from the outside, to one of our inbound numbers."""
-    bare = number.removeprefix("+")
-    for key in (number, f"+{bare}", bare):
-        did = view.get("did", key)
-        if isinstance(did, Did):
-            break
-    else:
+    did = diversion.inbound(number, view)
+    if did is None:
         return Route((), UNALLOCATED, f"{number}: no such inbound number", number)
     to, why = did.destination, f"{number} goes to {did.destination}"
     if did.time:

@@ -47,11 +47,13 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.messages import CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, attempt_of, key_of_name
+from pbxfed_ari.core.rescue import Half
 from pbxfed_ari.core.setup import NEVER
 from pbxfed_ari.core.tries import NORMAL, View
-from pbxfed_ari.core.waybill import read
+from pbxfed_ari.core.waybill import parent, read
 
 REMEMBERED = 10_000  # tries that peers have given up
+UNTOLD = 0  # a cause that nobody heard
 
 
 class Switchboard:
@@ -84,6 +86,7 @@ class Switchboard:
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
         self._listed = False  # are all channels known?
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
+        self._hung_up: dict[tuple[NodeName, CallId], int] = {}  # conversations with peers, lately
 
     def __repr__(self) -> str:
         return f"Switchboard({len(self._calls)} calls)"
@@ -163,12 +166,16 @@ class Switchboard:
         if isinstance(event, Arrived):
             bill = read(event.note) if event.peer else None
             known = CallId(bill.call if bill else event.fresh_id)
-            if (waiting := self._waiting_for(event)) is not None:
+            if (waiting := self._waiting_for(event, now, view)) is not None:
                 self._put[event.channel] = waiting.arrival.channel
                 return self._told(waiting, event, now, view)
+            if refused := self._has_hung_up(event, view):
+                return refused
+            former = self._calls.get(event.channel)  # he was led elsewhere, and has come back
             before = self._leave(event.channel, now, view)
             self.usage.arrived(now)
             self._keep(self._call(known, event, now))
+            self._calls[event.channel].shown = former.shown if former else None
         call = self._call_of(event)
         if isinstance(event, CameIn) and call is not None and call.is_stranger(event.channel):
             self._put[event.channel] = call.arrival.channel
@@ -177,7 +184,10 @@ class Switchboard:
         if isinstance(event, Arrived) and self._was_given_up(call):
             self._forget(call)
             return [HangUp(event.channel, NORMAL)]
+        waited = call.phase is Phase.RESCUING
         effects = self._told(call, event, now, view)
+        if isinstance(event, LegEnded | Ended) and call.hung_up is not None:
+            effects += self._leaves(call.hung_up, view, waited=waited)
         if isinstance(event, LegDialed):
             self.usage.dialed(call, event.leg)
         if isinstance(event, Answered) and call.leg:
@@ -191,17 +201,34 @@ class Switchboard:
             known, arrival, began, self.ring_seconds, self.control, self.rescue, self.rescue_music
         )
 
-    def _waiting_for(self, arrived: Arrived) -> Call | None:
-        """Whom does the caller's own node call again, after both have lost each other?"""
+    def _waiting_for(self, arrived: Arrived, now: float, view: View) -> Call | None:
+        """For whose other half does a peer call again, after one of the two has lost the other?"""
         bill = read(arrived.note) if arrived.peer else None
-        if bill is None or (arrived.peer, bill.call, bill.attempt) in self._given_up:
+        if bill is None or bill.attempt < 2:
             return None
-        for call in self._in_setup.values():
-            if call.phase is Phase.RESCUING and call.rescue and call.rescue.called and call.bill:
-                mine = (call.bill.call, call.arrival.peer, call.arrival.number)
-                if mine == (bill.call, arrived.peer, arrived.number):
-                    return call
-        return None
+        if (arrived.peer, bill.call, bill.attempt) in self._given_up:
+            return None
+        calls = self._calls.values()
+        return next((c for c in calls if c.is_called_again(arrived, bill, now, view)), None)
+
+    def _has_hung_up(self, arrived: Arrived, view: View) -> list[Effect]:
+        """A peer calls again for somebody who has hung up: he is not rung."""
+        bill = read(arrived.note) if arrived.peer else None
+        if bill is None or arrived.peer is None:
+            return []
+        for call in (CallId(bill.call), CallId(parent(bill.call))):
+            attempt = self._hung_up.get((arrived.peer, call))
+            if attempt is not None:
+                told = view.tell(arrived.peer, CallOver(call, attempt))
+                return [HangUp(arrived.channel, NORMAL), *told]
+        return []
+
+    def _leaves(self, half: Half, view: View, *, waited: bool) -> list[Effect]:
+        """Who is here has hung up: his peer is told, if he has waited; else it is by the trunk."""
+        self._hung_up[half.node, half.call] = half.attempt
+        while len(self._hung_up) > REMEMBERED:
+            self._hung_up.pop(next(iter(self._hung_up)))
+        return list(view.tell(half.node, CallOver(half.call, half.attempt))) if waited else []
 
     def _leave(self, channel: ChannelId, now: float, view: View) -> list[Effect]:
         """A transfer has taken a caller out of his call, which ends without him; or a leg, and it ends with its caller."""
@@ -304,18 +331,17 @@ class Switchboard:
         self._given_up[event.peer, event.call, event.attempt] = None
         while len(self._given_up) > REMEMBERED:
             self._given_up.pop(next(iter(self._given_up)))
-        return [
-            effect
-            for call in list(self._in_setup.values())
-            if call.arrival.peer == event.peer
-            and call.bill is not None
-            and (call.bill.call, call.bill.attempt) == (event.call, event.attempt)
-            for effect in self._told(call, event, now, view)
-        ]
+        effects: list[Effect] = []
+        for call in [call for call in self._in_setup.values() if call.ends_by(event)]:
+            effects += self._told(call, event, now, view)
+            if call.finished:
+                self._forget(call)
+        return effects
 
     def _peer_lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
-        """Whatever is in setup, whoever began it: who talks is left alone."""
-        calls = list(self._in_setup.values())
+        """Whatever is in setup, whoever began it; of those who talk, who is in a bridge of ours."""
+        talking = [c for c in self._calls.values() if c.phase is Phase.TALKING and c.bridged]
+        calls = [*self._in_setup.values(), *talking]
         return [effect for call in calls for effect in self._told(call, event, now, view)]
 
     def _was_given_up(self, call: Call) -> bool:
@@ -361,7 +387,7 @@ class Switchboard:
             legs = call.bridged.ours if call.bridged else [call.leg] if call.leg_lives else []
             for leg in legs if not call.finished else []:
                 if leg not in listed.channels:
-                    effects += self._told(call, LegEnded(leg, NORMAL), now, view)
+                    effects += self._told(call, LegEnded(leg, UNTOLD), now, view)
             if call.finished:
                 self._forget(call)
             elif call.phase is Phase.OVER:

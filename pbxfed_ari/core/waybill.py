@@ -71,6 +71,11 @@ def read(text: str) -> Waybill | None:
     )
 
 
+def parent(call: str) -> str:
+    """Of which call this is a part: who has got `f00` from a peer calls his part of it `f00.e1`; "" if of none."""
+    return call.rpartition(".")[0]
+
+
 def _heirs(text: str) -> Heirs:
     found = (_HEIR.fullmatch(part) for part in text.split(".")[:MOST_HEIRS])
     return tuple((NodeName(pair[1]), NodeName(pair[2])) for pair in found if pair)

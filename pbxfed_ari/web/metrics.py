@@ -7,8 +7,10 @@ the few addresses that fail to authenticate most. The node at the other end is `
 configuration calls the target.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import prometheus_client as prometheus
@@ -98,6 +100,10 @@ class Metrics:
         self._registry = prometheus.CollectorRegistry()
         self._registry.register(_Reading(node))
         prometheus.ProcessCollector(registry=self._registry)
+        tasks = prometheus.Gauge(
+            "pbxfed_tasks", "Tasks of the daemon's event loop.", registry=self._registry
+        )
+        tasks.set_function(_tasks)
         self._lag = prometheus.Histogram(
             "pbxfed_event_loop_lag_seconds",
             "How late the loop came to its deadlines; later than 0.2 s it was deaf meanwhile.",
@@ -386,6 +392,13 @@ class _Reading:
             "",
             {"": wall_ms_of(made) / 1_000} if made else {},
         )
+
+
+def _tasks() -> int:
+    """Those that are not over; 0 where no loop runs."""
+    with suppress(RuntimeError):
+        return len(asyncio.all_tasks())
+    return 0
 
 
 def _keys(keys: Keyring) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pbxfed_ari.asterisk.pjsip.objects import MARK
 
 Json = dict[str, object]
 SILENCE = 1.0  # seconds; longer than any client of the tests waits
+LOST = -1  # a status: it is done, and nothing is said
 
 
 class FakeAri:
@@ -36,7 +37,9 @@ class FakeAri:
         self.endpoint_ids: list[str] = []
         self.globals: dict[str, str] = {}
         self.awake: set[str] = set()  # endpoints pushed since the last restart or reload
-        self.refuse: dict[str, int] = {}  # "METHOD path" → status; 0: no answer
+        self.refuse: dict[
+            str, int
+        ] = {}  # "METHOD path" → status; 0: nothing is done, nor said; LOST
         self.why = "no"  # what is said with it
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
@@ -119,11 +122,12 @@ class FakeAri:
             self._changed.notify_all()
         await self.answers.wait()
         status = self.refusal(line)
+        if status is not None and status > 0:
+            return web.json_response({"message": self.why}, status=status)
+        done = self._answer(request, path, body) if status != 0 else web.Response(status=500)
         if status is not None:
-            if not status:
-                await asyncio.sleep(SILENCE)
-            return web.json_response({"message": self.why}, status=status or 500)
-        return self._answer(request, path, body)
+            await asyncio.sleep(SILENCE)
+        return done
 
     def refusal(self, line: str) -> int | None:
         """Is this refused, and how?"""

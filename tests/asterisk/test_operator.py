@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.asterisk import iaxpeers, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
@@ -23,6 +24,7 @@ from pbxfed_ari.core.effects import (
     HandOver,
     HangUp,
     Hold,
+    Lead,
     Leg,
     Note,
     Outside,
@@ -32,11 +34,11 @@ from pbxfed_ari.core.effects import (
     RemoveTrunk,
     SendElsewhere,
 )
-from pbxfed_ari.core.events import Answered, ContactAdded, Ended, LegEnded
+from pbxfed_ari.core.events import Answered, ContactAdded, Ended, LegEnded, Returned
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Refused
 
-from .fake import FakeAri
+from .fake import LOST, FakeAri
 
 B = NodeName("b")
 TRUNK = PushTrunk(B, "10.0.0.2", 5060, 4569, b"key")
@@ -50,7 +52,7 @@ class Desk:
     fake: FakeAri
     contacts: Contacts
     operator: Operator
-    ended: list[Answered | LegEnded | Ended] = field(default_factory=list)
+    ended: list[Answered | LegEnded | Ended | Returned] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     async def reconnect(self) -> None:
@@ -72,7 +74,7 @@ async def at_work(
     fake: FakeAri, *, iax: Path | None = None, takes_iax: bool = True, up: bool = True
 ) -> AsyncIterator[Desk]:
     """An operator of node a at this ARI."""
-    ended: list[Answered | LegEnded | Ended] = []
+    ended: list[Answered | LegEnded | Ended | Returned] = []
     notes: list[Note] = []
     async with AriClient(fake.url, "pbxfed", "right", deadline=0.5) as ari:
         contacts = Contacts(ari, post=lambda event: None, note=notes.append)
@@ -233,15 +235,41 @@ async def test_who_has_sent_a_call_on_is_set_before_somebody_is_rung() -> None:
     """In PJSIP's words; a call of which Asterisk does not want to know it goes on."""
     async with FakeAri() as fake, at_work(fake) as desk:
         desk.operator.perform(Divert(ChannelId("1"), Diverted("1003", "cfb", 2)))
-        fake.refuse["POST channels/1/variable"] = 500
-        desk.operator.perform(effect("1"))
+        fake.refuse["POST channels/1/variables"] = 500
+        desk.operator.perform(SendElsewhere(ChannelId("1"), "1002"))
         await desk.idle()
-        assert fake.asked[-1] == "POST channels/1/continue"
+        assert fake.asked[-1] == "POST channels/1/redirect"
         assert [note.what for note in desk.notes] == ["diversion not told"]
-        del fake.refuse["POST channels/1/variable"]
+        del fake.refuse["POST channels/1/variables"]
         desk.operator.perform(Divert(ChannelId("1"), Diverted("1003", "cfb", 2)))
         await desk.idle()
-        assert fake.asked[-3:] == ["POST channels/1/variable"] * 3
+        assert fake.asked[-1] == "POST channels/1/variables"
+        assert fake.bodies[-1][1] == {"variables": BUSY}
+        assert hand_over(replace(effect("1"), diverted=Diverted("1003", "cfb", 2))) == (
+            "here",
+            {"PBXFED_DIAL": "PJSIP/1002,20,i", "PBXFED_CALL": "abc/1/0", **BUSY},
+        )
+
+
+BUSY = {
+    "REDIRECTING(from-num,i)": "1003",
+    "REDIRECTING(reason,i)": "cfb",
+    "REDIRECTING(count,i)": "2",
+}
+
+
+async def test_a_service_hears_who_has_forwarded_a_call_and_that_nobody_has() -> None:
+    """In the request by which the call goes on, and whatever the caller says himself."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        for by in Diverted("1003", "cfb", 2), None:
+            fake.bodies.clear()
+            desk.operator.perform(Lead(ChannelId("1"), "mail", "box", by))
+            await desk.idle()
+            (_, told), (_, place) = fake.bodies
+            said = {"PBXFED_BY": "1003", "PBXFED_WHY": "cfb", **BUSY}
+            none = {"PBXFED_BY": "", "PBXFED_WHY": "", "REDIRECTING(from-num,i)": ""}
+            assert told == {"variables": {"PBXFED_LEAD": "mail,box,1", **(said if by else none)}}
+            assert place == {"context": "pbxfed-lead", "extension": "box", "priority": 1}
 
 
 async def test_before_22_10_each_variable_goes_alone() -> None:
@@ -271,7 +299,7 @@ async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> N
 async def test_a_caller_who_has_gone_has_ended() -> None:
     """404 is an answer."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        fake.refuse["POST channels/1/variables"] = 404
+        fake.refuse["POST channels/1/continue"] = 404
         fake.refuse["DELETE channels/2"] = 404
         desk.operator.perform(effect("1"))
         desk.operator.perform(HangUp(ChannelId("2"), 16))
@@ -295,15 +323,18 @@ async def test_a_peers_call_is_sent_elsewhere_by_the_number_alone() -> None:
         ]
 
 
+FAILED = Returned(ChannelId("1"), "CHANUNAVAIL", 38)
+
+
 @pytest.mark.parametrize("status", [412, 500])
-async def test_a_call_that_cannot_be_handed_over_is_hung_up(status: int) -> None:
+async def test_a_call_that_cannot_be_handed_over_has_failed(status: int) -> None:
     """Silence would be worse; and somebody should know."""
     async with FakeAri() as fake, at_work(fake) as desk:
         fake.refuse["POST channels/1/continue"] = status
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert fake.asked[-1] == "DELETE channels/1"
-        assert [note.what for note in desk.notes] == ["call not handed over, hung up"]
+        assert desk.ended == [FAILED]
+        assert [note.what for note in desk.notes] == ["call not handed over"]
 
 
 async def test_a_dialplan_of_another_release_is_named() -> None:
@@ -313,18 +344,43 @@ async def test_a_dialplan_of_another_release_is_named() -> None:
         fake.why = "Requested label can not be found in context"
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert fake.asked[-1] == "DELETE channels/1"
+        assert desk.ended == [FAILED]
         assert "pbxfed init --check" in str(desk.notes[0].fields)
 
 
-async def test_a_call_that_left_stasis_is_let_go() -> None:
-    """409: it is in the dialplan already; hanging it up would end a conversation."""
+@pytest.mark.parametrize("status", [404, 409, 0, LOST])
+@pytest.mark.parametrize("app", ["Stasis", "Dial"])
+async def test_a_call_that_left_stasis_is_let_go(status: int, app: str) -> None:
+    """It is in the dialplan already; hanging it up would end a conversation. If it is not, it would wait in vain."""
     async with FakeAri() as fake, at_work(fake) as desk:
-        fake.refuse["POST channels/1/continue"] = 409
+        fake.channels = [{"id": "1", "dialplan": {"app_name": app}}]
+        fake.refuse["POST channels/1/continue"] = status
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert "DELETE channels/1" not in fake.asked
-        assert [note.what for note in desk.notes] == ["call not handed over"]
+        assert desk.ended == ([FAILED] if app == "Stasis" else [])
+        said = "call not handed over" if app == "Stasis" else "call goes on unasked"
+        assert [note.what for note in desk.notes] == [said]
+
+
+async def test_who_goes_on_without_a_way_comes_back_by_himself() -> None:
+    """Both are asked at once: the variables are declined, and the channel goes on."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/variables"] = 500
+        desk.operator.perform(effect("1"))
+        await desk.idle()
+        assert fake.asked[-1] == "POST channels/1/continue"
+        assert desk.ended == []
+        assert [note.what for note in desk.notes] == ["call handed over without a way"]
+
+
+async def test_nobody_enters_a_room_without_its_pin() -> None:
+    """What is declined is asked for before he goes on."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/1/variables"] = 500
+        desk.operator.perform(Enter(ChannelId("1"), "800", 20, "2580", "abc/1/0"))
+        await desk.idle()
+        assert "POST channels/1/continue" not in fake.asked
+        assert desk.ended == [FAILED]
 
 
 async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:

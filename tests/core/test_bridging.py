@@ -435,10 +435,23 @@ def test_who_has_answered_while_we_were_deaf_talks() -> None:
     assert effects == [Indicate(CALLER, "answer")]
 
 
+def test_a_leg_that_ends_before_it_is_dialed_has_asked_nobody() -> None:
+    """Cleared as normal, as when our application is away for a moment: not an answer, the next trunk is tried."""
+    board = Board(A)
+    board.at(0.0, arrived())
+    assert board.at(0.1, LegEnded(ONE, 16))[0] == HangUp(CALLER, 38)
+    board = Board(NodeName("b"))
+    board.view.kinds = ("sip", "iax2")
+    made = board.at(0.0, arrived())
+    assert [e.to for e in made if isinstance(e, MakeLeg)] == [Leg(NodeName("b"), "sip")]
+    made = board.at(0.1, LegEnded(ONE, 16))
+    assert [e.to for e in made if isinstance(e, MakeLeg)] == [Leg(NodeName("b"), "iax2")]
+
+
 def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
-    """His leg is not there any more; the caller, who stands there yet, is told."""
+    """His leg is not there any more, nobody knows why; the caller, who stands there yet, is told that it has failed."""
     board = ringing(A)
-    assert HangUp(CALLER, 19) in board.at(1.0, found(seen(CALLER, talks=False)))
+    assert HangUp(CALLER, 38) in board.at(1.0, found(seen(CALLER, talks=False)))
     assert board.at(1.0, AGAIN) == []
 
 

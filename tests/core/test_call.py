@@ -738,26 +738,126 @@ def test_who_is_rung_sees_who_has_sent_the_call_on_and_why(
     view = View(A, trunks=("sip",), items=[make("extension", "1001", **fields)])
     board = Switchboard()
     effects = board.handle(ARRIVED, 0.0, view)
-    assert not returned or not [e for e in effects if isinstance(e, Divert)]
+    assert not returned or told(effects) == [None]
     if why == "deflection":
         board.handle(Redirected(CHANNEL, ChannelId("17.2"), "1003"), 0.05, view)
     if returned:
         effects = board.handle(returned, at, view)
-    first, over = [e for e in effects if isinstance(e, Divert | HandOver)]
-    assert first == Divert(CHANNEL, Diverted("1001", why, 1))
-    assert isinstance(over, HandOver)
+    (over,) = [e for e in effects if isinstance(e, HandOver)]
+    assert over.diverted == Diverted("1001", why, 1)
     assert over.note.endswith(f"//1001.{why}")
+
+
+def told(effects: list[Effect]) -> list[Diverted | None]:
+    """By whom, as Asterisk is to say from then on; None: it says so already."""
+    return [e.diverted for e in effects if isinstance(e, HandOver | Lead | Divert)]
 
 
 def test_the_last_who_has_sent_it_on_is_shown_and_how_many_there_were() -> None:
     """1001 forwards to 1002, and that one to 1003."""
     items = [make("extension", f"100{i}", forward_always=f"100{i + 1}") for i in (1, 2)]
     effects = Switchboard().handle(ARRIVED, 0.0, View(A, items=items))
-    assert [e.diverted for e in effects if isinstance(e, Divert)] == [Diverted("1002", "cfu", 2)]
+    assert told(effects) == [Diverted("1002", "cfu", 2)]
 
 
 def test_what_a_peer_says_of_who_has_sent_it_on_is_shown_here() -> None:
     """Over IAX2 nothing else tells why."""
     arrived = replace(FROM_PEER, note="beef/1/1//////=4930.cfb")
     effects = Switchboard().handle(arrived, 0.0, View(A))
-    assert Divert(CHANNEL, Diverted("+4930", "cfb", 1)) in effects
+    assert told(effects) == [Diverted("+4930", "cfb", 1)]
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_asterisk_is_told_once_by_whom(control: str) -> None:
+    """Not before each try of the call, nor for each member of a group."""
+    items = [
+        make("extension", "1001", forward_always="600"),
+        make("group", "600", members=["1002", "1003"], strategy="hunt"),
+    ]
+    board, view = Switchboard(control=control), View(A, items=items)
+    first = board.handle(ARRIVED, 0.0, view)
+    if control == "handover":
+        second = board.handle(Returned(CHANNEL, "NOANSWER", 0), 20.0, view)
+        assert (told(first), told(second)) == ([Diverted("1001", "cfu")], [None])
+        return
+    assert told(first) == [Diverted("1001", "cfu")]
+    (leg,) = [e.leg for e in first if isinstance(e, MakeLeg)]
+    second = [*board.handle(LegEnded(leg, 17), 20.0, view)]
+    assert [e for e in second if isinstance(e, MakeLeg)]
+    assert told(second) == []
+
+
+def test_a_service_is_told_each_time_who_has_forwarded_a_call_to_it() -> None:
+    """That nobody has is told, too: his phone may say something else. Who comes back from there is forwarded by nobody."""
+    service = make("service", "*97", context="voicemail", nodes=["a"])
+    forwards = make("extension", "1001", forward_always="*97")
+    board, view = board_with(service, forwards)
+    assert told(board.handle(arrive("*97", "1"), 0.0, view)) == [None]
+    assert told(board.handle(arrive("1001", "2"), 0.0, view)) == [Diverted("1001", "cfu")]
+    back = board.handle(arrive("1002", "2"), 1.0, view)
+    assert told(back) == [Diverted("", "", 0)]
+    once_more = board.handle(Returned(ChannelId("2"), "CHANUNAVAIL", 20), 1.1, view)
+    assert told(once_more) in ([], [None])
+
+
+OUT: dict[str, Any] = {"site": "main", "endpoint": "p", "nodes": ["a"], "patterns": ["_0."]}
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+@pytest.mark.parametrize(
+    ("line", "outside", "by"),
+    [
+        ("+4930999", False, "+4930999"),
+        ("+4930999", True, "+4930999"),
+        ("", True, "+4930125"),
+        ("", False, ""),
+    ],
+)
+def test_the_outside_is_told_of_no_number_inside(
+    line: str, outside: bool, by: str, control: str
+) -> None:
+    """Its line's own, or the inbound number that was called; else nothing."""
+    items = [
+        make("extension", "1001", forward_always="0170"),
+        make("did", "+4930125", destination="1001"),
+        make("trunk", "city", caller_id=line, **OUT),
+    ]
+    board, view = Switchboard(control=control), View(A, items=items)
+    number = "4930125" if outside else "1001"
+    arrived = replace(ARRIVED, number=number, outside=outside, endpoint="" if outside else "1002")
+    effects = board.handle(arrived, 0.0, view)
+    assert [found.by.lstrip("+") for found in told(effects) if found] == [by.lstrip("+")]
+    said = [e.diverted for e in effects if isinstance(e, MakeLeg)]
+    assert [one.by for one in said if one] == ([by] if line and control == "bridge" else [])
+
+
+def test_what_who_calls_out_says_himself_of_a_forward_stays_inside() -> None:
+    """A provider hears of Diversion what we say, of a call that nobody has forwarded nothing; phones may see it."""
+    board, view = board_with(make("trunk", "city", **OUT))
+    assert told(board.handle(arrive("0170", "1"), 0.0, view)) == [Diverted("", "", 0)]
+    assert told(board.handle(arrive("1001", "2"), 0.0, view)) == [None]
+
+
+@pytest.mark.parametrize(("by", "shown"), [("=4930125", "+4930125"), ("1001", "")])
+def test_a_peer_whose_line_it_is_tells_no_number_inside_either(by: str, shown: str) -> None:
+    """Whatever the caller's node says."""
+    did = make("did", "+4930125", destination="1001")
+    trunk = make("trunk", "city", **OUT)
+    view = View(A, items=[did, trunk])
+    note = f"beef/1/1/city///o//{by}.cfu"
+    arrived = replace(FROM_PEER, number="0170", note=note)
+    found = told(Switchboard().handle(arrived, 0.0, view))
+    assert [one.by for one in found if one] == [shown]
+
+
+def test_the_node_with_the_line_hears_which_inbound_number_was_called() -> None:
+    """Whom that number belongs to inside it need not know."""
+    items = [
+        make("extension", "1001", forward_always="0170"),
+        make("did", "+4930125", destination="1001"),
+        make("trunk", "city", **{**OUT, "nodes": ["b"]}),
+    ]
+    arrived = replace(ARRIVED, number="+4930125", outside=True, endpoint="")
+    effects = Switchboard().handle(arrived, 0.0, View(A, items=items))
+    (over,) = [e for e in effects if isinstance(e, HandOver)]
+    assert over.note.endswith("/=4930125.cfu")

@@ -104,7 +104,8 @@ def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
             before is Phase.OVER
             and any(isinstance(e, HandOver | MakeBridge | MakeLeg) for e in effects)
         )
-        hung += sum(isinstance(e, HangUp) for e in effects)
+        if not (before is Phase.TALKING and isinstance(event, PeerLostCalls)):  # of one end only
+            hung += sum(isinstance(e, HangUp) for e in effects)
         gone = isinstance(event, Ended) and event.channel == caller
         two_left = call.bridged is not None and len(call.bridged.present) > 1  # by a transfer
         ended = ended or (gone and call.phase is not Phase.RESCUING and not two_left)

@@ -20,6 +20,7 @@ from pbxfed_ari.core.effects import (
     MakeBridge,
     MakeLeg,
     Note,
+    SendTo,
     Soothe,
 )
 from pbxfed_ari.core.events import (
@@ -36,8 +37,10 @@ from pbxfed_ari.core.events import (
     LegLives,
     LegSeen,
     PeerGaveUp,
+    PeerLostCalls,
     WentOut,
 )
+from pbxfed_ari.core.messages import CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.switchboard import Switchboard
@@ -184,7 +187,7 @@ def test_for_whom_is_no_extension_nobody_waits() -> None:
 
 
 def test_when_the_time_is_over_the_call_ends() -> None:
-    """Destination out of order."""
+    """Network out of order; not 27, which by IAX2 would be a death one hop back."""
     story = calling()
     story.dies(B)
     story.view.places = ()
@@ -192,10 +195,10 @@ def test_when_the_time_is_over_the_call_ends() -> None:
     for second in range(61, 90):
         assert story.at(float(second)) == []
     assert story.board.next_deadline() == 90.0
-    assert story.at(90.0) == [HangUp(CALLER, 27), EndBridge(CALLER, BRIDGE)]
+    assert story.at(90.0) == [HangUp(CALLER, 38), EndBridge(CALLER, BRIDGE)]
     story.at(90.1, Ended(CALLER))
     (record,) = story.records
-    assert (record.answered, record.cause, len(record.attempts)) == (True, 27, 1)
+    assert (record.answered, record.cause, len(record.attempts)) == (True, 38, 1)
     assert [note.event for note in story.notes] == ["call_held_for_rescue", "call_not_rescued"]
     assert len(story.board) == 0
 
@@ -262,6 +265,35 @@ def test_iax2_says_itself_that_nobody_acknowledges() -> None:
         story.dies(*cut)
         story.at(60.0, LegEnded(ONE, cause))
         assert story.states == [state], (cause, cut)
+
+
+def test_a_daemon_that_says_that_its_asterisk_has_died_is_believed_at_once() -> None:
+    """By whichever trunk, on either side; the called side need not wait to be called. Who talks with others talks on."""
+    for trunk in "sip", "iax2":
+        story = calling(trunk=trunk)
+        assert story.at(50.0, PeerLostCalls(C)) == []
+        assert story.at(60.0, PeerLostCalls(B)) == [HangUpLeg(CALLER, ONE, 38)]
+        story.view.places = (C,)
+        held, leg = story.at(60.1, LegEnded(ONE, 38))
+        assert held == Soothe(CALLER, "", LONGEST)
+        assert isinstance(leg, MakeLeg)
+        story = called(endpoint="pf-b" if trunk == "sip" else "")
+        story.view.places = (B,)
+        assert story.at(60.0, PeerLostCalls(B)) == [HangUp(CALLER, 38)]
+        held, leg = story.at(60.1, Ended(CALLER, 38))
+        assert held == Soothe(PHONE, "", LONGEST)
+        assert isinstance(leg, MakeLeg)
+
+
+def test_a_called_phone_that_waits_calls_when_its_callers_daemon_says_so() -> None:
+    """It was silent when it was asked; its daemon lives, and tells."""
+    story = called()
+    story.dies(B, down=False)
+    story.view.places = (B,)
+    story.view.taken = {Registration(B, "sip:1002@10.0.0.8:5060", 1): C}
+    lost(story, 60.0, CALLER)
+    assert story.at(61.0, PeerLostCalls(B)) == []
+    assert isinstance(story.at(61.1)[0], MakeLeg)
 
 
 # --- what is no rescue
@@ -336,11 +368,11 @@ def test_a_called_phone_waits_to_be_called_while_its_callers_node_lives() -> Non
     story.view.taken = {Registration(B, "sip:1002@10.0.0.8:5060", 1): C}
     assert lost(story, 60.0, CALLER) == [Soothe(PHONE, "", LONGEST)]
     assert all(story.at(float(second)) == [] for second in range(61, 90))
-    assert story.at(90.0) == [HangUp(PHONE, 27), EndBridge(PHONE, KEY)]
+    assert story.at(90.0) == [HangUp(PHONE, 38), EndBridge(PHONE, KEY)]
     (record,) = story.records
-    assert (record.peer, record.answered, record.cause) == (B, True, 27)
+    assert (record.peer, record.answered, record.cause) == (B, True, 38)
     assert len(story.board) == 0
-    assert story.at(90.1, LegEnded(PHONE, 27)) == []
+    assert story.at(90.1, LegEnded(PHONE, 38)) == []
 
 
 def test_a_called_phone_calls_when_its_callers_node_could_have_called_and_has_not() -> None:
@@ -487,6 +519,245 @@ def test_a_call_from_outside_says_so_on_the_trunk() -> None:
     effects = story.at(0.0, Arrived(CALLER, "5551000", "1002", "", fresh_id="f00", outside=True))
     (note,) = [e.note for e in effects if isinstance(e, MakeLeg)]
     assert note == "f00/1/1/////o"
+
+
+# --- both sides
+
+
+def rescued_from_here() -> Story:
+    """1002 here has called 1001 at b, both have lost each other, and b has called 1002: who waited is joined with that call."""
+    story = calling()
+    story.dies(B, down=False)
+    story.view.places = ()
+    lost(story, 60.0, ONE)
+    story.dies()
+    story.at(70.0, Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b"))
+    return story
+
+
+def test_a_called_phone_that_has_not_noticed_the_loss_is_not_rung() -> None:
+    """Only its caller's side has noticed. It talks with the old call yet, as its node believes; and then with the new one."""
+    story = called()
+    comes = Arrived(AGAIN, "1001", "1002", "", B, "f00/1/2", "e2", "pf-b")
+    assert story.at(64.0, comes) == [
+        HangUp(CALLER, 16),
+        Indicate(AGAIN, "answer"),
+        Hush(PHONE, ""),
+        Join(PHONE, KEY, (AGAIN,)),
+    ]
+    assert story.at(64.1, WentOut(CALLER, KEY), Ended(CALLER, 16), CameIn(AGAIN, KEY)) == []
+    assert story.states == ["talking"]
+    assert story.at(80.0, LegEnded(PHONE, 16)) == [HangUp(AGAIN, 16), EndBridge(PHONE, KEY)]
+    assert story.at(80.1, Ended(AGAIN)) == []
+    assert (len(story.board), len(story.records)) == (0, 1)
+
+
+def test_a_try_that_comes_late_does_not_take_the_place_of_a_newer_one() -> None:
+    """By the other trunk, perhaps."""
+    story = called()
+    story.at(64.0, Arrived(AGAIN, "1001", "1002", "", B, "f00/1/3", "e2", "pf-b"))
+    for attempt in 2, 3:
+        late = Arrived(ChannelId("20.1"), "1001", "1002", "", B, f"f00/1/{attempt}", "e3", "pf-b")
+        assert HangUp(AGAIN, 16) not in story.at(65.0, late, Ended(late.channel))
+
+
+def test_a_caller_who_has_not_noticed_the_loss_is_not_rung() -> None:
+    """The other way round: the called side has waited in vain to be called, for its caller talks yet, as his node believes."""
+    story = calling()
+    comes = Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b")
+    assert story.at(70.0, comes) == [
+        HangUpLeg(CALLER, ONE, 16),
+        Indicate(AGAIN, "answer"),
+        Hush(CALLER, ""),
+        Join(CALLER, BRIDGE, (AGAIN,)),
+    ]
+    assert story.at(70.1, LegEnded(ONE, 16), CameIn(AGAIN, BRIDGE)) == []
+    assert story.at(80.0, WentOut(AGAIN, BRIDGE), Ended(AGAIN, 16)) == [
+        HangUp(CALLER, 16),
+        EndBridge(CALLER, BRIDGE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "peer", "note"),
+    [
+        ("1001", B, "f00/1/1"),  # which it is already
+        ("1003", B, "f00/1/2"),
+        ("1001", C, "f00/1/2"),
+        ("1001", B, "f01/1/2"),
+    ],
+)
+def test_a_call_that_is_no_other_half_of_a_conversation_is_a_call(
+    number: str, peer: NodeName, note: str
+) -> None:
+    """Who talks is not disturbed."""
+    story = called()
+    effects = story.at(64.0, Arrived(AGAIN, number, "1002", "", peer, note, "e2", "pf-b"))
+    assert any(isinstance(e, MakeBridge) for e in effects)
+    assert story.states == ["talking", "dialing"]
+
+
+def test_whom_a_transfer_has_put_there_no_call_joins() -> None:
+    """1003 talks with the caller now, at this node; the caller's node, which has lost him, calls 1001."""
+    story = called()
+    story.at(10.0, WentOut(PHONE, KEY), CameIn(LOCAL, KEY), LegEnded(PHONE, 16))
+    comes = Arrived(AGAIN, "1001", "1002", "", B, "f00/1/2", "e2", "pf-b")
+    assert any(isinstance(e, MakeBridge) for e in story.at(64.0, comes))
+
+
+def test_two_rescues_find_each_other() -> None:
+    """While the called phone is rung elsewhere for who waits here, its own node calls him: they are joined."""
+    story = calling()
+    story.dies(B, down=False)
+    story.view.places, story.view.taken = (), {Registration(B, "sip:1001@x", 1): C}
+    lost(story, 60.0, ONE)
+    story.at(60.1, LegEntered(TWO), LegLives(CALLER, TWO, "RINGING"))
+    story.dies()
+    effects = story.at(71.0, Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b"))
+    assert [e for e in effects if not isinstance(e, SendTo)] == [
+        Indicate(AGAIN, "answer"),
+        Hush(CALLER, ""),
+        Join(CALLER, BRIDGE, (AGAIN,)),
+        HangUpLeg(CALLER, TWO, 16),
+    ]
+    assert story.board.talks_with() == {B}
+
+
+def test_two_rescues_that_call_each_other_at_once_leave_one_call() -> None:
+    """The caller's, which is joined there."""
+    story = calling()
+    lost(story, 60.0, ONE)
+    story.at(60.1, LegEntered(TWO))
+    comes = Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b")
+    assert story.at(60.2, comes) == [HangUp(AGAIN, 16)]
+    assert story.at(60.3, Ended(AGAIN, 16)) == []
+    assert story.at(60.4, Answered(CALLER, TWO)) == [Hush(CALLER, ""), Join(CALLER, BRIDGE, (TWO,))]
+
+
+def test_a_caller_who_was_joined_so_may_be_lost_again() -> None:
+    """Who called last calls again; what comes of that is joined."""
+    story = rescued_from_here()
+    story.dies(B, down=False)
+    assert lost(story, 90.0, AGAIN) == [Soothe(CALLER, "", LONGEST)]
+    late = Arrived(ChannelId("20.1"), "1002", "1001", "", B, "f00.e1/2/3", "e10", "pf-b")
+    story.dies()
+    assert Join(CALLER, BRIDGE, (late.channel,)) in story.at(95.0, late)
+
+
+# --- who hangs up
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "talks"])
+def test_a_called_phone_that_has_hung_up_is_not_rung_by_its_callers_rescue(waits: bool) -> None:
+    """While it waited, or before its node had noticed anything. Its caller's node is told that it is over."""
+    over = SendTo(("10.0.0.9", 98), CallOver(CallId("f00"), 1))
+    story = called()
+    if waits:
+        story.dies(B, down=False)
+        lost(story, 60.0, CALLER)
+    effects = story.at(62.0, LegEnded(PHONE, 16))
+    assert (over in effects) is waits
+    story.at(62.1, Ended(CALLER, 16))
+    assert len(story.board) == 0
+    comes = Arrived(AGAIN, "1001", "1002", "", B, "f00/1/2", "e2", "pf-b")
+    assert story.at(70.0, comes) == [HangUp(AGAIN, 16), over]
+    assert len(story.board) == 0
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "talks"])
+def test_a_caller_who_has_hung_up_is_not_rung_by_the_other_sides_rescue(waits: bool) -> None:
+    """The same."""
+    over = SendTo(("10.0.0.9", 98), CallOver(CallId("f00"), 1))
+    story = calling()
+    if waits:
+        story.dies(B, down=False)
+        story.view.places = ()
+        lost(story, 60.0, ONE)
+    effects = story.at(62.0, WentOut(CALLER, BRIDGE), Ended(CALLER, 16))
+    assert (over in effects) is waits
+    comes = Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b")
+    assert story.at(70.0, comes) == [HangUp(AGAIN, 16), over]
+    assert len(story.board) == 0
+
+
+def test_who_waits_is_hung_up_when_the_other_one_has_hung_up_at_his_node() -> None:
+    """On either side; what rings stops."""
+    story = calling()
+    story.dies(B, down=False)
+    story.view.places = (C,)
+    lost(story, 60.0, ONE)
+    assert story.at(62.0, PeerGaveUp(C, CallId("f00"), 1), PeerGaveUp(B, CallId("f00"), 2)) == []
+    ends = [e for e in story.at(63.0, PeerGaveUp(B, CallId("f00"), 1)) if not isinstance(e, SendTo)]
+    assert ends == [HangUp(CALLER, 16), HangUpLeg(CALLER, TWO, 16), EndBridge(CALLER, BRIDGE)]
+    story = called()
+    story.dies(B, down=False)
+    story.view.places = ()
+    lost(story, 60.0, CALLER)
+    over = story.at(63.0, PeerGaveUp(B, CallId("f00"), 1))
+    assert over == [HangUp(PHONE, 16), EndBridge(PHONE, KEY)]
+    assert (len(story.board), story.records[0].cause) == (0, 16)
+
+
+def test_whose_asterisk_has_died_has_not_hung_up() -> None:
+    """Our own: the other side's rescue rings our phone, once it is back."""
+    story = calling()
+    story.at(60.0, ChannelsListed(frozenset()))
+    assert len(story.board) == 0
+    story.view.places = (A,)
+    comes = Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b")
+    assert any(isinstance(e, MakeBridge) for e in story.at(70.0, comes))
+
+
+@pytest.mark.parametrize(
+    ("cause", "rings", "state"),
+    [(17, True, "over"), (21, True, "over"), (17, False, "rescuing"), (19, True, "rescuing")],
+    ids=["declines", "refuses", "busy", "no answer"],
+)
+def test_who_declines_is_not_rung_again(cause: int, rings: bool, state: str) -> None:
+    """A line that is busy without a ring may be busy with the dead call."""
+    story = calling()
+    story.dies(B)
+    story.view.places = (C,)
+    lost(story, 60.0, ONE)
+    story.at(60.1, LegEntered(TWO))
+    if rings:
+        story.at(60.5, LegLives(CALLER, TWO, "RINGING"))
+    effects = story.at(63.0, LegEnded(TWO, cause))
+    assert (HangUp(CALLER, 17) in effects) is (state == "over")
+    assert story.states == [state]
+
+
+# --- what counts
+
+
+def test_a_second_device_of_the_caller_elsewhere_is_no_move() -> None:
+    """He waits at his own node, and that will call."""
+    story = called()
+    story.dies(B, down=False)
+    story.view.places = (B, C)
+    lost(story, 60.0, CALLER)
+    assert all(story.at(float(second)) == [] for second in range(61, 69))
+    story.view.places = (C,)
+    assert isinstance(story.at(69.0)[0], MakeLeg)
+
+
+def test_a_rescue_rings_no_longer_than_who_waits_may_wait() -> None:
+    """Whatever the phone's own ring time."""
+    story = calling(items=[make("extension", "1001", ring_seconds=300)])
+    story.dies(B)
+    story.view.places = (C,)
+    lost(story, 60.0, ONE)
+    assert story.at(60.1, LegEntered(TWO)) == [DialLeg(CALLER, TWO, 30)]
+
+
+def test_a_dead_end_that_came_to_life_again_may_hang_up() -> None:
+    """Its hang-up had failed. Ten minutes later its user hangs up, and his node is in reach."""
+    for cut, state in ((), "over"), ((B,), "rescuing"):
+        story = calling()
+        story.at(60.0, FarEndDied(ONE))
+        story.dies(*cut)
+        story.at(660.0, WentOut(ONE, BRIDGE), LegEnded(ONE, 16))
+        assert story.states == [state]
 
 
 # --- after a restart

@@ -32,6 +32,7 @@ FROM = {
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "PJSIP_MEDIA_OFFER": "chan_pjsip",
     "REDIRECTING": "func_callerid",
+    "REPLACE": "func_strings",
     "Return": "app_stack",
     "Stasis": "app_stasis",
     "TIMEOUT": "func_timeout",

@@ -82,6 +82,14 @@ class Federation:
             lambda: all(self.where(number, n) == [node] for n in known), what=f"{number} at {node}"
         )
 
+    def fails(self, caller: str, called: str) -> tuple[int, list[str]]:
+        """A call that must fail, at once: the SIP status, and what its Reason fields say (RFC 3326)."""
+        since = time.time() - 0.001
+        result = self.lab.call(caller, called)
+        assert result.cause is not None, result
+        (call,) = [one for one in self.lab.calls_of(caller, since) if not one["incoming"]]
+        return int(str(result.cause).split()[0]), call["reasons"]
+
     def quiet(self) -> None:
         """Phones whose extension is no more would go on asking, be refused, and be told of in the whole federation."""
         for phone in self.lab.status()["phones"]:

@@ -85,11 +85,12 @@ def test_by_iax2(bridged: Federation) -> None:
 def test_causes_cross_the_bridge(bridged: Federation) -> None:
     """Busy, nowhere, and a caller who gives up."""
     lab = bridged.lab
-    lab.manners("1003", refuse="486 Busy Here")
-    assert str(lab.call("1001", "1003").cause).startswith("486")
-    lab.manners("1003", refuse="603 Decline")
-    assert str(lab.call("1001", "1003").cause).startswith("486")
-    assert str(lab.call("1001", "7777").cause).startswith("404")
+    for refusal in "486 Busy Here", "603 Decline":
+        before = int(lab.phone("1003")["invites"])
+        lab.manners("1003", refuse=refusal)
+        assert bridged.fails("1001", "1003") == (486, ["Q.850;cause=17"])
+        assert int(lab.phone("1003")["invites"]) == before + 1
+    assert bridged.fails("1001", "7777") == (404, ["Q.850;cause=1"])
     lab.manners("1003", answer_after_ms=None)
     since = time.time()
     with pytest.raises(PhoneRefused):

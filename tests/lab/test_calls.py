@@ -10,6 +10,7 @@ import pytest
 from lab.calls import CallResult
 from lab.phone import PhoneRefused
 from tests.lab.conftest import Federation
+from tests.lab.test_setup import set_up
 
 
 def good(result: CallResult, *, trunk: str | None, caller: str) -> None:
@@ -55,8 +56,8 @@ def test_a_call_to_nowhere_is_refused_at_once(federation: Federation) -> None:
     federation.phone("1001", "a")
     federation.add("1009")
     began = time.monotonic()
-    assert federation.lab.call("1001", "7777").cause == "404 Not Found"
-    assert str(federation.lab.call("1001", "1009").cause).startswith("480")
+    assert federation.fails("1001", "7777") == (404, ["Q.850;cause=1"])
+    assert federation.fails("1001", "1009") == (480, ["Q.850;cause=20"])
     assert time.monotonic() - began < 2.0
 
 
@@ -64,13 +65,13 @@ def test_a_busy_phone_is_busy_for_the_caller_too(federation: Federation) -> None
     """Across the trunk, with the phone's own cause, and without a second try."""
     federation.phone("1001", "a")
     federation.phone("1003", "c")
+    before = int(federation.lab.phone("1003")["invites"])
     federation.lab.manners("1003", refuse="486 Busy Here")
     try:
-        result = federation.lab.call("1001", "1003")
+        assert federation.fails("1001", "1003") == (486, ["Q.850;cause=17"])
     finally:
         federation.lab.manners("1003", answer_after_ms=0)
-    assert result.cause == "486 Busy Here"
-    assert result.invites == 1
+    assert int(federation.lab.phone("1003")["invites"]) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -179,12 +180,15 @@ def test_an_established_call_survives_its_daemon(federation: Federation) -> None
     federation.until(federation.whole)
 
 
-def test_one_record_a_call_across_nodes(federation: Federation) -> None:
+@pytest.mark.parametrize(("control", "trunk"), [("handover", "sip"), ("bridge", "iax2")])
+def test_one_record_a_call_across_nodes(federation: Federation, control: str, trunk: str) -> None:
     """At the node that it came to first, with its tries; the other node has its part under the same id."""
     federation.phone("1001", "a")
     federation.phone("1003", "c")
-    dialled = federation.lab.dial("1001", "1003")
-    time.sleep(1.0)
+    with set_up(federation, control, trunk):
+        dialled = federation.lab.dial("1001", "1003")
+        time.sleep(1.0)
+        assert federation.lab.way("1001").trunk == trunk
     going_on = federation.lab.pbxfed("a", "calls")
     assert re.search(r"talking +1001 +1003 +phone +\d+\.\d+ +1003 answered \d\.\ds", going_on), (
         going_on
@@ -198,7 +202,7 @@ def test_one_record_a_call_across_nodes(federation: Federation) -> None:
     assert [one["outcome"] for one in record["attempts"]] == ["answered"]
     parts = federation.get("c", "/calls/records?last=true&limit=5&parts=true")
     (part,) = [one for one in parts if one["call"] == record["call"]]
-    assert part["peer"] == "a"
+    assert (part["peer"], part["control"], record["control"]) == ("a", control, control)
     shown = federation.lab.pbxfed("a", "calls", "--ended", "--last", "1", "--number", "1003")
     assert "1001" in shown
     table = federation.lab.pbxfed("a", "calls", "--csv", "--number", "1003")

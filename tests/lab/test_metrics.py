@@ -58,6 +58,7 @@ def test_metrics_say_what_the_status_says(federation: Federation) -> None:
     for name in "extensions", "registered":
         assert value(federation, "a", f"pbxfed_{name}") == status[name]
     assert value(federation, "a", "pbxfed_local_registrations") >= 1
+    assert value(federation, "a", "pbxfed_tasks") > 5
     assert value(federation, "a", "pbxfed_store_bytes") > 4_096
     assert value(federation, "a", "pbxfed_event_loop_lag_seconds_count") > 0
     assert value(federation, "a", "process_resident_memory_bytes") > 10_000_000

@@ -34,6 +34,23 @@ aors=provider
 auth=provider
 disallow=all
 allow=ulaw
+
+[mobile]
+type=auth
+auth_type=userpass
+username=mobile
+password={SECRET}
+[mobile]
+type=aor
+max_contacts=1
+remove_existing=yes
+[mobile]
+type=endpoint
+context=pbxfed-did
+aors=mobile
+auth=mobile
+disallow=all
+allow=ulaw
 """
 IVR = """
 [house]
@@ -41,8 +58,12 @@ exten => h,1,Set(GLOBAL(HOUSE_ENDS)=${HOUSE_ENDS}x)
 [ivr]
 exten => welcome,1,Answer()
  same => n,Echo()
-exten => box,1,Set(GLOBAL(BOX)=${REDIRECTING(from-num)} ${REDIRECTING(reason)})
+exten => box,1,Set(GLOBAL(BOX)=by ${PBXFED_BY} why ${PBXFED_WHY} from ${REDIRECTING(from-num)})
  same => n,Goto(welcome,1)
+exten => slow,1,Answer()
+ same => n,Wait(1.5)
+ same => n,Goto(box,1)
+exten => back,1,Goto(pbxfed-phones,1001,1)
 """
 ENDED = "Ext. s: 80 has ended with cause 16"  # the guide's own words
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
@@ -236,7 +257,8 @@ def test_who_is_rung_sees_by_whom_the_call_was_sent_on(controlled: Federation, t
             since = time.time()
             assert talk(controlled, caller, "1002") == phone
             (call,) = [c for c in lab.calls_of(phone, since) if c["incoming"]]
-            assert "<sip:1002@" in call["diversion"], call
+            by = "+4930999" if phone == "provider" else "1002"
+            assert f"<sip:{by}@" in call["diversion"], call
             assert call["diversion"].endswith(";reason=user-busy")
         since = time.time()
         assert talk(controlled, "1001", "1003") == "1003"
@@ -255,9 +277,10 @@ def test_do_not_disturb_and_loops_end_with_a_clear_cause(controlled: Federation)
     assert int(lab.phone("1003")["invites"]) == before
     put(controlled, "extension", "1003", dnd=False, forward_always="1002")
     put(controlled, "extension", "1002", forward_always="1003")
-    began = time.monotonic()
-    assert lab.call("1001", "1002").cause is not None
+    began, before = time.monotonic(), int(lab.phone("1002")["invites"])
+    assert controlled.fails("1001", "1002") == (603, ["Q.850;cause=25"])
     assert time.monotonic() - began < 2
+    assert int(lab.phone("1002")["invites"]) == before
 
 
 def hears_himself(federation: Federation, caller: str, number: str, node: str = "") -> bool:
@@ -297,7 +320,65 @@ def test_a_service_knows_who_has_forwarded_a_call_to_it(controlled: Federation) 
     for caller in "1001", "1004":
         controlled.lab.asterisk("b", "dialplan set global BOX none")
         assert hears_himself(controlled, caller, "1003")
-        assert "BOX=1003 cfu" in controlled.lab.asterisk("b", "dialplan show globals")
+        assert "BOX=by 1003 why cfu from 1003\n" in globals_of_b(controlled)
+
+
+def globals_of_b(federation: Federation) -> str:
+    return federation.lab.asterisk("b", "dialplan show globals") + "\n"
+
+
+FORGED = "<sip:1002,s&PJSIP/1004@x>;reason=user-busy"
+
+
+def test_a_phone_cannot_say_for_whom_a_call_was(controlled: Federation) -> None:
+    """What it says of a forward reaches no service, from here nor from another node; with a re-INVITE only what is not ours."""
+    lab = controlled.lab
+    put(controlled, "service", "702", context="ivr", exten="box", nodes=["b"])
+    put(controlled, "service", "703", context="ivr", exten="slow", nodes=["b"])
+    put(controlled, "extension", "1003", forward_always="702")
+    for caller in "1001", "1004":
+        for number, said in ("702", "by  why  from"), ("1003", "by 1003 why cfu from 1003"):
+            lab.asterisk("b", "dialplan set global BOX none")
+            dialled = lab.dial(caller, number, diversion=FORGED)
+            controlled.until(lambda said=said: f"BOX={said}" in globals_of_b(controlled), 3)  # type: ignore[misc]
+            lab.hang_up(dialled)
+            assert "1002" not in globals_of_b(controlled)
+    lab.asterisk("b", "dialplan set global BOX none")
+    dialled = lab.dial("1004", "703", diversion=FORGED)
+    lab.hold("1004", dialled.id)
+    controlled.until(lambda: "BOX=by  why  from 1002,s" in globals_of_b(controlled), 4)
+    lab.hang_up(dialled)
+
+
+def test_who_comes_back_from_a_service_was_sent_by_nobody(controlled: Federation) -> None:
+    """He was forwarded to it, and has chosen the next one himself."""
+    lab = controlled.lab
+    put(controlled, "service", "704", context="ivr", exten="back", nodes=["b"])
+    put(controlled, "extension", "1003", forward_always="704")
+    since = time.time()
+    assert talk(controlled, "1004", "1003") == "1001"
+    assert [c["diversion"] for c in lab.calls_of("1001", since)] == [""]
+
+
+def test_a_provider_hears_of_no_number_inside(controlled: Federation) -> None:
+    """Nor what a phone says of a forward; of a call to an inbound number it hears that one."""
+    lab = controlled.lab
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(controlled, "trunk", "city", patterns=["_0X."], caller_id="", **fields)
+    put(controlled, "did", "+4930125", destination="1002")
+    put(controlled, "extension", "1002", forward_always="030126")
+    lab.register("mobile", "c", secret=SECRET)
+    for caller, number, said in (
+        ("1001", "1002", ""),
+        ("1003", "1002", ""),
+        ("mobile", "+4930125", "<sip:+4930125@"),
+    ):
+        since = time.time()
+        dialled = lab.dial(caller, number, diversion="<sip:1004@x>;reason=user-busy")
+        (call,) = [c for c in lab.calls_of("provider", since) if c["incoming"]]
+        lab.hang_up(dialled)
+        assert call["diversion"].startswith(said), call
+        assert bool(call["diversion"]) == bool(said)
 
 
 def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:

@@ -73,6 +73,24 @@ def test_who_has_waited_long_enough_goes_on_from_whatever_node_he_came(line: Fed
         lab.hang_up(call)
 
 
+def test_who_waits_while_the_queues_daemon_dies_waits_on(line: Federation) -> None:
+    """And comes to the next member who has time."""
+    lab = line.lab
+    for member in "1001", "1002":
+        lab.manners(member, refuse="486 Busy Here")
+    call = lab.dial("1003", "700", timeout=5)
+    (place,) = stands(line, "c")
+    time.sleep(1.5)
+    lab.kill(place, "daemon")
+    lab.start(place, "daemon")
+    line.until(line.whole)
+    assert talks_with(line, call, "1001", "1002") == ""
+    assert [one["state"] for one in lab.calls_of("1003") if one["call"] == call.id] == ["answered"]
+    lab.manners("1002")
+    line.until(lambda: talks_with(line, call, "1002") == "1002", 10, what="1002 talks")
+    lab.hang_up(call)
+
+
 def test_when_its_node_dies_callers_wait_at_another(line: Federation) -> None:
     """Who calls anew."""
     lab = line.lab

@@ -133,41 +133,82 @@ def test_two_nodes_that_have_lost_each_other_join_their_phones_again_and_none_ri
 ) -> None:
     """The cable between them is out; the caller's node calls, and the other one knows for whom. An end as any is an end.
 
-    Meanwhile a third one's Asterisk dies, and is back at once: its phone is called anew, too.
+    Who has hung up there while he waited is not rung, and his caller waits no longer. Meanwhile a third node dies, and is
+    back at once, as a new one: its phone is called anew, too.
     """
     lab = bridged.lab
     began = time.time()
     call, other = lab.dial("1001", "1014"), lab.dial("1005", "1003")
+    lab.dial("1002", "1016")
     theirs = incoming(bridged, "1014", began)["call"]
+    impatient = incoming(bridged, "1016", began)["call"]
     time.sleep(3.5)  # what is older than an Asterisk is so by two whole seconds
-    lab.manners("1014", refuse="486 Busy Here")
+    for number in "1014", "1016":
+        lab.manners(number, refuse="486 Busy Here")
     invites = lab.phone("1014")["invites"]
     lab.drop("a", f"ip saddr {lab.node('b').host.address}")
     lab.drop("b", f"ip saddr {lab.node('a').host.address}")
     died = time.time()
-    lab.kill("c", "asterisk")
-    lab.start("c", "asterisk")
+    lab.kill("c")
+    lab.start("c")
     try:
         for node in "ab":
             bridged.until(lambda node=node: state(bridged, node) == "rescuing", LOST, what=node)  # type: ignore[misc]
         bridged.until(lambda: any(c["answered_at"] for c in lab.calls_of("1003", died)), LOST)
-        print(f"1003 is called {time.time() - died:.1f} s after its Asterisk was killed")
+        print(f"1003 is called {time.time() - died:.1f} s after its node was killed")
         again = incoming(bridged, "1003", died)["call"]
         assert talk(bridged, "1005", other.id, "1003", again)
-        rang = lab.phone("1014")["invites"]
+        lab.end("1016", impatient)
+        bridged.until(lambda: states(bridged, "b") == {"1001": "rescuing"}, 2)
+        rang = {number: lab.phone(number)["invites"] for number in ("1014", "1016")}
     finally:
         for node in "ab":
             lab.undrop(node)
     for node in "ab":
         bridged.until(lambda node=node: state(bridged, node) == "talking", 15, what=node)  # type: ignore[misc]
     assert talk(bridged, "1001", call.id, "1014", theirs)
-    print(f"1014 rang {rang - invites} times while its node was apart")
+    bridged.until(lambda: "1002" not in states(bridged, "a"), 5, what="nobody waits for 1016")
+    print(f"1014 rang {rang['1014'] - invites} times while its node was apart")
     bridged.until(bridged.whole, 30)
-    assert lab.phone("1014")["invites"] == rang
+    assert {number: lab.phone(number)["invites"] for number in rang} == rang
     lab.end("1014", theirs)
     lab.end("1003", again)
     bridged.until(lambda: all(states(bridged, node) == {} for node in "abc"), 2, what="they end")
     bridged.until(lambda: all(channels(bridged, node) == 0 for node in "abc"), 5)
+
+
+def test_a_daemon_says_that_its_asterisk_has_died(bridged: Federation) -> None:
+    """Nobody need listen to silence: who talked by whichever trunk is called anew, from either side, when it is back."""
+    lab, began = bridged.lab, time.time()
+    lab.configure("b", "calls", "trunks", ["iax2", "sip"])
+    bridged.until(lambda: bridged.get("a", "/route/1014")["tries"][0]["legs"][0]["trunk"] == "iax2")
+    try:
+        call, _ = lab.dial("1001", "1014"), lab.dial("1016", "1002")
+        second = incoming(bridged, "1002", began)["call"]
+        time.sleep(0.5)
+        died = time.time()
+        lab.kill("b", "asterisk")
+        lab.start("b", "asterisk")
+        both = {"1001": "talking", "1016": "talking"}
+        for phone in "1014", "1016":
+            bridged.until(
+                lambda phone=phone: any(c["answered_at"] for c in lab.calls_of(phone, died)),  # type: ignore[misc]
+                8,
+                what=f"{phone} is called",
+            )
+        print(f"both are called {time.time() - died:.1f} s after the death")
+        bridged.until(lambda: states(bridged, "a") == both, 2)
+        first = incoming(bridged, "1014", died)["call"]
+        back = incoming(bridged, "1016", died)["call"]
+        assert talk(bridged, "1001", call.id, "1014", first)
+        assert talk(bridged, "1002", second, "1016", back)
+        lab.hang_up(call)
+        lab.end("1002", second)
+        bridged.until(lambda: all(states(bridged, node) == {} for node in "ab"), 3, what="they end")
+        bridged.until(lambda: all(channels(bridged, node) == 0 for node in "ab"), 5)
+    finally:
+        lab.configure("b", "calls", "trunks", ["sip", "iax2"])
+    bridged.until(bridged.whole, 30)
 
 
 def state(federation: Federation, node: str) -> str:
@@ -185,7 +226,7 @@ def test_a_phone_that_hangs_up_while_its_daemon_is_dead_is_not_called_again(
     lab.kill("b", "daemon")
     try:
         bridged.until(lambda: bridged.state("a", "b") == "down")
-        time.sleep(3.0)
+        time.sleep(1.0)
         assert states(bridged, "a") == {"1001": "talking"}
         lab.end("1014", str(theirs))
         lab.asterisk("b", "channel request hangup all")

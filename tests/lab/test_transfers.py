@@ -282,6 +282,41 @@ def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Feder
     is_over(phones, "1004", more["1004"])
 
 
+def test_who_is_on_hold_while_both_daemons_die_is_talked_to_again(phones: Federation) -> None:
+    """Held before, resumed after."""
+    lab = phones.lab
+    calls = talk(phones, "1001", "1003")
+    lab.hold("1003", calls["1003"])
+    for node in "ac":
+        lab.kill(node, "daemon")
+    for node in "ac":
+        lab.start(node, "daemon")
+    phones.until(phones.whole)
+    assert not lab.hears("1001", calls["1001"], "1003")
+    lab.hold("1003", calls["1003"], on=False)
+    both_hear(phones, calls, "1001", "1003")
+    lab.end("1001", calls["1001"])
+    is_over(phones, "1003", calls["1003"])
+
+
+@pytest.mark.parametrize("mode", ["handover"], indirect=True)
+def test_who_is_rung_by_a_transfer_while_the_daemon_dies_is_connected(phones: Federation) -> None:
+    """Dial rings on without it."""
+    lab = phones.lab
+    calls = talk(phones, "1002", "1001")
+    lab.manners("1003", answer_after_ms=2_500)
+    since = time.time()
+    lab.transfer("1001", calls["1001"], "1003")
+    phones.until(lambda: newest(phones, "1003").get("started", 0) > since, 5, what="1003 rings")
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    phones.until(phones.whole)
+    calls["1003"] = answers(phones, "1003", since)
+    both_hear(phones, calls, "1002", "1003")
+    lab.end("1002", calls["1002"])
+    is_over(phones, "1003", calls["1003"])
+
+
 def test_between_calls_of_different_modes(phones: Federation, mode: str) -> None:
     """One was connected by Dial, the other by us."""
     lab = phones.lab

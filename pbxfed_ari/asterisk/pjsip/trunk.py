@@ -4,6 +4,9 @@ A single wildcard endpoint does not do: every node holds every extension, so the
 own phone 1001. Hence `from_user=pf-<self>` names the sending node, the receiver finds its endpoint by that user name, and
 the caller travels in P-Asserted-Identity (RFC 3325), trusted both ways. Both ends use one auth: user name and secret
 belong to the pair, and the realm is the federation's on both sides, so each answers the other's challenge.
+
+`remote_first`: what the caller speaks, and only that. A channel that may speak several codecs is set to the best of them when a
+bridge joins it with a leg that is not answered yet, and Asterisk then translates whatever is spoken into that one, and back.
 """
 
 from pbxfed_ari.asterisk.pjsip.extension import CODECS
@@ -52,6 +55,7 @@ def trunk_objects(
             ("trust_id_outbound", "yes"),
             ("trust_id_inbound", "yes"),
             ("allow", CODECS),
+            ("incoming_call_offer_pref", "remote_first"),
             ("direct_media", "no"),
             ("rtp_symmetric", "yes"),
             ("allow_subscribe", "no"),

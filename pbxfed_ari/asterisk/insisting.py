@@ -1,4 +1,7 @@
-"""What must end is asked to end again, while Asterisk declines or is silent; what is gone already has ended."""
+"""What must be is asked for again, while Asterisk declines or is silent: above all, that something ends.
+
+It is to be what may be done twice. What is gone already has ended.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +12,7 @@ TIMES = 3
 AGAIN = 0.5  # seconds
 
 
-async def end(ask: Callable[[], Awaitable[None]]) -> None:
+async def insist(ask: Callable[[], Awaitable[None]]) -> None:
     """Ask until it is done, a few times.
 
     Raises: Declined with 404, if there is no such thing (any more); else what the last asking raised.

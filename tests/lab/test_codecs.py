@@ -1,0 +1,77 @@
+"""What phones speak that do not speak the same: Asterisk translates between them, and only then; media checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.conftest import Federation
+from tests.lab.test_bridge import nothing_left
+from tests.lab.test_setup import set_up
+
+
+@pytest.fixture
+def phones(federation: Federation) -> Iterator[Federation]:
+    """1001 at a and 1003 at c; afterwards they speak mu-law again, as all others do."""
+    for number, node in ("1001", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    yield federation
+    for number in "1001", "1003":
+        federation.lab.speaks(number, "PCMU")
+    nothing_left(federation)
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_two_phones_without_a_common_codec_hear_each_other(
+    phones: Federation, control: str
+) -> None:
+    """Each is sent what it speaks, whoever calls. By IAX2: docs/limits.md says what Asterisk does by SIP now and then."""
+    with set_up(phones, control, "iax2"):
+        for caller, called in ("PCMA", "PCMU"), ("PCMU", "PCMA"):
+            phones.lab.speaks("1001", caller)
+            phones.lab.speaks("1003", called)
+            assert heard(phones, "1001", "1003") == ([caller], [called])
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_what_the_caller_speaks_goes_all_the_way(
+    phones: Federation, control: str, trunk: str
+) -> None:
+    """By every trunk, to a phone that knows it, whatever that would rather speak; in bridge mode nobody translates."""
+    with set_up(phones, control, trunk):
+        for codec, knows in ("PCMU", ["PCMU"]), ("PCMA", ["PCMA"]), ("PCMA", ["PCMU", "PCMA"]):
+            phones.lab.speaks("1001", codec)
+            phones.lab.speaks("1003", *knows)
+            own = {"PCMU": "ulaw", "PCMA": "alaw"}[codec]
+            found = heard(phones, "1001", "1003", only=own, translated=control != "bridge")
+            assert found == ([codec], [codec])
+
+
+def heard(
+    federation: Federation, caller: str, called: str, *, only: str = "", translated: bool = True
+) -> tuple[list[str], list[str]]:
+    """They talk: in which codecs what each hears comes. `only`: what all channels speak; perhaps none is `translated`."""
+    lab, since = federation.lab, time.time()
+    dialled = lab.dial(caller, called)
+    time.sleep(0.6)
+    for shown in _channels(federation) if only else []:
+        assert f"NativeFormats: ({only})" in shown, shown
+        assert translated or "Transcode: Yes" not in shown, shown
+    result = lab.finish(dialled)
+    assert result.ok, result
+    (first,), (second,) = (lab.calls_of(number, since) for number in (caller, called))
+    return list(first["codecs"]), list(second["codecs"])
+
+
+def _channels(federation: Federation) -> list[str]:
+    """What the Asterisks tell of the two legs that each has."""
+    found = []
+    for node in "ac":
+        rows = federation.lab.asterisk(node, "core show channels concise").splitlines()
+        names = [row.split("!")[0] for row in rows if "!" in row]
+        assert len(names) == 2
+        found += [federation.lab.asterisk(node, f"core show channel {name}") for name in names]
+    return found

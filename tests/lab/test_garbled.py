@@ -1,0 +1,299 @@
+"""ARI answers a request of a call with 404, 409, 422, 500, not at all, or loses its websocket: the call ends with a cause.
+
+Real Asterisks and phones; between a's daemon and its Asterisk sits a meddler. The calls of the table are made side by side,
+each caller's one after the other; those that cost the whole node its websocket (CUT) alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from lab.calls import CallResult
+from lab.lab import Lab
+from lab.meddler import CUT, LOST, SILENCE, Answer, Meddler
+from lab.phone import PhoneRefused
+from lab.places import CHECKOUT, Places
+from tests.lab.conftest import SECRET, Federation
+
+BOUND = 12.0  # seconds until a caller knows
+HOLD = {
+    False: (0.5, 1.2),
+    True: (2.6, 3.2),
+}  # seconds: longer than ARI may be silent; an answer is asked for again
+GONE = 8.0  # seconds until nothing is left: what must end is asked for three times
+CALLERS = 8
+ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT)
+
+# Mode; where the called phone stands ("in": on a, and b's calls it); the request that is spoilt, once; what the caller gets,
+# by how it is spoilt (ANSWERS): the status of a refusal, or "talks". "-" is left out: who says of a channel that it is gone is
+# believed, and of two requests sent at once the second is lost with the first. A phone on b is reached by two kinds of trunk,
+# one on a in one way only: so `there` talks where `here` is refused. 503: nobody has fetched the caller from Stasis. "any" is
+# talks or 500: b tries its second trunk unless a has said before that the call is there; a leg that was not dialed yet is lost
+# with the websocket, or is not.
+TABLE = """
+handover  here     EVENT  StasisStart                 -     -     -     -     503   -     -
+handover  here     POST   channels/CALLER/variables   500   500   500   500   500   -     talks
+handover  here     POST   channels/CALLER/continue    500   500   500   500   500   talks talks
+handover  there    POST   channels/CALLER/continue    talks talks talks talks talks talks talks
+handover  in       EVENT  StasisStart                 -     -     -     -     talks -     -
+handover  in       POST   channels/CALLER/continue    any   any   any   any   500   talks talks
+handover  nowhere  DELETE channels/CALLER             -     404   404   404   404   404   404
+bridge    here     POST   channels/CALLER/variable    talks talks talks talks talks -     any
+bridge    here     POST   bridges/BRIDGE              500   500   500   500   500   talks any
+bridge    here     POST   channels/create             500   500   500   500   500   talks any
+bridge    there    POST   channels/create             talks talks talks talks talks talks talks
+bridge    here     POST   bridges/BRIDGE/addChannel   500   500   500   500   500   talks talks
+bridge    here     POST   channels/LEG/dial           500   500   500   500   500   talks talks
+bridge    there    POST   channels/LEG/dial           talks talks talks talks talks talks talks
+bridge    here     POST   channels/CALLER/ring        talks talks talks talks talks talks talks
+bridge    here     POST   channels/CALLER/answer      cut   talks talks talks talks talks talks
+bridge    here     DELETE channels/LEG                -     talks talks talks talks talks talks
+bridge    here     DELETE bridges/BRIDGE              -     talks talks talks talks talks talks
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the table."""
+
+    mode: str
+    where: str
+    request: str
+    answer: Answer
+    gets: str
+
+    def __str__(self) -> str:
+        return f"{self.mode} {self.where} {self.request} {self.answer}".replace(" ", "-")
+
+
+def cases() -> Iterator[Case]:
+    for line in TABLE.strip().splitlines():
+        mode, where, method, path, *gets = line.split()
+        for answer, got in zip(ANSWERS, gets, strict=True):
+            if got != "-":
+                yield Case(mode, where, f"{method} {path}", answer, got)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one."""
+
+    gets: str
+    seconds: float  # until the caller knew
+    untouched: int  # requests that were to be spoilt, and did not come
+    left: list[str]  # channels and calls
+    record: dict[str, Any]  # of the call, at the node that it came to first
+    again: CallResult  # the same caller's next call
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A caller on a and those whom he calls, each in one mode: two on a, two on b."""
+
+    number: int
+
+    @property
+    def phones(self) -> dict[str, str]:
+        """Each with its node."""
+        return {f"1{self.number:02}{i}": "aaabb"[i] for i in range(5)}
+
+    @property
+    def caller(self) -> str:
+        return f"1{self.number:02}0"
+
+    def phone(self, where: str, mode: str) -> str:
+        return f"1{self.number:02}{1 + 2 * (where == 'there') + (mode == 'bridge')}"
+
+    def pair(self, case: Case) -> tuple[str, str]:
+        """Who calls whom."""
+        match case.where:
+            case "nowhere":
+                return self.caller, "7777"
+            case "in":
+                return self.phone("there", case.mode), self.phone("here", case.mode)
+        return self.caller, self.phone(case.where, case.mode)
+
+
+class Ground:
+    """Two nodes, a's daemon behind the meddler."""
+
+    def __init__(self, lab: Lab, meddler: Meddler) -> None:
+        self.lab, self.meddler, self.federation = lab, meddler, Federation(lab, "ab")
+        self.desks = [Desk(number) for number in range(CALLERS)]
+
+    def furnish(self) -> None:
+        """All phones are registered, and known to both nodes."""
+        at = {number: node for desk in self.desks for number, node in desk.phones.items()}
+        modes = {desk.phone(w, m): m for desk in self.desks for w in PLACES for m in MODES}
+        objects = [
+            {"kind": "extension", "extension": one, "secret": SECRET, "control": modes.get(one, "")}
+            for one in at
+        ]
+        status, said = self.lab.http("a", "POST", "/import", {"objects": objects})
+        assert status == 200, said
+        self.federation.until(self.federation.whole)
+        for number in at:
+            self.lab.remember_extension(number, SECRET)
+        with ThreadPoolExecutor(CALLERS) as pool:
+            list(pool.map(self.lab.register, at.keys(), at.values()))
+        for node in "ab":
+            for number in at:
+                self.federation.until(
+                    lambda number=number, node=node: (  # type: ignore[misc]
+                        self.federation.where(number, node) == [at[number]]
+                    ),
+                    what=f"{number} at {node}",
+                )
+
+    def run(self, case: Case, desk: Desk) -> Outcome:
+        """Spoil one request of a call, look what comes of it, and call again."""
+        caller, called = desk.pair(case)
+        self.meddler.spoil(caller, case.request, case.answer)
+        wall, began = time.time(), time.monotonic()
+        try:
+            dialled = self.lab.dial(caller, called, timeout=BOUND + 1)
+            seconds = time.monotonic() - began
+            time.sleep(HOLD[case.answer in (SILENCE, LOST)][case.request.endswith("answer")])
+            lives = [one["state"] for one in self.lab.calls_of(caller, wall)] == ["answered"]
+            heard = self.lab.finish(dialled)
+            gets = "talks" if lives and heard.ok else "cut" if not lives else str(heard.cause)
+        except PhoneRefused as refusal:
+            seconds, gets = time.monotonic() - began, str(refusal.status)
+        until = time.monotonic() + GONE
+        while (left := self.left(desk)) and time.monotonic() < until:
+            time.sleep(0.05)
+        untouched = self.meddler.left(caller)
+        self.meddler.pass_on(caller)
+        record = self.record("b" if case.where == "in" else "a", caller, wall)
+        again = self.lab.call(caller, desk.phone("here", case.mode), hold=0.4)
+        return Outcome(gets, round(seconds, 1), untouched, left, record, again)
+
+    def left(self, desk: Desk) -> list[str]:
+        """What there is of this desk at both Asterisks and daemons."""
+        found: list[str] = []
+        for node in "ab":
+            rows = self.lab.asterisk(node, "core show channels concise").splitlines()
+            for name, *cells in (row.split("!") for row in rows):
+                if name.partition("/")[2].rpartition("-")[0] in desk.phones or (
+                    cells[6] in desk.phones
+                ):
+                    found.append(f"{node}: {name} {cells}")
+            for call in self.federation.get(node, "/calls"):
+                if call["from"] in desk.phones:
+                    found.append(f"{node}: {call['from']} to {call['to']} {call['state']}")
+        return found
+
+    def record(self, node: str, caller: str, since: float) -> dict[str, Any]:
+        """What is kept of his last call; {} if nothing is."""
+        path = f"/calls/records?number={caller}&last=true&limit=1"
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            found = self.federation.get(node, path)
+            if found and found[0]["began_ms"] / 1_000 > since - 0.1:
+                return dict(found[0])
+            time.sleep(0.05)
+        return {}
+
+
+PLACES, MODES = ("here", "there"), ("handover", "bridge")
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    lab = Lab(Places(CHECKOUT / ".lab-garbled"))
+    lab.down()
+    lab.up(2, daemon=False)
+    try:
+        with Meddler(lab.node("a")) as meddler:
+            lab.configure("a", "asterisk", "url", meddler.url)
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda node: lab.node(node).start_daemon(), "ab"))
+            found = Ground(lab, meddler)
+            found.furnish()
+            yield found
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="module")
+def outcomes(ground: Ground, request: pytest.FixtureRequest) -> dict[Case, Outcome]:
+    """Of those that are asked for."""
+    asked = (getattr(item, "callspec", None) for item in request.session.items)
+    wanted = [spec.params["case"] for spec in asked if spec and "case" in spec.params]
+    free: SimpleQueue[Desk] = SimpleQueue()
+    found: dict[Case, Outcome] = {}
+    for desk in ground.desks:
+        free.put(desk)
+
+    def do(case: Case) -> None:
+        desk = free.get()
+        try:
+            found[case] = ground.run(case, desk)
+            if found[case].untouched:  # a busy machine makes no bridges for five seconds
+                time.sleep(5.5)
+                found[case] = ground.run(case, desk)
+        finally:
+            free.put(desk)
+
+    beside = sorted((c for c in wanted if c.answer != CUT), key=lambda c: c.request[:5] != "EVENT")
+    with ThreadPoolExecutor(CALLERS) as pool:
+        list(pool.map(do, beside))
+    for case in wanted:
+        if case.answer == CUT:
+            do(case)
+    return found
+
+
+@pytest.mark.parametrize("case", list(cases()), ids=str)
+def test_a_call_ends_with_a_cause(outcomes: dict[Case, Outcome], case: Case) -> None:
+    """Soon; nothing of it is left, its record says what was, and who calls again talks."""
+    outcome = outcomes[case]
+    print(case, outcome)
+    assert outcome.gets in (("talks", "500") if case.gets == "any" else (case.gets,))
+    assert outcome.seconds < BOUND
+    assert not outcome.untouched
+    assert outcome.left == []
+    assert outcome.again.ok
+    if case.gets == "503":
+        assert outcome.record == {}  # the daemon has not heard of it
+    else:
+        assert outcome.record["answered"] is (outcome.gets in ("talks", "cut"))
+
+
+def test_nothing_is_left(ground: Ground, outcomes: dict[Case, Outcome]) -> None:
+    """Neither is a bridge, which no caller's name betrays."""
+    for node in "ab":
+        for what in "core show channels concise", "bridge show all":
+            said = ground.lab.asterisk(node, what)
+            assert "!" not in said
+            assert "pf-" not in said
+        assert ground.federation.get(node, "/calls") == []
+
+
+@pytest.mark.parametrize("answer", [a for a in ANSWERS if a not in (LOST, CUT)], ids=str)
+def test_who_talks_talks_on_while_a_reconnect_fails(ground: Ground, answer: Answer) -> None:
+    """Bridges, then channels cannot be listed: it is tried again, and nobody is taken for gone."""
+    lab, desk, federation = ground.lab, ground.desks[0], ground.federation
+    pairs = [(desk.caller, desk.phone("here", "bridge"))]
+    pairs += [(desk.phone("there", "handover"), desk.phone("here", "handover"))]
+    talking = [lab.dial(*pair) for pair in pairs]
+    for listing in "GET bridges", "GET channels":
+        ground.meddler.spoil("", listing, answer)
+    ground.meddler.cut()
+    federation.until(lambda: not ground.meddler.left(""))
+    federation.until(lambda: lab.http("a", "GET", "/health")[0] == 200)
+    shown = {call["from"]: call["state"] for call in federation.get("a", "/calls")}
+    assert shown == {dialled.caller: "talking" for dialled in talking}
+    for dialled in talking:
+        heard, _ = lab.listen(dialled, last_seconds=0.5)
+        assert all(heard.values())
+        lab.hang_up(dialled)
+    federation.until(lambda: not ground.left(desk), 3)
+    assert lab.call(*pairs[0], hold=0.5).ok
