@@ -161,6 +161,7 @@ class Call:
         default_factory=dict
     )  # whither a leg's phone sends the call
     sent_to: str = ""  # the same, of the try that has failed so
+    leaves: bool = False  # a peer's call: its sender hears where it goes on
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
     came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
@@ -335,7 +336,9 @@ class Call:
         return [*told, *self._begin(now, view, lines)]
 
     def _held_long_enough(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-        return self._begin(now, view, lines) if now >= self.held_until else []
+        if now < self.held_until:
+            return []
+        return self._give_up(ABSENT) if self.leaves else self._begin(now, view, lines)
 
     def _look_for_life(self, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
         told: list[Effect] = []
@@ -930,9 +933,10 @@ class Call:
                 self.phase, self.cause, self.route = Phase.OVER, NORMAL, route
                 legs = self.bridged.end() if self.bridged else []
                 return [SendElsewhere(self.caller, to), *legs]
-            if view.door(peer) is not None:  # by IAX2: it is heard before the try's end
-                self.route = route
-                return [*setup.here(self.bill, peer, view, to), *self._give_up(ABSENT)]
+            if view.door(peer) is not None:  # by IAX2: that is to be heard before the try's end
+                self.route, self.phase, self.setup, self.leaves = route, Phase.HELD, None, True
+                self.held_until = now + setup.OVERTAKES
+                return setup.here(self.bill, peer, view, to)
         return self._go(Onward(SENT_ON, to, why, number), now, view, lines)
 
     def _go(self, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -1054,7 +1058,7 @@ TABLE = (
         Ticked,
         Call._held_long_enough,
         (HELD_BACK, DIALING, WAITING, OVER),
-        "nothing was said against it: as if it had arrived now",
+        "nothing was said against it: as if it had arrived now; or its sender has heard where its phone sends it on: hang up",
     ),
     Row(
         (WAITING,),
@@ -1112,10 +1116,10 @@ TABLE = (
         (DIALING,),
         Returned,
         Call._way_failed,
-        (DIALING, WAITING, OVER),
+        (DIALING, WAITING, HELD_BACK, OVER),
         "the way failed: hand over the next try, wait on in the queue, "
         "ask the directory again, or go onward by what came of it; "
-        "hang up when nothing is left, or when the caller gave up",
+        "tell its sender if its phone sends a peer's call on; hang up when nothing is left, or when the caller gave up",
     ),
     Row(
         (TALKING,),

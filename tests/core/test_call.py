@@ -42,6 +42,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects.group import Group as GroupItem
+from pbxfed_ari.core.setup import OVERTAKES
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, C, View, make
 
@@ -375,8 +376,10 @@ def test_a_peers_call_is_sent_back_with_the_number() -> None:
         effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.1, view)
         assert (SendElsewhere(CHANNEL, "1003") in effects) is bool(endpoint)
         assert (told in effects) is not bool(endpoint)
-        assert (HangUp(CHANNEL, 20) in effects) is not bool(endpoint)
-        assert not any(isinstance(e, HandOver) for e in effects)
+        assert not any(isinstance(e, HandOver | HangUp) for e in effects)
+        assert not board.tick(1.1 + OVERTAKES / 2, view)
+        later = board.tick(1.1 + OVERTAKES, view)  # no trunk's end overtakes the word
+        assert (HangUp(CHANNEL, 20) in later) is not bool(endpoint)
 
 
 def test_who_called_hears_over_iax2_whither_a_phone_sends_on() -> None:
