@@ -1,13 +1,13 @@
-"""Draws the table of core/call.py as docs/call.md: `python -m tests.callmap` writes it, a test holds the two together."""
+"""Draws the table of core/transitions.py as docs/call.md: `python -m tests.callmap` writes it, a test holds them together."""
 
 from pathlib import Path
 
-from pbxfed_ari.core.call import TABLE
+from pbxfed_ari.core.transitions import TABLE
 
 PAGE = Path(__file__).parents[1] / "docs" / "call.md"
 HEAD = """# One call's states
 
-Drawn from the table in `pbxfed_ari/core/call.py` by `python -m tests.callmap`; do not edit it here.
+Drawn from the table in `pbxfed_ari/core/transitions.py` by `python -m tests.callmap`; do not edit it here.
 
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import outside
+from pbxfed_ari.core import outside, rescuing, returning, transitions
 from pbxfed_ari.core.call import Call, Input, Phase
 from pbxfed_ari.core.effects import (
     Effect,
@@ -209,7 +209,9 @@ class Switchboard:
         if (arrived.peer, bill.call, bill.attempt) in self._given_up:
             return None
         calls = self._calls.values()
-        return next((c for c in calls if c.is_called_again(arrived, bill, now, view)), None)
+        return next(
+            (c for c in calls if rescuing.is_called_again(c, arrived, bill, now, view)), None
+        )
 
     def _has_hung_up(self, arrived: Arrived, view: View) -> list[Effect]:
         """A peer calls again for somebody who has hung up: he is not rung."""
@@ -235,13 +237,15 @@ class Switchboard:
         call = self._calls.get(channel)
         if call is not None:
             call.leg_lives = False  # whatever becomes of it, it is not his
-            effects = call.handle(Ended(channel), now, view, self.lines(now, view))
+            effects = transitions.handle(call, Ended(channel), now, view, self.lines(now, view))
             self._forget(call)
             return effects
         call = self._calls.get(self._by_leg.get(channel, ChannelId("")))
         if call is None:
             return []
-        effects = call.handle(LegEnded(channel, NORMAL), now, view, self.lines(now, view))
+        effects = transitions.handle(
+            call, LegEnded(channel, NORMAL), now, view, self.lines(now, view)
+        )
         if call.finished:
             self._forget(call)
         return effects
@@ -287,7 +291,7 @@ class Switchboard:
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
-        effects = call.handle(event, now, view, self.lines(now, view, call.id))
+        effects = transitions.handle(call, event, now, view, self.lines(now, view, call.id))
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
         if call.room:
@@ -332,7 +336,7 @@ class Switchboard:
         while len(self._given_up) > REMEMBERED:
             self._given_up.pop(next(iter(self._given_up)))
         effects: list[Effect] = []
-        for call in [call for call in self._in_setup.values() if call.ends_by(event)]:
+        for call in [call for call in self._in_setup.values() if rescuing.ends_by(call, event)]:
             effects += self._told(call, event, now, view)
             if call.finished:
                 self._forget(call)
@@ -420,7 +424,7 @@ class Switchboard:
             known = CallId(bill.call if bill else key)
             arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
             call = self._of_before(known, arrival, now, wall_ms)
-            call.adopt(leg, seen, now, wall_ms)
+            returning.adopt(call, leg, seen, now, wall_ms)
             self._keep(call)
             return []
         alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew
@@ -438,10 +442,10 @@ class Switchboard:
             call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
             self._keep(call)
         if isinstance(event, TalkFound):
-            call.found(event, bill.attempt, now)
+            returning.found(call, event, bill.attempt, now)
             self._in_setup.pop(channel, None)
         else:
-            call.found_ringing(bill.attempt, now)
+            returning.found_ringing(call, bill.attempt, now)
             self._in_setup[channel] = call
         return []
 

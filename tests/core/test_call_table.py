@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxfed_ari.core import call as module
-from pbxfed_ari.core.call import TABLE, Call, Phase
+from pbxfed_ari.core import transitions as module
+from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import HandOver, HangUp, MakeBridge, MakeLeg
 from pbxfed_ari.core.events import (
     Answered,
@@ -26,6 +26,7 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
+from pbxfed_ari.core.transitions import TABLE
 from pbxfed_ari.core.tries import IDLE
 from tests import callmap
 from tests.core.test_route import A, B, C, View, make
@@ -66,7 +67,7 @@ def test_the_drawing_is_of_this_table() -> None:
 def test_each_event_has_one_meaning_in_a_state() -> None:
     """And every row says it in words."""
     keys = [(state, row.event) for row in TABLE for state in row.states]
-    assert len(keys) == len(set(keys)) == len(module._ROWS)
+    assert len(keys) == len(set(keys)) == len(module.ROWS)
     assert all(row.what for row in TABLE)
 
 
@@ -94,8 +95,8 @@ def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
     now, hung, ended = 0.0, 0, False
     for event, later in [(arrived, 0.0), *story]:
         now, before, caller = now + later, call.phase, call.caller
-        effects = call.handle(event, now, view, IDLE)
-        row = module._ROWS.get((before, type(event)))
+        effects = module.handle(call, event, now, view, IDLE)
+        row = module.ROWS.get((before, type(event)))
         if row is None:
             assert (effects, call.phase) == ([], before)
         else:
@@ -111,6 +112,6 @@ def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
         ended = ended or (gone and call.phase is not Phase.RESCUING and not two_left)
     assert hung <= 1
     if call.leg_lives and call.caller_gone:  # by a transfer: it ends with its leg
-        call.handle(LegEnded(call.leg, 16), now, view, IDLE)
+        module.handle(call, LegEnded(call.leg, 16), now, view, IDLE)
     if ended or hung:
         assert call.phase is Phase.OVER
