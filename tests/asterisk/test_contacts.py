@@ -178,6 +178,17 @@ async def test_a_phone_that_moved_on_is_registered_here_no_more() -> None:
         assert fake.objects == {}
 
 
+async def test_a_mark_that_comes_after_the_end_leaves_no_contact_without_a_phone() -> None:
+    """Asterisk would make it anew, and the phone's return would be a refresh, of which nobody hears."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        contacts = Contacts(ari, post=_never, note=_never)
+        fake.objects["contact", contact_id(PHONE, URI)] = refreshed(1000)
+        contacts._noted[PHONE, URI] = Noted(AT, 300)
+        await contacts.drop(DropContact(PHONE, URI, 1_060_900))
+        await contacts._mark((PHONE, URI))
+        assert fake.objects == {}
+
+
 def _never(what: ContactAdded | Note) -> None:
     raise AssertionError(what)
 
