@@ -89,6 +89,7 @@ def test_who_rings_late_at_another_site_is_not_cut(two: Federation) -> None:
     assert lab.http("a", "PUT", "/trunks/city", line)[0] in (200, 201)
     two.until(two.whole)
     lab.register("provider", "b", secret=SECRET)
+    two.until(lambda: all(one["takes_calls"] for n in EAST for one in two.get(n, "/members")))
     calls = [("2001", "2003", "2003"), ("2002", "030123", "provider")]
     before = {phone: int(lab.phone(phone)["invites"]) for _, _, phone in calls}
     for phone in before:
