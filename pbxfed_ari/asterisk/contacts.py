@@ -282,7 +282,7 @@ class Contacts:
                 self.saw(back)
                 self._post(back)
             else:
-                self._noted.pop(key, None)  # a mark that is on its way comes too late, and is undone
+                self._noted.pop(key, None)  # a mark that comes too late is undone
                 await self._ari.asterisk.deleteObject("contact", name)
         except Declined as declined:
             if declined.status != 404:
