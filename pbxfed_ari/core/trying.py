@@ -123,7 +123,8 @@ def not_wanted(call: Call, event: Input, now: float, view: View, lines: Lines) -
 def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """A try has come to nothing."""
     assert isinstance(event, Returned)
-    call.cause = event.cause or (FAILED if call.cause == NORMAL else call.cause)
+    said = 0 if event.cause == NORMAL else event.cause  # a leg that ends so has asked nobody
+    call.cause = said or (FAILED if call.cause == NORMAL else call.cause)
     if event.status in FINAL:
         call.came_of_it("given_up", now)
         return call.give_up(event.cause or NOBODY)
@@ -137,7 +138,7 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     last, outcome = call.tried[-1], _outcome_of(call, event, now)
     call.cause = CAUSES.get(outcome, call.cause)
     call.came = outcome if outcome in CAUSES else call.came
-    gone, missed = _who_was_reached(call, outcome, event.status)
+    gone, missed = _who_was_reached(call, outcome, event.status if said else "")
     waits = any(attempt.queue for attempt in call.route.tries)  # and did before a restart
     if last.going_on or waits or (outcome != UNREACHABLE and missed):
         return _next_try(call, now, view, lines, outcome)

@@ -6,6 +6,7 @@ from pbxfed_ari.core.effects import HandOver, HangUp, Leg, Outside
 from pbxfed_ari.core.events import Arrived, CallEvent, LegDialed, LegLives, PeerHasCall, Returned
 from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.tries import FAILED
 from tests.core.test_route import A, B, C, View, make
 
 CHANNEL, LEG, CALL = ChannelId("17.1"), ChannelId("17.2"), CallId("beef")
@@ -131,3 +132,14 @@ class TestLines:
         ended = self._ended(1.0, Returned(CHANNEL, "CHANUNAVAIL", cause))
         assert isinstance(ended, HandOver)
         assert [leg.line for leg in ended.legs] == ["dear"]
+
+
+def test_a_leg_that_ends_for_no_reason_has_asked_nobody() -> None:
+    """16 without a ring or a word, say because it was ended while it was made: the other trunk is tried, and it is no refusal."""
+    board, view = Switchboard(), View(B)
+    board.handle(Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL), 0.0, view)
+    ended = Returned(CHANNEL, "NOANSWER", 16)
+    (again,) = [e for e in board.handle(ended, 0.1, view) if isinstance(e, HandOver)]
+    assert again.legs == (Leg(B, "iax2"),)
+    (refused,) = [e for e in board.handle(ended, 0.2, view) if isinstance(e, HangUp)]
+    assert refused.cause == FAILED
