@@ -135,7 +135,7 @@ class TestLines:
 
 
 def test_a_leg_that_ends_for_no_reason_has_asked_nobody() -> None:
-    """16 without a ring or a word, say because it was ended while it was made: the other trunk is tried, and it is no refusal."""
+    """16 without a ring or a word, as of one that was ended while it was made: the other trunk is tried."""
     board, view = Switchboard(), View(B)
     board.handle(Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL), 0.0, view)
     ended = Returned(CHANNEL, "NOANSWER", 16)
