@@ -217,9 +217,10 @@ class Contacts:
         """Tell of the registrations of who was pushed since we looked, unless an event has.
 
         They count as of the push: what a phone did after it, anywhere, is newer. Who has left meanwhile is not missed: he may
-        stand elsewhere now, and would be taken away from there. Raises: Unreachable, Declined.
+        stand elsewhere now, and would be taken away from there. Whose push is not settled yet is asked for again. Raises:
+        Unreachable, Declined.
         """
-        fresh = dict(self._fresh)
+        fresh, settled = dict(self._fresh), self._wall_ms() - SETTLED * 1_000
         known = {(phone, uri) for phone in fresh for uri in self._present.get(phone, ())}
         found = await self._of(fresh)
         for phone, uri in sorted(found - known):
@@ -227,7 +228,9 @@ class Contacts:
                 late = ContactAdded(phone, uri, fresh[phone])
                 self.saw(late)
                 self._post(late)
-        self._fresh = {phone: at for phone, at in self._fresh.items() if fresh.get(phone) != at}
+        self._fresh = {
+            phone: at for phone, at in self._fresh.items() if fresh.get(phone) != at or at > settled
+        }
         if not self._fresh:
             self._fresher.clear()
 

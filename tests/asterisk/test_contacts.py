@@ -124,6 +124,26 @@ async def test_who_registers_while_its_endpoint_is_pushed_is_found_though_nobody
         assert len(posted) == 1
 
 
+async def test_whose_push_has_only_just_been_when_latecomers_are_looked_for_is_looked_for_again() -> (
+    None
+):
+    """Many are pushed one after the other: the look that the first one's push brought comes too early for the last one."""
+    posted: list[ContactAdded] = []
+    now = [7_000]
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        contacts = Contacts(ari, post=posted.append, note=_never, wall_ms=lambda: now[0])
+        contacts.pushed(PHONE)
+        now[0] = 7_100
+        await contacts.look_again()
+        fake.contacts = {"1001": ["sip:a"]}
+        now[0] = 9_200
+        await contacts.look_again()
+        assert posted == [ContactAdded(PHONE, "sip:a", 7_000)]
+        asked = len(fake.asked)
+        await contacts.look_again()
+        assert len(fake.asked) == asked
+
+
 async def test_who_leaves_while_latecomers_are_looked_for_is_none() -> None:
     """He has moved to another node: said to have come here, he would be taken away from there."""
     posted: list[ContactAdded] = []
