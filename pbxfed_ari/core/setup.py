@@ -8,7 +8,7 @@ dead, and has BUSY seconds more. Only legs to peers, to the outside and to phone
 phones may take their time.
 
 Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone. Whoever was
-`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (call.py).
+`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (trying.py).
 
 A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, once it is certain
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
