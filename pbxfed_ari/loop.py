@@ -7,11 +7,11 @@ its event, counted, and the next event is taken; a PBX must not be worse off for
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.bundle import Bundle
 from pbxfed_ari.core.effects import Effect
 from pbxfed_ari.core.events import CallEvent, Event, Ticked
@@ -20,11 +20,6 @@ from pbxfed_ari.core.switchboard import Switchboard
 
 Perform = Callable[[Any], None]  # what a room does with one kind of effect
 log = logging.getLogger(__name__)
-
-
-def wall_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Loop:

@@ -22,6 +22,7 @@ from aiohttp import web
 from pbxfed_ari import __version__, certificates, config, logs
 from pbxfed_ari.asterisk.deadends import DeadEnds
 from pbxfed_ari.asterisk.room import AsteriskRoom
+from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core import draining
 from pbxfed_ari.core.condition import SICK
@@ -101,7 +102,7 @@ from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.wan import WanLink
-from pbxfed_ari.loop import Loop, wall_ms
+from pbxfed_ari.loop import Loop
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensing import Sensing
 from pbxfed_ari.sensors import capacity, options

@@ -32,7 +32,6 @@ news is an event at every step and needs none of this.
 import asyncio
 import hashlib
 import secrets
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -40,6 +39,7 @@ from dataclasses import dataclass, replace
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import plain
 from pbxfed_ari.asterisk.events import phone_of
+from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import DropContact, Note
 from pbxfed_ari.core.events import ContactAdded, ContactRemoved, ContactsListed
 from pbxfed_ari.core.names import Extension
@@ -74,7 +74,7 @@ class Contacts:
         expected: Callable[[], Iterable[Extension]] = lambda: (),
         post: Callable[[ContactAdded], None],
         note: Callable[[Note], None],
-        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._ari = ari
         self._expected = expected

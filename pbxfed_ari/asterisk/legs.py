@@ -6,13 +6,13 @@ answer of ARI's was lost or late. Ending what is gone already is no error.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, plain, redirecting
 from pbxfed_ari.asterisk.insisting import insist
+from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import (
     DialLeg,
     EndBridge,
@@ -150,9 +150,7 @@ class Legs:
             await insist(lambda: channels.answer(effect.call))
             await insist(lambda: channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER))
             with suppress(AsteriskError):  # only a record would miss it
-                await channels.setChannelVar(
-                    effect.call, ANSWERED, str(time.time_ns() // 1_000_000)
-                )
+                await channels.setChannelVar(effect.call, ANSWERED, str(wall_ms()))
         elif effect.what == "ring":
             await channels.ring(effect.call)
         else:

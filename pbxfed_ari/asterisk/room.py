@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.connection import SEVERAL_VARIABLES, Connection, Version
+from pbxfed_ari.asterisk.connection import Connection
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.objects import SecretFor
 from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
+from pbxfed_ari.asterisk.versions import SEVERAL_VARIABLES, Version
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.names import Extension, NodeName
@@ -53,7 +54,7 @@ class AsteriskRoom:
             iax_file=iax_file,
             post=post,
             note=note,
-            hear_bridges=lambda: self.connection.hear_bridges(),
+            hear_bridges=lambda: self.connection.subscriptions.hear_bridges(),
             iax_loaded=self._iax_loaded,
             iax_taken=iax_taken,
         )
@@ -106,4 +107,4 @@ class AsteriskRoom:
         self._told_up()
 
     def _iax_loaded(self) -> None:
-        self.connection.iax_expected = True
+        self.connection.subscriptions.iax_expected = True

@@ -1,12 +1,12 @@
 """What this machine can carry, measured."""
 
-import time
 from pathlib import Path
 
 import click
 
 from pbxfed_ari.cli.daemon import REFUSED, fail, settings
 from pbxfed_ari.cli.tables import as_json, show
+from pbxfed_ari.clock import wall_ms
 
 
 @click.command()
@@ -30,7 +30,7 @@ def calibrate(path: Path | None, seconds: float, dry_run: bool, as_json: bool) -
 
     loaded = settings(path)
     before = capacity.kept(loaded.node.state)
-    found = capacity.measure(seconds, time.time_ns() // 1_000_000, before.weight if before else 0)
+    found = capacity.measure(seconds, wall_ms(), before.weight if before else 0)
     if not dry_run:
         try:
             found.save(loaded.node.state)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pbxfed_ari.asterisk.connection import OLDEST, judge, parse_version
+from pbxfed_ari.asterisk.versions import OLDEST, judge, parse_version
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing.asterisk_conf import parse
 from pbxfed_ari.installing.facts import Asterisk, Interface, Machine, Socket

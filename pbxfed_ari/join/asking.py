@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from pbxfed_ari import __version__
+from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import Refused, WireError
@@ -37,8 +38,7 @@ def ask(given: Token, name: NodeName, address: str, key: NodeKey) -> Answer:
             ) from None
         for _ in range(TRIES):
             nonce = secrets.token_bytes(token.NONCE)
-            wall_ms = time.time_ns() // 1_000_000
-            question = Ask(name, address, key.signing, key.public, __version__, wall_ms)
+            question = Ask(name, address, key.signing, key.public, __version__, wall_ms())
             frame = token.seal(ASK, given.invitation, given.key, question, key, nonce)
             for door in doors:
                 _send(sock, frame, door)

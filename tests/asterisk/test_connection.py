@@ -7,19 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pbxfed_ari.asterisk import connection
+from pbxfed_ari.asterisk import conferences, connection, pulse
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.connection import (
-    REPLACED,
-    Connection,
-    State,
-    Version,
-    judge,
-    parse_version,
-)
+from pbxfed_ari.asterisk.connection import Connection, State
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.events import BRIDGES, OURS
 from pbxfed_ari.asterisk.process import Process
+from pbxfed_ari.asterisk.subscriptions import REPLACED
+from pbxfed_ari.asterisk.versions import Version, judge, parse_version
 from pbxfed_ari.core.events import (
     Answered,
     AriWasSlow,
@@ -48,15 +43,15 @@ from .fake import FakeAri, Json
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Milliseconds for seconds."""
-    for name, value in (
-        ("SHORTEST_WAIT", 0.001),
-        ("LONGEST_WAIT", 0.005),
-        ("HOPELESS_WAIT", 0.005),
-        ("PING_EVERY", 0.005),
-        ("LEFT", 0.001),
-        ("PING_DEADLINE", 0.1),
+    for module, name, value in (
+        (connection, "SHORTEST_WAIT", 0.001),
+        (connection, "LONGEST_WAIT", 0.005),
+        (connection, "HOPELESS_WAIT", 0.005),
+        (pulse, "PING_EVERY", 0.005),
+        (pulse, "PING_DEADLINE", 0.1),
+        (conferences, "LEFT", 0.001),
     ):
-        monkeypatch.setattr(connection, name, value)
+        monkeypatch.setattr(module, name, value)
 
 
 class Killable(Process):
@@ -237,7 +232,7 @@ async def test_a_hanging_asterisk_is_down_and_up_again() -> None:
         (down,) = inbox.of(AsteriskDown)
         assert isinstance(down, AsteriskDown)
         assert down.reason.startswith("Asterisk hangs: asterisk.ping: no answer within")
-        assert inbox.of(AriWasSlow) == [AriWasSlow(connection.PING_DEADLINE)] * connection.MISSES
+        assert inbox.of(AriWasSlow) == [AriWasSlow(pulse.PING_DEADLINE)] * pulse.MISSES
         fake.answers.set()
         await inbox.until_kind(AsteriskUp, 2)
         assert inbox.of(AsteriskUp)[1] == AsteriskUp("22.10.1", restarted=False)
@@ -328,7 +323,7 @@ async def test_iax2_is_heard_of_as_soon_as_there_are_peers() -> None:
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         fake.iax = True
-        inbox.connection.iax_expected = True  # type: ignore[attr-defined]
+        inbox.connection.subscriptions.iax_expected = True  # type: ignore[attr-defined]
         await fake.until("POST applications/pbxfed/subscription", 3)
         await inbox.until(lambda events: "IAX2" in fake.endpoint_ids)
 
@@ -597,7 +592,7 @@ async def test_bridges_are_heard_from_the_first_of_ours_on() -> None:
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         for _ in range(2):
-            await inbox.connection.hear_bridges()  # type: ignore[attr-defined]
+            await inbox.connection.subscriptions.hear_bridges()  # type: ignore[attr-defined]
         assert filters(fake)[2:] == [OURS | {REPLACED}]
         await fake.cut()
         await inbox.until_kind(AsteriskUp, 2)

@@ -1,0 +1,169 @@
+"""Who calls here: of all that Asterisk tells, what concerns a call of ours.
+
+A caller is who has come to us, or had come before we lived (reconciling.py finds him). His end is a call's; that of a channel
+which Dial has made for him is a leg's; any other's is nobody's news. While what was missed is being read, events are held.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Iterable
+
+from pbxfed_ari.asterisk import found
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.conferences import Conferences
+from pbxfed_ari.asterisk.contacts import Contacts
+from pbxfed_ari.asterisk.events import AriEvent, Dial, StasisStart, translate
+from pbxfed_ari.asterisk.models import Channel
+from pbxfed_ari.asterisk.subscriptions import Subscriptions
+from pbxfed_ari.clock import wall_ms
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    ContactAdded,
+    ContactRemoved,
+    Ended,
+    Event,
+    LegDialed,
+    LegEnded,
+    Returned,
+    RingFound,
+)
+from pbxfed_ari.core.names import ChannelId
+
+
+class Callers:
+    """Those of one Asterisk."""
+
+    def __init__(
+        self,
+        ari: AriClient,
+        subscriptions: Subscriptions,
+        contacts: Contacts,
+        conferences: Conferences,
+        post: Callable[[Event], None],
+    ) -> None:
+        self._ari, self._subscriptions = ari, subscriptions
+        self._contacts, self._conferences, self._post = contacts, conferences, post
+        self._callers: set[ChannelId] = set()
+        self._dialed: set[ChannelId] = set()  # legs of Dial
+        self._ringing: set[ChannelId] = set()  # callers, handed over before we lived
+        self._held: list[AriEvent] | None = None
+        self._group: asyncio.TaskGroup | None = None
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._callers
+
+    def hold(self) -> None:
+        """What comes from now on is told later (`release`)."""
+        self._held = []
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """Asterisk is connected."""
+        self._group = group
+
+    def forget(self) -> None:
+        """All have ended with their Asterisk."""
+        self._callers, self._dialed, self._ringing = set(), set(), set()
+
+    # --- what happens
+
+    def hear(self, event: AriEvent) -> None:
+        """Asterisk tells this."""
+        if self._held is not None:
+            self._held.append(event)
+        else:
+            self._hear(event)
+
+    def release(self, told: Collection[ChannelId]) -> None:
+        """Tell what was held, but of these nothing of how they came here: it is told."""
+        held, self._held = self._held or [], None
+        for event in held:
+            self._hear(event, told)
+
+    def _hear(self, event: AriEvent, but: Collection[ChannelId] = ()) -> None:
+        if isinstance(event, Dial) and event.dialstatus == "ANSWER":
+            caller = event.caller
+            if caller and found.is_handed_over(caller) and self.is_of_before(caller):
+                self.talk([(caller, event.peer)], wall_ms())  # it rang before we lived
+                return
+        id = fresh_id() if isinstance(event, StasisStart) else ""
+        told = translate(event, app=self._ari.app, wall_ms=wall_ms(), fresh_id=id)
+        if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
+            return
+        if isinstance(told, Arrived) and not told.endpoint and told.peer is None and self._group:
+            self._group.create_task(self._follow(told), name=f"asterisk caller {told.channel}")
+        else:
+            self.tell(told)
+
+    async def _follow(self, arrived: Arrived) -> None:
+        self._callers.add(arrived.channel)  # should it end meanwhile
+        await self._subscriptions.follow(arrived.channel)
+        self.tell(arrived)
+
+    def tell(self, event: Event) -> None:
+        """This has happened, to whom it may."""
+        match event:
+            case Arrived(channel=channel) | Returned(channel=channel):
+                self._callers.add(channel)
+                self._ringing.discard(channel)
+            case LegDialed(leg=leg):
+                self._dialed.add(leg)
+            case Answered(channel=channel, leg="") if channel:
+                self._conferences.entered(channel)
+            case Ended(channel=channel, cause=cause):
+                self._conferences.ended(channel)
+                dialed = channel in self._dialed
+                self._dialed.discard(channel)
+                self._ringing.discard(channel)
+                if channel not in self._callers:  # only callers are calls
+                    if dialed:
+                        self._post(LegEnded(channel, cause))
+                    return
+                self._callers.discard(channel)
+            case ContactAdded() | ContactRemoved():
+                self._contacts.saw(event)
+        self._post(event)
+
+    # --- who was handed over before we lived
+
+    def is_of_before(self, caller: Channel) -> bool:
+        """Was he handed over before we lived? If he rang then, it is not known whom."""
+        return caller.id in self._ringing or caller.id not in self._callers
+
+    def ring(self, ring: RingFound) -> None:
+        """Dial rings somebody for him."""
+        self._callers.add(ring.arrived.channel)
+        self._ringing.add(ring.arrived.channel)
+        self._post(ring)
+
+    def talk(self, talking: list[tuple[Channel, Channel | None]], answered_ms: int = 0) -> None:
+        """They talk by Dial. How they came is asked for beside everything else: it may be many."""
+        ids = {ChannelId(caller.id) for caller, _ in talking}
+        self._callers |= ids
+        self._ringing -= ids
+        if talking and self._group is not None:
+            told = self._tell_talking(talking, answered_ms)
+            self._group.create_task(told, name="asterisk talks found")
+
+    def keep(self, channels: Iterable[Channel]) -> None:
+        """Only these are there yet."""
+        listed = {ChannelId(one.id) for one in channels}
+        self._callers &= listed
+        self._dialed &= listed
+        self._ringing &= listed
+
+    async def _tell_talking(
+        self, talking: list[tuple[Channel, Channel | None]], answered_ms: int
+    ) -> None:
+        for caller, to in talking:
+            await self._subscriptions.hear_end(caller)
+            talk = await found.how_it_came(self._ari, caller, to, wall_ms(), answered_ms)
+            if (
+                talk is not None and talk.arrived.channel in self._callers
+            ):  # he may have ended since
+                self._post(talk)
+
+
+def fresh_id() -> str:
+    """For a new call: 12 hexadecimal digits."""
+    return secrets.token_hex(6)

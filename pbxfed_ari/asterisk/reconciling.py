@@ -1,0 +1,132 @@
+"""What was missed: Asterisk replays nothing, so at each connect everything is read anew.
+
+Which channels exist and which of them wait for us, who talks and who is rung for, our bridges, who is registered. Events that
+arrive meanwhile are held (callers.py), and told after what was read.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from pbxfed_ari.asterisk import found
+from pbxfed_ari.asterisk.callers import Callers, fresh_id
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.contacts import LOOK, Contacts
+from pbxfed_ari.asterisk.events import waiting
+from pbxfed_ari.asterisk.models import Bridge, Channel
+from pbxfed_ari.asterisk.subscriptions import Subscriptions
+from pbxfed_ari.clock import wall_ms
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    ChannelsListed,
+    ContactsListed,
+    LegDialed,
+    Returned,
+    RingFound,
+)
+from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.errors import Declined
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands in Asterisk at a connect."""
+
+    bridges: list[Bridge]
+    channels: list[Channel]
+    contacts: ContactsListed
+    answers: dict[str, int]  # when the calls in our bridges were answered, as `found.answered`
+    rings: list[RingFound]  # who is rung for since before we lived
+    back: dict[ChannelId, Arrived]  # who has come back to wait for us since then: he arrives anew
+
+    def listed(self) -> ChannelsListed:
+        """The channels, and our bridges."""
+        seen = frozenset(ChannelId(one.id) for one in self.channels)
+        ours = found.ours(self.bridges, self.channels, self.answers)
+        return ChannelsListed(seen, ours, wall_ms())
+
+
+class Reconciler:
+    """Reads one Asterisk, and tells what that means for calls."""
+
+    def __init__(
+        self, ari: AriClient, subscriptions: Subscriptions, contacts: Contacts, callers: Callers
+    ) -> None:
+        self._ari, self._subscriptions = ari, subscriptions
+        self._contacts, self._callers = contacts, callers
+
+    async def read(self) -> Standing:
+        """Everything.
+
+        Raises: Unreachable, Declined.
+        """
+        bridges = await self._ari.bridges.list()
+        channels = await self._ari.channels.list()
+        contacts = await self._contacts.listed()
+        await self._sweep(channels)
+        await self._subscriptions.narrow(bridges)
+        answers = await found.answered(self._ari, bridges)
+        rings, back = await self._in_setup(bridges, channels)
+        return Standing(bridges, channels, contacts, answers, rings, back)
+
+    async def _sweep(self, channels: list[Channel]) -> None:
+        """Channels that an earlier life had made only to ask something."""
+        for channel in channels:
+            if channel.id.startswith(LOOK) and not channel.id.endswith("-2"):
+                try:
+                    await self._ari.channels.hangup(channel.id, reason_code=16)
+                except Declined:
+                    continue
+
+    async def _in_setup(
+        self, bridges: list[Bridge], channels: list[Channel]
+    ) -> tuple[list[RingFound], dict[ChannelId, Arrived]]:
+        """Who was handed over before we lived and is rung for, and who has come back: asked before they may go on.
+
+        Whoever has come back, and waits in a queue or in bridge mode, arrives anew: of his tries nothing is known.
+        """
+        lists = found.in_setup(bridges, channels)
+        dialing, back = ([c for c in some if c.id not in self._callers] for some in lists)
+        for caller in dialing:
+            await self._subscriptions.hear_end(caller)
+        asked = [found.how_it_rings(self._ari, c, wall_ms()) for c in (*dialing, *back)]
+        told = [one for one in await asyncio.gather(*asked) if one is not None and one.note]
+        waits = {c.id for c in back}
+        anew = [one.arrived for one in told if one.arrived.channel in waits]
+        return (
+            [one for one in told if one.arrived.channel not in waits],
+            {one.channel: replace(one, fresh_id=fresh_id(), again=True) for one in anew},
+        )
+
+    def tell(self, standing: Standing) -> None:
+        """Who talks, who is rung for, who waits; then what was held."""
+        talking = found.handed_over(standing.bridges, standing.channels)
+        unknown = [one for one in talking if self._callers.is_of_before(one[0])]
+        self._tell_answers([one for one in talking if not self._callers.is_of_before(one[0])])
+        self._callers.talk(unknown)
+        for ring in standing.rings:
+            self._callers.ring(ring)
+        self._tell_waiting(standing)
+
+    def _tell_answers(self, talking: list[tuple[Channel, Channel | None]]) -> None:
+        """Callers whom we know talk: they may have been answered, by legs that we know nothing of, while we were deaf."""
+        for caller, leg in talking:
+            if leg is not None:
+                self._callers.tell(LegDialed(ChannelId(caller.id), ChannelId(leg.id), leg.name))
+            self._callers.tell(Answered(ChannelId(caller.id), ChannelId(leg.id if leg else "")))
+
+    def _tell_waiting(self, standing: Standing) -> None:
+        """Who waits for us since before we were connected; then what was held, without those."""
+        self._callers.keep(standing.channels)
+        told: set[ChannelId] = set()
+        for channel in standing.channels:
+            news = waiting(channel, app=self._ari.app, wall_ms=wall_ms(), fresh_id=fresh_id())
+            for one in news:
+                if isinstance(one, Arrived | Returned):
+                    told.add(one.channel)
+                    self._callers.tell(standing.back.get(one.channel, one))
+                else:
+                    self._callers.tell(one)
+        self._callers.release(told)
