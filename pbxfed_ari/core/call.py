@@ -20,6 +20,7 @@ from pbxfed_ari.core.effects import (
     Diverted,
     Effect,
     HangUp,
+    HangUpLeg,
     Leg,
     Note,
     Outside,
@@ -191,6 +192,13 @@ class Call:
             return self.phase is Phase.TALKING and attempt >= len(self.tried)
         return setup.number == attempt and peer not in setup.gone
 
+    def is_try_before(self, peer: NodeName, bill: Waybill) -> bool:
+        """Is it set up here for an earlier try of this peer's call?"""
+        if self.bill is None or self.phase not in SETTING_UP:
+            return False
+        same = (self.arrival.peer, self.bill.call) == (peer, bill.call)
+        return same and self.bill.attempt < bill.attempt
+
     def own(self) -> bool:
         """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside."""
         return all(isinstance(leg, Leg) and not leg.number and not leg.line for leg in self.legs)
@@ -232,6 +240,14 @@ class Call:
         told = Note("call refused", fields, log_only=True)
         legs = self.bridged.end() if self.bridged else []
         return [HangUp(self.caller, cause), *legs, told]
+
+    def clear(self) -> list[Effect]:
+        """Whoever takes part in it now is hung up: after a transfer not who began it."""
+        if self.phase is Phase.TALKING and self.bridged is not None:
+            return [self.bridged.hang_up(one, NORMAL) for one in sorted(self.bridged.present)]
+        if self.caller_gone and self.leg_lives:
+            return [HangUpLeg(self.arrival.channel, self.leg, NORMAL)]
+        return [HangUp(self.caller, NORMAL)]
 
     def names(self) -> tuple[tuple[str, object], ...]:
         """How notes name it."""

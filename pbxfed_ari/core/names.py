@@ -109,6 +109,11 @@ def key_of_name(name: str) -> str:
     return name.removeprefix(TRUNK_PREFIX).split("-")[0] if name.startswith(TRUNK_PREFIX) else ""
 
 
+def part_of(channel: ChannelId) -> str:
+    """A channel's id as part of a call's name, where Asterisk has a `systemname` with a dash in front of all its ids."""
+    return re.sub(r"[^0-9A-Za-z]", "=", channel)
+
+
 def federation_tag(domain: str) -> str:
     """Six hexadecimal digits that tell a federation from others where they meet. No secret."""
     return blake2b(domain.encode(), digest_size=3, person=b"pbxfed tag").hexdigest()

@@ -46,7 +46,14 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.lines import Usage
 from pbxfed_ari.core.messages import CallOver
-from pbxfed_ari.core.names import CallId, ChannelId, NodeName, attempt_of, key_of_name
+from pbxfed_ari.core.names import (
+    CallId,
+    ChannelId,
+    NodeName,
+    attempt_of,
+    key_of_name,
+    part_of,
+)
 from pbxfed_ari.core.rescue import Half
 from pbxfed_ari.core.setup import NEVER
 from pbxfed_ari.core.tries import NORMAL, View
@@ -172,7 +179,8 @@ class Switchboard:
             if refused := self._has_hung_up(event, view):
                 return refused
             former = self._calls.get(event.channel)  # he was led elsewhere, and has come back
-            before = self._leave(event.channel, now, view)
+            before = self._overtaken(event, now, view)
+            before += self._leave(event.channel, now, view)
             self.usage.arrived(now)
             self._keep(self._call(known, event, now))
             self._calls[event.channel].shown = former.shown if former else None
@@ -212,6 +220,16 @@ class Switchboard:
         return next(
             (c for c in calls if rescuing.is_called_again(c, arrived, bill, now, view)), None
         )
+
+    def _overtaken(self, arrived: Arrived, now: float, view: View) -> list[Effect]:
+        """A peer tries again: what it had tried before of this call is over, though its word of that was lost."""
+        bill, peer = read(arrived.note) if arrived.peer else None, arrived.peer
+        if bill is None or peer is None or bill.attempt < 2:
+            return []
+        effects: list[Effect] = []
+        for call in [c for c in self._in_setup.values() if c.is_try_before(peer, bill)]:
+            effects += self._told(call, PeerGaveUp(peer, call.id, bill.attempt), now, view)
+        return effects
 
     def _has_hung_up(self, arrived: Arrived, view: View) -> list[Effect]:
         """A peer calls again for somebody who has hung up: he is not rung."""
@@ -359,7 +377,7 @@ class Switchboard:
         counts = (("calls_left", len(left)), ("ended", len(ended)), ("phones_left", event.phones))
         missed = len(left) > len(ended) or event.phones > 0
         told = Note("drain deadline", counts, "warning" if missed else "info")
-        return [told, *(HangUp(call.caller, NORMAL) for call in ended)]
+        return [told, *(effect for call in ended for effect in call.clear())]
 
     # --- helpers
 
@@ -438,7 +456,7 @@ class Switchboard:
         if bill is None or (call is not None and not call.forgotten):
             return []
         if call is None:
-            arrival = replace(event.arrived, fresh_id=channel)
+            arrival = replace(event.arrived, fresh_id=part_of(channel))
             call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
             self._keep(call)
         if isinstance(event, TalkFound):

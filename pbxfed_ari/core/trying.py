@@ -174,7 +174,7 @@ def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]
 def _look_up(call: Call, view: View, lines: Lines) -> None:
     """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue."""
     call.forgotten = False
-    call.route = routes.route(call.asking, view, lines)
+    call.route = routes.route(replace(call.asking, running=True), view, lines)
     for attempt in call.route.tries:
         if not attempt.queue:
             call.done |= _tried(call.route.number, attempt)
@@ -369,7 +369,7 @@ def _left_of(call: Call, attempt: Try) -> Try | None:
 
 def _ask_again(call: Call, view: View, lines: Lines) -> None:
     """What the directory says now; if that is nothing, what it said before stands."""
-    found = routes.route(call.asking, view, lines)
+    found = routes.route(replace(call.asking, running=True), view, lines)
     call.route = found if found.tries else replace(call.route, onward=found.onward)
 
 

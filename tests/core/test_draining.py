@@ -5,13 +5,25 @@ from typing import Any
 import pytest
 
 from pbxfed_ari.core.draining import Drain, Draining
-from pbxfed_ari.core.effects import HangUp, Leg, Note, Outside, Reply, Tell
-from pbxfed_ari.core.events import Answered, Arrived, DrainOver, DrainSwitched
+from pbxfed_ari.core.effects import HandOver, HangUp, HangUpLeg, Leg, Note, Outside, Reply, Tell
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    CallEvent,
+    CameIn,
+    DrainOver,
+    DrainSwitched,
+    Ended,
+    LegDialed,
+    LegEntered,
+    Returned,
+    WentOut,
+)
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import DRAINED, Asking
-from tests.core.test_route import A, B, View, make
+from tests.core.test_route import A, B, C, View, make
 from tests.core.test_routing import Busy, legs, line, view
 from tests.stories.world import World
 
@@ -72,6 +84,22 @@ def calls(*numbers: str, there: View) -> Switchboard:
     return board
 
 
+def test_a_call_whose_first_way_failed_goes_on_when_the_node_drains_meanwhile() -> None:
+    """To where its phone stands now, and onward as its extension says: it is no new call."""
+    there = View(B, trunks=("sip",), items=[make("extension", "1001", forward_unreachable="1002")])
+    board = Switchboard()
+    board.handle(Arrived(ChannelId("17.1"), "1001", "1009", "", fresh_id="f"), 0.0, there)
+    there.leaving, there.places = True, (C,)
+    failed = Returned(ChannelId("17.1"), "CHANUNAVAIL", 3)
+    moved = board.handle(failed, 0.1, there)
+    there.places = (A,)
+    onward = board.handle(failed, 0.2, there)
+    rung = [(e.extension, e.legs) for e in [*moved, *onward] if isinstance(e, HandOver)]
+    assert rung == [("1001", (Leg(C, "sip"),)), ("1001", (Leg(),))]
+    last = board.handle(failed, 0.3, there)
+    assert [e.extension for e in last if isinstance(e, HandOver)] == ["1002"]
+
+
 def notes(effects: Any) -> list[tuple[dict[str, object], str]]:
     found = [e for e in effects if isinstance(e, Note) and e.event == "drain_deadline"]
     return [(dict(note.fields), note.level) for note in found]
@@ -93,6 +121,32 @@ def test_at_the_deadline_calls_are_ended_if_that_was_asked() -> None:
     effects = board.handle(DrainOver(end=True, phones=0), 60.0, there)
     assert notes(effects) == [({"calls_left": 3, "ended": 2, "phones_left": 0}, "warning")]
     assert [e.channel for e in effects if isinstance(e, HangUp)] == ["17.0", "17.2"]
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_talks_by_a_transfer_is_ended_too(control: str) -> None:
+    """Whoever began the call has gone; Asterisk has put another in his place."""
+    there, board = view(), Switchboard(control=control)
+    seen: tuple[CallEvent, ...]
+    moved: tuple[CallEvent, ...]
+    caller, other = ChannelId("17.0"), ChannelId("18.0")
+    board.handle(Arrived(caller, "1001", "1009", "", fresh_id="f0"), 0.0, there)
+    leg = ChannelId("pf-f0-1-0") if control == "bridge" else ChannelId("17.1")
+    if control == "bridge":
+        seen = (
+            CameIn(caller, "pf-f0"),
+            CameIn(leg, "pf-f0"),
+            LegEntered(leg),
+            Answered(caller, leg),
+        )
+        moved = (WentOut(caller, "pf-f0"), CameIn(other, "pf-f0"), Ended(caller))
+    else:
+        seen = (LegDialed(caller, leg, "PJSIP/1001-1"), Answered(caller, leg))
+        moved = (Ended(caller),)
+    for event in (*seen, *moved):
+        board.handle(event, 1.0, there)
+    effects = board.handle(DrainOver(end=True, phones=0), 60.0, there)
+    assert leg in [e.leg for e in effects if isinstance(e, HangUpLeg)]
 
 
 def test_where_nobody_is_left_there_is_nothing_to_warn_of() -> None:

@@ -26,8 +26,9 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.waybill import parent, read
 from tests.core.test_rooms import way
-from tests.core.test_route import A, B, View, ask, make
+from tests.core.test_route import A, B, C, View, ask, make
 
 
 def queue(**more: Any) -> Any:
@@ -152,6 +153,20 @@ def test_who_is_rung_for_while_the_daemon_is_away_waits_on() -> None:
     desk.board.handle(RingFound(came, "beef/1/2", 1_010_000), desk.now, desk.view)
     waits = desk.back("1", "BUSY")
     assert (rung(waits), held(waits)) == ([("1", ["1001"])], [("1", "jazz")])
+
+
+def test_a_peers_caller_who_waits_on_keeps_his_calls_id_whatever_asterisk_calls_its_channels() -> (
+    None
+):
+    """With a `systemname` in asterisk.conf there is a dash in their ids, which no waybill may hold."""
+    desk, channel = Desk(at=C), ChannelId("pbx-17.1")
+    came = Arrived(channel, "700", "2001", "", peer=B, note="beef/1/1", wall_ms=1)
+    desk.board.handle(RingFound(came, "beef/1/1", 1), desk.now, desk.view)
+    rings = desk.board.handle(Returned(channel, "BUSY", 17), desk.now, desk.view)
+    (handed,) = (e for e in rings if isinstance(e, HandOver))
+    told = read(handed.note)
+    assert told is not None
+    assert parent(told.call) == "beef"
 
 
 def test_a_busy_member_is_passed_over_and_left_alone_for_a_while() -> None:

@@ -472,9 +472,9 @@ def test_when_the_senders_asterisk_has_died_what_it_had_sent_rings_nobody() -> N
     """Held, in setup, or in a queue; who talks is left alone, and who came from elsewhere."""
     story = Story(View(A))
     story.at(0.0, arrives())
-    talks = replace(arrives(attempt=2), channel=ChannelId("18.1"), fresh_id="y")
+    talks = replace(arrives(call="caf2"), channel=ChannelId("18.1"), fresh_id="y")
     story.at(0.0, talks, Answered(talks.channel))
-    late = replace(arrives(8_500, attempt=3), channel=ChannelId("18.2"), fresh_id="z")
+    late = replace(arrives(8_500, call="caf3"), channel=ChannelId("18.2"), fresh_id="z")
     story.at(0.0, late)
     story.at(0.0, Arrived(ChannelId("18.3"), "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
     assert story.at(1.0, LOST) == [HangUp(CHANNEL, 16), HangUp(ChannelId("18.2"), 16)]
@@ -499,8 +499,10 @@ def test_a_call_that_ended_while_we_were_not_connected_is_told_to_nobody() -> No
     assert [type(e) for e in story.at(6.0, ChannelsListed(frozenset()))] == [CallEnded]
 
 
-def arrives(late_ms: int = 0, number: str = "1001", attempt: int = 1) -> Arrived:
-    bill = str(Waybill("cafe", attempt, "", WALL + 8_000))
+def arrives(
+    late_ms: int = 0, number: str = "1001", attempt: int = 1, call: str = "cafe"
+) -> Arrived:
+    bill = str(Waybill(call, attempt, "", WALL + 8_000))
     return Arrived(CHANNEL, number, "1002", "", B, bill, "x", wall_ms=WALL + late_ms)
 
 
@@ -529,6 +531,18 @@ def test_a_call_that_is_given_up_stops_ringing() -> None:
     talking = Story(View(A))
     talking.at(0.0, arrives(), Answered(CHANNEL))
     assert talking.at(1.0, PeerGaveUp(B, CallId("cafe"), 1)) == []
+
+
+def test_a_try_that_follows_ends_the_one_before() -> None:
+    """Its sender's word that it was given up is lost, and no CANCEL follows an INVITE that nothing has answered."""
+    story = Story(View(A))
+    story.at(0.0, arrives())
+    again = replace(arrives(attempt=2), channel=ChannelId("17.9"), fresh_id="y")
+    found = story.at(2.0, again)
+    assert HangUp(CHANNEL, 16) in found
+    assert [e.channel for e in found if isinstance(e, HandOver)] == ["17.9"]
+    other = replace(arrives(), channel=ChannelId("17.8"), fresh_id="z")
+    assert not [e for e in story.at(2.1, other) if isinstance(e, HangUp)]
 
 
 def test_a_call_that_comes_too_late_rings_nobody() -> None:
