@@ -51,7 +51,8 @@ WORD, LAST_WORD = (
     2.5,
 )  # seconds without a ring after which a receiver says (again) that a try is there
 HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
-OVERTAKES = 0.06  # seconds by which a trunk's end might overtake our word
+# seconds by which a trunk's end might overtake our word; at another site it goes by way of two forwarders
+OVERTAKES, OVERTAKES_AFAR = 0.06, 0.3
 NEVER = float("inf")
 End = NodeName | None  # where legs lead: a peer; None: to the outside, or to phones from here
 RINGS = frozenset({"RINGING", "PROGRESS"})  # of what Dial says of a leg: the caller hears it

@@ -339,10 +339,11 @@ def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
             call.phase, call.cause, call.route = Phase.OVER, NORMAL, route
             legs = call.bridged.end() if call.bridged else []
             return [SendElsewhere(call.caller, to), *legs]
-        if view.door(peer) is not None:  # by IAX2: that is to be heard before the try's end
+        if told := setup.here(call.bill, peer, view, to):  # by IAX2: heard before the try's end
             call.route, call.phase, call.setup, call.leaves = route, Phase.HELD, None, True
-            call.held_until = now + setup.OVERTAKES
-            return setup.here(call.bill, peer, view, to)
+            afar = view.door(peer) is None
+            call.held_until = now + (setup.OVERTAKES_AFAR if afar else setup.OVERTAKES)
+            return told
     return _forward(call, Onward(SENT_ON, to, why, number), now, view, lines)
 
 

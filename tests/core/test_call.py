@@ -38,11 +38,12 @@ from pbxfed_ari.core.events import (
     Returned,
     RingFound,
     TalkFound,
+    wan,
 )
 from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, ObjectId
 from pbxfed_ari.core.objects.group import Group as GroupItem
-from pbxfed_ari.core.setup import OVERTAKES
+from pbxfed_ari.core.setup import OVERTAKES, OVERTAKES_AFAR
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, C, View, make
 
@@ -364,10 +365,20 @@ def test_phones_that_send_on_in_a_circle_end_the_call() -> None:
 
 
 def test_a_peers_call_is_sent_back_with_the_number() -> None:
-    """Over SIP by 302, over IAX2 by a word to its daemon and a refusal; never sent on from here: one hop."""
-    told = SendTo(("10.0.0.9", ord("b")), CallHere("beef", 1, "1003"))
-    for endpoint, places in ("pf-b", (A,)), ("", (A,)), ("", (A, B)):
-        board, view = Switchboard(), View(*places)
+    """Over SIP by 302, over IAX2 by a word to its daemon and a refusal; never sent on from here: one hop.
+
+    To another site the word goes by way of the forwarders, and has more time.
+    """
+    said = CallHere("beef", 1, "1003")
+    for endpoint, places, sites in (
+        ("pf-b", (A,), {}),
+        ("", (A,), {}),
+        ("", (A, B), {}),
+        ("", (A,), {B: "west"}),
+    ):
+        board, view = Switchboard(), View(*places, sites=sites)
+        told = SendTo(view.door(B) or wan(B), said)
+        ahead = OVERTAKES_AFAR if sites else OVERTAKES
         peers = Arrived(
             CHANNEL, "1001", "1002", "Ann", B, "beef/1/1", fresh_id="f00", endpoint=endpoint
         )
@@ -377,8 +388,8 @@ def test_a_peers_call_is_sent_back_with_the_number() -> None:
         assert (SendElsewhere(CHANNEL, "1003") in effects) is bool(endpoint)
         assert (told in effects) is not bool(endpoint)
         assert not any(isinstance(e, HandOver | HangUp) for e in effects)
-        assert not board.tick(1.1 + OVERTAKES / 2, view)
-        later = board.tick(1.1 + OVERTAKES, view)  # no trunk's end overtakes the word
+        assert not board.tick(1.1 + ahead / 2, view)
+        later = board.tick(1.1 + ahead, view)  # no trunk's end overtakes the word
         assert (HangUp(CHANNEL, 20) in later) is not bool(endpoint)
 
 

@@ -108,6 +108,25 @@ def test_who_rings_late_at_another_site_is_not_cut(two: Federation) -> None:
     )
 
 
+def test_over_iax2_a_phone_sends_on_to_whichever_site(two: Federation) -> None:
+    """By a word that the forwarders pass on: it is rung once, by no second trunk, and the call goes on from its own node."""
+    lab = two.lab
+    lab.configure("b", "calls", "trunks", ["iax2", "sip"])
+    two.until(lambda: two.get("a", "/route/2003")["tries"][0]["legs"][0]["trunk"] == "iax2")
+    before = int(lab.phone("2003")["invites"])
+    try:
+        for to in "2002", "2004":
+            lab.manners("2003", refuse="302 Moved Temporarily", send_to=to)
+            found = lab.call("2001", "2003", hold=0.6, timeout=8)
+            assert found.ok, found
+            assert found.details["answered_by"] == to
+    finally:
+        lab.manners("2003")
+        lab.configure("b", "calls", "trunks", ["sip", "iax2"])
+    assert int(lab.phone("2003")["invites"]) == before + 2
+    two.until(lambda: two.get("a", "/route/2003")["tries"][0]["legs"][0]["trunk"] == "sip")
+
+
 def test_over_iax2_no_daemon_need_say_that_a_call_is_there(two: Federation) -> None:
     """The link between the sites has just died: the called Asterisk itself says PROCEEDING, and its phone is waited for."""
     lab = two.lab
