@@ -110,7 +110,7 @@ from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.sensors.disk import HUNG, Disk
 from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
-from pbxfed_ari.store.recorder import Recorder
+from pbxfed_ari.store.recorder import NOTED, Recorder
 from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Store
 from pbxfed_ari.store.writer import Writer
@@ -179,12 +179,15 @@ class Node:
         self.events = EventLog(federation.ourselves.identity.epoch)
         self.call_events = EventLog(federation.ourselves.identity.epoch)
         self.recorder: Recorder[CallEnded] = Recorder(
-            self.writer, self._call_ended, lambda ended: self.records.add(*ended)
+            self.writer, self._call_ended, lambda ended, over: self.records.add(*ended, over=over)
         )
         self.records = Records(
             settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
         )
+        before, seen_ms = self.records.noted()
         self.switchboard = Switchboard(
+            before=before,
+            seen_ms=seen_ms,
             ring_seconds=settings.calls.ring_seconds,
             control=settings.calls.control,
             rescue=settings.calls.rescue,
@@ -232,6 +235,7 @@ class Node:
             post=self.post,
             note=self.note,
         )
+        self.room.connection.expect(self.switchboard.notebook.channels())
         self.dead_ends = DeadEnds(
             self.room.ari,
             away=self._away,
@@ -367,6 +371,7 @@ class Node:
 
     def close_files(self) -> None:
         """Write out what is in line; of a disk that hangs nobody waits for more."""
+        self._note_calls()
         self.recorder.flush()
         if self.writer.close():
             self.records.close()
@@ -423,6 +428,7 @@ class Node:
             sensors = tasks.create_task(self.sensing.room.run(), name="sensors")
             guards = tasks.create_task(self.security_log.run(), name="security log")
             ends = tasks.create_task(self.dead_ends.run(), name="dead ends")
+            notes = tasks.create_task(self._keep_notes(), name="notes of calls")
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.manager.stopping(reason)
@@ -435,6 +441,7 @@ class Node:
             sensors.cancel()
             guards.cancel()
             ends.cancel()
+            notes.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
         return reason
 
@@ -743,7 +750,7 @@ class Node:
         else:
             self.wan.broadcast(frame)
 
-    def _call_ended(self, call: CallEnded) -> dict[str, object]:
+    def _call_ended(self, call: CallEnded) -> tuple[dict[str, object], str]:
         log.info(
             "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
             call.call,
@@ -759,7 +766,21 @@ class Node:
         kept = record(call, self.federation.me)
         shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
         self.call_events.add(Note("call ended", shown), wall_ms())
-        return kept
+        return kept, call.note
+
+    async def _keep_notes(self) -> None:
+        while True:
+            await asyncio.sleep(NOTED)
+            self._note_calls()
+
+    def _note_calls(self) -> None:
+        """Write down which calls go on, while we see them, unless the disk hangs."""
+        if not self.room.connection.live or self.writer.late:
+            return
+        noted, void = self.switchboard.notebook.new(self.now())
+        if noted or void or len(self.switchboard):
+            seen_ms = wall_ms()
+            self.recorder.note(lambda: self.records.note(noted, void, seen_ms))
 
     def _away(self) -> dict[NodeName, Address]:
         """Peers out of reach, and where their SIP would be."""

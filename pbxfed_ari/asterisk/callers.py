@@ -1,7 +1,8 @@
 """Who calls here: of all that Asterisk tells, what concerns a call of ours.
 
 A caller is who has come to us, or had come before we lived (reconciling.py finds him). His end is a call's; that of a channel
-which Dial has made for him is a leg's; any other's is nobody's news. While what was missed is being read, events are held.
+which Dial has made for him is a leg's; any other's is nobody's news, but for channels of an earlier life's calls (`expect`).
+While what was missed is being read, events are held.
 """
 
 import asyncio
@@ -47,11 +48,16 @@ class Callers:
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()  # legs of Dial
         self._ringing: set[ChannelId] = set()  # callers, handed over before we lived
+        self._before: Collection[ChannelId] = ()  # channels of an earlier life's calls
         self._held: list[AriEvent] | None = None
         self._group: asyncio.TaskGroup | None = None
 
     def __contains__(self, channel: str) -> bool:
         return channel in self._callers
+
+    def expect(self, channels: Collection[ChannelId]) -> None:
+        """An earlier life has left these: the end of each is told."""
+        self._before = channels
 
     def hold(self) -> None:
         """What comes from now on is told later (`release`)."""
@@ -118,6 +124,8 @@ class Callers:
                 if channel not in self._callers:  # only callers are calls
                     if dialed:
                         self._post(LegEnded(channel, cause))
+                    elif channel in self._before:
+                        self._post(event)
                     return
                 self._callers.discard(channel)
             case ContactAdded() | ContactRemoved():

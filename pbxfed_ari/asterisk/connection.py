@@ -11,7 +11,7 @@ A reader that stalls is cut off by Asterisk, so ours only decodes and posts.
 import asyncio
 import enum
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
 from picows import WSError, WSHandshakeError
@@ -36,6 +36,7 @@ from pbxfed_ari.asterisk.versions import (
 )
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.events import AsteriskDied, AsteriskDown, AsteriskUp, ChannelsListed, Event
+from pbxfed_ari.core.names import ChannelId
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 # seconds before another attempt; doubled each time, jittered. Who is back shall serve at once, and to ask costs a millisecond
@@ -117,6 +118,10 @@ class Connection:
     def answer_time(self) -> float | None:
         """Seconds that ARI took for the last ping, or that the next one has been waiting; None if it is not connected."""
         return self._pulse.answer_time() if self.live else None
+
+    def expect(self, channels: Collection[ChannelId]) -> None:
+        """An earlier life has left these channels: the end of each is told."""
+        self._callers.expect(channels)
 
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""

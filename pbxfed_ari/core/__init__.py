@@ -32,7 +32,7 @@ Reading order:
                     rooms, shares, queueing, outside, patterns, barring), explaining, diversion (who has sent it on), waybill
                     (what travels along), setup (is there life?), bridging (own legs), rescue (when the other end has died),
                     call (one call), what happens to it (transitions: the table; trying, talking, rescuing, returning),
-                    lines (what limits count), switchboard (all calls)
+                    lines (what limits count), notebook (what is written down of calls that go on), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

@@ -105,6 +105,7 @@ class Call:
     cause: int = NORMAL
     answered: float = 0.0
     finished: bool = False  # its record is kept, nothing of it is left
+    note: str = ""  # under what it is written down while it goes on (notebook.py)
     caller: ChannelId = field(init=False)  # by a transfer it may become another one
     caller_gone: bool = False  # the one that began
     leg: ChannelId = ChannelId("")  # of Dial's, which has answered
@@ -166,6 +167,13 @@ class Call:
     def key(self) -> str:
         """The call, as the names of its bridge and legs hold it: of the legs of a peer's that meet here each has its own."""
         return f"{self.id}.{self.arrival.fresh_id}" if self.bill else self.id
+
+    @property
+    def channels(self) -> tuple[ChannelId, ...]:
+        """While one of these lives it may go on."""
+        began = () if self.caller_gone else (self.arrival.channel, self.caller)
+        legs = self.bridged.ours if self.bridged else [self.leg] if self.leg_lives else []
+        return tuple(dict.fromkeys((*began, *legs)))
 
     def next_deadline(self) -> float:
         """When `tick` is due."""
@@ -262,6 +270,10 @@ class Call:
     def record(self, now: float) -> CallEnded:
         """It is over, and nothing of it is left."""
         self.finished = True
+        return self.so_far(now)
+
+    def so_far(self, now: float) -> CallEnded:
+        """The record, if it ended now."""
         arrival = self.arrival
         talked, reached = self.answered > 0, self.whose or str(self.route.number)
         return CallEnded(
@@ -279,4 +291,5 @@ class Call:
             reached if talked and reached != arrival.number else "",
             "bridge" if self.bridged else "handover" if self.tried else "",
             tuple(self.history),
+            note=self.note,
         )

@@ -171,7 +171,7 @@ class DropContact(Struct, frozen=True):
 # --- asterisk: calls
 
 
-class Leg(Struct, frozen=True):
+class Leg(Struct, frozen=True, tag=True):
     """One thing to ring: the phones of a number registered here (`peer` None), or what a peer has of it, by a trunk."""
 
     peer: NodeName | None = None
@@ -185,7 +185,7 @@ class Leg(Struct, frozen=True):
     uri: str = ""  # of such a phone, which we call ourselves: where it listens; none registered here is meant
 
 
-class Outside(Struct, frozen=True):
+class Outside(Struct, frozen=True, tag=True):
     """A way to the outside at this Asterisk: these digits, through a hand-written endpoint."""
 
     line: str  # the PSTN trunk's name
@@ -388,6 +388,9 @@ class Stop(Struct, frozen=True):
     reason: str
 
 
+LOST_SIGHT = "lost_sight"  # nobody has seen what came of it
+
+
 class Attempted(Struct, frozen=True):
     """One try of a call: whom it rang, why, and what came of it."""
 
@@ -396,7 +399,7 @@ class Attempted(Struct, frozen=True):
     reason: str
     began: float  # seconds after the call came
     seconds: float = 0.0  # until it was answered, or failed
-    # "answered", "busy", "no_answer", "unreachable", "sent_on" by its phone, or "given_up" by who called
+    # "answered", "busy", "no_answer", "unreachable", "sent_on" by its phone, "given_up" by who called, or LOST_SIGHT
     outcome: str = ""
 
 
@@ -421,6 +424,10 @@ class CallEnded(Struct, frozen=True):
     reached: str = ""  # the number whose phone answered, if that is another
     control: str = ""  # "handover" or "bridge"
     attempts: tuple[Attempted, ...] = ()
+    unseen: float = (
+        0.0  # it ended within so many seconds after those, and nobody looked (core/notebook.py)
+    )
+    note: str = ""  # under what it was written down while it went on
 
 
 Effect = (

@@ -3,7 +3,7 @@
 It finds the call that an event concerns, and forgets it at its end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -54,13 +54,13 @@ from pbxfed_ari.core.names import (
     key_of_name,
     part_of,
 )
+from pbxfed_ari.core.notebook import UNTOLD, Notebook, Noted
 from pbxfed_ari.core.rescue import Half
 from pbxfed_ari.core.setup import NEVER
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import parent, read
 
 REMEMBERED = 10_000  # tries that peers have given up
-UNTOLD = 0  # a cause that nobody heard
 
 
 class Switchboard:
@@ -73,14 +73,19 @@ class Switchboard:
         control: str = "handover",
         rescue: int = 30,
         rescue_music: str = "",
+        before: Sequence[Noted] = (),
+        seen_ms: int = 0,
     ) -> None:
         """`control`: how legs are connected where the object called does not say; "handover" or "bridge".
 
-        `rescue`: for so many seconds who has lost his other end to a death waits, with this music.
+        `rescue`: for so many seconds who has lost his other end to a death waits, with this music. `before`: the calls of an
+        earlier life, as they stood at `seen_ms` (core/notebook.py).
         """
         self.ring_seconds, self.control = ring_seconds, control
         self.rescue, self.rescue_music = rescue, rescue_music
         self.usage = Usage()
+        self.notebook = Notebook(before, seen_ms)
+        self._wall = (0, 0.0)  # milliseconds since 1970, and when on our clock
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's, that have answered
@@ -188,7 +193,7 @@ class Switchboard:
         if isinstance(event, CameIn) and call is not None and call.is_stranger(event.channel):
             self._put[event.channel] = call.arrival.channel
         if call is None:
-            return self._stranger(event)
+            return self._stranger(event, now)
         if isinstance(event, Arrived) and self._was_given_up(call):
             self._forget(call)
             return [HangUp(event.channel, NORMAL)]
@@ -285,8 +290,10 @@ class Switchboard:
     def _keep(self, call: Call) -> None:
         self._calls[call.arrival.channel] = call
         self._by_key[call.key] = call.arrival.channel
+        self.notebook.name(call)
 
     def _forget(self, call: Call) -> None:
+        self.notebook.forget(call)
         self._calls.pop(call.arrival.channel, None)
         self._in_setup.pop(call.arrival.channel, None)
         self._due.pop(call.arrival.channel, None)
@@ -309,7 +316,10 @@ class Switchboard:
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
+        stood = call.phase, len(call.tried)
         effects = transitions.handle(call, event, now, view, self.lines(now, view, call.id))
+        if stood != (call.phase, len(call.tried)):
+            self.notebook.changed(call)
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
         if call.room:
@@ -385,9 +395,12 @@ class Switchboard:
         """What goes on here, for the limits of the call that asks."""
         return self.usage.at(self._calls.values(), view, now, asks)
 
-    def _stranger(self, event: CallersEvent) -> list[Effect]:
+    def _stranger(self, event: CallersEvent, now: float) -> list[Effect]:
         """A call of before a restart: if it comes back from Dial its try has failed, and its tries are forgotten."""
         match event:
+            case Ended(channel, cause):
+                wall_ms, then = self._wall
+                return [*self.notebook.ended(channel, wall_ms + round((now - then) * 1_000), cause)]
             case Returned(channel, _, cause):
                 return [HangUp(channel, cause or NORMAL)]
             case LegEntered(leg):
@@ -398,7 +411,7 @@ class Switchboard:
     def _reconcile(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """What happened while we could not see: calls and legs that ended, and bridges of before a restart."""
         effects: list[Effect] = []
-        self._listed = True
+        self._listed, self._wall = True, (listed.wall_ms, now)
         self.usage.listed(listed.channels, now)
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
@@ -422,7 +435,9 @@ class Switchboard:
             kept |= set(seen.channels)
         known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.ours}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
-        return [*effects, *(HangUp(leg, NORMAL) for leg in sorted(stray))]
+        effects += (HangUp(leg, NORMAL) for leg in sorted(stray))
+        left = listed.channels - {e.channel for e in effects if isinstance(e, HangUp)}
+        return [*effects, *self.notebook.listed(left, listed.wall_ms)]
 
     def _found(self, seen: BridgeSeen, now: float, wall_ms: int) -> list[Effect]:
         """A bridge that an earlier life of ours has made: a conversation is kept, all else ends."""
@@ -459,6 +474,7 @@ class Switchboard:
             arrival = replace(event.arrived, fresh_id=part_of(channel))
             call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
             self._keep(call)
+        self.notebook.changed(call)
         if isinstance(event, TalkFound):
             returning.found(call, event, bill.attempt, now)
             self._in_setup.pop(channel, None)

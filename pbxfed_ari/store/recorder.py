@@ -3,6 +3,9 @@
 A row by itself costs the daemon a thread that is woken, a transaction, and a turn at the interpreter; and what is done ten
 times in a row costs half of what it costs between other things. So a crash may cost the records of calls of its last
 GATHERED seconds. Who reads finds all: they are written first.
+
+Calls that go on are noted every NOTED seconds: most of those that find nobody are over before that. A crash costs the record of
+a call that was never noted, and makes one that was end unseen (core/notebook.py).
 """
 
 import asyncio
@@ -14,6 +17,7 @@ from pbxfed_ari.store.records import Json, Rows
 from pbxfed_ari.store.writer import Writer
 
 GATHERED = 0.1  # seconds
+NOTED = 1.0  # seconds
 Ended = TypeVar("Ended")
 log = logging.getLogger(__name__)
 
@@ -24,10 +28,10 @@ class Recorder(Generic[Ended]):
     def __init__(
         self,
         writer: Writer,
-        tell: Callable[[Ended], Json],
-        write: Callable[[list[Json]], object],
+        tell: Callable[[Ended], tuple[Json, str]],
+        write: Callable[[list[Json], list[str]], object],
     ) -> None:
-        """`tell` makes a record of a call, and tells of it whoever wants to know."""
+        """`tell` makes a record of a call, and tells of it whoever wants to know; and says under what it was noted."""
         self._writer, self._tell, self._write = writer, tell, write
         self._gathered: list[Ended] = []
 
@@ -45,12 +49,20 @@ class Recorder(Generic[Ended]):
         if self._gathered:
             calls, self._gathered = self._gathered, []
             records: list[Json] = []
+            over: list[str] = []
             for call in calls:
                 try:
-                    records.append(self._tell(call))
+                    record, note = self._tell(call)
+                    records.append(record)
+                    over.append(note)
                 except Exception:  # a mistake of ours must not lose the others
                     log.exception("a call that is over could not be told of")
-            self._writer.later(lambda: self._write(records))
+            self._writer.later(lambda: self._write(records, over))
+
+    def note(self, write: Callable[[], object]) -> None:
+        """Write notes of calls that go on: after the records of those that are over."""
+        self.flush()
+        self._writer.later(write)
 
     def ask(self, look: Callable[[], Rows]) -> Rows:
         """Look into the file, after what was gathered was written. Raises: Refused, if the disk hangs."""

@@ -2,15 +2,22 @@
 
 Each is written when its call has ended, many together, and is on the disk a moment later: a power cut may cost the last
 ones, never a call. A file that is damaged is put aside; what the federation knows does not stand in it.
+
+Beside them stand notes of calls that go on (core/notebook.py), and when this node saw them last. A record and the end of its
+note are one transaction, so no call has two records, whenever the daemon is killed. Nothing waits for the disk: a kill -9 costs
+what was not written yet; a power cut what the kernel had not put on the disk, half a minute usually, notes and records alike.
 """
 
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+
+from pbxfed_ari.core.notebook import Noted
 
 Json = dict[str, object]
 Rows = list[tuple[int, str]]
@@ -19,12 +26,16 @@ KEPT_DAYS = 90
 SWEEP = 1_000  # records after which the old ones go
 MOST = 1_000  # in one answer
 log = logging.getLogger(__name__)
+_decoder = msgspec.msgpack.Decoder(Noted)
 _TABLE = """
 create table if not exists calls (
     id integer primary key, began integer not null, caller text not null, number text not null,
     part integer not null, record text not null);
 create index if not exists calls_began on calls (began);
+create table if not exists notes (key text primary key, note blob not null) without rowid;
+create table if not exists seen (one integer primary key check (one = 1), at integer not null);
 """
+_STRIKE = "delete from notes where key = ?"
 
 
 class Records:
@@ -60,8 +71,11 @@ class Records:
         """Write everything out."""
         self._db.close()
 
-    def add(self, *records: Json) -> None:
-        """Keep records; they are found by their `began_ms`, `from`, `to` and `peer`. The log says which could not be kept."""
+    def add(self, *records: Json, over: Sequence[str] = ()) -> None:
+        """Keep records; they are found by their `began_ms`, `from`, `to` and `peer`. The log says which could not be kept.
+
+        `over`: the notes of these calls.
+        """
         rows = [
             (
                 one["began_ms"],
@@ -79,16 +93,43 @@ class Records:
                     "insert into calls (began, caller, number, part, record) values (?, ?, ?, ?, ?)",
                     rows,
                 )
+                self._db.executemany(_STRIKE, [(key,) for key in over])
         except (sqlite3.Error, OverflowError) as error:
             if len(records) == 1:
                 log.error("the record of call %s is not kept: %s", records[0]["call"], error)
-                return
-            for one in records:  # which of them is it?
-                self.add(one)
+            else:
+                for one in records:  # which of them is it?
+                    self.add(one)
+            with suppress(sqlite3.Error):
+                self._db.executemany(_STRIKE, [(key,) for key in over])
             return
         before, self._written = self._written, self._written + len(rows)
         if before // SWEEP < self._written // SWEEP:
             self._sweep()
+
+    def note(self, noted: Sequence[Noted], void: Sequence[str], seen_ms: int) -> None:
+        """These go on, as was seen at this time; notes that are void go."""
+        rows = [(one.so_far.note, msgspec.msgpack.encode(one)) for one in noted]
+        try:
+            self._db.execute("begin")
+            with self._db:
+                self._db.executemany("insert or replace into notes values (?, ?)", rows)
+                self._db.executemany(_STRIKE, [(key,) for key in void])
+                self._db.execute("insert or replace into seen values (1, ?)", (seen_ms,))
+        except sqlite3.Error as error:
+            log.error("%d calls that go on are not noted: %s", len(rows), error)
+
+    def noted(self) -> tuple[list[Noted], int]:
+        """The calls that went on, and when this node saw them last: milliseconds since 1970."""
+        found: list[Noted] = []
+        for key, note in self._db.execute("select key, note from notes order by key").fetchall():
+            try:
+                found.append(_decoder.decode(note))
+            except msgspec.MsgspecError as error:
+                log.error("the note of call %s cannot be read: %s", key, error)
+                self._db.execute(_STRIKE, (key,))
+        row = self._db.execute("select at from seen").fetchone()
+        return found, row[0] if row else 0
 
     def read(
         self,

@@ -24,7 +24,7 @@ from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_qu
 PAGE, MOST = 500, 1_000  # records in one answer
 COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
-    "tries", "control", "peer", "outside",
+    "tries", "control", "peer", "outside", "unseen_seconds",
 )  # fmt: skip
 _TIME = re.compile(  # RFC 3339
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -106,6 +106,8 @@ class CallBook:
                 tag="calls",
                 summary="Calls that are over",
                 text="One record a call, at the node that it came to first; in the order in which they ended. "
+                "`unseen_seconds`: nobody saw its end, for the daemon was away: it had lasted for `seconds` and ended within "
+                "so many more; its `cause` is 0, and a try of which nobody knows what came has the `outcome` lost_sight. "
                 "`Accept: text/csv` gives all of them.",
                 parameters=(
                     in_query("after", "Only records above this id.", schemas.COUNT),
@@ -186,6 +188,7 @@ def record(call: CallEnded, me: str) -> Json:
         "control": call.control,
         "peer": call.peer,
         "outside": call.outside,
+        "unseen_seconds": round(call.unseen, 3),
         "attempts": [_attempt(one, me) for one in call.attempts],
     }
 

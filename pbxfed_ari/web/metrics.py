@@ -24,6 +24,7 @@ from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.keys import Keyring
 from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import WIRE_VERSION
+from pbxfed_ari.core.notebook import UNTOLD
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.core.switchboard import Switchboard
@@ -41,6 +42,7 @@ OUTCOMES = {  # Q.850 cause of a call that nobody answered → how it went
     UNALLOCATED: "unknown_number",
     ABSENT: "not_registered",
     DRAINED: "drained",
+    UNTOLD: "lost_sight",
 }
 ANSWERED, FAILED = "answered", "failed"
 WORST = 10  # addresses that have labels of their own

@@ -331,6 +331,7 @@ OTHERS: dict[str, Json] = {
             "control": TEXT,
             "peer": TEXT,
             "outside": YES_NO,
+            "unseen_seconds": NUMBER,
             "attempts": _ATTEMPTS,
         }
     ),

@@ -350,6 +350,17 @@ async def test_only_callers_are_calls() -> None:
         assert told == [Arrived, LegDialed, Answered, LegEnded, Ended]
 
 
+async def test_the_end_of_a_channel_that_an_earlier_life_knew_is_told() -> None:
+    """Of no other that nobody has told of."""
+    async with FakeAri() as fake, connected(fake, deadline=5) as inbox:
+        inbox.connection.expect({ChannelId("2")})  # type: ignore[attr-defined]
+        await inbox.until_kind(AsteriskUp)
+        for channel in "1", "2":
+            await fake.send({"type": "ChannelDestroyed", "channel": {"id": channel}})
+        await inbox.until_kind(Ended)
+    assert inbox.of(Ended) == [Ended(ChannelId("2"))]
+
+
 async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:
     """A Local channel: we would not hear of it when it has left our application."""
     async with FakeAri() as fake, connected(fake) as inbox:

@@ -61,7 +61,7 @@ def plain(effect: Effect) -> Effect:
     """A record without what other tests look at."""
     if not isinstance(effect, CallEnded):
         return effect
-    bare = {"talked": 0.0, "control": "", "attempts": (), "peer": ""}
+    bare = {"talked": 0.0, "control": "", "attempts": (), "peer": "", "note": ""}
     return replace(effect, **bare)
 
 

@@ -504,6 +504,56 @@ def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: F
     assert 7 < given_up["seconds"] < 10
 
 
+def test_calls_that_end_while_their_daemon_is_away_have_a_record_each(
+    controlled: Federation,
+) -> None:
+    """One talked, one rang. It says until when they were seen; the part at the other node tells of the end."""
+    lab = controlled.lab
+    for number, node in ("1001", "a"), ("1004", "a"), ("1003", "c"), ("1005", "c"):
+        controlled.phone(number, node)
+    last = {n: controlled.get(n, "/calls/records?last=true&limit=1&parts=true") for n in ("a", "c")}
+    after = {n: one[0]["id"] if one else 0 for n, one in last.items()}
+    lab.manners("1005", answer_after_ms=None)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            talks = lab.dial("1001", "1003")
+            rings = pool.submit(lab.dial, "1004", "1005", timeout=5)
+            time.sleep(2.5)  # they are written down every second
+            lab.kill("a", "daemon")
+            with pytest.raises(PhoneRefused):
+                rings.result()
+        lab.hang_up(talks)
+        time.sleep(0.5)
+    finally:
+        lab.manners("1005")
+        lab.start("a", "daemon")
+    controlled.until(controlled.whole, 30)
+    records = controlled.get("a", f"/calls/records?after={after['a']}&parts=true")
+    kept = {str(one["to"]): one for one in records}
+    assert sorted(kept) == ["1003", "1005"]
+    assert len(records) == 2
+    talked, rang = kept["1003"], kept["1005"]
+    for one in talked, rang:
+        assert one["cause"] == 0
+        assert one["unseen_seconds"] > 0.5, one
+    assert (talked["from"], talked["answered"], talked["reached"]) == ("1001", True, "1003")
+    assert [one["outcome"] for one in talked["attempts"]] == ["answered"]
+    assert 0.0 < talked["talked_seconds"] < 4.0, talked
+    assert (rang["from"], rang["answered"]) == ("1004", False)
+    assert [one["outcome"] for one in rang["attempts"]] == ["lost_sight"]
+    asked = f"/calls/records?after={after['c']}&parts=true"
+    controlled.until(lambda: len(controlled.get("c", asked)) == 2, 5)
+    parts = controlled.get("c", asked)
+    assert {p["call"] for p in parts} == {one["call"] for one in records}
+    (part,) = [p for p in parts if p["to"] == "1003"]
+    assert part["unseen_seconds"] == 0.0
+    controlled.until(lambda: all(controlled.get(node, "/calls") == [] for node in "ac"), 5)
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    controlled.until(controlled.whole, 30)
+    assert len(controlled.get("a", f"/calls/records?after={after['a']}&parts=true")) == 2
+
+
 def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(
     federation: Federation,
 ) -> None:

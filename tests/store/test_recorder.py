@@ -10,16 +10,21 @@ from pbxfed_ari.store.writer import Writer
 from tests.store.test_records import record
 
 
+def told(i: int) -> tuple[dict[str, object], str]:
+    return record(i), f"n{i}"
+
+
 async def test_what_ended_together_is_written_together(tmp_path: Path) -> None:
     writer, written = Writer(), list[list[object]]()
     both = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def write(records: list[dict[str, object]]) -> None:
+    def write(records: list[dict[str, object]], over: list[str]) -> None:
         written.append([one["call"] for one in records])
+        assert over == ["n1", "n2"]
         loop.call_soon_threadsafe(both.set)
 
-    gathered = Recorder(writer, record, write)
+    gathered = Recorder(writer, told, write)
     gathered.add(1)
     gathered.add(2)
     async with asyncio.timeout(50 * recorder.GATHERED):
@@ -30,7 +35,7 @@ async def test_what_ended_together_is_written_together(tmp_path: Path) -> None:
 
 async def test_who_reads_and_who_stops_loses_none(tmp_path: Path) -> None:
     writer = Writer()
-    gathered = Recorder(writer, record, lambda ended: kept.add(*ended))
+    gathered = Recorder(writer, told, lambda ended, over: kept.add(*ended, over=over))
     kept = Records(tmp_path / "calls.db", ask=gathered.ask)
     gathered.add(1)
     assert [one["call"] for one in kept.read()] == ["c1"]

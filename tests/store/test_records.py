@@ -1,9 +1,14 @@
 """Records of calls: found again, old ones gone, damage survived."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Outside
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.core.notebook import Noted
 from pbxfed_ari.store.records import MOST, SWEEP, Records
 
 DAY = 86_400_000
@@ -28,6 +33,40 @@ def test_what_was_kept_is_found(tmp_path: Path) -> None:
     assert [r["call"] for r in again.read(limit=2, last=True)] == ["c6", "c8"]
     assert [r["id"] for r in again.read(after=8, parts=True)] == [9, 10]
     assert [len(some) for some in again.all(parts=True)] == [10]
+
+
+def noted(key: str) -> Noted:
+    legs = (Leg(NodeName("b"), "sip"), Outside("city", "pjsip", "provider", "030123"))
+    tries = (Attempted("1002", legs, "1002 is on b", 0.0, 1.5, "answered"),)
+    so_far = CallEnded(CallId(key), "1001", "1002", 1, True, 16, 3.0, attempts=tries, note=key)
+    return Noted((ChannelId("17.1"),), so_far)
+
+
+def test_a_call_that_goes_on_is_noted_until_its_record_is_kept(tmp_path: Path) -> None:
+    """Over a kill -9, which closes nothing; as it was noted last."""
+    kept = Records(tmp_path / "calls.db")
+    assert kept.noted() == ([], 0)
+    kept.note([noted("n1"), noted("n2"), noted("n3")], [], 1_000)
+    kept.note([replace(noted("n1"), channels=())], ["n3"], 2_000)
+    again = Records(tmp_path / "calls.db")
+    assert again.noted() == ([replace(noted("n1"), channels=()), noted("n2")], 2_000)
+    again.add(record(1), over=["n1"])
+    again.add(record(2), record(3, began=2**70), over=["n2", "n4"])
+    assert Records(tmp_path / "calls.db").noted() == ([], 2_000)
+
+
+def test_a_note_that_cannot_be_read_costs_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another release may have written it."""
+    kept = Records(tmp_path / "calls.db")
+    kept.note([noted("n1"), noted("n2")], [], 1_000)
+    kept.close()
+    with sqlite3.connect(tmp_path / "calls.db") as db:
+        db.execute("update notes set note = x'00' where key = 'n1'")
+    db.close()
+    assert Records(tmp_path / "calls.db").noted() == ([noted("n2")], 1_000)
+    assert "the note of call n1 cannot be read" in caplog.text
 
 
 def test_old_records_go(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What is written down of calls that go on, so that one whose end nobody has seen has a record, too.
+
+Every second (store/recorder.py) the edge asks what is `new`: a call that has come, or that stands otherwise than before, is
+written down as it would be recorded now. Its record, when it ends, strikes the note out. A daemon that was killed finds the
+notes that stand, of calls of before. One that is found again at Asterisk goes on under its note, whatever it is called now. Of
+one whose channels are no more a record tells until when it was seen, and for how long nobody looked then (`unseen`): what came
+of it meanwhile is not known. One whose channels stand still, though nobody knows it, ends with the last of them.
+"""
+
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pbxfed_ari.core.call import Call
+from pbxfed_ari.core.effects import LOST_SIGHT, Attempted, CallEnded
+from pbxfed_ari.core.names import ChannelId
+
+UNTOLD = 0  # a cause that nobody heard
+
+
+class Noted(Struct, frozen=True):
+    """A call that goes on: its record, had it ended then. `so_far.note` is under what it is written down."""
+
+    channels: tuple[ChannelId, ...]
+    so_far: CallEnded
+
+
+class Notebook:
+    """What is not written down yet, and what an earlier life has left."""
+
+    def __init__(self, before: Sequence[Noted] = (), seen_ms: int = 0) -> None:
+        """`before` stood at the last moment at which that life lived and saw: milliseconds since 1970."""
+        self._before = {one.so_far.note: one for one in before}
+        self._seen_ms = seen_ms
+        self._new: dict[str, Call] = {}
+        self._void: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"Notebook({len(self._new)} new, {len(self._before)} of before)"
+
+    def name(self, call: Call) -> None:
+        """A call has come: under what is it written down? One that was found again as it was before."""
+        call.note = call.key
+        if self._before:
+            mine = call.arrival.channel
+            found = (key for key, one in self._before.items() if mine in one.channels)
+            call.note = next(found, call.key)
+            self._before.pop(call.note, None)
+        self.changed(call)
+
+    def changed(self, call: Call) -> None:
+        """It stands otherwise than it is written down."""
+        self._new[call.note] = call
+
+    def forget(self, call: Call) -> None:
+        """It is over. One without a record is as if it had never been."""
+        self._new.pop(call.note, None)
+        if not call.finished:
+            self._void.append(call.note)
+
+    def new(self, now: float) -> tuple[list[Noted], list[str]]:
+        """What is to be written down, and what to be struck out."""
+        fresh = [Noted(call.channels, call.so_far(now)) for call in self._new.values()]
+        void, self._void = self._void, []
+        self._new.clear()
+        return fresh, void
+
+    # --- of before
+
+    def channels(self) -> set[ChannelId]:
+        """Whose ends are to be told."""
+        return {channel for one in self._before.values() for channel in one.channels}
+
+    def listed(self, channels: Collection[ChannelId], wall_ms: int) -> list[CallEnded]:
+        """These are all that there are: which calls have ended while nobody looked?"""
+        gone = [
+            one for one in self._before.values() if not any(c in channels for c in one.channels)
+        ]
+        seen, self._seen_ms = self._seen_ms, wall_ms
+        return [self._over(one, seen, wall_ms, UNTOLD) for one in gone]
+
+    def ended(self, channel: ChannelId, wall_ms: int, cause: int) -> list[CallEnded]:
+        """A channel that no call of now knows has ended: was it the last one of a call of before?"""
+        for key, one in self._before.items():
+            if channel in one.channels:
+                left = tuple(c for c in one.channels if c != channel)
+                self._before[key] = replace(one, channels=left)
+                return [] if left else [self._over(one, wall_ms, wall_ms, cause)]
+        return []
+
+    def _over(self, one: Noted, seen_ms: int, until_ms: int, cause: int) -> CallEnded:
+        so_far = one.so_far
+        del self._before[so_far.note]
+        seconds = max(so_far.seconds, (seen_ms - so_far.began_ms) / 1_000)
+        talked = so_far.talked + seconds - so_far.seconds if so_far.answered else 0.0
+        unseen = max(0, until_ms - max(seen_ms, so_far.began_ms)) / 1_000
+        tries = tuple(_undecided(one, seconds) for one in so_far.attempts)
+        return replace(
+            so_far, seconds=seconds, talked=talked, unseen=unseen, cause=cause, attempts=tries
+        )
+
+
+def _undecided(one: Attempted, seconds: float) -> Attempted:
+    if one.outcome:
+        return one
+    lasted = round(max(0.0, seconds - one.began), 3)
+    return replace(one, outcome=LOST_SIGHT, seconds=lasted)

@@ -1,0 +1,254 @@
+"""Calls that end while their daemon is away, told as two lives: what the first has written down, the second finds."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from pbxfed_ari.core.effects import CallEnded, HangUp, Leg
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    BridgeSeen,
+    CallEvent,
+    ChannelsListed,
+    Ended,
+    LegDialed,
+    LegEnded,
+    LegEntered,
+    LegSeen,
+    PeerGaveUp,
+    RingFound,
+    TalkFound,
+)
+from pbxfed_ari.core.names import CallId, ChannelId
+from pbxfed_ari.core.notebook import Noted
+from pbxfed_ari.core.switchboard import Switchboard
+from tests.core.test_route import A, B, View, make
+
+CALLER, LEG = ChannelId("17.1"), ChannelId("17.2")
+WALL = 1_800_000_000_000
+ARRIVED = Arrived(CALLER, "1001", "1002", "Ann", fresh_id="f00", wall_ms=WALL)
+PEERS = Arrived(CALLER, "1001", "1002", "Ann", B, "beef/1/1", fresh_id="f00", wall_ms=WALL)
+BRIDGED = [make("extension", "1001", control="bridge")]
+
+
+@dataclass
+class Lives:
+    """A daemon, its notes, and the records of calls; each life has a clock of its own."""
+
+    view: View = field(default_factory=lambda: View(B))
+    board: Switchboard = field(default_factory=Switchboard)
+    notes: dict[str, Noted] = field(default_factory=dict)
+    seen_ms: int = 0
+    records: list[CallEnded] = field(default_factory=list)
+    hung: list[ChannelId] = field(default_factory=list)
+
+    def at(self, now: float, *events: CallEvent) -> None:
+        for event in events:
+            for effect in self.board.handle(event, now, self.view):
+                if isinstance(effect, CallEnded):
+                    self.records.append(effect)
+                    self.notes.pop(effect.note, None)
+                if isinstance(effect, HangUp):
+                    self.hung.append(effect.channel)
+
+    def note(self, now: float, wall_ms: int = 0) -> None:
+        """As the edge does now and then."""
+        fresh, void = self.board.notebook.new(now)
+        self.notes |= {one.so_far.note: one for one in fresh}
+        for key in void:
+            self.notes.pop(key, None)
+        self.seen_ms = wall_ms or WALL + round(now * 1_000)
+
+    def dies(self) -> None:
+        """And is back; all that it knows stands in its notes."""
+        self.board = Switchboard(before=list(self.notes.values()), seen_ms=self.seen_ms)
+
+
+def listed(*channels: ChannelId, after: float, bridges: tuple[BridgeSeen, ...] = ()) -> CallEvent:
+    return ChannelsListed(frozenset(channels), bridges, WALL + round(after * 1_000))
+
+
+def talking(arrived: Arrived = ARRIVED, view: View | None = None) -> Lives:
+    """Answered after two seconds, noted at three and, with nothing new, at ten."""
+    lives = Lives(view or View(B))
+    lives.at(0.0, arrived)
+    lives.note(1.0)
+    lives.at(1.5, LegDialed(CALLER, LEG, "PJSIP/pf-b-0000002a"))
+    lives.at(2.0, Answered(CALLER, LEG))
+    lives.note(3.0)
+    lives.note(10.0)
+    return lives
+
+
+def test_a_call_that_ended_while_its_daemon_was_away_has_a_record() -> None:
+    """It talked when it was seen last, and was gone when the daemon came back: in between it ended, of nobody knows what."""
+    lives = talking()
+    lives.dies()
+    lives.at(5.0, listed(after=25.0))
+    (record,) = lives.records
+    assert (record.call, record.caller, record.number) == ("f00", "1002", "1001")
+    assert (record.answered, record.cause) == (True, 0)
+    assert (record.seconds, record.talked, record.unseen) == (10.0, 8.0, 15.0)
+    (attempt,) = record.attempts
+    assert (attempt.legs, attempt.outcome) == ((Leg(B, "sip"),), "answered")
+    assert lives.notes == {}
+    lives.dies()
+    lives.at(0.1, listed(after=30.0))
+    assert len(lives.records) == 1
+
+
+def test_a_call_that_rang_when_it_was_seen_last_was_not_answered_as_far_as_is_known() -> None:
+    """Its try is undecided."""
+    lives = Lives()
+    lives.at(0.0, ARRIVED)
+    lives.note(4.0)
+    lives.dies()
+    lives.at(1.0, listed(after=60.0))
+    (record,) = lives.records
+    assert (record.answered, record.cause, record.talked) == (False, 0, 0.0)
+    assert (record.seconds, record.unseen) == (4.0, 56.0)
+    assert [(one.outcome, one.seconds) for one in record.attempts] == [("lost_sight", 4.0)]
+
+
+def test_a_call_whose_end_was_seen_is_struck_out() -> None:
+    """And one that was never noted is none of the next life's."""
+    lives = talking()
+    lives.at(11.0, Ended(CALLER), LegEnded(LEG, 16))
+    assert [(one.talked, one.unseen) for one in lives.records] == [(9.0, 0.0)]
+    lives.at(12.0, Arrived(ChannelId("18.1"), "1001", "1002", "", fresh_id="f01", wall_ms=WALL))
+    lives.dies()
+    lives.at(0.1, listed(after=13.0))
+    assert len(lives.records) == 1
+
+
+@pytest.mark.parametrize("arrived", [ARRIVED, PEERS], ids=["a phone's", "a peer's"])
+def test_a_call_that_is_found_talking_goes_on_under_its_note(arrived: Arrived) -> None:
+    """Its one record tells of its end. A peer's call has another key in the second life."""
+    places = View(B) if arrived.peer is None else View(A)
+    lives = talking(arrived, places)
+    (key,) = lives.notes
+    lives.dies()
+    assert lives.board.notebook.channels() == {CALLER, LEG}
+    lives.at(5.0, listed(CALLER, LEG, after=25.0))
+    note = "beef/1/1" if arrived.peer else "f00/1/1"
+    lives.at(5.1, TalkFound(arrived, note, LegSeen(B, "sip", "1001"), WALL + 25_100))
+    lives.note(6.0, WALL + 26_000)
+    assert list(lives.notes) == [key]
+    lives.at(7.0, Ended(CALLER, 16))
+    assert [(one.unseen, one.answered) for one in lives.records] == [(0.0, True)]
+    assert lives.notes == {}
+
+
+def test_a_call_that_is_found_ringing_goes_on_and_may_end_unseen_in_the_next_life() -> None:
+    """A daemon may be killed twice."""
+    lives = Lives()
+    lives.at(0.0, ARRIVED)
+    lives.note(4.0)
+    lives.dies()
+    lives.at(1.0, listed(CALLER, after=6.0))
+    lives.at(1.0, RingFound(ARRIVED, "f00/1/1", WALL + 6_000))
+    lives.note(2.0, WALL + 7_000)
+    lives.dies()
+    lives.at(1.0, listed(after=60.0))
+    assert [(one.seconds, one.unseen) for one in lives.records] == [(7.0, 53.0)]
+
+
+def test_who_waits_for_us_is_served_anew_under_the_same_note() -> None:
+    """It is one call, with one record."""
+    lives = Lives(View(A, items=BRIDGED))
+    lives.at(0.0, ARRIVED)
+    lives.note(1.0)
+    lives.dies()
+    lives.at(1.0, listed(CALLER, after=6.0))
+    again = Arrived(CALLER, "1001", "1002", "", fresh_id="f01", wall_ms=WALL + 6_000, again=True)
+    lives.at(1.0, again)
+    lives.note(2.0, WALL + 7_000)
+    assert list(lives.notes) == ["f00"]
+    lives.at(3.0, Ended(CALLER))
+    assert [one.call for one in lives.records] == ["f01"]
+    assert lives.notes == {}
+
+
+def bridged() -> tuple[Lives, ChannelId]:
+    lives = Lives(View(A, items=BRIDGED))
+    lives.at(0.0, ARRIVED)
+    leg = ChannelId("pf-f00-1-0")
+    lives.at(0.1, LegEntered(leg))
+    lives.at(2.0, Answered(CALLER, leg))
+    lives.note(10.0)
+    lives.dies()
+    return lives, leg
+
+
+def test_in_bridge_mode_a_conversation_goes_on_and_one_that_has_lost_an_end_is_over() -> None:
+    """Who is left alone in the bridge is hung up: the conversation had ended before."""
+    lives, leg = bridged()
+    whole = BridgeSeen("pf-f00", (CALLER, leg), True, callers=(ARRIVED,))
+    lives.at(1.0, listed(CALLER, leg, after=20.0, bridges=(whole,)))
+    assert lives.records == []
+    lives.at(5.0, Ended(CALLER), Ended(leg))
+    assert [one.unseen for one in lives.records] == [0.0]
+    for left in CALLER, leg:
+        lives, leg = bridged()
+        alone = BridgeSeen("pf-f00", (left,), True, callers=(ARRIVED,) if left == CALLER else ())
+        lives.at(1.0, listed(left, after=20.0, bridges=(alone,)))
+        assert lives.hung == [left]
+        assert [(one.talked, one.unseen) for one in lives.records] == [(8.0, 10.0)]
+        lives.at(1.1, Ended(left))
+        assert len(lives.records) == 1
+
+
+@pytest.mark.parametrize("other", [ChannelId("pf-f00-2-0"), ChannelId("18.3")])
+def test_who_was_rescued_or_transferred_and_talks_on_is_in_the_same_call(other: ChannelId) -> None:
+    """Its caller's channel has gone; a leg of ours, or a stranger, is in his place, in the bridge of that name."""
+    lives, leg = bridged()
+    put = frozenset({other} - {ChannelId("pf-f00-2-0")})
+    whole = BridgeSeen("pf-f00", (leg, other), True, put)
+    lives.at(1.0, listed(leg, other, after=20.0, bridges=(whole,)))
+    lives.note(2.0, WALL + 21_000)
+    assert list(lives.notes) == ["f00"]
+    assert lives.records == []
+    lives.at(5.0, LegEnded(leg, 16), Ended(other, 16))
+    assert [one.unseen for one in lives.records] == [0.0]
+    assert lives.notes == {}
+
+
+def test_what_goes_on_without_us_ends_with_its_last_channel() -> None:
+    """A service of the dialplan, or a leg that talks on by a transfer: nobody finds it, and its end is seen."""
+    lives = talking()
+    lives.dies()
+    lives.at(5.0, listed(CALLER, LEG, after=25.0))
+    lives.at(6.0, Ended(LEG, 16))
+    assert lives.records == []
+    lives.at(15.0, Ended(CALLER, 16))
+    (record,) = lives.records
+    assert (record.seconds, record.talked, record.unseen, record.cause) == (35.0, 33.0, 0.0, 16)
+    lives = talking()
+    lives.dies()
+    lives.at(5.0, listed(CALLER, after=25.0))
+    lives.at(9.0, listed(after=29.0))  # heard anew
+    assert [(one.seconds, one.unseen) for one in lives.records] == [(25.0, 4.0)]
+
+
+def test_a_call_that_was_no_call_is_struck_out() -> None:
+    """Its sender had given it up before it came; nor has what ends without a record a note that stays."""
+    lives = Lives(View(A))
+    lives.at(0.0, PeerGaveUp(B, CallId("beef"), 1), PEERS)
+    lives.note(1.0)
+    assert lives.notes == {}
+    lives = talking()
+    (call,) = lives.board
+    lives.board.notebook.forget(call)
+    lives.note(11.0)
+    assert lives.notes == {}
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
+    """Time is as the first life measured it, then."""
+    lives = talking()
+    lives.note(11.0, WALL - 60_000)
+    lives.dies()
+    lives.at(1.0, listed(after=-30.0))
+    (record,) = lives.records
+    assert (record.seconds, record.talked, record.unseen) == (3.0, 1.0, 0.0)
