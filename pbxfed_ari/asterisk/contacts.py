@@ -4,9 +4,9 @@
 nobody ever dials, the function is asked on it for every online endpoint, many in one request, and the channel is destroyed.
 The URIs are the ones that ContactStatusChange reports. What changes while we read is laid over what was read.
 
-**Latecomers.** A phone that registers within half a second of its endpoint's push may get its 200 and raise no event: measured
-on 22.10.1 with sixty endpoints pushed at once, in four of eight runs for one of them. Its endpoint stays offline to ARI, its
-contact is there all the same. So who has just been pushed is asked for once more, a little later.
+**Latecomers.** A phone that registers before Asterisk has seen its new endpoint as a whole (`objects.py`) gets its 200 and
+raises no event: measured on 22.10.1 with sixty endpoints pushed at once, in four of eight runs for one of them. Its endpoint
+stays offline to ARI, its contact is there all the same. So who is new is asked for once more, a little later.
 
 **Ending.** `DELETE …/contact/<aor>;@<md5(uri)>` ends a registration: measured on 22.10.1, it raises "Removed", and the
 phone's next REGISTER, a mere refresh to the phone, raises an event again. Without the DELETE it would raise none.
@@ -57,6 +57,14 @@ Key = tuple[Extension, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Fresh:
+    """A phone that is new: since when, and when its endpoint was whole; in ms since 1970."""
+
+    since_ms: int
+    whole_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """A registration as its event told it: when, and for how many seconds (None: not read yet)."""
 
@@ -85,7 +93,7 @@ class Contacts:
         self._noted: dict[Key, Noted] = {}
         self._present: dict[Extension, set[str]] = {}
         self._to_note: asyncio.Queue[Key] = asyncio.Queue()
-        self._fresh: dict[Extension, int] = {}  # when it was pushed
+        self._fresh: dict[Extension, Fresh] = {}
         self._fresher = asyncio.Event()
         self._changes: dict[Key, bool] | None = None  # while reading: what came, what went
 
@@ -118,9 +126,9 @@ class Contacts:
             if not uris:
                 self._present.pop(event.extension, None)
 
-    def pushed(self, phone: Extension) -> None:
-        """Its endpoint is new, or another one, as of now."""
-        self._fresh[phone] = self._wall_ms()
+    def pushed(self, phone: Extension, since_ms: int) -> None:
+        """Its endpoint was new at `since_ms`, and whole as of now: what it did between was perhaps no event."""
+        self._fresh[phone] = Fresh(since_ms, self._wall_ms())
         self._fresher.set()
 
     async def run(self) -> None:
@@ -216,20 +224,22 @@ class Contacts:
     async def look_again(self) -> None:
         """Tell of the registrations of who was pushed since we looked, unless an event has.
 
-        They count as of the push: what a phone did after it, anywhere, is newer. Who has left meanwhile is not missed: he may
-        stand elsewhere now, and would be taken away from there. Whose push is not settled yet is asked for again. Raises:
-        Unreachable, Declined.
+        They count as of when the phone was new: what it did after that, anywhere, is newer. Who has left meanwhile is not
+        missed: he may stand elsewhere now, and would be taken away from there. Whose push is not settled yet is asked for
+        again. Raises: Unreachable, Declined.
         """
         fresh, settled = dict(self._fresh), self._wall_ms() - SETTLED * 1_000
         known = {(phone, uri) for phone in fresh for uri in self._present.get(phone, ())}
         found = await self._of(fresh)
         for phone, uri in sorted(found - known):
             if uri not in self._present.get(phone, set()):
-                late = ContactAdded(phone, uri, fresh[phone])
+                late = ContactAdded(phone, uri, fresh[phone].since_ms)
                 self.saw(late)
                 self._post(late)
         self._fresh = {
-            phone: at for phone, at in self._fresh.items() if fresh.get(phone) != at or at > settled
+            phone: one
+            for phone, one in self._fresh.items()
+            if fresh.get(phone) != one or one.whole_ms > settled
         }
         if not self._fresh:
             self._fresher.clear()

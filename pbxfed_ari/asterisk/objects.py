@@ -6,6 +6,12 @@ phones that are registered here, then the others. Each set of objects carries a 
 Asterisk that has restarted, or reloaded res_pjsip, finds what it is asked for in its tables, but raises no news of an endpoint
 before it was pushed anew: one PUT of the endpoint wakes it. CANARY, an endpoint with a contact that nobody calls, is online as
 long as nothing has put them all to sleep. An endpoint without our mark is the administrator's own and is left alone.
+
+A new phone's endpoint is pushed twice. `res_pjsip/pjsip_options.c` hears of aors and of endpoints by two queues: while many are
+pushed, an endpoint may overtake its aor, which it then never finds, and no registration of that phone is ever news. SETTLED
+seconds later the aor is there: one more PUT of the endpoint finds it, and takes NEW from the mark. Who has registered meanwhile
+is looked for (`contacts.py`).
+
 Unreachable means: again, when Asterisk is back. Declined means: said once, and again only when something has changed.
 
 **Left over.** An extension removed while Asterisk was down is still there when it returns. Once `settled()` says that
@@ -14,6 +20,7 @@ Unreachable means: again, when Asterisk is back. Declined means: said once, and 
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -31,6 +38,8 @@ from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 PUSHERS = 8  # object sets at once; leaves half of the HTTP pool to calls
 AGAIN = 1.0  # seconds before an unanswered push is tried again
+SETTLED = 2.0  # seconds after which a new phone's endpoint is pushed once more
+NEW = "-new"  # until then its mark ends so
 LATER = 60.0  # seconds before one that Asterisk could not store is tried again
 AWAKE = (
     "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
@@ -54,14 +63,18 @@ class Objects:
         realm: str,
         secret_for: SecretFor,
         note: Callable[[Note], None],
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._ari, self._contacts = ari, contacts
+        self._wall_ms, self._begun = wall_ms, wall_ms()
         self._own, self._realm, self._secret_for = own, realm, secret_for
         self._note = note
         self.reachable = asyncio.Event()
         self._wanted: dict[str, PushExtension | PushTrunk | None] = {}
         self._pushed: dict[str, str] = {}  # name → mark: what Asterisk has in its tables
         self._asleep: set[str] = set()  # of those, what this Asterisk has not been shown
+        self._born: dict[str, int] = {}  # who is new, and since when, ms
+        self._unsettled: set[str] = set()  # of those, whose time has not come
         self._awake = False  # AWAKE is set
         self._alone: set[str] = set()  # declined: left alone
         self._queue: asyncio.PriorityQueue[tuple[int, int, str]] = asyncio.PriorityQueue()
@@ -232,15 +245,29 @@ class Objects:
             if found == "":
                 raise Declined(f"endpoint {name} is hand-written", status=403)
             self._pushed[name] = found
-        if self._pushed.get(name) != mark:
-            for one in objects:
+        held = self._pushed.get(name)
+        if held is None and isinstance(wanted, PushExtension):
+            self._born[name] = self._wall_ms()
+            self._unsettled.add(name)
+            asyncio.get_running_loop().call_later(SETTLED, self._settle, name)
+        if name in self._unsettled:
+            mark += NEW
+        if held not in (mark, mark + NEW):
+            for one in objects[:-1]:
                 await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
-            if isinstance(wanted, PushExtension):
-                self._contacts.pushed(Extension(name))
-        elif name in self._asleep:
+            fields = (*objects[-1].fields[:-1], (MARK, mark))
+            await self._ari.asterisk.updateObject("endpoint", name, fields)
+        elif held != mark or name in self._asleep:
             await self._ari.asterisk.updateObject("endpoint", name, ((MARK, mark),))
+        if isinstance(wanted, PushExtension) and held != mark and not mark.endswith(NEW):
+            self._contacts.pushed(Extension(name), self._born.pop(name, self._begun))
         self._pushed[name] = mark
         self._asleep.discard(name)
+
+    def _settle(self, name: str) -> None:
+        self._unsettled.discard(name)
+        if name in self._wanted:
+            self._enqueue(name)
 
     async def _all_awake(self) -> None:
         """From now on a reconnect to this Asterisk need not wake anything."""

@@ -115,10 +115,10 @@ async def test_who_registers_while_its_endpoint_is_pushed_is_found_though_nobody
         fake.contacts = {"1001": ["sip:a"], "1002": ["sip:b"]}
         fake.online = {"1002"}
         for number in ("1001", "1002", "1003"):
-            contacts.pushed(Extension(number))
+            contacts.pushed(Extension(number), 6_000)
         contacts.saw(ContactAdded(Extension("1002"), "sip:b", 8_000))
         await contacts.look_again()
-        assert posted == [ContactAdded(PHONE, "sip:a", 7_000)]
+        assert posted == [ContactAdded(PHONE, "sip:a", 6_000)]
         assert contacts.registered(PHONE)
         await contacts.look_again()
         assert len(posted) == 1
@@ -132,13 +132,13 @@ async def test_whose_push_has_only_just_been_when_latecomers_are_looked_for_is_l
     now = [7_000]
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
         contacts = Contacts(ari, post=posted.append, note=_never, wall_ms=lambda: now[0])
-        contacts.pushed(PHONE)
+        contacts.pushed(PHONE, 6_000)
         now[0] = 7_100
         await contacts.look_again()
         fake.contacts = {"1001": ["sip:a"]}
         now[0] = 9_200
         await contacts.look_again()
-        assert posted == [ContactAdded(PHONE, "sip:a", 7_000)]
+        assert posted == [ContactAdded(PHONE, "sip:a", 6_000)]
         asked = len(fake.asked)
         await contacts.look_again()
         assert len(fake.asked) == asked
@@ -150,7 +150,7 @@ async def test_who_leaves_while_latecomers_are_looked_for_is_none() -> None:
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
         fake.contacts = {"1001": ["sip:a"]}
         contacts = Contacts(ari, post=posted.append, note=_never, wall_ms=lambda: 7_000)
-        contacts.pushed(PHONE)
+        contacts.pushed(PHONE, 6_000)
         contacts.saw(ContactAdded(PHONE, "sip:a", 8_000))
         fake.answers.clear()
         async with asyncio.TaskGroup() as group:

@@ -398,8 +398,9 @@ async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:
         assert dict(fake.objects["auth", "pf-b"])["username"] == "pf-a-b"
 
 
-async def test_what_is_there_already_is_not_pushed_again() -> None:
+async def test_what_is_there_already_is_not_pushed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by the same effect, not after a reconnect, not by a daemon that has restarted; but after a loss of the tables."""
+    monkeypatch.setattr(objects, "SETTLED", 0.0)
     async with FakeAri() as fake:
         async with at_work(fake) as desk:
             desk.operator.perform(phone("1001"))
@@ -417,6 +418,36 @@ async def test_what_is_there_already_is_not_pushed_again() -> None:
             await desk.reconnect()
             await desk.idle()
             assert len(fake.objects) == 3
+
+
+async def test_a_new_phone_is_pushed_again_when_it_has_settled_and_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its endpoint may have overtaken its aor: then nothing would ever be heard of it, nor of who has registered meanwhile."""
+    monkeypatch.setattr(objects, "SETTLED", 0.0)
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.contacts = {"1001": ["sip:1001@10.0.0.9"]}
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        puts = [str(body) for line, body in fake.bodies if line == f"{PUT}endpoint/1001"]
+        assert ["-new" in body for body in puts] == [True, False]
+        assert "callerid" not in puts[1]
+        await desk.contacts.look_again()
+        assert desk.contacts.registered(Extension("1001"))
+
+
+async def test_who_was_new_when_the_daemon_died_is_pushed_by_the_next_one() -> None:
+    """It does not know whether Asterisk has seen the endpoint as a whole."""
+    async with FakeAri() as fake:
+        async with at_work(fake) as desk:
+            desk.operator.perform(phone("1001"))
+            await desk.idle()
+        assert fake.marks()["1001"].endswith("-new")
+        async with at_work(fake, up=False) as desk:
+            desk.operator.perform(phone("1001"))
+            await desk.reconnect()
+            await desk.idle()
+            assert not fake.marks()["1001"].endswith("-new")
 
 
 @pytest.mark.parametrize("event", ["restart", "reload"])

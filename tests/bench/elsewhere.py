@@ -42,6 +42,11 @@ def rows() -> list[Row]:
             for trial in range(TRIALS):
                 for name, (death, rings) in DEATHS.items():
                     federation.until(federation.whole, 60)
+                    lab.unplug(
+                        "1003"
+                    )  # who rang for a dead Asterisk rings on: it has so many lines and no more
+                    lab.register("1003", "c")
+                    federation.until(lambda: federation.where("1003", "a") == ["c"])
                     time.sleep(1 + rng.random())
                     took[name].append(_trial(federation, death, rings=rings))
                 print(f"  {control}, {trial + 1} of {TRIALS}", file=sys.stderr, flush=True)

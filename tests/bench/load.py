@@ -1,8 +1,9 @@
 """Calls by the hundred: how many a second, how long their setup takes, and what they cost the daemon.
 
-Each way is measured at a small rate for setup and cost; then, in ROUNDS, in turn with its peer, for the highest rate (STEPS) at
-which for PBXFED_BENCH_SECONDS (8) no call fails and 95 of 100 are set up within half a second. The machine is not as fast in
-one minute as in the next: what counts is the median of the rounds' ratios. SIPp, both Asterisks and both daemons share it.
+Each way is measured at a small rate for setup and cost; then, in ROUNDS, for the highest rate (STEPS) at which for
+PBXFED_BENCH_SECONDS (8) no call fails and 95 of 100 are set up within half a second. The machine is not as fast in one minute
+as in the next: a way and its peer climb step by step in turn, and what counts is the median of the rounds' ratios. SIPp,
+both Asterisks and both daemons share the machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +28,7 @@ from tests.lab.conftest import SECRET, Federation
 
 SECONDS = float(os.environ.get("PBXFED_BENCH_SECONDS", "8"))
 STEPS = list(range(20, 201, 10))  # calls a second
-ROUNDS = 3
+ROUNDS = int(os.environ.get("PBXFED_BENCH_ROUNDS", "5"))
 SLOW = 500.0  # ms
 CALLERS = [str(number) for number in range(1001, 1011)]
 HERE = [str(number) for number in range(1101, 1121)]  # registered at a
@@ -108,6 +110,7 @@ class Ground:
 
     def __init__(self, federation: Federation, load: Load) -> None:
         self.federation, self.load = federation, load
+        self.settings: dict[str, object] = {}
         self.idle = self._cpu_of(3.0)
 
     @classmethod
@@ -144,11 +147,13 @@ class Ground:
             lab.down()
 
     def set(self, settings: dict[str, object]) -> None:
-        """[calls] of both daemons."""
-        for key, value in settings.items():
-            for node in "ab":
-                self.federation.lab.configure(node, "calls", key, value)
-        time.sleep(0.5)
+        """[calls] of both daemons, where it is another than before."""
+        if changed := {k: v for k, v in settings.items() if self.settings.get(k) != v}:
+            for key, value in changed.items():
+                for node in "ab":
+                    self.federation.lab.configure(node, "calls", key, value)
+            self.settings |= changed
+            time.sleep(0.5)
 
     def calls(self, way: Way, rate: float, seconds: float) -> Outcome:
         """A load, and then rest until all of it has gone."""
@@ -164,9 +169,11 @@ class Ground:
         self.calls(way, 5, 1)  # both sides are warm
         return Found(way, *self._with_cpu(way, way.rate))
 
-    def climb(self, found: Found) -> None:
-        """A round: the highest step that is sustained, by halves; later rounds begin where the one before has ended."""
-        self.set(found.way.settings)
+    def climb(self, found: Found) -> Iterator[None]:
+        """A round: the highest step that is sustained, by halves; later rounds begin where the one before has ended.
+
+        Yields after each step, for others to take one of theirs.
+        """
         tried: dict[int, float] = {
             -1: found.cpu
         }  # step → ms of CPU for a call, if it was sustained
@@ -174,6 +181,7 @@ class Ground:
         def good(step: int) -> bool:
             if step in tried or not 0 <= step < len(STEPS):
                 return step in tried
+            self.set(found.way.settings)
             outcome, cost = self._with_cpu(found.way, STEPS[step])
             print(f"  {found.way.name}: {outcome}", file=sys.stderr, flush=True)
             if outcome.failed or outcome.worst(95) > SLOW:
@@ -186,13 +194,16 @@ class Ground:
             low = STEPS.index(found.rounds[-1]) if found.rounds[-1] else 0
             while not good(low):
                 low -= 1
+                yield
             while good(low + 1):
                 low += 1
+                yield
         else:
             low, high = -1, len(STEPS)
             while high - low > 1:
                 middle = (low + high) // 2
                 low, high = (middle, high) if good(middle) else (low, middle)
+                yield
         found.rounds.append(STEPS[low] if low >= 0 else 0)
         found.costs.append(tried[low])
 
@@ -240,8 +251,9 @@ def rows() -> list[Row]:
         for peer in [one for one in found.values() if not one.way.peer]:
             beside = [one for one in found.values() if one.way.peer == peer.way.name]
             for _ in range(ROUNDS):
-                for one in (peer, *beside):
-                    ground.climb(one)
+                climbs = [ground.climb(one) for one in (peer, *beside)]
+                for _ in zip_longest(*climbs):
+                    pass
     asked = f"DUNDi lookups that no cache answers: {sorted(lookups)[len(lookups) // 2]:.0f} ms"
     print(f"  {asked}", file=sys.stderr, flush=True)
     return [
