@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from pbxfed_ari.core import watch
-from pbxfed_ari.node import Node
+from pbxfed_ari.node.facade import Facade
 from pbxfed_ari.sensors.gauges import MEMORY, OWN
 
 PAGE = Path(__file__).parents[1].joinpath("docs/health.md").read_text()
@@ -40,8 +40,8 @@ def test_every_sensor_has_a_row_with_its_limits_and_a_remedy() -> None:
 
 
 def test_every_trouble_has_a_row() -> None:
-    """Those of `Node.troubles`; `sick` is the table of the sensors."""
-    said = inspect.getsource(Node.troubles).partition("return {")[2]
+    """Those of `Facade.troubles`; `sick` is the table of the sensors."""
+    said = inspect.getsource(Facade.troubles).partition("return {")[2]
     known = re.findall(r'^ +"(\w+)": ', said, re.MULTILINE)
     assert {*names("### What else makes a node `down`, whatever its score"), "sick"} == set(known)
 

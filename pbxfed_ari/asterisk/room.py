@@ -1,4 +1,4 @@
-"""The room as `node.py` sees it: client, connection, contacts and operator, wired."""
+"""The room as `node/` sees it: client, connection, contacts and operator, wired."""
 
 import asyncio
 import sqlite3

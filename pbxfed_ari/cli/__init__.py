@@ -86,10 +86,10 @@ def main(context: click.Context, path: Path | None) -> None:
 def run(given: Path | None, path: Path | None) -> None:
     """Run the daemon, until SIGTERM or ctrl-C."""
     loaded = settings(path or given)
-    from pbxfed_ari import node  # the daemon's imports are not every command's
+    from pbxfed_ari.node import starting  # the daemon's imports are not every command's
 
     try:
-        node.run(loaded)
+        starting.run(loaded)
     except ConfigError as error:
         fail(str(error), REFUSED)
 

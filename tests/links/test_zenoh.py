@@ -83,7 +83,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 def test_who_does_not_want_zenoh_does_not_pay_for_it() -> None:
     """Its library is loaded by the link alone."""
     found = subprocess.run(
-        [sys.executable, "-c", "import pbxfed_ari.node, sys; print(*sys.modules)"],
+        [sys.executable, "-c", "import pbxfed_ari.node.starting, sys; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -1,0 +1,74 @@
+"""The group's keys on this machine: in the state folder, and in the certificates that the link to other sites shows."""
+
+import asyncio
+import logging
+from random import uniform
+
+from pbxfed_ari import certificates
+from pbxfed_ari.config import Settings
+from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.names import federation_tag
+from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.keys import keep_keyring
+from pbxfed_ari.links.engines import make
+from pbxfed_ari.links.wan import Changed, Receive, WanLink
+
+RENEWED = 60.0  # seconds in which nodes open their WAN links anew, one after the other
+log = logging.getLogger("pbxfed")
+
+
+class GroupKeys:
+    """Those that one node holds."""
+
+    def __init__(self, settings: Settings, federation: Federation, born: str) -> None:
+        """`born` is the id of the key that the federation was born with."""
+        self._settings, self._federation, self.born = settings, federation, born
+        self._state = settings.node.state
+        self._folder = self._state / "wan"
+        self._tag = federation_tag(settings.federation.domain)
+        self._wan: WanLink | None = None
+        self._certified: list[bytes] = []  # the keys that our certificates come of
+        self._shown = b""  # the key whose certificate our link began with
+
+    def wan_link(self, receive: Receive, changed: Changed) -> WanLink | None:
+        """The link to the other sites, if there shall be one.
+
+        Raises: ConfigError.
+        """
+        settings, me = self._settings, self._federation.me
+        if settings.wan.link != "none":
+            self._certify()
+            self._shown = self._certified[0]
+            access = settings.wan_access()
+            self._wan = make(
+                settings.wan.link, access, me, self._tag, self._folder, receive, changed
+            )
+        return self._wan
+
+    def keep(self) -> None:
+        """They have changed."""
+        try:
+            keep_keyring(self._state, self._federation.gate.keys, self.born)
+            if self._wan is not None:
+                held = self._held()
+                if held != self._certified:
+                    self._certify()
+                if self._shown not in held:
+                    self._shown = held[0]
+                    pause = uniform(0, RENEWED)
+                    asyncio.get_running_loop().call_later(pause, self._wan.reload)
+        except (OSError, ConfigError) as error:
+            log.error("the group's keys are not kept: %s; they are lost with this daemon", error)
+
+    def _held(self) -> list[bytes]:
+        return [key.material for key in self._federation.gate.keys]
+
+    def _certify(self) -> None:
+        """The link's certificates come of the group's keys, newest first.
+
+        A session that stands is left alone: what it has shown is believed as long as its key is held, and a rotation travels
+        over it. Raises: ConfigError.
+        """
+        held = self._held()
+        certificates.write(self._folder, held, self._federation.me, self._tag)
+        self._certified = held

@@ -1,0 +1,386 @@
+"""The composition root: the rooms of one daemon, wired; run until it is told to stop: no new calls, Leave, close."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from contextlib import suppress
+from random import Random
+from typing import get_args
+
+from pbxfed_ari import __version__
+from pbxfed_ari.asterisk.operator import ForAsterisk
+from pbxfed_ari.asterisk.room import AsteriskRoom
+from pbxfed_ari.clock import wall_ms
+from pbxfed_ari.config import Settings
+from pbxfed_ari.core.effects import (
+    AskRotation,
+    Broadcast,
+    CallEnded,
+    CloseSessionPast,
+    ForgetSession,
+    Forward,
+    KeepKeys,
+    Note,
+    Remember,
+    Reply,
+    SendTo,
+    Stop,
+    Tell,
+    UseKeys,
+    WanListen,
+)
+from pbxfed_ari.core.events import (
+    Address,
+    Event,
+    Rotate,
+    SeedsFound,
+    StrangerHeard,
+    WanChanged,
+    wan,
+)
+from pbxfed_ari.core.federation import Federation, describe
+from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.zone import Answer as DnsAnswer
+from pbxfed_ari.core.zone import Labels, Zone, asker
+from pbxfed_ari.dns.reply import Replier
+from pbxfed_ari.dns.server import DnsServer
+from pbxfed_ari.join.desk import Desk
+from pbxfed_ari.links.multicast import MulticastLink
+from pbxfed_ari.links.post import Post
+from pbxfed_ari.links.seeds import Seeds
+from pbxfed_ari.links.transport import Transport
+from pbxfed_ari.loop import Loop
+from pbxfed_ari.node.facade import Facade
+from pbxfed_ari.node.far_ends import dead_ends
+from pbxfed_ari.node.group_keys import GroupKeys
+from pbxfed_ari.node.introducing import info, welcome
+from pbxfed_ari.node.reloading import reread
+from pbxfed_ari.sensing import Sensing
+from pbxfed_ari.sensors.disk import HUNG, Disk
+from pbxfed_ari.sensors.security_log import SecurityLog
+from pbxfed_ari.service import ServiceManager
+from pbxfed_ari.store.keeper import Keeper
+from pbxfed_ari.store.recorder import NOTED, Recorder
+from pbxfed_ari.store.records import Records
+from pbxfed_ari.store.sqlite import Kept, Store
+from pbxfed_ari.store.writer import Writer
+from pbxfed_ari.web.api import Api
+from pbxfed_ari.web.callbook import COLUMNS, record
+from pbxfed_ari.web.eventlog import EventLog
+from pbxfed_ari.wire.identity import NodeKey
+from pbxfed_ari.wire.seal import SALT, Seal
+from pbxfed_ari.wire.token import ASK
+
+SETTLED = 30.0  # seconds after the start in which peers have told what we missed
+SEEDS_SECONDS = 3.0  # for the first answer of DNS; after that we begin without
+WORN = "four thousand million frames were sent in this session: start the daemon again"
+log = logging.getLogger("pbxfed")
+
+
+class Node:
+    """One daemon."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        federation: Federation,
+        key: NodeKey,
+        born: str,
+    ) -> None:
+        """`born` is the id of the key that the federation was born with."""
+        self.settings = settings
+        self.store = store
+        self.federation = federation
+        self.key = key
+        keys = federation.gate.keys
+        seal = Seal(keys.sealing.material, os.urandom(SALT))
+        self.mail = Post(seal, key, who=federation.gate.roster.who)
+        self.writer = Writer()
+        self.keeper = Keeper(store, self.writer, hung=HUNG)
+        self.events = EventLog(federation.ourselves.identity.epoch)
+        self.call_events = EventLog(federation.ourselves.identity.epoch)
+        self.recorder: Recorder[CallEnded] = Recorder(
+            self.writer, self._call_ended, lambda ended, over: self.records.add(*ended, over=over)
+        )
+        self.records = Records(
+            settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
+        )
+        before, seen_ms = self.records.noted()
+        self.switchboard = Switchboard(
+            before=before,
+            seen_ms=seen_ms,
+            ring_seconds=settings.calls.ring_seconds,
+            control=settings.calls.control,
+            rescue=settings.calls.rescue,
+            rescue_music=settings.calls.rescue_music,
+        )
+        self.link = MulticastLink(
+            settings.node.address,
+            settings.lan.group,
+            settings.lan.port,
+            self._receive,
+            multicast=settings.lan.multicast,
+        )
+        self.group_keys = GroupKeys(settings, federation, born)
+        self.wan = self.group_keys.wan_link(
+            self._receive_afar, lambda up, reason: self.post(WanChanged(up, reason))
+        )
+        transport = Transport(self.mail, self.link, self.wan, worn=lambda: self._stop(Stop(WORN)))
+        self.desk = Desk(
+            settings.node.state,
+            key,
+            admit=self.post,
+            send=self.link.send,
+            note=self.note,
+            welcome=lambda: welcome(self.settings, federation, key, born),
+        )
+        self.seeds = Seeds(
+            settings.lan.peers,
+            settings.lan.srv,
+            settings.lan.port,
+            lambda found: self.post(SeedsFound(found)),
+        )
+        self.room = AsteriskRoom(
+            url=settings.asterisk.url,
+            user=settings.asterisk.user,
+            password=settings.ari_password(),
+            own=federation.me,
+            realm=settings.federation.domain,
+            secret_for=key.secret_with,
+            iax_file=settings.asterisk.iax_peers,
+            iax_taken=lambda: "iax2" in self.settings.calls.trunks,
+            control=settings.asterisk.control,
+            objects=settings.asterisk.objects,
+            expected=lambda: {
+                n for n, _ in federation.directory.shelves.contacts_of(federation.me)
+            },
+            up=self._describe,
+            post=self.post,
+            note=self.note,
+        )
+        self.room.connection.expect(self.switchboard.notebook.channels())
+        self.dead_ends = dead_ends(
+            federation, self.switchboard, self.room, post=self.post, note=self.note
+        )
+        self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
+        self.zone = Zone(settings.federation.domain, settings.dns.ttl)
+        self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
+        self._rng = Random(secrets.randbits(64))
+        self.sensing = Sensing(
+            settings,
+            federation,
+            self.room,
+            disk=Disk(
+                settings.node.state,
+                later=self.writer.later,
+                behind=self.writer.behind,
+                trouble=lambda: self.keeper.failed,
+            ),
+            perform=lambda effects: self.loop.perform(effects),
+            rng=self._rng,
+        )
+        self.tls = settings.provisioning_tls()
+        self.facade = Facade(self)
+        self.api = Api(self.facade, settings.http_access())
+        self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.manager = ServiceManager(os.environ, os.getpid())
+        self.loop = Loop(
+            federation,
+            self.switchboard,
+            {
+                Broadcast: transport.broadcast,
+                Forward: transport.forward,
+                WanListen: transport.listen,
+                SendTo: transport.send,
+                CloseSessionPast: lambda effect: seal.prove(effect.session),
+                ForgetSession: lambda effect: self.mail.forget(effect.session),
+                UseKeys: lambda use: seal.use(use.held, use.sealing, use.readable),
+                KeepKeys: lambda effect: self.group_keys.keep(),
+                AskRotation: lambda effect: self.post(Rotate(0, os.urandom(KEY), wall_ms())),
+                **dict.fromkeys(get_args(Kept), self.keeper.keep),
+                Remember: self.keeper.remember,
+                **dict.fromkeys(get_args(ForAsterisk), self.room.perform),
+                Tell: lambda told: self.post(told.event),
+                Reply: self._reply,
+                Note: self.note,
+                Stop: self._stop,
+                CallEnded: self.recorder.add,
+            },
+            late=self._late,
+            turned=self._turned,
+        )
+
+    def close_files(self) -> None:
+        """Write out what is in line; of a disk that hangs nobody waits for more."""
+        self._note_calls()
+        self.recorder.flush()
+        if self.writer.close():
+            self.records.close()
+            self.store.close()
+
+    async def serve(self) -> str:
+        """Run until stopped. Returns the reason if it must not go on, else an empty text."""
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._stop, Stop(""))
+        running.add_signal_handler(signal.SIGHUP, self._reload)
+        log.info(
+            "pbxfed %s starts as node %s of %s",
+            __version__,
+            self.federation.me,
+            self.settings.federation.domain,
+        )
+        with suppress(TimeoutError):  # the seeds shall hear that we ask for our name
+            await asyncio.wait_for(self.seeds.look(), SEEDS_SECONDS)
+        self.loop.start()
+        self._describe()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self.room.run(), name="asterisk"),
+                group.create_task(self.seeds.run(), name="seeds"),
+                group.create_task(self.sensing.room.run(), name="sensors"),
+                group.create_task(self.security_log.run(), name="security log"),
+                group.create_task(self.dead_ends.run(), name="dead ends"),
+                group.create_task(self._keep_notes(), name="notes of calls"),
+            ]
+            running.call_later(SETTLED, self._settled)
+            reason = await self._stopped
+            self.manager.stopping(reason)
+            self.loop.perform(self.federation.leave())
+            self.loop.stop()
+            self.link.close()
+            self.dns.close()
+            for task in tasks:
+                task.cancel()
+        log.info("pbxfed stops%s", f": {reason}" if reason else "")
+        return reason
+
+    def post(self, event: Event) -> None:
+        """Something has happened."""
+        self.loop.post(event)
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return asyncio.get_running_loop().time()
+
+    def note(self, note: Note) -> None:
+        """Something worth a line in the log, and mostly an event."""
+        words = " ".join(f"{name}={value}" for name, value in note.fields)
+        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
+        if not note.log_only:
+            self.events.add(note, wall_ms())
+
+    # --- what comes in
+
+    def _receive(self, frame: bytes, source: Address, multicast: bool) -> None:
+        if frame[:1] == bytes((ASK,)):
+            return self.desk.receive(frame, source, wall_ms())
+        event = self.mail.open(frame, source, multicast=multicast)
+        if event is not None and not (
+            isinstance(event, StrangerHeard) and source[1] != self.settings.lan.port
+        ):
+            self.post(event)
+        return None
+
+    def _receive_afar(self, frame: bytes) -> None:
+        event = self.mail.open(frame, wan())
+        if event is not None:
+            self.post(event)
+
+    def _look_up(self, owner: Labels, kind: str, client: str) -> DnsAnswer | None:
+        """What DNS tells; nothing, before we have heard who lives."""
+        if not self.federation.view.settled(self.now()):
+            return None
+        asking = asker(self.federation, client, wall_ms(), self._rng)
+        return self.zone.answer(owner, kind, asking)
+
+    # --- what is asked for
+
+    def _reply(self, reply: Reply) -> None:
+        if reply.ticket:  # else nobody waits
+            self.keeper.confirm(reply, self._answer)
+
+    def _answer(self, reply: Reply) -> None:
+        if reply.ticket < 0:
+            self.desk.reply(reply, wall_ms())
+        else:
+            self.api.reply(reply)
+
+    def _call_ended(self, call: CallEnded) -> tuple[dict[str, object], str]:
+        log.info(
+            "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
+            call.call,
+            call.caller,
+            call.number,
+            call.answered,
+            call.tries,
+            call.cause,
+            call.seconds,
+        )
+        self.api.measures.call_ended(call)
+        self.sensing.failures.ended(call, self.now())
+        kept = record(call, self.federation.me)
+        shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
+        self.call_events.add(Note("call ended", shown), wall_ms())
+        return kept, call.note
+
+    async def _keep_notes(self) -> None:
+        while True:
+            await asyncio.sleep(NOTED)
+            self._note_calls()
+
+    def _note_calls(self) -> None:
+        """Write down which calls go on, while we see them, unless the disk hangs."""
+        if not self.room.connection.live or self.writer.late:
+            return
+        noted, void = self.switchboard.notebook.new(self.now())
+        if noted or void or len(self.switchboard):
+            seen_ms = wall_ms()
+            self.recorder.note(lambda: self.records.note(noted, void, seen_ms))
+
+    def _late(self, seconds: float) -> None:
+        self.api.measures.late(seconds)
+        self.sensing.lateness.late(seconds)
+
+    def _stop(self, stop: Stop) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(stop.reason)
+
+    def _turned(self) -> None:
+        self.manager.turned(self.now(), self.federation.joined, self._at_a_glance)
+
+    def _at_a_glance(self) -> str:
+        """One line for `systemctl status`."""
+        federation = self.federation
+        others, calls = len(federation.members.alive()), len(self.switchboard)
+        health = "; ".join(self.facade.reasons()) or "healthy"
+        return f"node {federation.me} of {federation.ourselves.identity.realm}: {health}; {others} peers, {calls} calls"
+
+    def _settled(self) -> None:
+        """What stands in Asterisk and nowhere else may go; unless we know nothing, as after the loss of a disk."""
+        if self.federation.directory.catalogue.count(KINDS["extension"]):
+            self.room.settled()
+
+    def _reload(self) -> None:
+        """SIGHUP."""
+        fresh = reread(self.settings, self.tls)
+        if fresh is None:
+            return
+        self.settings = self.sensing.settings = fresh
+        self.switchboard.ring_seconds = fresh.calls.ring_seconds
+        self.switchboard.control = fresh.calls.control
+        self.switchboard.rescue = fresh.calls.rescue
+        self.switchboard.rescue_music = fresh.calls.rescue_music
+        logging.getLogger().setLevel(fresh.log.level.upper())
+        self._describe()
+        log.info("reloaded %s", fresh.path)
+
+    def _describe(self) -> None:
+        """Tell the peers of this node."""
+        since = self.room.connection.since
+        self.post(describe(info(self.settings, self.federation, self.key, since)))
