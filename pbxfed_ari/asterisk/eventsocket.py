@@ -47,7 +47,8 @@ class EventSocket(WSListener):
             use_aiofastnet=False,
             logger_name=QUIET,
         )
-        assert isinstance(socket, cls)
+        if not isinstance(socket, cls):
+            raise ConnectionResetError("closed before it was open")
         return socket
 
     async def end(self) -> None:

@@ -47,6 +47,20 @@ async def test_a_mistake_of_whoever_hears_ends_it() -> None:
                 await socket.end()
 
 
+async def test_who_is_hung_up_on_before_it_is_open_is_told_so() -> None:
+    """As by an Asterisk that dies at that moment: it does not answer, and is asked again."""
+
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hangs_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with AriClient(f"http://127.0.0.1:{port}", "pbxfed", "right") as ari:
+            with pytest.raises(OSError, match="closed"):
+                await ari.events(lambda event: None)
+
+
 async def test_its_password_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """Not even where everything is logged; nor is each connection told of."""
     caplog.set_level(1)
