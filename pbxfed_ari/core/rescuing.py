@@ -8,7 +8,9 @@ from pbxfed_ari.core.call import Call, Input, Phase
 from pbxfed_ari.core.effects import (
     Effect,
     HangUp,
+    HangUpLeg,
     Indicate,
+    Leg,
     Note,
     Outside,
     Soothe,
@@ -87,12 +89,21 @@ def talks_with_dead(call: Call, event: Input, now: float, view: View, lines: Lin
     """The peer's own daemon says that its Asterisk has died: what leads there ends at once."""
     assert isinstance(event, PeerLostCalls)
     if call.bridged is None:
-        return []
+        return _end_of_dial(call, event.peer)
     here = sorted(call.bridged.present - call.surely)
     lost = [channel for channel in here if _leads_to(call, channel)[0] == event.peer]
     call.dead.update(lost)
     call.surely.update(lost)
     return [call.bridged.hang_up(channel, DEAD) for channel in lost]
+
+
+def _end_of_dial(call: Call, peer: NodeName) -> list[Effect]:
+    """End the channel of a conversation in Dial that leads to a peer; who talks with whom by now is Asterisk's to know."""
+    caller = call.arrival.channel
+    if call.arrival.peer == peer and not call.caller_gone:
+        return [HangUp(caller, DEAD)]
+    whither = {leg.peer if isinstance(leg, Leg) else None for leg in call.talks_with or ()}
+    return [HangUpLeg(caller, call.leg, DEAD)] if call.leg_lives and whither == {peer} else []
 
 
 def nobody_will_call(

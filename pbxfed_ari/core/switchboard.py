@@ -371,8 +371,8 @@ class Switchboard:
         return effects
 
     def _peer_lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
-        """Whatever is in setup, whoever began it; of those who talk, who is in a bridge of ours."""
-        talking = [c for c in self._calls.values() if c.phase is Phase.TALKING and c.bridged]
+        """Whatever is in setup, whoever began it, and who talks."""
+        talking = [c for c in self._calls.values() if c.phase is Phase.TALKING]
         calls = [*self._in_setup.values(), *talking]
         return [effect for call in calls for effect in self._told(call, event, now, view)]
 

@@ -196,7 +196,7 @@ TABLE = (
         PeerLostCalls,
         rescuing.talks_with_dead,
         (TALKING,),
-        "bridge mode: end what leads to that peer; who is left is rescued",
+        "end what leads to that peer; bridge mode: who is left is rescued",
     ),
     Row(
         (RESCUING,),

@@ -12,6 +12,7 @@ from pbxfed_ari.core.effects import (
     Effect,
     HandOver,
     HangUp,
+    HangUpLeg,
     Leg,
     SendTo,
 )
@@ -58,7 +59,7 @@ class Story:
             effects += self.board.handle(event, now, self.view)
         if not events:
             effects = self.board.tick(now, self.view)
-        kinds = HandOver | HangUp | Abandon | SendTo | CallEnded
+        kinds = HandOver | HangUp | HangUpLeg | Abandon | SendTo | CallEnded
         return [e for e in effects if isinstance(e, kinds)]
 
 
@@ -212,11 +213,18 @@ def test_who_answers_others_is_not_busy_when_he_says_that_his_asterisk_has_died(
     assert Abandon(LEG) in story.at(1.1, LOST)
 
 
-def test_a_call_that_talks_is_left_alone_whatever_its_peer_says() -> None:
-    """Its end comes by the trunk, or by who hangs up."""
+def test_who_talks_with_an_asterisk_that_died_need_not_listen_to_silence() -> None:
+    """By SIP no trunk tells. Who talks with others talks on, and who was transferred away is with others."""
     story = calling(B)
     story.at(1.0, Answered(CHANNEL, LEG))
-    assert story.at(2.0, LOST) == []
+    assert story.at(2.0, PeerLostCalls(C)) == []
+    assert story.at(2.0, LOST) == [HangUpLeg(CHANNEL, LEG, 38)]
+    story.at(2.1, LegEnded(LEG, 38))
+    assert story.at(2.2, LOST) == []
+    here = calling(A, B)
+    here.at(1.0, LegDialed(CHANNEL, ChannelId("17.3"), "PJSIP/1002-0000002b"))
+    here.at(1.1, Answered(CHANNEL, ChannelId("17.3")))
+    assert here.at(2.0, LOST) == []
 
 
 def test_without_another_way_the_call_ends_when_its_only_node_has_lost_it() -> None:
@@ -469,7 +477,7 @@ def test_an_asterisk_that_has_taken_a_call_is_waited_for_while_it_can_be_reached
 
 
 def test_when_the_senders_asterisk_has_died_what_it_had_sent_rings_nobody() -> None:
-    """Held, in setup, or in a queue; who talks is left alone, and who came from elsewhere."""
+    """Held, in setup, or in a queue; nor is who talks left in silence; who came from elsewhere is left alone."""
     story = Story(View(A))
     story.at(0.0, arrives())
     talks = replace(arrives(call="caf2"), channel=ChannelId("18.1"), fresh_id="y")
@@ -477,7 +485,8 @@ def test_when_the_senders_asterisk_has_died_what_it_had_sent_rings_nobody() -> N
     late = replace(arrives(8_500, call="caf3"), channel=ChannelId("18.2"), fresh_id="z")
     story.at(0.0, late)
     story.at(0.0, Arrived(ChannelId("18.3"), "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
-    assert story.at(1.0, LOST) == [HangUp(CHANNEL, 16), HangUp(ChannelId("18.2"), 16)]
+    setting_up = [HangUp(CHANNEL, 16), HangUp(ChannelId("18.2"), 16)]
+    assert story.at(1.0, LOST) == [*setting_up, HangUp(talks.channel, 38)]
     (kept,) = story.at(1.1, Ended(CHANNEL))
     assert isinstance(kept, CallEnded)
     assert kept.attempts[0].outcome == "given_up"

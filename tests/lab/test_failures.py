@@ -74,7 +74,7 @@ def test_a_killed_node_is_down_everywhere_within_three_seconds_and_calls_avoid_i
 
 
 def test_who_talks_with_a_dead_node_is_not_left_in_silence(federation: Federation) -> None:
-    """If only its daemon is dead they talk on; if it is out of reach the call ends, at both ends, and nothing stays."""
+    """If only its daemon is dead they talk on; if its Asterisk is, or it is out of reach, the call ends, and nothing stays."""
     lab = federation.lab
     federation.phone("1001", "a")
     federation.phone("1003", "c")
@@ -86,6 +86,19 @@ def test_who_talks_with_a_dead_node_is_not_left_in_silence(federation: Federatio
     lab.start("c", "daemon")
     assert lab.finish(call).ok
     federation.until(federation.whole, 30)
+    for caller, called in ("1001", "1003"), ("1003", "1001"):
+        call = lab.dial(caller, called)
+        lab.kill("c", "asterisk")
+        try:
+            took = federation.until(lambda: federation.get("a", "/calls") == [], 5)
+            print(f"the call of {caller} ended {took:.1f} s after Asterisk was killed")
+            assert lab.asterisk("a", "core show channels count").startswith("0 active channels")
+        finally:
+            lab.start("c", "asterisk")
+            with suppress(LabError):
+                lab.finish(call)
+        federation.until(federation.whole, 30)
+        federation.until(lambda: federation.where("1003", "a") == ["c"], 10)
     call = lab.dial("1001", "1003")
     time.sleep(1.0)
     lab.cut("c")
