@@ -1,11 +1,15 @@
-"""What goes on at this node, counted for the limits that configuration sets. Counted over the calls there are, when asked.
+"""What goes on at this node, counted for the limits that configuration sets.
+
+Counted as each call changes, not when somebody asks: a call pays for what it needs to know, not for all other calls.
 
 Who has called the outside may transfer it and hang up: his call is over, but he goes on paying for as long as its leg lives.
 """
 
+from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import Leg, Outside
@@ -19,6 +23,9 @@ AT_ONCE = 200  # bridged calls
 LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
 SLOW = 0.3  # seconds: nor does an Asterisk that has needed so long for an answer
 AGAIN = 0.5  # seconds without bridges after Asterisk is heard anew: whoever has waited for that comes at once
+Fact = tuple[str, ...]  # what counts of a call
+BRIDGED: Fact = ("bridged",)
+HERE = ""  # this node, among those that carry calls to the outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,17 @@ class _Way:
     call: CallId
     payer: str
     line: str  # the PSTN trunk of this node; "" of a peer's
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A call, and what was counted of it."""
+
+    place: int  # calls that came before it
+    state: tuple[object, ...] = ()  # from which that follows
+    facts: frozenset[Fact] = frozenset()
+    peers: frozenset[NodeName] = frozenset()
+    waits: str = ""  # in this queue
 
 
 class Usage:
@@ -41,20 +59,76 @@ class Usage:
         self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
         self._no_bridges = 0.0  # the same, for other reasons
-        self._calls: Iterable[Call] = ()
+        self._calls: dict[ChannelId, _Counted] = {}
+        self._places = count()
+        self._facts: dict[Fact, set[ChannelId]] = {}  # of which calls each is true
+        self._peers: Counter[frozenset[NodeName]] = Counter()  # with whom calls go on
+        self._waiting: dict[str, list[int]] = {}  # in each queue, by their places
         self._view: View | None = None
-        self._asks: CallId | None = None
+        self._asks: Call | None = None
         self._now = 0.0
 
     def __repr__(self) -> str:
         return f"Usage({len(self._last)} rung, {len(self._outside)} paid)"
 
-    def at(
-        self, calls: Iterable[Call], view: View, now: float, asks: CallId | None = None
-    ) -> "Usage":
+    def at(self, view: View, now: float, asks: Call | None = None) -> "Usage":
         """The same, as of now, for this call that asks: what it has begun already is no call more of the hour."""
-        self._calls, self._view, self._now, self._asks = calls, view, now, asks
+        self._view, self._now, self._asks = view, now, asks
         return self
+
+    def count(self, call: Call) -> None:
+        """It is here, and may have changed."""
+        channel = call.arrival.channel
+        known = self._calls.get(channel)
+        if known is None:
+            known = self._calls[channel] = _Counted(next(self._places))
+        queue, payer, number = call.queue, call.asking.payer, call.route.number
+        bridged = call.bridged is not None
+        state = (call.phase, call.legs, call.caller_gone, queue, payer, number, bridged)
+        if state != known.state:
+            known.state = state
+            waits = queue if call.phase is Phase.WAITING else ""
+            self._change(channel, known, frozenset(_facts(call)), _peers(call), waits)
+
+    def forget(self, channel: ChannelId) -> None:
+        """This call is over."""
+        known = self._calls.pop(channel, None)
+        if known is not None:
+            self._change(channel, known, frozenset(), frozenset(), "")
+
+    def _change(
+        self,
+        channel: ChannelId,
+        known: _Counted,
+        facts: frozenset[Fact],
+        peers: frozenset[NodeName],
+        waits: str,
+    ) -> None:
+        for fact in known.facts - facts:
+            self._facts[fact].discard(channel)
+            if not self._facts[fact]:
+                del self._facts[fact]
+        for fact in facts - known.facts:
+            self._facts.setdefault(fact, set()).add(channel)
+        for with_whom, more in ((known.peers, -1), (peers, 1)):
+            self._peers[with_whom] += more
+            if not self._peers[with_whom]:
+                del self._peers[with_whom]
+        if waits != known.waits:
+            if waits:
+                insort(self._waiting.setdefault(waits, []), known.place)
+            if known.waits:
+                line = self._waiting[known.waits]
+                del line[bisect_left(line, known.place)]
+                if not line:
+                    del self._waiting[known.waits]
+        known.facts, known.peers, known.waits = facts, peers, waits
+
+    def _number_of(self, *fact: str, others: bool = False) -> int:
+        """Of how many calls this is true; of how many `others` than the one that asks."""
+        found = self._facts.get(fact, ())
+        own = others and self._asks is not None and self._asks.arrival.channel in found
+        return len(found) - own
 
     def began(self, call: Call, now: float) -> None:
         """A try of this call has begun."""
@@ -103,7 +177,7 @@ class Usage:
         """Bridge mode costs half as much again as handover, and collapses where that does not (docs/decisions/0006)."""
         crowd = len(self._arrivals) > A_SECOND and self._arrivals[0] > self._now - 1.0
         busy = crowd or self.hurried() or self._now < self._no_bridges
-        return not busy and sum(1 for c in self._calls if c.bridged) < AT_ONCE
+        return not busy and self._number_of(*BRIDGED) < AT_ONCE
 
     def hurried(self) -> bool:
         """Was our own loop late a moment ago?"""
@@ -124,20 +198,17 @@ class Usage:
 
     def calls_of(self, number: str) -> int:
         """Calls that a number has at this node, made or received."""
-        return sum(1 for call in self._calls if _involves(call, number))
+        return self._number_of("of", number)
 
     def engaged(self, number: str) -> bool:
         """Does a call of this node, but for the one that asks, ring a number or talk with it?"""
-        return any(_rings(call, number) for call in self._calls if call.id != self._asks)
+        return self._number_of("rings", number, others=True) > 0
 
     def ahead(self, queue: str) -> bool:
         """Does somebody wait in this queue here who came before the one that asks?"""
-        for call in self._calls:
-            if call.id == self._asks:
-                return False
-            if call.queue == queue and call.phase is Phase.WAITING:
-                return True
-        return False
+        first, asks = self._waiting.get(queue, [])[:1], self._asks
+        known = self._calls.get(asks.arrival.channel) if asks is not None else None
+        return bool(first) and (known is None or first[0] < known.place)
 
     def last_call(self, number: str) -> float:
         """When this node last sent a call to a number; 0 if never."""
@@ -145,68 +216,74 @@ class Usage:
 
     def outside_of(self, number: str) -> tuple[int, int]:
         """Calls to the outside that a number pays for: at once, and begun within the last hour."""
-        at_once = sum(1 for c in self._calls if c.asking.payer == number and _leaves(c))
+        at_once = self._number_of("pays", number)
         at_once += sum(way.payer == number for way in self._left())
         lately = self._lately(number, self._now)
-        return at_once, len(lately) - (self._asks in lately)
+        return at_once, len(lately) - (self._asks is not None and self._asks.id in lately)
 
     def on_line(self, line: str) -> int:
         """Calls that use a PSTN trunk of this node."""
-        return sum(
-            any(isinstance(leg, Outside) and leg.line == line for leg in call.legs)
-            for call in self._calls
-        ) + sum(way.line == line for way in self._left())
+        return self._number_of("line", line) + sum(way.line == line for way in self._left())
 
     def sent(self, line: str) -> dict[str, int]:
-        """This node's calls by a PSTN trunk, by the nodes that carry them."""
+        """This node's calls by a PSTN trunk, by the living nodes that carry them."""
         assert self._view is not None, "who counts has looked at calls"
-        found: Counter[str] = Counter()
-        for call in self._calls:
-            for leg in call.legs if call.arrival.peer is None and call.id != self._asks else ():
-                if leg.line == line:
-                    peer = leg.peer if isinstance(leg, Leg) else None
-                    found[peer or self._view.me] += 1
+        me, found = self._view.me, dict[str, int]()
+        for node in self._view.nodes():
+            calls = self._number_of("sent", line, HERE if node == me else node, others=True)
+            found |= {node: calls} if calls else {}
         return found
 
     def _left(self) -> Iterator[_Way]:
         """Legs to the outside that live on, while the call that began them is over."""
-        going_on = {call.id for call in self._calls if _leaves(call)}
-        return (way for way in self._ways.values() if way.call not in going_on)
+        return (way for way in self._ways.values() if ("leaves", way.call) not in self._facts)
 
     def between(self, site: str) -> int:
         """Calls between this node and nodes of another site; of all other sites for ""."""
-        return sum(1 for call in self._calls if self._crosses(call, site))
-
-    def _crosses(self, call: Call, site: str) -> bool:
         assert self._view is not None, "who counts has looked at calls"
-        if call.phase not in LIVE:
-            return False
-        ours = self._view.site(self._view.me)
-        peers = [call.arrival.peer, *(leg.peer for leg in call.legs if isinstance(leg, Leg))]
-        sites = {self._view.site(peer) for peer in peers if peer is not None} - {ours}
-        return site in sites if site else bool(sites)
+        ours, found = self._view.site(self._view.me), 0
+        for peers, calls in self._peers.items():
+            sites = {self._view.site(peer) for peer in peers} - {ours}
+            found += calls if (site in sites if site else sites) else 0
+        return found
 
 
-def _rings(call: Call, number: str) -> bool:
-    """Does it ring this number, on whatever node, or talk with it? Of several at one peer nobody knows who has answered."""
+def _facts(call: Call) -> Iterator[Fact]:
+    """What is true of it."""
+    if call.bridged is not None:
+        yield BRIDGED
+    ours, live = call.arrival.peer is None, call.phase in LIVE
+    if live and ours and not call.caller_gone:
+        yield "of", call.arrival.endpoint
+        yield "of", call.arrival.caller
+    if live and not call.caller_gone:
+        yield "rings", call.arrival.endpoint
+    inside = [leg for leg in call.legs if isinstance(leg, Leg)]
+    rung = [leg for leg in inside if not leg.line]
+    # of several at one peer nobody knows who has answered
+    known = call.phase is not Phase.TALKING or len({leg.number for leg in rung}) < 2
+    for leg in inside:
+        number = leg.number or call.route.number
+        if live and leg.peer is None:
+            yield "of", number
+        if live and known and not leg.line:
+            yield "rings", number
+    for out in call.legs:
+        if isinstance(out, Outside) or out.line:
+            yield "leaves", call.id
+            yield "pays", call.asking.payer
+            if isinstance(out, Outside):
+                yield "line", out.line
+            if ours:
+                yield "sent", out.line, (isinstance(out, Leg) and out.peer) or HERE
+
+
+def _peers(call: Call) -> frozenset[NodeName]:
+    """With which nodes it goes on."""
     if call.phase not in LIVE:
-        return False
-    if call.arrival.endpoint == number and not call.caller_gone:
-        return True
-    legs = [leg for leg in call.legs if isinstance(leg, Leg) and not leg.line]
-    if call.phase is Phase.TALKING and len({leg.number for leg in legs}) > 1:
-        return False
-    return any((leg.number or call.route.number) == number for leg in legs)
-
-
-def _involves(call: Call, number: str) -> bool:
-    """Does a phone of ours with this number take part?"""
-    if call.phase not in LIVE:
-        return False
-    ours = call.arrival.peer is None and not call.caller_gone
-    made = ours and number in (call.arrival.endpoint, call.arrival.caller)
-    here = (leg for leg in call.legs if isinstance(leg, Leg) and leg.peer is None)
-    return made or any((leg.number or call.route.number) == number for leg in here)
+        return frozenset()
+    peers = [call.arrival.peer, *(leg.peer for leg in call.legs if isinstance(leg, Leg))]
+    return frozenset(peer for peer in peers if peer is not None)
 
 
 def _leaves(call: Call) -> bool:

@@ -4,6 +4,7 @@ It finds the call that an event concerns, and forgets it at its end.
 """
 
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
 from msgspec.structs import replace
 
@@ -61,6 +62,7 @@ from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import parent, read
 
 REMEMBERED = 10_000  # tries that peers have given up
+PAUSE = 0.1  # seconds between two looks at all calls in setup: has the view changed for them?
 
 
 class Switchboard:
@@ -89,12 +91,17 @@ class Switchboard:
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's, that have answered
+        self._by_id: dict[str, list[ChannelId]] = {}  # a peer's call may come by several channels
         self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
         self._due: dict[
             ChannelId, float
-        ] = {}  # of those, when; a thousand that ring wait for nothing
+        ] = {}  # of those, when; a thousand ring and wait for nothing
+        self._agenda: list[
+            tuple[float, ChannelId]
+        ] = []  # the same as a heap; what is not due is void
+        self._looked, self._look = -NEVER, NEVER  # at all in setup: when, and when again
         self._rooms: dict[ChannelId, str] = {}  # whose callers are in which conference room here
-        self._told_rooms: frozenset[str] = frozenset()
+        self._moved, self._told_rooms = False, frozenset[str]()  # has any of them come or gone?
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
         self._listed = False  # are all channels known?
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
@@ -111,7 +118,9 @@ class Switchboard:
 
     def next_deadline(self) -> float:
         """When a Ticked is due."""
-        return min(self._due.values(), default=NEVER)
+        while self._agenda and self._due.get(self._agenda[0][1]) != self._agenda[0][0]:
+            heappop(self._agenda)
+        return min(self._agenda[0][0] if self._agenda else NEVER, self._look)
 
     def tick(self, now: float, view: View, late: float = 0.0) -> list[Effect]:
         """Time has passed, or the view has changed: which tries are hopeless, which calls need be held no longer?
@@ -120,11 +129,25 @@ class Switchboard:
         """
         self.usage.lag(now, late)
         effects: list[Effect] = []
-        for call in list(self._in_setup.values()):
+        for call in self._calls_due(now):
             effects += self._told(call, Ticked(), now, view)
             if call.finished:
                 self._forget(call)
         return [*effects, *self._rooms_changed(now)]
+
+    def _calls_due(self, now: float) -> list[Call]:
+        """All in setup; if they were looked at just now, those whose time has come: many wait in queues, each for his."""
+        if not now < self._looked + PAUSE:
+            self._looked, self._look = now, NEVER
+            return list(self._in_setup.values())
+        self._look = self._looked + PAUSE if self._in_setup else NEVER
+        found: list[Call] = []
+        while self._agenda and self._agenda[0][0] <= now:
+            due, channel = heappop(self._agenda)
+            if self._due.get(channel) == due:
+                del self._due[channel]
+                found.append(self._in_setup[channel])
+        return found
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to the call that it concerns."""
@@ -143,7 +166,9 @@ class Switchboard:
 
     def _rooms_changed(self, now: float) -> list[Effect]:
         """The federation hears which rooms are called here."""
-        rooms = frozenset(self._rooms.values())
+        if not self._moved:
+            return []
+        self._moved, rooms = False, frozenset(self._rooms.values())
         if rooms == self._told_rooms:
             return []
         self._told_rooms = rooms
@@ -221,7 +246,8 @@ class Switchboard:
             return None
         if (arrived.peer, bill.call, bill.attempt) in self._given_up:
             return None
-        calls = self._calls.values()
+        mine = self._by_key.get(parent(bill.call))  # it is our call, or theirs
+        calls = [self._calls[mine]] if mine else self._parts_of(bill.call)
         return next(
             (c for c in calls if rescuing.is_called_again(c, arrived, bill, now, view)), None
         )
@@ -232,7 +258,7 @@ class Switchboard:
         if bill is None or peer is None or bill.attempt < 2:
             return []
         effects: list[Effect] = []
-        for call in [c for c in self._in_setup.values() if c.is_try_before(peer, bill)]:
+        for call in [c for c in self._parts_of(bill.call) if c.is_try_before(peer, bill)]:
             effects += self._told(call, PeerGaveUp(peer, call.id, bill.attempt), now, view)
         return effects
 
@@ -269,6 +295,7 @@ class Switchboard:
         effects = transitions.handle(
             call, LegEnded(channel, NORMAL), now, view, self.lines(now, view)
         )
+        self.usage.count(call)
         if call.finished:
             self._forget(call)
         return effects
@@ -288,17 +315,29 @@ class Switchboard:
         return self._calls.get(mine or channel)
 
     def _keep(self, call: Call) -> None:
+        if (former := self._calls.get(call.arrival.channel)) is not None:
+            self._forget(former)
+        self.usage.count(call)
         self._calls[call.arrival.channel] = call
         self._by_key[call.key] = call.arrival.channel
+        self._by_id.setdefault(call.id, []).append(call.arrival.channel)
         self.notebook.name(call)
+
+    def _parts_of(self, call: str) -> list[Call]:
+        """The calls of this id that are here."""
+        return [self._calls[channel] for channel in self._by_id.get(call, ())]
 
     def _forget(self, call: Call) -> None:
         self.notebook.forget(call)
-        self._calls.pop(call.arrival.channel, None)
+        if self._calls.pop(call.arrival.channel, None) is not None:
+            self._by_id[call.id].remove(call.arrival.channel)
+            if not self._by_id[call.id]:
+                del self._by_id[call.id]
         self._in_setup.pop(call.arrival.channel, None)
         self._due.pop(call.arrival.channel, None)
-        self._rooms.pop(call.arrival.channel, None)
+        self._goes_to(call.arrival.channel, "")
         self._by_leg.pop(call.leg, None)
+        self.usage.forget(call.arrival.channel)
         for channel in [c for c, caller in self._put.items() if caller == call.arrival.channel]:
             del self._put[channel]
         if self._by_key.get(call.key) == call.arrival.channel:
@@ -317,15 +356,13 @@ class Switchboard:
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
         stood = call.phase, len(call.tried)
-        effects = transitions.handle(call, event, now, view, self.lines(now, view, call.id))
+        effects = transitions.handle(call, event, now, view, self.lines(now, view, call))
+        self.usage.count(call)
         if stood != (call.phase, len(call.tried)):
             self.notebook.changed(call)
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
-        if call.room:
-            self._rooms[call.arrival.channel] = call.room
-        else:
-            self._rooms.pop(call.arrival.channel, None)
+        self._goes_to(call.arrival.channel, call.room)
         if call.phase in (Phase.HELD, Phase.WAITING, Phase.DIALING, Phase.RESCUING):
             self._in_setup[call.arrival.channel] = call
         else:
@@ -333,12 +370,20 @@ class Switchboard:
         self._note_deadline(call)
         return effects
 
+    def _goes_to(self, channel: ChannelId, room: str) -> None:
+        if self._rooms.get(channel, "") != room:
+            self._moved = True
+            self._rooms[channel] = room
+            if not room:
+                del self._rooms[channel]
+
     def _note_deadline(self, call: Call) -> None:
         channel, due = call.arrival.channel, call.next_deadline()
-        if due < NEVER and channel in self._in_setup:
-            self._due[channel] = due
-        else:
+        if due == NEVER or channel not in self._in_setup:
             self._due.pop(channel, None)
+        elif self._due.get(channel) != due:
+            self._due[channel] = due
+            heappush(self._agenda, (due, channel))
 
     # --- peers
 
@@ -391,9 +436,9 @@ class Switchboard:
 
     # --- helpers
 
-    def lines(self, now: float, view: View, asks: CallId | None = None) -> Usage:
+    def lines(self, now: float, view: View, asks: Call | None = None) -> Usage:
         """What goes on here, for the limits of the call that asks."""
-        return self.usage.at(self._calls.values(), view, now, asks)
+        return self.usage.at(view, now, asks)
 
     def _stranger(self, event: CallersEvent, now: float) -> list[Effect]:
         """A call of before a restart: if it comes back from Dial its try has failed, and its tries are forgotten."""
@@ -481,6 +526,7 @@ class Switchboard:
         else:
             returning.found_ringing(call, bill.attempt, now)
             self._in_setup[channel] = call
+        self.usage.count(call)
         return []
 
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:

@@ -1,11 +1,13 @@
 """One call, told as (event, effects). Notes are left out: they are for the log."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.call import Phase
+from pbxfed_ari.core import transitions
+from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.effects import (
     CallEnded,
     Divert,
@@ -27,6 +29,7 @@ from pbxfed_ari.core.events import (
     CallEvent,
     ChannelsListed,
     Ended,
+    Event,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -628,11 +631,11 @@ def test_two_calls_that_were_connected_go_on_as_long_as_their_legs() -> None:
         leg = ChannelId(f"leg{caller}")
         board.handle(LegDialed(ChannelId(caller), leg, f"PJSIP/{called}-01"), 0.1, view)
         board.handle(Answered(ChannelId(caller), leg), 1.0, view)
-    assert board.usage.at(board, view, 1.0).calls_of("1001") == 2
+    assert board.usage.at(view, 1.0).calls_of("1001") == 2
     for caller in "1", "2":
         assert not board.handle(Ended(ChannelId(caller)), 2.0, view)
     assert [call.phase for call in board] == [Phase.TALKING] * 2
-    assert [board.usage.at(board, view, 2.0).calls_of(n) for n in ("1001", "1002")] == [0, 1]
+    assert [board.usage.at(view, 2.0).calls_of(n) for n in ("1001", "1002")] == [0, 1]
     (record,) = board.handle(LegEnded(ChannelId("leg1")), 5.0, view)
     assert isinstance(record, CallEnded)
     assert record.talked == 4.0
@@ -673,10 +676,10 @@ def test_of_a_group_only_who_answered_has_a_call(control: str) -> None:
         board.handle(LegDialed(one, leg, f"PJSIP/{number}-01"), 0.1, view)
         if control == "bridge":
             board.handle(LegEntered(leg), 0.1, view)
-    busy = [board.usage.at(board, view, 0.5).calls_of(n) for n in ("1001", "1002")]
+    busy = [board.usage.at(view, 0.5).calls_of(n) for n in ("1001", "1002")]
     assert busy == [1, 1]
     board.handle(Answered(one, leg), 1.0, view)
-    busy = [board.usage.at(board, view, 1.0).calls_of(n) for n in ("1001", "1002")]
+    busy = [board.usage.at(view, 1.0).calls_of(n) for n in ("1001", "1002")]
     assert busy == [0, 1]
     effects = [*board.handle(LegEnded(leg), 2.0, view), *board.handle(Ended(one), 2.0, view)]
     assert [e.reached for e in effects if isinstance(e, CallEnded)] == ["1002"]
@@ -730,6 +733,50 @@ def test_of_calls_that_are_over_nothing_is_kept() -> None:
         board.handle(Ended(ChannelId(channel)), i / 50 + 0.01, view)
     kept = [*vars(board).values(), *vars(board.usage).values()]
     assert max(len(one) for one in kept if hasattr(one, "__len__")) < 50
+
+
+def test_who_asks_pays_for_himself_not_for_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits are counted as calls change: a busy node routes the next one as an idle one does."""
+    items = (
+        make("class", "few", pstn_calls=5),
+        make("extension", "1001", call_limit=2),
+        make("extension", "1002", calling_class="few"),
+        make("queue", "700", members=["1003", "1004", "1005"]),
+        make("site", "far", calls=1_000),
+        make(
+            "trunk", "t", site="main", endpoint="e", nodes=["a", "b"], patterns=["_0."], capacity=9
+        ),
+    )
+    board, view = board_with(*items)
+    view.sites = {C: "far"}
+    for i in range(200):
+        board.handle(arrive(f"100{3 + i % 3}", f"{i}.1"), i / 10, view)
+        board.handle(Answered(ChannelId(f"{i}.1")), i / 10, view)
+    looked, legs = Counter[str](), Call.__dict__["legs"].fget
+    monkeypatch.setattr(Call, "legs", property(lambda c: looked.update([c.id]) or legs(c)))
+    for n, number in enumerate(("1001", "0301", "700")):
+        board.handle(arrive(number, f"9.{n}", endpoint="1002"), 30.0 + n, view)
+    view.places = (C,)
+    board.handle(arrive("1006", "9.9"), 40.0, view)
+    board.tick(40.5, view)
+    assert len(looked) < 10
+
+
+def test_each_who_waits_is_looked_at_in_his_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred in a queue look each for himself, twice a second: nobody else need be looked at then."""
+    board, view = board_with(make("queue", "700", members=["1003"]))
+    for i in range(100):
+        board.handle(arrive("700", f"{i}.1"), i / 200, view)
+    told, handle = list[Event](), transitions.handle
+
+    def telling(call: Call, event: Any, *more: Any) -> list[Effect]:
+        told.append(event)
+        return handle(call, event, *more)
+
+    monkeypatch.setattr(transitions, "handle", telling)
+    while (due := board.next_deadline()) < 1.5:
+        board.tick(due, view)
+    assert len(told) < 100 * 15  # not a hundred at each of two hundred moments
 
 
 # --- who has sent it on
