@@ -51,23 +51,40 @@ async def answered(ari: AriClient, bridges: list[Bridge]) -> dict[str, int]:
 def ours(
     bridges: list[Bridge], channels: list[Channel], answers: Mapping[str, int]
 ) -> tuple[BridgeSeen, ...]:
-    """Our bridges, whether all that are in one are connected, and who they are."""
+    """Our bridges, whether all that are in one are connected, and who they are; who has ended since they were read is not."""
     by_id = {one.id: one for one in channels}
-    up = {one.id for one in channels if one.state == "Up"}
-    local = frozenset(ChannelId(one.id) for one in channels if one.name.startswith("Local/"))
     return tuple(
-        BridgeSeen(
-            one.id,
-            tuple(ChannelId(c) for c in one.channels),
-            set(one.channels) <= up,
-            local & {ChannelId(c) for c in one.channels},
-            tuple(_callers([by_id[c] for c in one.channels if c in by_id])),
-            next((leg(one) for one in _legs([by_id[c] for c in one.channels if c in by_id])), None),
-            answers.get(one.id, 0),
-        )
-        for one in bridges
-        if key_of_name(one.id)
+        _seen(bridge, [by_id[c] for c in bridge.channels if c in by_id], answers.get(bridge.id, 0))
+        for bridge in bridges
+        if key_of_name(bridge.id)
     )
+
+
+def _seen(bridge: Bridge, inside: list[Channel], answered_ms: int) -> BridgeSeen:
+    legs = _legs(inside)
+    return BridgeSeen(
+        bridge.id,
+        tuple(ChannelId(one.id) for one in inside),
+        all(map(_is_connected, legs or inside)),
+        frozenset(ChannelId(one.id) for one in inside if is_local(one)),
+        tuple(_callers(inside)),
+        leg(legs[0]) if legs else None,
+        answered_ms,
+    )
+
+
+def is_local(channel: Channel) -> bool:
+    """Has a transfer put it there?"""
+    return channel.name.startswith("Local/")
+
+
+def _is_connected(channel: Channel) -> bool:
+    """Has it been answered?
+
+    What a transfer puts into the place of one who talked counts as answered, whatever Asterisk says of it: "Down" or "Ringing"
+    while the target rings, and "Ringing" for good if the last ring is passed on in the moment of the answer.
+    """
+    return channel.state == "Up" or (is_local(channel) and channel.name.endswith(";1"))
 
 
 def _legs(channels: list[Channel]) -> list[Channel]:
@@ -85,6 +102,26 @@ def _callers(channels: list[Channel]) -> list[Arrived]:
             began = milliseconds(called.creationtime) if called.creationtime else 0
             found.append(Arrived(ChannelId(called.id), number, who.number, who.name, wall_ms=began))
     return found
+
+
+async def replaced(
+    ari: AriClient, bridges: list[Bridge], channels: list[Channel]
+) -> frozenset[ChannelId]:
+    """Who has talked in a bridge of ours and is in none: a transfer has put another into his place, and nobody has ended him.
+
+    Raises: Unreachable.
+    """
+    connected = {channel for bridge in bridges for channel in bridge.channels}
+    alone = [one for one in channels if stands(one) and one.state == "Up"]
+    alone = [one for one in alone if one.id not in connected and not key_of_name(one.id)]
+
+    async def talked(channel: Channel) -> bool:
+        with suppress(Declined):
+            return bool(await ari.channels.getChannelVar(channel.id, ANSWERED))
+        return False
+
+    found = await asyncio.gather(*map(talked, alone))
+    return frozenset(ChannelId(one.id) for one, is_so in zip(alone, found, strict=True) if is_so)
 
 
 def handed_over(
@@ -108,10 +145,13 @@ def in_setup(bridges: list[Bridge], channels: list[Channel]) -> tuple[list[Chann
     """The callers whom Dial rings somebody for, and those who have come back from it and wait for us."""
     connected = {channel for bridge in bridges for channel in bridge.channels}
     dialing = [c for c in channels if is_handed_over(c) and c.id not in connected]
-    back = [
-        c for c in channels if c.dialplan.app_name == "Stasis" and ",next," in c.dialplan.app_data
-    ]
+    back = [c for c in channels if stands(c) and ",next," in c.dialplan.app_data]
     return dialing, back
+
+
+def stands(channel: Channel) -> bool:
+    """Is it in a Stasis application?"""
+    return channel.dialplan.app_name == "Stasis"
 
 
 def is_handed_over(caller: Channel) -> bool:

@@ -40,12 +40,13 @@ class Standing:
     answers: dict[str, int]  # when the calls in our bridges were answered, as `found.answered`
     rings: list[RingFound]  # who is rung for since before we lived
     back: dict[ChannelId, Arrived]  # who has come back to wait for us since then: he arrives anew
+    replaced: frozenset[ChannelId]  # by transfers, as `found.replaced`
 
     def listed(self) -> ChannelsListed:
         """The channels, and our bridges."""
         seen = frozenset(ChannelId(one.id) for one in self.channels)
         ours = found.ours(self.bridges, self.channels, self.answers)
-        return ChannelsListed(seen, ours, wall_ms())
+        return ChannelsListed(seen, ours, wall_ms(), self.replaced)
 
 
 class Reconciler:
@@ -68,8 +69,10 @@ class Reconciler:
         await self._sweep(channels)
         await self._subscriptions.narrow(bridges)
         answers = await found.answered(self._ari, bridges)
-        rings, back = await self._in_setup(bridges, channels)
-        return Standing(bridges, channels, contacts, answers, rings, back)
+        strangers = [one for one in channels if one.id not in self._callers]
+        replaced = await found.replaced(self._ari, bridges, strangers)
+        rings, back = await self._in_setup(bridges, strangers)
+        return Standing(bridges, channels, contacts, answers, rings, back, replaced)
 
     async def _sweep(self, channels: list[Channel]) -> None:
         """Channels that an earlier life had made only to ask something."""
@@ -81,15 +84,14 @@ class Reconciler:
                     continue
 
     async def _in_setup(
-        self, bridges: list[Bridge], channels: list[Channel]
+        self, bridges: list[Bridge], strangers: list[Channel]
     ) -> tuple[list[RingFound], dict[ChannelId, Arrived]]:
         """Who was handed over before we lived and is rung for, and who has come back: asked before they may go on.
 
         Whoever has come back, and waits in a queue or in bridge mode, arrives anew: of his tries nothing is known.
         """
-        lists = found.in_setup(bridges, channels)
-        dialing, back = ([c for c in some if c.id not in self._callers] for some in lists)
-        for caller in dialing:
+        dialing, back = found.in_setup(bridges, strangers)
+        for caller in (*dialing, *filter(found.stands, strangers)):
             await self._subscriptions.hear_end(caller)
         asked = [found.how_it_rings(self._ari, c, wall_ms()) for c in (*dialing, *back)]
         told = [one for one in await asyncio.gather(*asked) if one is not None and one.note]

@@ -281,9 +281,10 @@ class Bridged:
         if self.held:
             joined = Join(self.caller, self.bridge, (leg,))
             return [Hush(self.caller, self.music), joined, *stopped]
+        joined = Join(self.caller, self.bridge, (self.caller, leg))
         return [
+            *([] if self._early() else [joined]),  # first: whoever is answered is in it
             Indicate(self.caller, "answer"),
-            *([] if self._early() else [Join(self.caller, self.bridge, (self.caller, leg))]),
             *stopped,
         ]
 
@@ -312,9 +313,9 @@ def _outcome(causes: list[int]) -> tuple[str, int]:
     return "CHANUNAVAIL", (said or causes[-1:])[0]
 
 
-def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg) -> Bridged:
+def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg, present: set[ChannelId]) -> Bridged:
     """A conversation that was found going on."""
-    return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present={caller, leg})
+    return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present=present)
 
 
 def _shown(to: Leg | Outside) -> str:

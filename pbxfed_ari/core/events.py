@@ -423,6 +423,7 @@ class ChannelsListed(Struct, frozen=True):
     channels: frozenset[ChannelId]
     bridges: tuple[BridgeSeen, ...] = ()
     wall_ms: int = 0
+    replaced: frozenset[ChannelId] = frozenset()  # who have talked, and are in no bridge any more
 
 
 Event = (

@@ -31,7 +31,7 @@ OF_BEFORE = Try((), "of before a restart: not known any more")
 def adopt(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
     """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
     to = Leg(seen.leg.peer, seen.leg.trunk) if seen.leg else Leg()
-    call.bridged = bridging.adopt(call.key, call.arrival.channel, leg, to)
+    call.bridged = bridging.adopt(call.key, call.arrival.channel, leg, to, set(seen.channels))
     call.caller_gone = bool(key_of_name(call.arrival.channel))  # he was, before a rescue
     _resume(call, seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
 

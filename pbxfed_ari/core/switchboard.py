@@ -15,6 +15,7 @@ from pbxfed_ari.core.effects import (
     EndBridge,
     HandOver,
     HangUp,
+    Indicate,
     Leg,
     MakeBridge,
     Note,
@@ -104,6 +105,7 @@ class Switchboard:
         self._moved, self._told_rooms = False, frozenset[str]()  # has any of them come or gone?
         self._put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
         self._listed = False  # are all channels known?
+        self._ending: set[ChannelId] = set()  # of those, whom we found and have hung up
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
         self._hung_up: dict[tuple[NodeName, CallId], int] = {}  # conversations with peers, lately
 
@@ -194,7 +196,7 @@ class Switchboard:
             case DrainOver():
                 return self._drain_over(event, view)
         if isinstance(event, Arrived | Returned) and event.again and self._ours(event.channel):
-            return []  # it talks, or is looked after, already: how it came there tells of before
+            return []  # it talks, is looked after, or ends: how it came there tells of before
         before: list[Effect] = []
         if isinstance(event, LegEnded | Ended):
             self.usage.gone(event.leg if isinstance(event, LegEnded) else event.channel)
@@ -345,7 +347,7 @@ class Switchboard:
 
     def _ours(self, channel: ChannelId) -> bool:
         """Is it known to stand in our application? It is at home there in a queue and in bridge mode."""
-        if self._put.get(channel) in self._calls:
+        if channel in self._ending or self._put.get(channel) in self._calls:
             return True
         call = self._calls.get(channel)
         if call is None or call.caller_gone:
@@ -480,34 +482,40 @@ class Switchboard:
             kept |= set(seen.channels)
         known = {leg for call in self._calls.values() if call.bridged for leg in call.bridged.ours}
         stray = {c for c in listed.channels if key_of_name(c)} - known - kept
-        effects += (HangUp(leg, NORMAL) for leg in sorted(stray))
-        left = listed.channels - {e.channel for e in effects if isinstance(e, HangUp)}
+        effects += [HangUp(one, NORMAL) for one in sorted(stray | listed.replaced)]
+        self._ending = {effect.channel for effect in effects if isinstance(effect, HangUp)}
+        left = listed.channels - self._ending
         return [*effects, *self.notebook.listed(left, listed.wall_ms)]
 
     def _found(self, seen: BridgeSeen, now: float, wall_ms: int) -> list[Effect]:
-        """A bridge that an earlier life of ours has made: a conversation is kept, all else ends."""
+        """A bridge that an earlier life of ours has made: a conversation is kept, all else ends, but for who arrives anew."""
         key = key_of_name(seen.name)
+        came = {one.channel: one for one in seen.callers}
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
         others = [channel for channel in seen.channels if channel not in legs]
-        callers = sorted(others, key=lambda channel: channel in seen.put)
-        if seen.talks and len(legs) == 2:  # after a rescue: who waited is the phone that was called
+        callers = sorted(others, key=lambda channel: (channel not in came, channel in seen.put))
+        put = bool(legs and callers) and not came and seen.put.issuperset(callers)
+        if seen.talks and not callers:  # after a rescue: who waited is the phone that was called
             legs.sort(key=attempt_of)
             callers, legs = legs[:1], legs[1:]
-        if seen.talks and callers and len(seen.channels) == 2:  # or two callers, by a transfer
-            caller, leg = (*callers, *legs)
+        if (seen.talks or put) and callers and len(seen.channels) > 1:  # put: he cannot arrive anew
+            caller, leg = callers[0], [*legs, *callers[1:]][0]  # or two callers, by a transfer
             self._put.update(dict.fromkeys(seen.put, caller))
-            arrival = next((one for one in seen.callers if one.channel == caller), None)
-            arrival = arrival or Arrived(caller, "", "", "", wall_ms=wall_ms)
+            arrival = came.get(caller) or Arrived(caller, "", "", "", wall_ms=wall_ms)
             bill = read(arrival.note) if arrival.peer else None
             known = CallId(bill.call if bill else key)
             arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
             call = self._of_before(known, arrival, now, wall_ms)
             returning.adopt(call, leg, seen, now, wall_ms)
             self._keep(call)
-            return []
-        alone = callers if not legs else []  # with a leg the caller still waits, and arrives anew
-        ends: list[Effect] = [HangUp(channel, NORMAL) for channel in [*legs, *alone]]
-        return [*ends, EndBridge(ChannelId(seen.name), seen.name)]
+            half_answered = caller in others and caller in came and not seen.answered_ms
+            return [Indicate(caller, "answer")] if half_answered else []
+        waiting = [] if seen.talks else callers if legs else [*came]
+        ends = [channel for channel in [*legs, *callers] if channel not in waiting]
+        return [
+            *(HangUp(channel, NORMAL) for channel in ends),
+            EndBridge(ChannelId(seen.name), seen.name),
+        ]
 
     def _handed_over(self, event: RingFound | TalkFound, now: float) -> list[Effect]:
         """A call that was handed over by an earlier life of ours: if it talks it needs nothing of us but its record."""

@@ -378,6 +378,32 @@ async def test_a_caller_without_an_endpoint_is_followed_to_his_end() -> None:
         await inbox.until_kind(Ended)
 
 
+async def test_who_waits_without_an_endpoint_is_followed_to_his_end() -> None:
+    """The same, if he had come before we lived."""
+    local = {**channel("1.2", "pbxfed,phone,PJSIP/1001-2a"), "name": "Local/1002@x-0;2"}
+    async with FakeAri() as fake:
+        fake.channels = [local]
+        async with connected(fake) as inbox:
+            await inbox.until_kind(Arrived)
+            assert "channel:1.2" in fake.endpoint_ids
+            await fake.send({"type": "ChannelDestroyed", "channel": local})
+            await inbox.until_kind(Ended)
+
+
+async def test_who_has_talked_and_is_in_no_bridge_is_told_to_have_been_replaced() -> None:
+    """By a transfer. Who waits has not talked, and who talks is in a bridge."""
+    async with FakeAri() as fake:
+        up = [{**channel(id, "pbxfed,phone"), "state": "Up"} for id in ("1.1", "1.2", "1.3")]
+        fake.channels = [*up, channel("1.4", "pbxfed,phone")]
+        fake.bridges = [{"id": "pf-f00", "channels": ["1.2"]}]
+        fake.variables = {(id, "PBXFED_ANSWERED"): "1795608003000" for id in ("1.1", "1.2")}
+        async with connected(fake) as inbox:
+            await inbox.until_kind(ChannelsListed)
+    (listed,) = inbox.of(ChannelsListed)
+    assert isinstance(listed, ChannelsListed)
+    assert listed.replaced == {"1.1"}
+
+
 @pytest.mark.parametrize("entered", ["pbxfed,phone,", "pbxfed,next,BUSY,17"])
 async def test_who_talks_by_us_is_told_with_what_asterisk_knows(entered: str) -> None:
     """How he came and when, whither the leg goes and who is there, when it was answered; also if a first try had come back."""

@@ -2,10 +2,16 @@
 
 from datetime import UTC, datetime
 
+import pytest
+from msgspec.structs import replace
+
 from pbxfed_ari.asterisk import found
-from pbxfed_ari.asterisk.models import Bridge, CallerID, Channel
-from pbxfed_ari.core.events import Arrived
+from pbxfed_ari.asterisk.models import Bridge, CallerID, Channel, DialplanCEP
+from pbxfed_ari.core.effects import Effect, EndBridge, HangUp, Indicate
+from pbxfed_ari.core.events import Arrived, ChannelsListed, LegEnded
 from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.switchboard import Switchboard
+from tests.core.test_route import A, View
 
 NAME = "pf-f00.e1"
 BEGAN = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -23,3 +29,82 @@ def test_after_a_rescue_the_phone_that_was_called_stands_for_its_caller() -> Non
         )
         assert seen.leg is not None
         assert (seen.leg.peer, seen.leg.trunk, seen.leg.number) == (NodeName("c"), "sip", "1002")
+
+
+# --- how a transfer, or an answer, stands when the daemon returns
+
+
+def standing(id: str, name: str, args: str = "", state: str = "Up") -> Channel:
+    """A channel in our application, which it entered with these arguments."""
+    plan = DialplanCEP(app_name="Stasis", app_data=f"pbxfed{args}")
+    return Channel(id, name, state, CallerID(), BEGAN, plan)
+
+
+CALLER = standing("1.1", "PJSIP/1002-1", ",phone")
+LEG = standing("pf-f00-1-0", "PJSIP/1001-2", ",leg")
+PLACED = standing("1.3", "Local/1003@pbxfed-phones-1;1")  # in the place of who transfers
+SENT = standing("1.4", "Local/1003@pbxfed-phones-1;2", ",phone,PJSIP/1001-2")  # its other end
+PUT = standing("1.6", "Local/_attended@transfer-2;2")  # in the place of who has asked before
+STATES = ["Down", "Ringing", "Up"]
+
+
+def found_by(
+    board: Switchboard, *inside: Channel, answered_ms: int = 1, gone: tuple[str, ...] = ()
+) -> list[Effect]:
+    """A daemon has returned, and these are in the bridge; some end before they are asked for."""
+    bridge = Bridge("pf-f00", [*(one.id for one in inside), *gone])
+    seen = found.ours([bridge], list(inside), {"pf-f00": answered_ms})
+    ids = frozenset(ChannelId(one.id) for one in inside)
+    return board.handle(ChannelsListed(ids, seen), 0.0, View(A))
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("stays", [CALLER, LEG], ids=["caller", "called"])
+def test_who_is_transferred_is_kept_whether_the_target_has_answered_or_not(
+    stays: Channel, state: str
+) -> None:
+    """Whatever Asterisk says of the channel in the transferrer's place."""
+    board = Switchboard(control="bridge")
+    assert found_by(board, stays, replace(PLACED, state=state)) == []
+    assert len(board) == 1
+
+
+def test_who_is_transferred_by_both_is_kept() -> None:
+    """Two ends of transfers talk."""
+    board = Switchboard(control="bridge")
+    other = replace(PLACED, id="1.5", name="Local/1004@pbxfed-phones-2;1", state="Ringing")
+    assert found_by(board, replace(PLACED, state="Ringing"), other) == []
+    assert len(board) == 1
+
+
+def test_who_is_put_through_while_it_rings_goes_on_waiting() -> None:
+    """He has not come by the dialplan, and would arrive nowhere; if nobody answers he ends."""
+    board = Switchboard(control="bridge")
+    assert found_by(board, PUT, replace(LEG, state="Ringing"), answered_ms=0) == []
+    ends = board.handle(LegEnded(ChannelId(LEG.id), 19), 9.0, View(A))
+    assert ends[:1] == [HangUp(ChannelId(PUT.id), 19)]
+
+
+def test_whom_asterisk_has_connected_without_us_is_answered_for_good() -> None:
+    """Else the time that he had to wait for an answer would end his conversation."""
+    for caller in CALLER, SENT:
+        for state in "Ring", "Up":
+            board = Switchboard(control="bridge")
+            told = found_by(board, replace(caller, state=state), LEG, answered_ms=0)
+            assert told == [Indicate(ChannelId(caller.id), "answer")]
+            assert len(board) == 1
+
+
+def test_who_waits_arrives_anew_and_who_has_talked_ends() -> None:
+    """Beside a leg that rings, or alone: nobody has answered him, or the other one has gone."""
+    bridge = EndBridge(ChannelId("pf-f00"), "pf-f00")
+    for caller in CALLER, SENT:
+        waits, id = replace(caller, state="Ring"), ChannelId(caller.id)
+        rings = replace(LEG, state="Ringing")
+        board = Switchboard(control="bridge")
+        assert found_by(board, waits, rings) == [HangUp(ChannelId(LEG.id), 16), bridge]
+        assert found_by(board, waits) == [bridge]
+        assert found_by(board, waits, gone=(LEG.id,)) == [bridge]
+        assert found_by(board, caller, gone=(LEG.id,)) == [HangUp(id, 16), bridge]
+        assert len(board) == 0
+    assert found_by(Switchboard(), PLACED) == [HangUp(ChannelId(PLACED.id), 16), bridge]

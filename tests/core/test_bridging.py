@@ -115,8 +115,8 @@ def test_the_first_answer_wins_and_the_others_stop() -> None:
     """As answered elsewhere; a second answer comes too late."""
     board = ringing(A, B)
     assert board.at(2.0, Answered(CALLER, TWO)) == [
-        Indicate(CALLER, "answer"),
         Join(CALLER, BRIDGE, (CALLER, TWO)),
+        Indicate(CALLER, "answer"),
         HangUpLeg(CALLER, ONE, 26),
     ]
     assert board.at(2.0, Answered(CALLER, ONE)) == [HangUpLeg(CALLER, ONE, 16)]
@@ -533,6 +533,23 @@ def test_orphans_end_and_who_waits_is_served_anew() -> None:
         HangUp(ChannelId("pf-f05-1-0"), 16),
     ]
     assert isinstance(board.at(0.1, arrived())[0], HandOver)
+
+
+def test_all_who_talk_in_a_bridge_are_adopted() -> None:
+    """Another may have come before the one in whose place he is was gone."""
+    board = Board(A)
+    assert board.at(0.0, found(seen(CALLER, ONE, LOCAL))) == []
+    assert board.at(1.0, LegEnded(ONE, 16)) == []
+    assert board.at(9.0, Ended(CALLER)) == [HangUp(LOCAL, 16), EndBridge(CALLER, BRIDGE)]
+
+
+def test_who_ends_calls_nobody_anew() -> None:
+    """A transfer has replaced him, and the daemon died before it could end him; or the other one had hung up meanwhile."""
+    replaced = replace(found(seen(LOCAL, ONE), more=(CALLER,)), replaced=frozenset({CALLER}))
+    for listed in replaced, found(seen(CALLER)):
+        board = Board(A)
+        assert board.at(0.0, listed)[0] == HangUp(CALLER, 16)
+        assert board.at(0.1, AGAIN, BACK) == []
 
 
 def test_a_leg_that_ended_unseen_ends_the_call() -> None:
