@@ -23,6 +23,7 @@ from lab.load import Load, Outcome
 from lab.places import CHECKOUT, Places
 from lab.process import Process
 from tests.bench import dundi
+from tests.bench.asterisks import PLAIN
 from tests.bench.table import Row
 from tests.lab.conftest import SECRET, Federation
 
@@ -33,17 +34,6 @@ SLOW = 500.0  # ms
 CALLERS = [str(number) for number in range(1001, 1011)]
 HERE = [str(number) for number in range(1101, 1121)]  # registered at a
 THERE = [str(number) for number in range(1201, 1221)]  # at b
-
-# The same phones, trunks and authentication, without us: 9… is dialed here, 8… at node b by SIP, 6… by IAX2.
-PLAIN = """
-[pbxfed-phones](+)
-exten => _9XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
-exten => _8XXXX,1,Dial(PJSIP/${EXTEN}@pf-b,30)
-exten => _6XXXX,1,Dial(IAX2/pf-b/${EXTEN},30)
-[pbxfed-trunk](+)
-exten => _8XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
-exten => _6XXXX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
-"""
 
 TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
 SLOWER = "five ways to ARI and back before the answer is heard, where handover has one; it is there for what needs an owner"
