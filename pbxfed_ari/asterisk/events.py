@@ -21,6 +21,7 @@ from pbxfed_ari.core.events import (
     ContactAdded,
     ContactRemoved,
     Ended,
+    HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -60,6 +61,14 @@ class ChannelDestroyed(msgspec.Struct, frozen=True, tag=True):
     channel: Channel
     cause: int = UNKNOWN_CAUSE
     tech_cause: int = 0
+
+
+class ChannelHangupRequest(msgspec.Struct, frozen=True, tag=True):
+    """A channel shall end: who is at its other end wishes it, or (`soft`) somebody here."""
+
+    channel: Channel
+    cause: int = UNKNOWN_CAUSE
+    soft: bool = False
 
 
 class ChannelEnteredBridge(msgspec.Struct, frozen=True, tag=True):
@@ -103,6 +112,7 @@ class ContactStatusChange(msgspec.Struct, frozen=True, tag=True):
 AriEvent = (
     StasisStart
     | ChannelDestroyed
+    | ChannelHangupRequest
     | ChannelEnteredBridge
     | ChannelLeftBridge
     | ChannelUserevent
@@ -111,8 +121,8 @@ AriEvent = (
 )
 OURS = frozenset(kind.__name__ for kind in get_args(AriEvent))  # types that we read
 BRIDGES = frozenset(
-    {"ChannelEnteredBridge", "ChannelLeftBridge"}
-)  # of those, what bridges of ours say
+    {"ChannelEnteredBridge", "ChannelLeftBridge", "ChannelHangupRequest"}
+)  # of those, what matters if there are bridges of ours
 FromAsterisk = (
     Arrived
     | Returned
@@ -123,6 +133,7 @@ FromAsterisk = (
     | LegEnded
     | Redirected
     | Ended
+    | HungUp
     | CameIn
     | WentOut
     | ContactAdded
@@ -166,6 +177,8 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
         case ChannelDestroyed(channel=channel, cause=cause, tech_cause=sip):
             gone = ChannelId(channel.id)
             return LegEnded(gone, cause, sip) if key_of_name(gone) else Ended(gone, cause)
+        case ChannelHangupRequest(channel=channel, cause=cause, soft=False):
+            return HungUp(ChannelId(channel.id), cause)
         case ChannelEnteredBridge(bridge=bridge, channel=channel) if key_of_name(bridge.id):
             return CameIn(ChannelId(channel.id), bridge.id)
         case ChannelLeftBridge(bridge=bridge, channel=channel) if key_of_name(bridge.id):

@@ -364,6 +364,13 @@ class Ended(Struct, frozen=True):
     cause: int = 0
 
 
+class HungUp(Struct, frozen=True):
+    """Who is at this channel's other end has hung up, with this Q.850 cause: it ends as soon as Asterisk sees that."""
+
+    channel: ChannelId
+    cause: int = 0
+
+
 class CameIn(Struct, frozen=True):
     """A channel is in a bridge of ours now: we, or a transfer, have put it there."""
 
@@ -464,6 +471,7 @@ Event = (
     | PeerLostCalls
     | Redirected
     | FarEndDied
+    | HungUp
     | Ended
     | CameIn
     | WentOut
@@ -482,6 +490,7 @@ CallersEvent = (
     | LegEntered
     | LegEnded
     | FarEndDied
+    | HungUp
     | Ended
     | CameIn
     | WentOut

@@ -33,6 +33,7 @@ from pbxfed_ari.core.events import (
     DrainOver,
     Ended,
     FarEndDied,
+    HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -307,7 +308,7 @@ class Switchboard:
         match event:
             case CameIn(bridge=name) | WentOut(bridge=name):
                 return self._calls.get(self._by_key.get(key_of_name(name), ChannelId("")))
-            case FarEndDied(channel=channel):
+            case FarEndDied(channel=channel) | HungUp(channel=channel):
                 mine = self._by_key.get(key_of_name(channel))
                 return self._calls.get(mine or self._put.get(channel, channel))
             case Arrived(channel=channel) | Returned(channel=channel) | Ended(channel=channel):

@@ -12,6 +12,7 @@ from pbxfed_ari.core.events import (
     Answered,
     CameIn,
     Ended,
+    HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -31,6 +32,7 @@ from pbxfed_ari.core.tries import (
 )
 
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
+ANSWERING = 2.0  # seconds after the answer; half a second by Asterisk's clock, but a busy machine's events come late
 
 
 def leg_dialed(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -116,6 +118,18 @@ def went_out(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
     if call.bridged is not None:
         call.bridged.went(event.channel)
     return []
+
+
+def hung_up(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Who was answered in a bridge, and has sent no sound yet, is read from for half a second, and his hang-up is forgotten.
+
+    Asterisk's main/channel.c, __ast_answer, called by main/bridge_channel.c. Later, or with sound, the bridge reads it.
+    """
+    assert isinstance(event, HungUp)
+    if call.bridged is None or event.channel not in call.bridged.present:
+        return []
+    late = now - call.answered > ANSWERING
+    return [] if late else [call.bridged.hang_up(event.channel, event.cause or NORMAL)]
 
 
 def callee_gone(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:

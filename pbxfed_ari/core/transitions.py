@@ -26,6 +26,7 @@ from pbxfed_ari.core.events import (
     CameIn,
     Ended,
     FarEndDied,
+    HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -182,6 +183,13 @@ TABLE = (
         rescuing.far_end_died,
         (TALKING,),
         "note it: this channel's end, which comes next, is the death of a node",
+    ),
+    Row(
+        (TALKING,),
+        HungUp,
+        talking.hung_up,
+        (TALKING,),
+        "bridge mode: if that was right after the answer, hang up the channel: Asterisk may have missed it",
     ),
     Row(
         (RESCUING,),

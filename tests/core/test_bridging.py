@@ -32,6 +32,7 @@ from pbxfed_ari.core.events import (
     CameIn,
     ChannelsListed,
     Ended,
+    HungUp,
     LegEnded,
     LegEntered,
     LegLives,
@@ -148,6 +149,20 @@ def test_the_cause_of_who_hangs_up_is_passed_on() -> None:
     board = ringing(A)
     board.at(2.0, Answered(CALLER, ONE))
     assert board.at(9.0, LegEnded(ONE, 31))[0] == HangUp(CALLER, 31)
+
+
+def test_who_hangs_up_right_after_the_answer_is_hung_up_in_case_asterisk_has_missed_it() -> None:
+    """Whoever of the two it is, with his cause; later Asterisk does not miss it, nor before."""
+    board = ringing(A)
+    assert board.at(1.0, HungUp(CALLER, 16)) == []
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(2.4, HungUp(CALLER, 31)) == [HangUp(CALLER, 31)]
+    assert board.at(2.4, HungUp(ONE)) == [HangUpLeg(CALLER, ONE, 16)]
+    assert board.at(2.4, HungUp(ChannelId("another"))) == []
+    assert board.at(2.5, Ended(CALLER, 31))[0] == HangUpLeg(CALLER, ONE, 31)
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE))
+    assert board.at(9.0, HungUp(CALLER, 31)) == []
 
 
 @pytest.mark.parametrize("caller_first", [True, False])

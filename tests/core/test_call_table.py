@@ -14,6 +14,7 @@ from pbxfed_ari.core.events import (
     CameIn,
     Ended,
     FarEndDied,
+    HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
@@ -52,6 +53,8 @@ EVENTS: list[Any] = [
     LegEnded(LEG, 16, 302),
     FarEndDied(CHANNEL),
     FarEndDied(LEG),
+    HungUp(CHANNEL, 16),
+    HungUp(LEG, 16),
     LegEntered(SECOND),
     Answered(CHANNEL, SECOND),
     LegEnded(SECOND, 17),
@@ -105,7 +108,9 @@ def test_whatever_happens_a_call_goes_where_the_table_says_and_ends_once(
             before is Phase.OVER
             and any(isinstance(e, HandOver | MakeBridge | MakeLeg) for e in effects)
         )
-        if not (before is Phase.TALKING and isinstance(event, PeerLostCalls)):  # of one end only
+        if (
+            not isinstance(event, PeerLostCalls | HungUp) or before is not Phase.TALKING
+        ):  # of one end
             hung += sum(isinstance(e, HangUp) for e in effects)
         gone = isinstance(event, Ended) and event.channel == caller
         two_left = call.bridged is not None and len(call.bridged.present) > 1  # by a transfer

@@ -67,8 +67,13 @@ class Stranger:
                     return answer.split()[1]
         return ""
 
-    def invite(self, number: str, name: str = "Eve", seconds: float = 4.0) -> str:
-        """Call this number under this name, with the right secret: the final status. Whoever answers is hung up."""
+    def invite(
+        self, number: str, name: str = "Eve", seconds: float = 4.0, *, silent: bool = False
+    ) -> str:
+        """Call this number under this name, with the right secret: the final status. Whoever answers is hung up.
+
+        `silent`: without having sent any sound.
+        """
         call, tag = secrets.token_hex(8), secrets.token_hex(4)
         target = f"sip:{number}@{self.there}"
         self._ask("INVITE", target, call, tag, 1, name)
@@ -84,13 +89,14 @@ class Stranger:
         to = field(self._last, "to")
         self._ask("ACK", target, call, tag, 2, name, to=to)
         if status == "200":
-            self._speak()
+            if not silent:
+                self._speak()
             self._ask("BYE", target, call, tag, 3, name, to=to)
             self.status(call, 0.5)
         return status
 
     def _speak(self) -> None:
-        """Silence, as sound. Asterisk waits half a second for it when it answers, and forgets who hangs up meanwhile."""
+        """Silence, as sound. Asterisk waits half a second for it when it answers."""
         sound = Sound.of(self._last.partition("\r\n\r\n")[2])
         assert sound is not None
         for number in range(5):

@@ -10,6 +10,8 @@ import pytest
 from lab.calls import Dialled
 from lab.phone import PhoneRefused
 from tests.lab.conftest import Federation
+from tests.lab.stranger import Stranger
+from tests.lab.test_setup import set_up
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b"}
 
@@ -80,6 +82,22 @@ def test_by_iax2(bridged: Federation) -> None:
     assert result.ok, result
     assert result.trunk == "iax2"
     nothing_left(bridged)
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+def test_who_hangs_up_at_once_without_a_sound_leaves_nobody_in_silence(
+    bridged: Federation, trunk: str
+) -> None:
+    """Asterisk waits for his sound when he is answered, and forgets meanwhile that he has hung up."""
+    stranger = Stranger(bridged.lab, "a", "1001")
+    try:
+        with set_up(bridged, "bridge", trunk):
+            since = time.time()
+            assert stranger.invite("1003", silent=True) == "200"
+            bridged.until(lambda: bridged.lab.calls_of("1003", since)[-1]["state"] == "ended", 2)
+            nothing_left(bridged)
+    finally:
+        stranger.close()
 
 
 def test_causes_cross_the_bridge(bridged: Federation) -> None:
