@@ -18,6 +18,7 @@ DATED = 17  # heartbeats; a prime, so that who gets only each n-th of them gets 
 SAMPLES = 3
 OFF = 60.0  # seconds
 STEP = 1.0  # seconds; less is drift
+KNOWN = 30.0  # seconds until peers have heard a clock SAMPLES times, and believe it
 NO_CLOCK = 1_577_836_800.0  # 2020: a clock that says less has not been set since the power came
 
 
@@ -27,6 +28,7 @@ class Clocks:
     def __init__(self) -> None:
         self.read_last = 0  # what our own clock said when it was last read, in whole seconds
         self._own: float | None = None
+        self._set_back = (0.0, 0.0)  # until when peers may believe what it said before, and that
         self._samples: dict[NodeName, tuple[int, deque[float]]] = {}  # with the peer's epoch
 
     def __repr__(self) -> str:
@@ -36,7 +38,21 @@ class Clocks:
         """Our own clock says this now. Has it stepped since it was last read?"""
         before, self._own = self._own, wall_ms / 1_000 - now
         self.read_last = wall_ms // 1_000
+        if before is not None and self._own < before - STEP:
+            self._set_back = (now + KNOWN, max(before, self._believed(now)))
         return before is not None and abs(self._own - before) > STEP
+
+    def told_ms(self, now: float) -> int:
+        """What peers believe that our clock says, milliseconds since 1970; 0 before it was read.
+
+        The largest of their samples is the truest to them: a clock that was set back they take for what it was, for a while.
+        """
+        return 0 if self._own is None else round((self._believed(now) + now) * 1_000)
+
+    def _believed(self, now: float) -> float:
+        assert self._own is not None, "a clock that was read"
+        until, before = self._set_back
+        return max(self._own, before) if now < until else self._own
 
     def heard(self, node: NodeName, epoch: int, clock: int, now: float) -> None:
         """A peer's clock says this, or said so a moment ago."""

@@ -207,6 +207,10 @@ class Outlook:
         speaker = self._sites.speaker(self.site(node))
         return None if speaker is None else wan(speaker)
 
+    def told_ms(self, now: float) -> int:
+        """What peers believe that our clock says, milliseconds since 1970; 0: it was not read yet."""
+        return self._clocks.told_ms(now)
+
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""
         return self._clocks.ahead(node) or 0.0

@@ -251,7 +251,9 @@ def _seek(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
     call.setup = setup.begin(attempt, len(call.tried), now, view, set(), hurried=lines.hurried())
     seconds = min(attempt.ring_seconds or call.ring_seconds, call.ring_seconds)
     call.bridged = Bridged(call.key, call.caller, seconds, held=True, music=call.rescue_music)
-    said = str(replace(trying.waybill_of(call, attempt, call.setup.latest), diverted=None))
+    said = str(
+        replace(trying.waybill_of(call, attempt, call.setup.latest, now, view), diverted=None)
+    )
     made = call.bridged.begin(attempt, len(call.tried), number, said, view)
     call.setup.legs.update(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))

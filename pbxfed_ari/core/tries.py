@@ -104,6 +104,10 @@ class View(Protocol):
         """What says this to a node, of whatever site; nothing if there is no way to it."""
         ...
 
+    def told_ms(self, now: float) -> int:
+        """What peers believe that our clock says, milliseconds since 1970; 0: it was not read yet."""
+        ...
+
     def ahead(self, node: NodeName) -> float:
         """By how many seconds a peer's clock is ahead of ours, as far as we know."""
         ...

@@ -275,7 +275,7 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     if attempt.lead is not None:
         place = attempt.lead
         return [*left, Lead(channel, place.context, place.exten, call.diverted), note]
-    said = str(waybill_of(call, attempt, call.setup.latest))
+    said = str(waybill_of(call, attempt, call.setup.latest, now, view))
     seconds = attempt.ring_seconds or call.ring_seconds
     if not bridges:
         handed = HandOver(channel, number, attempt.legs, said, seconds, call.music, news)
@@ -300,12 +300,15 @@ def _diversion_news(call: Call, attempt: Try, view: View) -> Diverted | None:
     return by
 
 
-def waybill_of(call: Call, attempt: Try, latest: float) -> Waybill:
-    """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life."""
+def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) -> Waybill:
+    """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life.
+
+    Our clock may have been set since the call came, or a moment ago: what counts is what peers believe of it.
+    """
     arrival, legs = call.arrival, [leg for leg in attempt.legs if isinstance(leg, Leg)]
     line = next((leg.line for leg in legs if leg.line), "")
-    told = arrival.wall_ms and latest < NEVER
-    until = round(arrival.wall_ms + (latest - call.began) * 1_000) if told else 0
+    clock = view.told_ms(now) if latest < NEVER else 0
+    until = round(clock + (latest - now) * 1_000) if clock else 0
     heirs = tuple((leg.peer, node) for leg in legs if leg.peer for node in leg.instead_of)
     leaves = any(leg.peer for leg in legs)
     hop = call.bill.hop + 1 if call.bill and leaves else 1

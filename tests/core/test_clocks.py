@@ -64,6 +64,22 @@ def test_a_step_of_our_own_clock_is_seen_at_once() -> None:
     assert found.ahead(peer) == -300
 
 
+def test_a_clock_that_is_set_back_is_believed_after_a_while() -> None:
+    """Till then peers go by the time of before: what we say is good until then must not be past for them."""
+    ours, (peer,) = clocks(0)
+    theirs = Clocks()
+    theirs.read(NOW * 1_000, 0.0)
+    theirs.heard(peer, 1, NOW, 0.0)
+    assert ours.told_ms(5.0) == (NOW + 5) * 1_000
+    assert ours.read((NOW - 3_600) * 1_000 + 10_000, 10.0)
+    for at in (10, 18, 27):
+        theirs.heard(peer, 1, NOW - 3_600 + at, float(at))
+        believed = (NOW + at + (theirs.ahead(peer) or 0.0)) * 1_000
+        assert ours.told_ms(float(at)) >= believed
+    assert ours.told_ms(41.0) == (NOW - 3_600 + 41) * 1_000
+    assert Clocks().told_ms(1.0) == 0
+
+
 def test_the_latest_time_is_what_most_clocks_say() -> None:
     """Our own, the median's, or a claim if there is nobody to compare with; none if our clock was never set."""
     found, names = clocks(50, 60)

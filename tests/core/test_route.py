@@ -47,6 +47,7 @@ class View:
         self.rooms: dict[str, int] = {}
         self.settles = 0.0
         self.leaving = False
+        self.clock = 0  # milliseconds since 1970, at its second 0
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -83,6 +84,9 @@ class View:
 
     def tell(self, node: NodeName, said: CallHere | CallOver) -> list[Effect]:
         return [SendTo(self.door(node) or wan(node), said)]
+
+    def told_ms(self, now: float) -> int:
+        return self.clock and self.clock + round(now * 1_000)
 
     def ahead(self, node: NodeName) -> float:
         return 0.0

@@ -65,6 +65,7 @@ class Story:
 
 def calling(*places: NodeName, trunks: tuple[str, ...] = ("sip", "iax2")) -> Story:
     story = Story(View(*places, trunks=trunks))
+    story.view.clock = WALL
     arrived = Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL)
     (handed,) = story.at(0.0, arrived)
     assert isinstance(handed, HandOver)
@@ -540,6 +541,18 @@ def test_a_call_that_is_given_up_stops_ringing() -> None:
     talking = Story(View(A))
     talking.at(0.0, arrives(), Answered(CHANNEL))
     assert talking.at(1.0, PeerGaveUp(B, CallId("cafe"), 1)) == []
+
+
+def test_a_clock_that_is_set_while_a_call_runs_makes_no_try_late() -> None:
+    """Who is hunted for, or waits in a queue, is tried a minute later by a clock that says another hour."""
+    story = calling(B)
+    story.view.clock += 3_600_000
+    (handed,) = (
+        e for e in story.at(2.0, Returned(CHANNEL, "CHANUNAVAIL", 3)) if isinstance(e, HandOver)
+    )
+    bill = read(handed.note)
+    assert bill is not None
+    assert bill.until_ms == WALL + 3_600_000 + 2_000 + 8_000
 
 
 def test_a_try_that_follows_ends_the_one_before() -> None:
