@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -33,6 +34,28 @@ def test_what_was_kept_is_found(tmp_path: Path) -> None:
     assert [r["call"] for r in again.read(limit=2, last=True)] == ["c6", "c8"]
     assert [r["id"] for r in again.read(after=8, parts=True)] == [9, 10]
     assert [len(some) for some in again.all(parts=True)] == [10]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"number": "1009"}, ["c4999"]),
+        ({"number": "7"}, []),
+        ({"number": "1002", "last": True, "limit": 1}, ["c4999"]),
+        ({"since_ms": 4_000_000_004_999}, ["c4999"]),
+        ({"since_ms": 4_000_000_009_999, "number": "1002"}, []),
+    ],
+)
+def test_what_is_asked_is_found_without_reading_all(
+    tmp_path: Path, asked: dict[str, Any], found: list[str]
+) -> None:
+    """The daemon waits for the answer, with all its calls: ninety days of a busy node are millions of records."""
+    kept, now, steps = Records(tmp_path / "calls.db"), 4_000_000_000_000, list[int]()
+    kept.add(*(record(i, began=now + i) for i in range(4_999)))
+    kept.add(record(4_999, began=now + 4_999, caller="1009"))
+    kept._db.set_progress_handler(lambda: steps.append(1), 100)
+    assert [r["call"] for r in kept.read(**asked)] == found
+    assert len(steps) < 20
 
 
 def noted(key: str) -> Noted:
