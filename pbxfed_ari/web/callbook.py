@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_query
 
 PAGE, MOST = 500, 1_000  # records in one answer
+AT_ONCE = 50  # calls that are put into words before others have a turn
 COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
     "tries", "control", "peer", "outside", "unseen_seconds",
@@ -29,6 +31,7 @@ COLUMNS = (
 _TIME = re.compile(  # RFC 3339
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[=+\-@\t\r\n])")
 FLAG: Json = {"type": "string", "enum": ["true", "false"]}
 
 
@@ -133,8 +136,13 @@ class CallBook:
 
     async def live(self, request: web.Request) -> web.Response:
         """Calls that came in here and are not over."""
-        now, me = self._node.now(), self._node.federation.me
-        return web.json_response([_call(call, now, me) for call in self._node.switchboard])
+        calls, me, texts = list(self._node.switchboard), self._node.federation.me, list[str]()
+        for first in range(0, len(calls), AT_ONCE):
+            now = self._node.now()
+            some = [_call(call, now, me) for call in calls[first : first + AT_ONCE]]
+            texts.append(json.dumps(some)[1:-1])
+            await asyncio.sleep(0)  # those who call meanwhile do not wait for who looks
+        return web.Response(text=f"[{', '.join(texts)}]", content_type=JSON)
 
     async def ended(self, request: web.Request) -> web.StreamResponse:
         """Calls that are over."""
@@ -222,9 +230,13 @@ def _attempt(one: Attempted, me: str, lasts: float = 0.0) -> Json:
 
 
 def _safe(value: object) -> object:
-    """A spreadsheet takes a cell that begins so for a formula: a caller chooses his name and number."""
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n")
-    return f"'{value}" if risky and not str(value)[1:].isdecimal() else value
+    """A spreadsheet takes a cell that begins so for a formula: a caller chooses his number.
+
+    One that cuts at other places than commas finds cells within: they are made safe, too.
+    """
+    if not isinstance(value, str) or value[1:].isdecimal():
+        return value
+    return _FORMULA.sub("'", value)
 
 
 def _iso(ms: int) -> str:

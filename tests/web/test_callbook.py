@@ -5,13 +5,14 @@ import io
 import json
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from pytest_aiohttp.plugin import AiohttpClient
 from yarl import URL
 
 from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Note
 from pbxfed_ari.core.events import Answered, Arrived, Returned
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.web.callbook import COLUMNS, record
+from pbxfed_ari.web.callbook import COLUMNS, CallBook, record
 from tests.core.test_route import B, View
 from tests.web.served import Client, Served
 
@@ -69,6 +70,24 @@ async def test_records_page_by_page(served: Served, client: Client) -> None:
     assert await nobody.json() == []
 
 
+def test_whoever_looks_at_all_calls_lets_others_have_their_turn(served: Served) -> None:
+    """The same loop serves them: ten thousand calls would hold it for half a second."""
+    view = View(B)
+    for i in range(1_000):
+        arrived = Arrived(ChannelId(f"17.{i}"), "1002", "1001", "", fresh_id=f"f{i}")
+        served.switchboard.handle(arrived, served.now(), view)
+    answer, turns = CallBook(served).live(make_mocked_request("GET", "/calls")), 0
+    while True:
+        try:
+            answer.send(None)
+            turns += 1
+        except StopIteration as done:
+            found = json.loads(done.value.text)
+            break
+    assert [one["call"] for one in found] == [f"f{i}" for i in range(1_000)]
+    assert turns >= 10
+
+
 async def test_the_tries_of_a_call_that_goes_on_have_their_timing(
     served: Served, client: Client
 ) -> None:
@@ -92,10 +111,16 @@ async def test_as_a_table(served: Served, client: Client) -> None:
     served.records.add(record(ended(1, caller='=HYPERLINK("http://x")'), "a"))
     served.records.add(record(ended(2, caller="+4930123"), "a"))
     served.records.add(record(ended(3, caller="\n=1+1"), "a"))
+    served.records.add(record(ended(4, caller="7;=cmd|' /C calc'!A0;-2"), "a"))
     response = await client.get("/calls/records", headers={"Accept": "text/csv"})
     rows = list(csv.DictReader(io.StringIO(await response.text())))
     assert tuple(rows[0]) == COLUMNS
-    assert [row["from"] for row in rows] == ['\'=HYPERLINK("http://x")', "+4930123", "'\n=1+1"]
+    assert [row["from"] for row in rows] == [
+        '\'=HYPERLINK("http://x")',
+        "+4930123",
+        "'\n'=1+1",
+        "7;'=cmd|' /C calc'!A0;'-2",
+    ]
     assert rows[0]["talked_seconds"] == "30.0"
 
 
