@@ -9,6 +9,17 @@ from collections.abc import Mapping
 PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}  # syslog(3)
 
 
+def one_line(text: str) -> str:
+    """The same, if it can be shown; else what ends a line or moves a cursor is written as Python would write it.
+
+    Callers choose their names and numbers.
+    """
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)
+
+
 class PlainFormatter(logging.Formatter):
     """Time, level, name and message, as a busy node can afford it: the second is put into words once."""
 
@@ -22,10 +33,13 @@ class PlainFormatter(logging.Formatter):
         if second != self._second:
             self._second = second
             self._words = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        what = (
-            super().format(record) if record.exc_info or record.stack_info else record.getMessage()
-        )
+        traced = record.exc_info or record.stack_info
+        what = super().format(record) if traced else one_line(record.getMessage())
         return f"{self._words},{int(record.msecs):03d} {record.levelname} {record.name} {what}"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """What is said, without its traceback."""
+        return one_line(super().formatMessage(record))
 
 
 class JournalFormatter(logging.Formatter):
@@ -38,6 +52,10 @@ class JournalFormatter(logging.Formatter):
         """Its lines."""
         priority = f"<{PRIORITIES.get(record.levelname, 6)}>"
         return priority + super().format(record).replace("\n", f"\n{priority}")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """What is said, without its traceback."""
+        return one_line(super().formatMessage(record))
 
 
 def set_up(level: str) -> None:

@@ -3,6 +3,8 @@
 import logging
 import sys
 
+import pytest
+
 from pbxfed_ari.logs import JournalFormatter, PlainFormatter, is_journal
 
 
@@ -40,3 +42,13 @@ def test_a_line_is_what_the_library_would_have_written() -> None:
         record = logging.LogRecord("pbxfed", logging.INFO, "", 1, "call %s", ("x",), failure)
         record.created, record.msecs = moment, moment % 1 * 1_000
         assert ours.format(record) == library.format(record)
+
+
+@pytest.mark.parametrize("ours", [PlainFormatter(), JournalFormatter()], ids=["plain", "journal"])
+def test_no_caller_writes_a_line_of_his_own(ours: logging.Formatter) -> None:
+    """Nor moves the cursor of who reads: he chooses his number."""
+    caller = "7\n2026-11-25 10:00:00,000 ERROR pbxfed all is lost\x1b[2J"
+    record = logging.LogRecord("pbxfed", logging.INFO, "", 1, "call from=%s", (caller,), None)
+    line = ours.format(record)
+    assert line.isprintable()
+    assert line.endswith("all is lost\\x1b[2J")

@@ -8,6 +8,7 @@ import click
 
 from pbxfed_ari.cli.daemon import Daemon, at
 from pbxfed_ari.cli.tables import as_json, show, table
+from pbxfed_ari.logs import one_line
 
 MOST_EVENTS = 1_000  # a daemon keeps no more
 SHOWN = 5  # addresses that fail to authenticate
@@ -222,9 +223,8 @@ def _failures(found: dict[str, Any]) -> list[str]:
 
 def _event(event: dict[str, Any]) -> str:
     fields = " ".join(f"{name}={value}" for name, value in event["fields"].items())
-    return (
-        f"{event['id']}  {event['time']}  {event['level']:7}  {event['event']}  {fields}".rstrip()
-    )
+    said = f"{event['id']}  {event['time']}  {event['level']:7}  {event['event']}  {fields}"
+    return one_line(said.rstrip())
 
 
 def _site(site: dict[str, object], link: dict[str, object] | None) -> str:

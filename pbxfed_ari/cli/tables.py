@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import click
 
+from pbxfed_ari.logs import one_line
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
@@ -38,7 +40,8 @@ def cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+    text = ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+    return one_line(text)
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import click
 
 from pbxfed_ari.cli import SECTIONS, groups, main
+from pbxfed_ari.cli.reading import _event
+from pbxfed_ari.cli.tables import table
 from pbxfed_ari.core.events import AsteriskUp, ContactAdded
 from pbxfed_ari.core.names import Extension
 from tests.cli.conftest import Shell
@@ -172,3 +174,11 @@ def registered(shell: Shell, number: str) -> None:
     """A phone of this number is registered here, and the Asterisk takes calls."""
     phone = ContactAdded(Extension(number), f"sip:{number}@10.0.0.9", 1_800_000_001_000)
     shell.daemon.news += [AsteriskUp("22.10.1", False), phone]
+
+
+def test_no_caller_writes_to_the_terminal() -> None:
+    """Who looks at calls and events sees what a caller has sent, and his terminal does nothing of it."""
+    evil = "7\x1b]0;mine\x07\n1001"
+    assert table([{"from": evil}], ("from",)).splitlines()[1] == r"7\x1b]0;mine\x07\n1001"
+    event = {"id": 1, "time": "now", "level": "info", "event": "x", "fields": {"from": evil}}
+    assert _event(event).isprintable()
