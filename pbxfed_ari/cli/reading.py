@@ -78,6 +78,7 @@ def members(path: Path | None, as_json: bool) -> None:
                 "site",
                 "weight",
                 "trunks",
+                "avoided_trunks",
                 "heard_by",
                 "told_by",
                 "multicast_loss",

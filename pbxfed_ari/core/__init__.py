@@ -30,9 +30,10 @@ Reading order:
                     that is answered)
     calls           tries (what a route is made of), route (where a call should go), its cases (between, reaching, hunting,
                     rooms, shares, queueing, outside, patterns, barring), explaining, diversion (who has sent it on), waybill
-                    (what travels along), setup (is there life?), bridging (own legs), rescue (when the other end has died),
-                    call (one call), what happens to it (transitions: the table; trying, talking, rescuing, returning),
-                    lines (what limits count), notebook (what is written down of calls that go on), switchboard (all calls)
+                    (what travels along), setup (is there life?), detours (not by this trunk), bridging (own legs), rescue (when
+                    the other end has died), call (one call), what happens to it (transitions: the table; trying, meanwhile,
+                    talking, rescuing, returning), lines (what limits count), notebook (what is written down of calls that
+                    go on), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

@@ -132,9 +132,22 @@ class Bridged:
         diverted: Diverted | None = None,
     ) -> list[Effect]:
         """Make the legs; the bridge, too, if this is the first try."""
+        made = self.ring(attempt, number, called, note, view, diverted)
+        if self.held:
+            return made
+        return [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE), *made]
+
+    def ring(
+        self,
+        attempt: Try,
+        number: int,
+        called: str,
+        note: str,
+        view: View,
+        diverted: Diverted | None = None,
+    ) -> list[Effect]:
+        """Make these legs, beside those that there are."""
         effects: list[Effect] = []
-        if not self.held:
-            effects.append(MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE))
         for to, uri in self._targets(attempt, called, view):
             leg = leg_of(self.key, number, len(self.legs))
             self.legs[leg] = Part(to)

@@ -97,6 +97,9 @@ class Call:
     again: Arrived | None = None  # by which the other side has rescued it
     hung_up: Half | None = None  # the other half of a conversation, when who is here has hung up
     silent: set[NodeName] = field(default_factory=set)  # nodes that showed no sign of life
+    silent_by: dict[NodeName, str] = field(
+        default_factory=dict
+    )  # the trunk by which one did not, lately
     shown: Diverted | None = None  # by whom his channel says he was sent on; None: as he came
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
@@ -188,7 +191,7 @@ class Call:
     def heard(self, attempt: int, peer: NodeName, sent_to: str = "") -> None:
         """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""
         on_its_way = self.phase in (Phase.DIALING, Phase.RESCUING)
-        if self.setup is not None and self.setup.number == attempt and on_its_way:
+        if self.setup is not None and self.setup.number_to(peer) == attempt and on_its_way:
             self.setup.alive(peer)
             if sent_to and self.phase is Phase.DIALING and self.own():
                 self.sent_to = sent_to
@@ -198,7 +201,7 @@ class Call:
         setup = self.setup
         if setup is None:  # it was found talking after a restart
             return self.phase is Phase.TALKING and attempt >= len(self.tried)
-        return setup.number == attempt and peer not in setup.gone
+        return setup.number_to(peer) == attempt and peer not in setup.gone
 
     def is_try_before(self, peer: NodeName, bill: Waybill) -> bool:
         """Is it set up here for an earlier try of this peer's call?"""

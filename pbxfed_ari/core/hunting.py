@@ -1,6 +1,6 @@
 """Ring groups: whose phones ring, together or one after the other."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.group import ALL, LEAST_RECENT, RANDOM, Group
-from pbxfed_ari.core.reaching import Ways
+from pbxfed_ari.core.reaching import NOBODY, Ways
 from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY_OUT,
@@ -49,16 +49,17 @@ def group(item: Group, asking: Asking, view: View, lines: Lines) -> Route:
     why = "".join(f"; {text}" for text in left_out)
     if not found:
         return Route((), ABSENT, f"group {number}: nobody to ring{why}", number, onward)
-    tries = _together(item, found, view) if item.strategy == ALL else _in_turn(item, found, view)
+    way = _together if item.strategy == ALL else _in_turn
+    tries = way(item, found, view, lines)
     first = replace(tries[0], reason=tries[0].reason + why)  # said once: a hunt may be long
     return Route((first, *tries[1:]), ABSENT, "", number, onward, item.control)
 
 
-def _together(item: Group, found: Mapping[str, Ways], view: View) -> list[Try]:
+def _together(item: Group, found: Mapping[str, Ways], view: View, lines: Lines) -> list[Try]:
     """All at once; then once more by the peers' second kind of trunk, for whom nobody has spoken by then."""
     tries: list[Try] = []
-    for rank in range(max(ways.ranks(view) for ways in found.values())):
-        legs = {member: ways.legs(view, rank, member) for member, ways in found.items()}
+    for rank in range(max(ways.ranks(view, lines) for ways in found.values())):
+        legs = {member: ways.legs(view, lines, rank, member) for member, ways in found.items()}
         together = tuple(leg for of in legs.values() for leg in of)
         names = ", ".join(member for member, of in legs.items() if of)
         said = f"group {item.key}: all together: {names}{_by(together, rank)}"
@@ -66,12 +67,12 @@ def _together(item: Group, found: Mapping[str, Ways], view: View) -> list[Try]:
     return tries
 
 
-def _in_turn(item: Group, found: Mapping[str, Ways], view: View) -> list[Try]:
+def _in_turn(item: Group, found: Mapping[str, Ways], view: View, lines: Lines) -> list[Try]:
     """One after the other, each by all kinds of trunk until somebody speaks for him."""
     tries: list[Try] = []
     for member, ways in found.items():
-        for rank in range(ways.ranks(view)):
-            legs = tuple(ways.legs(view, rank, member))
+        for rank in range(ways.ranks(view, lines)):
+            legs = tuple(ways.legs(view, lines, rank, member))
             said = f"group {item.key}, {item.strategy}: {member}{_by(legs, rank)}"
             patience = reaching.patience(legs)
             tries.append(Try(legs, said, item.ring_seconds, patience, going_on=True))
@@ -93,10 +94,12 @@ def _ordered(item: Group, asking: Asking, lines: Lines) -> tuple[str, ...]:
     return item.members
 
 
-def legs(member: str, view: View, lines: Lines, silent: Collection[NodeName] = ()) -> list[Leg]:
-    """The legs to a member's phones, by each node's best trunk; by the second one to those that are silent."""
+def legs(
+    member: str, view: View, lines: Lines, silent: Mapping[NodeName, str] = NOBODY
+) -> list[Leg]:
+    """The legs to a member's phones, by each node's best trunk; by the second one, if that was `silent`."""
     found, _ = reach(member, view, lines)
-    return found.legs(view, 0, member, silent) if found is not None else []
+    return found.legs(view, lines, 0, member, silent) if found is not None else []
 
 
 def reach(member: str, view: View, lines: Lines) -> tuple[Ways | None, str]:
@@ -113,4 +116,4 @@ def reach(member: str, view: View, lines: Lines) -> tuple[Ways | None, str]:
     if reaching.full(phone, found.nodes, view, lines):
         return None, "is busy"
     why = ", ".join(f"is on {node}, {why}" for node, why in found.skipped.items())
-    return (found, why) if found.legs(view, 0, member) else (None, why)
+    return (found, why) if found.legs(view, lines, 0, member) else (None, why)

@@ -7,12 +7,13 @@ Who has called the outside may transfer it and hang up: his call is over, but he
 
 from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from pbxfed_ari.core.call import Call, Phase
-from pbxfed_ari.core.effects import Leg, Outside
+from pbxfed_ari.core.detours import Detours
+from pbxfed_ari.core.effects import Leg, Note, Outside
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.tries import View
 
@@ -56,6 +57,7 @@ class Usage:
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
         self._ways: dict[ChannelId, _Way] = {}  # legs to the outside that live
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
+        self.detours = Detours()
         self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
         self._no_bridges = 0.0  # the same, for other reasons
@@ -133,6 +135,8 @@ class Usage:
     def began(self, call: Call, now: float) -> None:
         """A try of this call has begun."""
         for leg in call.legs:
+            if self.detours and isinstance(leg, Leg) and leg.peer:
+                self.detours.tries(leg.peer, leg.trunk, now)
             if isinstance(leg, Outside) or leg.line:
                 self._lately(call.asking.payer, now).setdefault(call.id, now)  # once for all tries
             else:
@@ -163,6 +167,27 @@ class Usage:
             if isinstance(leg, Leg) and leg.peer == peer:
                 self._heard[peer, leg.trunk] = now
 
+    def learned(self, call: Call, now: float) -> list[Note]:
+        """Who has just shown life: what does it tell of the trunks to him? Who has shown none when somebody answers?"""
+        setup = call.setup
+        if setup is None or not (setup.fresh or setup.overdue):
+            return []
+        fresh, setup.fresh = setup.fresh, []
+        quiet = setup.overdue if call.phase is Phase.TALKING else set()
+        notes: list[Note] = []
+        for leg in setup.attempt.legs if call.silent_by or quiet or self.detours else ():
+            if not isinstance(leg, Leg) or leg.peer is None:
+                continue
+            if leg.peer in quiet:
+                self.detours.silent(leg.peer, leg.trunk, now)
+            elif leg.peer in fresh:
+                silent = call.silent_by.pop(leg.peer, leg.trunk)
+                if silent != leg.trunk:
+                    notes += self.detours.found(leg.peer, silent, leg.trunk, now)
+                notes += self.detours.lives(leg.peer, leg.trunk)
+        quiet.clear()
+        return notes
+
     def lag(self, now: float, late: float) -> None:
         """Our own loop was late by so many seconds."""
         if late > LATE:
@@ -186,6 +211,10 @@ class Usage:
     def heard(self, peer: NodeName, trunk: str) -> float:
         """When this peer last said that a try by such a trunk is there."""
         return self._heard.get((peer, trunk), 0.0)
+
+    def trunks(self, node: NodeName, view: View) -> Sequence[str]:
+        """How to call a node now, best first."""
+        return self.detours.order(node, view.trunks(node), self._now)
 
     def _lately(self, payer: str, now: float) -> dict[CallId, float]:
         """The calls to the outside that a number paid for within the last hour."""

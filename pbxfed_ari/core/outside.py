@@ -121,11 +121,14 @@ def _tries(
         nodes = _nodes(trunk, number, view, lines)
         there, _ = reaching.passable([node for node in nodes if node != view.me], view, lines)
         said = f"{why}; trunk {trunk.key} (cost {trunk.cost}, site {trunk.site})"
-        for rank in range(max((len(view.trunks(node)) for node in there), default=1)):
+        ranks = max((len(lines.trunks(node, view)) for node in there), default=1)
+        for rank in range(ranks):
             for node in reaching.willing(nodes, view):
                 if node == view.me and rank == 0:
                     tries += _here(trunk, number, lines, said)
-                found = reaching.leg(node, view, rank, line=trunk.key) if node in there else None
+                found = (
+                    reaching.leg(node, view, lines, rank, line=trunk.key) if node in there else None
+                )
                 if found is not None:
                     way = f"{said} on {node} (by {found.trunk})"
                     tries.append(Try((found,), way, ANSWERED_WITHIN))

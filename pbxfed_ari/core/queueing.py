@@ -6,13 +6,14 @@ and if he was not rung within the last REST seconds: who is busy with a call of 
 limit of his extension), and is left alone for as long. His own forwards do not count.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from pbxfed_ari.core import hunting, reaching
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.group import ALL
 from pbxfed_ari.core.objects.queue import ROUND_ROBIN, Queue
+from pbxfed_ari.core.reaching import NOBODY
 from pbxfed_ari.core.tries import Lines, Try, View
 
 REST = 5.0  # seconds from the beginning of a ring to that of the next
@@ -20,11 +21,11 @@ LOOK = 0.5  # seconds until who waits looks again for a free member
 
 
 def next_try(
-    item: Queue, view: View, lines: Lines, now: float, silent: Collection[NodeName] = ()
+    item: Queue, view: View, lines: Lines, now: float, silent: Mapping[NodeName, str] = NOBODY
 ) -> Try | None:
     """Who is rung now; None if nobody is free, or somebody waits who came before.
 
-    `silent`: nodes that are to be called by their second kind of trunk.
+    `silent`: the kind of trunk by which a node is not to be called, if it has another one.
     """
     if lines.ahead(item.key):
         return None

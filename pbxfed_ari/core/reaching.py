@@ -1,6 +1,6 @@
 """How to reach what is registered or stands on some node: by a leg here, or by a peer's trunk."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,16 +13,18 @@ from pbxfed_ari.core.objects.service import Service
 from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.tries import ABSENT, NO_ROUTE, Lead, Lines, Route, Try, View
 
+NOBODY: Mapping[NodeName, str] = {}
 
-def ring(number: Extension, found: "Ways", view: View, seconds: int) -> Route:
+
+def ring(number: Extension, found: "Ways", view: View, lines: Lines, seconds: int) -> Route:
     """All phones of a number together; then again by the peers' second kind of trunk."""
     why = "".join(f"; {node} skipped: {reason}" for node, reason in found.skipped.items())
     if not found.nodes:
         out = ", ".join(f"{node}, {reason}" for node, reason in found.skipped.items())
         return Route((), NO_ROUTE, f"{number} is registered on {out}", number)
     tries: list[Try] = []
-    for rank in range(found.ranks(view)):
-        legs = found.legs(view, rank)
+    for rank in range(found.ranks(view, lines)):
+        legs = found.legs(view, lines, rank)
         if legs:
             said = f"{number} is registered on {_spoken(legs, view.me)}{why}"
             tries.append(Try(tuple(legs), said, seconds, patience(legs)))
@@ -41,23 +43,29 @@ class Ways(Struct, frozen=True):
         """All that are called."""
         return list(dict.fromkeys([*self.registered, *self.orphans]))
 
-    def ranks(self, view: View) -> int:
+    def ranks(self, view: View, lines: Lines) -> int:
         """How many kinds of trunks there are to try, one after the other."""
-        return max(1 if node == view.me else len(view.trunks(node)) for node in self.nodes)
+        return max(1 if node == view.me else len(lines.trunks(node, view)) for node in self.nodes)
 
     def legs(
-        self, view: View, rank: int, number: str = "", silent: Collection[NodeName] = ()
+        self,
+        view: View,
+        lines: Lines,
+        rank: int,
+        number: str = "",
+        silent: Mapping[NodeName, str] = NOBODY,
     ) -> list[Leg]:
-        """All that ring together, by each node's trunk of this rank; by the next one, if there is, to those that are silent."""
+        """All that ring together, by each node's trunk of this rank; by the next one, if that was `silent`."""
         found: list[Leg] = []
         for node in self.nodes:
             if node == view.me:
                 found += [Leg(number=number)] if node in self.registered and rank == 0 else []
                 found += instead(self.orphans.get(node, ()), number) if rank == 0 else []
                 continue
-            other = node in silent and rank + 1 < len(view.trunks(node))
+            kinds = lines.trunks(node, view)
+            other = silent.get(node) in kinds[rank : rank + 1] and rank + 1 < len(kinds)
             by = rank + 1 if other else rank
-            if one := leg(node, view, by, number):
+            if one := leg(node, view, lines, by, number):
                 of = tuple(dict.fromkeys(place.node for place in self.orphans.get(node, ())))
                 found.append(replace(one, instead_of=of))
         return found
@@ -117,8 +125,8 @@ def service(item: Service, view: View, lines: Lines) -> Route:
         if node == view.me:
             tries.append(lead(item))
             continue
-        for rank in range(len(view.trunks(node))):
-            found = leg(node, view, rank)
+        for rank in range(len(lines.trunks(node, view))):
+            found = leg(node, view, lines, rank)
             if found is not None:
                 tries.append(Try((found,), f"service {number} is on {node} (by {found.trunk})"))
     why = "".join(f"; {node} skipped: {reason}" for node, reason in skipped.items())
@@ -132,11 +140,13 @@ def lead(item: Service) -> Try:
     return Try((), f"service {item.key}: {into.context},{into.exten} here", lead=into)
 
 
-def leg(node: NodeName, view: View, rank: int, number: str = "", line: str = "") -> Leg | None:
+def leg(
+    node: NodeName, view: View, lines: Lines, rank: int, number: str = "", line: str = ""
+) -> Leg | None:
     """The leg to a node by its trunk of this rank; None if it has no such."""
     if node == view.me:
         return Leg(number=number) if rank == 0 else None
-    kinds = view.trunks(node)
+    kinds = lines.trunks(node, view)
     if rank >= len(kinds):
         return None
     return Leg(node, kinds[rank], number, line, between.codec(node, view))

@@ -49,7 +49,7 @@ def place(item: Room | Queue, view: View, lines: Lines) -> Route:
     tries: list[Try] = []
     for node in (*found, *others[:OTHERS], *last):
         said = "stands on" if node in found else "begins on"
-        tries += _tries(item, node, view, said)
+        tries += _tries(item, node, view, lines, said)
     why = "".join(f"; {node} skipped: {why}" for node, why in {**skipped, **crowded}.items())
     left = f"{_called(item)}: no node is left{why}"
     return Route(tuple(tries), NO_ROUTE, left, number, onward(item), fresh=True)
@@ -85,12 +85,14 @@ def places(number: Extension, view: View) -> list[NodeName]:
     return [NodeName(node) for node in shares.order(view.placed(), weights, first, draw)]
 
 
-def _tries(item: Room | Queue, node: NodeName, view: View, said: str) -> Iterator[Try]:
+def _tries(
+    item: Room | Queue, node: NodeName, view: View, lines: Lines, said: str
+) -> Iterator[Try]:
     if node == view.me:
         yield _here(item, f"{said} {node} (here)")
         return
-    for rank in range(len(view.trunks(node))):
-        leg = reaching.leg(node, view, rank)
+    for rank in range(len(lines.trunks(node, view))):
+        leg = reaching.leg(node, view, lines, rank)
         if leg is not None:
             yield Try((leg,), f"{_called(item)} {said} {node} (by {leg.trunk})")
 

@@ -95,7 +95,8 @@ def _found(number: Extension, asking: Asking, view: View, lines: Lines) -> Route
             return reaching.service(service, view, lines)
     places = view.where(number)
     if places:  # a phone of the administrator's own, registered under a number that is no object
-        return reaching.ring(number, reaching.ways(number, places, view, lines), view, 0)
+        found = reaching.ways(number, places, view, lines)
+        return reaching.ring(number, found, view, lines, 0)
     return outside.call(number, asking, view, lines)
 
 
@@ -116,7 +117,7 @@ def _phone(phone: Phone, asking: Asking, view: View, lines: Lines) -> Route:
     if reaching.full(phone, found.nodes, view, lines):
         why = f"{number}: {phone.call_limit} calls are its limit"
         return Route((), BUSY, why, number, onward)
-    rings = reaching.ring(number, found, view, phone.ring_seconds)
+    rings = reaching.ring(number, found, view, lines, phone.ring_seconds)
     return replace(rings, onward=onward, control=phone.control)
 
 

@@ -8,7 +8,8 @@ dead, and has BUSY seconds more. Only legs to peers, to the outside and to phone
 phones may take their time.
 
 Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone. Whoever was
-`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (trying.py).
+`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (trying.py), in bridge mode
+at once (meanwhile.py).
 
 A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, once it is certain
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
@@ -23,6 +24,7 @@ waybill says until when its sender waits at most. What comes later (GRACE: clock
 before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he has given it up.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside
@@ -64,19 +66,22 @@ class Setup:
     """One try on its way."""
 
     attempt: Try
-    number: int  # of the try
+    number: int  # of the try; to some ends another one
     began: float
     deadline: float  # when it is abandoned without a sign of life
     latest: float  # the same, if its peer answers others
     lives: bool = False
     rang: bool = False  # somebody's phone has rung, or was heard
     spoke: set[End] = field(default_factory=set)  # who has shown life
+    fresh: list[End] = field(default_factory=list)  # of those, who has just done so
     proceeds: set[End] = field(default_factory=set)  # whose Asterisk has said that it has the try
     gone: set[End] = field(default_factory=set)  # given up: no more is waited for
+    overdue: set[NodeName] = field(default_factory=set)  # of those, whose time was over, only that
     abandoned: bool = False  # all of it is
     legs: dict[ChannelId, End] = field(default_factory=dict)  # begun, and whither
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
+    numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
 
     def dialed(self, leg: ChannelId, name: str) -> None:
         """Dial has begun a leg."""
@@ -99,6 +104,8 @@ class Setup:
     def alive(self, end: End) -> None:
         """It has shown life."""
         self.lives = True
+        if end not in self.spoke:
+            self.fresh.append(end)
         self.spoke.add(end)
         self._settle()
 
@@ -112,6 +119,18 @@ class Setup:
         else:
             self.alive(end)
         self.rang = self.rang or how in RINGS
+
+    def number_to(self, end: End) -> int:
+        """Which try of the call it is there."""
+        return self.numbers.get(end, self.number)
+
+    def again(self, attempt: Try, ends: Collection[End], number: int, deadline: float) -> None:
+        """These ends, that were given up, are called once more, as this try, beside the others (meanwhile.py)."""
+        self.attempt, self.deadline, self.latest = attempt, deadline, deadline + BUSY
+        self.numbers.update(dict.fromkeys(ends, number))
+        self.legs = {leg: end for leg, end in self.legs.items() if end not in ends}
+        self.gone -= set(ends)
+        self.overdue -= set(ends)
 
     def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
         """What this try's end means to its caller: BUSY_OUT, RANG_OUT or UNREACHABLE.
@@ -144,6 +163,8 @@ class Setup:
         doomed = {leg: end for leg, end in self.legs.items() if end in hopeless - busy}
         given_up = set(doomed.values())
         self.gone |= given_up
+        quiet = given_up - self.spoke - self.lost
+        self.overdue |= {end for end in quiet if end is not None and view.reachable(end)}
         self.abandoned = self.watched <= self.gone and not self._ours()
         if hopeless - given_up:
             self.deadline = now + AGAIN
@@ -166,9 +187,9 @@ class Setup:
         return self.gone - self.spoke
 
     def _tell(self, ends: set[End], view: View, call: CallId) -> list[Effect]:
-        said = CallOver(call, self.number)
         order = dict.fromkeys(leg.peer for leg in self.attempt.legs if isinstance(leg, Leg))
-        return [e for peer in order if peer and peer in ends for e in view.tell(peer, said)]
+        told = [peer for peer in order if peer and peer in ends]
+        return [e for p in told for e in view.tell(p, CallOver(call, self.number_to(p)))]
 
     def _settle(self) -> None:
         """If nobody is waited for who has not shown life, time does not matter any more."""
@@ -212,9 +233,14 @@ def begin(
     waits = patience(attempt, view)
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
     if peers and peers <= silent:
-        waits = ONCE_MORE.get(waits, waits)
+        waits = once_more(waits)
     deadline = now + waits * (2 if hurried else 1)
     return Setup(attempt, number, now, deadline, deadline + BUSY)
+
+
+def once_more(waits: float) -> float:
+    """Instead of so many seconds, of who was silent already."""
+    return ONCE_MORE.get(waits, waits)
 
 
 def patience(attempt: Try, view: View) -> float:

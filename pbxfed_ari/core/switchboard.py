@@ -363,6 +363,7 @@ class Switchboard:
         self.usage.count(call)
         if stood != (call.phase, len(call.tried)):
             self.notebook.changed(call)
+        effects += self.usage.learned(call, now)
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
         self._goes_to(call.arrival.channel, call.room)
@@ -401,7 +402,7 @@ class Switchboard:
             call.heard(event.attempt, event.peer, event.sent_to)
             self._note_deadline(call)
             self.usage.acknowledged(call, event.peer, now)
-            return []
+            return [*self.usage.learned(call, now)]
         if call is None and not self._listed:
             return []
         return list(view.tell(event.peer, CallOver(event.call, event.attempt)))

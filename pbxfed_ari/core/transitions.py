@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pbxfed_ari.core import rescuing, talking, trying
+from pbxfed_ari.core import meanwhile, rescuing, talking, trying
 from pbxfed_ari.core.call import (
     DIALING,
     HELD_BACK,
@@ -81,9 +81,10 @@ TABLE = (
     Row(
         (DIALING,),
         Ticked,
-        trying.look_for_life,
+        meanwhile.look_for_life,
         (DIALING,),
-        "no sign of life in time: abandon its legs, which come back as a way that failed",
+        "no sign of life in time: abandon its legs, which come back as a way that failed; "
+        "bridge mode: call who was silent by his other trunk, if others ring on",
     ),
     Row(SETTING_UP, PeerGaveUp, trying.not_wanted, (OVER,), "its sender has given it up: hang up"),
     Row(

@@ -204,6 +204,10 @@ class Lines(Protocol):
         """When this peer last said that a try by such a trunk is there: monotonic seconds, 0 if never."""
         ...
 
+    def trunks(self, node: NodeName, view: View) -> Sequence[str]:
+        """How to call a node now, best first: as it wants, but for what is blocked on the way."""
+        ...
+
 
 class _Idle:
     """Nothing goes on."""
@@ -240,6 +244,9 @@ class _Idle:
 
     def heard(self, peer: NodeName, trunk: str) -> float:
         return 0.0
+
+    def trunks(self, node: NodeName, view: View) -> Sequence[str]:
+        return view.trunks(node)
 
 
 IDLE: Lines = _Idle()

@@ -162,6 +162,7 @@ def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]
     if setup_ is None:
         return False, False
     call.silent |= {end for end in setup_.gone if end is not None}
+    was_silent(call, setup_)
     decided = outcome != UNREACHABLE or status == NO_ANSWER
     for leg in last.legs:
         end = leg.peer if isinstance(leg, Leg) else None
@@ -169,6 +170,13 @@ def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]
         if spoke or (decided and end not in setup_.missed):
             call.reached.add(_at(leg))
     return bool(setup_.gone), bool(setup_.missed)
+
+
+def was_silent(call: Call, setup_: setup.Setup) -> None:
+    """By which trunk a node has shown no life, though it could be reached."""
+    for leg in setup_.attempt.legs:
+        if isinstance(leg, Leg) and leg.peer is not None and leg.peer in setup_.overdue:
+            call.silent_by[leg.peer] = leg.trunk
 
 
 def _look_up(call: Call, view: View, lines: Lines) -> None:
@@ -185,6 +193,7 @@ def _line_up(call: Call, event: Returned, now: float, view: View, lines: Lines) 
     _outcome_of(call, event, now)
     if call.setup is not None:  # a node is called by its other trunk the next time, and back
         call.silent ^= {end for end in call.setup.missed if end is not None}
+        was_silent(call, call.setup)
     return _wait(call, now, view, lines)
 
 
@@ -210,7 +219,7 @@ def _wait(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
         return _weary(call, item, now, view, lines)
     hold: list[Effect] = [] if call.on_hold else [Hold(call.caller, item.music)]
     call.music, call.word_due = item.music, NEVER  # he is answered: who sent him knows
-    attempt = queueing.next_try(item, view, lines, now, call.silent)
+    attempt = queueing.next_try(item, view, lines, now, call.silent_by)
     if attempt is None:
         call.phase, call.on_hold, call.setup = Phase.WAITING, True, None
         call.held_until = min(now + queueing.LOOK, call.patience)

@@ -69,7 +69,8 @@ class Facade:
         """What an operator should mend."""
         federation = self.federation
         alone = "" if federation.members.alive() else federation.gate.warning()
-        return [*federation.watch.warnings(self.now()), *filter(None, [alone])]
+        detours = self.switchboard.usage.detours.warnings(self.now())
+        return [*federation.watch.warnings(self.now()), *detours, *filter(None, [alone])]
 
     @property
     def health(self) -> Health:

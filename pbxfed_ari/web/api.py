@@ -433,6 +433,11 @@ class Api:
         ]
         return [ours, *others] if self._node.wan_link() or others else []
 
+    def _avoided(self, member: Member) -> list[str]:
+        """Trunks to it that show no sign of life, while another one does."""
+        avoided = self._node.switchboard.usage.detours.avoided(self._node.now())
+        return [kind for peer, kind in avoided if peer == member.name]
+
     def _member(self, member: Member) -> Json:
         federation = self._node.federation
         info = federation.directory.shelves.info(member.name)
@@ -446,6 +451,7 @@ class Api:
             "site": member.site,
             "weight": info.weight if info else None,
             "trunks": list(info.trunks) if info else [],
+            "avoided_trunks": self._avoided(member),
             "version": member.release,
             "clock_seconds_ahead": None if ahead is None else round(ahead, 1),
             **_way(self._node.federation.reach.way(member.name)),

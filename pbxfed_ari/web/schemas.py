@@ -188,6 +188,7 @@ _MEMBER = record(
     },
     maybe={
         "self": YES_NO,
+        "avoided_trunks": TEXTS,
         "clock_seconds_ahead": {"type": ["number", "null"]},
         "heard_by": TEXT,
         "told_by": TEXT,

@@ -1,6 +1,6 @@
 """Where calls go with objects of every kind: forwards, groups, services, the outside, inbound numbers, sites, classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 
 from pbxfed_ari.core.effects import Leg, Outside
 from pbxfed_ari.core.explaining import Explained, explain
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.time import LocalTime
 from pbxfed_ari.core.route import route
 from pbxfed_ari.core.tries import (
@@ -23,6 +24,7 @@ from pbxfed_ari.core.tries import (
     Lead,
     Route,
 )
+from pbxfed_ari.core.tries import View as Viewed
 from tests.core.test_route import A, B, C, View, ask, make
 
 
@@ -69,6 +71,9 @@ class Busy:
 
     def heard(self, peer: str, trunk: str) -> float:
         return 0.0
+
+    def trunks(self, node: NodeName, view: Viewed) -> Sequence[str]:
+        return view.trunks(node)
 
 
 def legs(found: Route) -> list[Any]:

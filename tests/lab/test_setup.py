@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -140,13 +140,17 @@ def test_a_phone_that_rings_late_is_not_cut(forwarded: Federation) -> None:
 
 
 @contextmanager
-def sip_blocked(lab: Lab) -> Iterator[None]:
-    """No SIP passes from a to c."""
+def sip_blocked(federation: Federation) -> Iterator[None]:
+    """No SIP passes from a to c. What a has found out of that goes with its daemon."""
+    lab = federation.lab
     lab.drop("c", f"ip saddr {lab.node('a').host.address} udp dport 5060")
     try:
         yield
     finally:
         lab.undrop("c")
+        lab.kill("a", "daemon")
+        lab.start("a", "daemon")
+        federation.until(federation.whole, 30)
 
 
 def test_sip_alone_is_blocked(forwarded: Federation) -> None:
@@ -160,7 +164,7 @@ def test_sip_alone_is_blocked(forwarded: Federation) -> None:
     try:
         for number, rung in ("1003", ["1003"]), ("600", ["1003", "1031"]):
             before, since = {phone: int(lab.phone(phone)["invites"]) for phone in rung}, time.time()
-            with sip_blocked(lab):
+            with sip_blocked(forwarded):
                 found = lab.call("1001", number, hold=0.6, timeout=8)
             assert found.ok, found
             assert found.details["answered_by"] == "1003"
@@ -173,6 +177,30 @@ def test_sip_alone_is_blocked(forwarded: Federation) -> None:
         lab.http("a", "DELETE", "/groups/600")
 
 
+def test_after_a_call_that_found_sip_blocked_others_begin_with_the_trunk_that_works(
+    controlled: Federation,
+) -> None:
+    """The first one has waited for two seconds. It is told where operators look."""
+    lab = controlled.lab
+    controlled.phone("1001", "a")
+    controlled.phone("1003", "c")
+    with sip_blocked(controlled):
+        took: list[float] = []
+        for _ in range(3):
+            found = lab.call("1001", "1003", hold=0.6, timeout=8)
+            assert found.ok, found
+            assert found.setup_ms is not None
+            took.append(found.setup_ms)
+        (c,) = [one for one in controlled.get("a", "/members") if one["node"] == "c"]
+        assert c["avoided_trunks"] == ["sip"]
+        warned = controlled.get("a", "/status")["warnings"]
+        assert [w for w in warned if w.startswith("calls to c by sip")], warned
+        route = controlled.get("a", "/route/1003")["tries"]
+        assert [one["legs"][0]["trunk"] for one in route] == ["iax2", "sip"]
+    print(f"connected after {', '.join(f'{ms:.0f}' for ms in took)} ms")
+    assert took[0] > 2_000 > 1_000 > max(took[1:])
+
+
 def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation) -> None:
     """1030 rings at b and is declined; SIP to c is blocked: its device there is called by IAX2, and each rings once."""
     lab = controlled.lab
@@ -182,7 +210,7 @@ def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation
     lab.manners("1030", refuse="486 Busy Here")
     since = time.time()
     try:
-        with sip_blocked(lab):
+        with sip_blocked(controlled):
             found = lab.call("1001", "1030", hold=0.6, timeout=8)
     finally:
         lab.manners("1030")
@@ -191,6 +219,45 @@ def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation
     assert found.ok, found
     assert found.details["answered_by"] == "1030/2"
     heard_by_caller(controlled, since)
+    for phone, invites in before.items():
+        assert int(lab.phone(phone)["invites"]) == invites + 1
+
+
+def test_in_bridge_mode_a_device_that_is_not_reached_is_called_by_the_other_trunk_while_one_rings(
+    federation: Federation,
+) -> None:
+    """1030 rings at b and goes on ringing; SIP to c is blocked: its device there rings two seconds later, and answers."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    devices(federation)
+    change(federation, "1030", control="bridge")
+    lab.manners("1030", answer_after_ms=None)
+    try:
+        for _ in range(3):  # a machine that is busy hands calls over
+            before = {phone: int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")}
+            since = time.time()
+            with sip_blocked(federation), ThreadPoolExecutor(1) as pool:
+                call = pool.submit(lab.dial, "1001", "1030", timeout=12)
+                federation.until(lambda: len(federation.get("a", "/calls")) == 1, 5)
+                control = [c["control"] for c in federation.get("a", "/calls")]
+                if control == ["bridge"]:
+                    dialled = call.result()
+                    time.sleep(0.6)
+                    found = lab.finish(dialled)
+                    break
+                with suppress(PhoneRefused):
+                    lab.hang_up(call.result())
+        assert control == ["bridge"]
+    finally:
+        lab.manners("1030")
+        for phone in before:
+            lab.unregister(phone)
+        change(federation, "1030", control="")
+    assert found.ok, found
+    assert found.details["answered_by"] == "1030/2"
+    assert found.setup_ms is not None
+    assert 2_000 < found.setup_ms < 8_000
+    heard_by_caller(federation, since)
     for phone, invites in before.items():
         assert int(lab.phone(phone)["invites"]) == invites + 1
 

@@ -140,3 +140,14 @@ async def test_each_end_is_told_as_it_comes(served: Served, client: Client) -> N
     assert [one["fields"]["call"] for one in listed] == ["c1"]
     assert await (await client.get("/events?limit=5")).json() == []
     assert json.loads(await (await client.get("/calls")).text()) == []
+
+
+async def test_a_trunk_that_calls_avoid_is_shown_at_its_node(
+    served: Served, client: Client
+) -> None:
+    """As long as it is known."""
+    (peer,) = [m for m in await (await client.get("/members")).json() if m["node"] == "b"]
+    assert peer["avoided_trunks"] == []
+    served.switchboard.usage.detours.found(B, "sip", "iax2", served.now())
+    (peer,) = [m for m in await (await client.get("/members")).json() if m["node"] == "b"]
+    assert peer["avoided_trunks"] == ["sip"]
