@@ -7,9 +7,9 @@ call is cut. Nor is one to a peer that has answered another by the same kind of 
 dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own
 phones may take their time.
 
-Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone. Whoever was
-`missed` so, and never rung, is called by his other trunk once the others have rung out or refused (trying.py), in bridge mode
-at once (meanwhile.py).
+Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone, who is busy
+or refuses has answered. Whoever was `missed` so, and never rung, is called by his other trunk once the others have rung out or
+refused (trying.py), in bridge mode at once (meanwhile.py).
 
 A node may live whose Asterisk has died: then no trunk tells of the end of what rang there. Its daemon does, once it is certain
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
@@ -31,7 +31,9 @@ from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import (
+    ABSENT,
     BUSY_OUT,
+    NO_ANSWER,
     NO_RESPONSE,
     RANG_OUT,
     REJECTED,
@@ -40,6 +42,7 @@ from pbxfed_ari.core.tries import (
     Try,
     View,
 )
+from pbxfed_ari.core.tries import BUSY as BUSY_CAUSE
 from pbxfed_ari.core.waybill import Waybill
 
 LIFE = 2.0  # seconds
@@ -59,6 +62,7 @@ NEVER = float("inf")
 End = NodeName | None  # where legs lead: a peer; None: to the outside, or to phones from here
 RINGS = frozenset({"RINGING", "PROGRESS"})  # of what Dial says of a leg: the caller hears it
 PROCEEDING = "PROCEEDING"  # the same: he hears nothing yet
+SAID_NO = (BUSY_CAUSE, NO_ANSWER, ABSENT)  # with which legs end that were answered so
 
 
 @dataclass(slots=True)
@@ -131,6 +135,12 @@ class Setup:
         self.legs = {leg: end for leg, end in self.legs.items() if end not in ends}
         self.gone -= set(ends)
         self.overdue -= set(ends)
+
+    def ended(self, leg: ChannelId, cause: int) -> None:
+        """A leg has ended by itself: whose phone has said no has shown life, though nothing has rung."""
+        if leg in self.legs and cause in SAID_NO:
+            self.spoke.add(self.legs[leg])
+            self._settle()
 
     def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
         """What this try's end means to its caller: BUSY_OUT, RANG_OUT or UNREACHABLE.

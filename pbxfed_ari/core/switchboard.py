@@ -92,7 +92,7 @@ class Switchboard:
         self._wall = (0, 0.0)  # milliseconds since 1970, and when on our clock
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
-        self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's, that have answered
+        self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's
         self._by_id: dict[str, list[ChannelId]] = {}  # a peer's call may come by several channels
         self._in_setup: dict[ChannelId, Call] = {}  # a thousand that talk need not be looked at
         self._due: dict[
@@ -230,7 +230,11 @@ class Switchboard:
         if isinstance(event, LegEnded | Ended) and call.hung_up is not None:
             effects += self._leaves(call.hung_up, view, waited=waited)
         if isinstance(event, LegDialed):
+            if call.setup is not None and event.leg in call.setup.legs:
+                self._by_leg[event.leg] = call.arrival.channel
             self.usage.dialed(call, event.leg)
+        if isinstance(event, LegEnded):
+            self._by_leg.pop(event.leg, None)
         if isinstance(event, Answered) and call.leg:
             self._by_leg[call.leg] = call.arrival.channel
         if call.finished:
@@ -339,7 +343,8 @@ class Switchboard:
         self._in_setup.pop(call.arrival.channel, None)
         self._due.pop(call.arrival.channel, None)
         self._goes_to(call.arrival.channel, "")
-        self._by_leg.pop(call.leg, None)
+        for leg in (call.leg, *(call.setup.legs if call.setup else ())):
+            self._by_leg.pop(leg, None)
         self.usage.forget(call.arrival.channel)
         for channel in [c for c, caller in self._put.items() if caller == call.arrival.channel]:
             del self._put[channel]
@@ -462,6 +467,7 @@ class Switchboard:
         effects: list[Effect] = []
         self._listed, self._wall = True, (listed.wall_ms, now)
         self.usage.listed(listed.channels, now)
+        self._by_leg = {leg: c for leg, c in self._by_leg.items() if leg in listed.channels}
         for call in list(self._calls.values()):
             here = [] if call.caller_gone else [call.arrival.channel]
             put = [c for c, caller in self._put.items() if caller == call.arrival.channel]

@@ -52,6 +52,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
         return rescuing.hold(call, lost, now, view, lines)
     if isinstance(event, LegEnded):
         rescuing.leaves_half(call, event.leg)
+        if call.setup is not None:
+            call.setup.ended(event.leg, event.cause)
     if isinstance(event, LegLives) and call.setup is not None:
         call.setup.hears(event.leg, event.how)
         call.word_due = call.word_due if event.how == setup.PROCEEDING else NEVER

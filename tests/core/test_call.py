@@ -735,6 +735,17 @@ def test_of_calls_that_are_over_nothing_is_kept() -> None:
     assert max(len(one) for one in kept if hasattr(one, "__len__")) < 50
 
 
+def test_of_a_leg_that_begins_when_its_call_is_given_up_nothing_is_kept() -> None:
+    """Its end is told when nobody knows its call any more."""
+    board, view = board_with(make("extension", "1001"))
+    board.handle(arrive("1001", peer=B, note="beef/1/1"), 0.0, view)
+    board.handle(PeerGaveUp(B, CallId("beef"), 1), 0.1, view)
+    board.handle(LegDialed(CHANNEL, ChannelId("17.2"), "PJSIP/1001-1"), 0.1, view)
+    board.handle(Ended(CHANNEL), 0.2, view)
+    board.handle(LegEnded(ChannelId("17.2"), 16), 0.2, view)
+    assert not any(len(one) for name, one in vars(board).items() if name.startswith("_by_"))
+
+
 def test_who_asks_pays_for_himself_not_for_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits are counted as calls change: a busy node routes the next one as an idle one does."""
     items = (

@@ -308,6 +308,22 @@ def test_who_was_never_rung_is_called_by_another_trunk_once_the_others_have_rung
     assert HangUp(CHANNEL, 19) in story.at(30.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
 
 
+@pytest.mark.parametrize("cause", [17, 19, 20], ids=["busy", "declined", "absent"])
+@pytest.mark.parametrize("first", [A, B])
+def test_a_phone_that_has_said_no_is_not_called_again_when_the_others_have_rung_out(
+    first: NodeName, cause: int
+) -> None:
+    """At another site it is the only word: no daemon says that the call is there. Nobody is given up who has answered so."""
+    story = Story(View(first, C, sites={C: "far"}))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    begun(story, first, C)
+    story.at(0.1, LegLives(CHANNEL, leg_to(first), "RINGING"))
+    story.at(0.2, LegEnded(leg_to(C), cause))
+    assert story.board.next_deadline() == float("inf")
+    assert story.at(4.0) == []
+    assert HangUp(CHANNEL, 19) in story.at(30.0, Returned(CHANNEL, "NOANSWER", 19))
+
+
 def test_if_all_have_rung_nobody_is_called_again() -> None:
     """By no trunk."""
     for status in ("NOANSWER", 19), ("BUSY", 17):
