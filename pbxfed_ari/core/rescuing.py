@@ -168,14 +168,28 @@ def _half(call: Call, channel: ChannelId) -> Half | None:
         if came is not None and came.channel == channel:
             bill = waybill.read(came.note)
             return Half(node, CallId(bill.call), bill.attempt) if bill else None
-    return Half(node, CallId(call.key), attempt_of(channel))
+    attempt = attempt_of(channel) if call.bridged else len(call.tried)
+    return Half(node, CallId(call.key), attempt)
 
 
 def leaves_half(call: Call, channel: ChannelId) -> None:
     """One of two who talked has hung up, here: the other's node may not know it, and call again."""
-    left = call.bridged.left_by(channel) if call.bridged else None
+    if call.bridged is None:
+        _ends(call, channel)
+        return
+    left = call.bridged.left_by(channel)
     if left is not None and _half(call, channel) is None:
         call.hung_up = _half(call, left)
+
+
+def _ends(call: Call, channel: ChannelId) -> None:
+    """The same of a conversation that was handed over: here nobody is rescued, but there. To put it through ends nothing."""
+    if call.phase is not Phase.TALKING:
+        return
+    if channel == call.leg:
+        call.hung_up = _half(call, call.leg if call.caller_gone else call.arrival.channel)
+    elif channel == call.arrival.channel and call.leg and not call.leg_lives:
+        call.hung_up = _half(call, call.leg)
 
 
 def _leads_to(call: Call, channel: ChannelId) -> tuple[NodeName | None, str]:
@@ -183,7 +197,9 @@ def _leads_to(call: Call, channel: ChannelId) -> tuple[NodeName | None, str]:
     for came in (call.arrival, call.again):
         if came is not None and came.channel == channel:
             return came.peer, "sip" if came.endpoint else "iax2"
-    return call.bridged.leads_to(channel) if call.bridged else (None, "")
+    if call.bridged is not None:
+        return call.bridged.leads_to(channel)
+    return call.setup.legs.get(channel) if call.setup else None, ""
 
 
 def _callee_of(call: Call, survivor: ChannelId) -> str:

@@ -152,6 +152,7 @@ def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> lis
         return [*call.bridged.gone(event.channel, event.cause or NORMAL), *_talked(call, now)]
     if call.phase is Phase.TALKING and call.leg_lives:
         return []  # it ends in a moment, or he has put it through to somebody
+    rescuing.leaves_half(call, event.channel)
     if call.phase is Phase.DIALING and event.channel != call.caller:
         return []
     if call.phase is Phase.DIALING:

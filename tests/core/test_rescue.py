@@ -32,6 +32,7 @@ from pbxfed_ari.core.events import (
     ChannelsListed,
     Ended,
     FarEndDied,
+    LegDialed,
     LegEnded,
     LegEntered,
     LegLives,
@@ -678,6 +679,47 @@ def test_a_caller_who_has_hung_up_is_not_rung_by_the_other_sides_rescue(waits: b
     comes = Arrived(AGAIN, "1002", "1001", "", B, "f00.e1/2/2", "e9", "pf-b")
     assert story.at(70.0, comes) == [HangUp(AGAIN, 16), over]
     assert len(story.board) == 0
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("began", [True, False], ids=["caller", "called"])
+def test_who_has_hung_up_in_handover_is_not_rung_by_the_other_sides_rescue(
+    began: bool, first: bool
+) -> None:
+    """A node under load hands over; at the other one, in bridge mode, somebody waits for who has gone."""
+    view, board, leg = View(B if began else A, trunks=("sip",)), Switchboard(), ChannelId("17.2")
+    peer, note = (None, "") if began else (B, "f00/1/1")
+    comes = Arrived(CALLER, "1001", "1002", "", peer, note, "f00" if began else "e1", "pf-b")
+    name = "PJSIP/pf-b-1" if began else "PJSIP/1001-1"
+    talks = (comes, LegDialed(CALLER, leg, name), Answered(CALLER, leg))
+    ends: list[CallEvent] = [LegEnded(leg, 16), Ended(CALLER, 16)]
+    for event in (*talks, *(reversed(ends) if began and first else ends)):
+        board.handle(event, 1.0, view)
+    assert len(board) == 0
+    said, number = ("f00.e1/2/2", "1002") if began else ("f00/1/2", "1001")
+    found = board.handle(Arrived(AGAIN, number, "1003", "", B, said, "e9", "pf-b"), 9.0, view)
+    assert found == [HangUp(AGAIN, 16), SendTo(("10.0.0.9", 98), CallOver(CallId("f00"), 1))]
+
+
+def test_who_was_put_through_to_a_peers_queue_is_rung_for_here_too() -> None:
+    """He who has called it is gone, the call is not."""
+    view, board, leg = View(A, trunks=("sip",)), Switchboard(), ChannelId("17.2")
+    view.items["number", "700"] = make("queue", "700")
+    view.standing = [B]
+    comes = Arrived(CALLER, "700", "1002", "", fresh_id="f00", endpoint="1002")
+    for event in (
+        comes,
+        LegDialed(CALLER, leg, "PJSIP/pf-b-1"),
+        Answered(CALLER, leg),
+        Ended(CALLER),
+    ):
+        board.handle(event, 1.0, view)
+    rings = board.handle(
+        Arrived(AGAIN, "1001", "1003", "", B, "f00.e1/2/2", "e9", "pf-b"), 9.0, view
+    )
+    assert not any(isinstance(e, HangUp) for e in rings)
+    board.handle(LegEnded(leg, 16), 10.0, view)
+    assert len(board) == 1
 
 
 def test_who_waits_is_hung_up_when_the_other_one_has_hung_up_at_his_node() -> None:
