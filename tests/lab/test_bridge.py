@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -187,6 +188,29 @@ def test_a_daemon_that_dies_and_returns_loses_no_conversation_and_leaves_nothing
         assert one["reached"] == {"1001": "1003", "1004": "1002"}[one["from"]]
         assert one["seconds"] > one["talked_seconds"] > 2
         assert abs(time.time() * 1_000 - one["began_ms"] - one["seconds"] * 1_000) < 3_000
+
+
+def test_who_is_answered_while_the_daemon_is_away_talks_for_as_long_as_he_likes(
+    bridged: Federation,
+) -> None:
+    """Asterisk passes the answer on by itself; the time that he had to wait for it limits nothing any more."""
+    lab = bridged.lab
+    lab.manners("1002", answer_after_ms=800)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lab.dial, "1001", "1002", timeout=8)
+        bridged.until(lambda: bool(bridges(bridged, "a")), 3)
+        bridged.until(lambda: lab.calls_of("1002")[-1]["state"] == "ringing", 3)
+        lab.kill("a", "daemon")
+        dialled = call.result()
+    caller = "PJSIP/1001-" + lab.asterisk("a", "core show channels concise").split("PJSIP/1001-")[1]
+    shown = f"core show channel {caller.partition('!')[0]}"
+    assert "Time to Hangup: 0" not in lab.asterisk("a", shown)
+    lab.start("a", "daemon")
+    bridged.until(bridged.whole)
+    bridged.until(lambda: "Time to Hangup: 0" in lab.asterisk("a", shown), 3)
+    assert both_hear(bridged, dialled)
+    lab.hang_up(dialled)
+    nothing_left(bridged)
 
 
 def test_the_other_side_hangs_up_while_the_daemon_is_away(bridged: Federation) -> None:
