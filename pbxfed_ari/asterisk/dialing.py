@@ -12,6 +12,7 @@ from pbxfed_ari.core.names import Extension, dialable, trunk_to
 
 Devices = Callable[[Extension], list[str]]  # as Contacts.devices
 
+PEERS, NUMBER = "PBXFED_PEERS", "${PBXFED_NUMBER}"  # what `[pbxfed-local]` reads, and makes
 OTHERS, HERE, BOTH = "others", "here", "both"  # labels in [pbxfed-dial]
 _PLAIN = re.compile(
     r"[A-Za-z0-9@:;=._~%+\[\]!*?/-]+"
@@ -96,6 +97,15 @@ def dial_string(leg: Leg | Outside, called: Extension) -> str:
         return f"PJSIP/{number}"
     peer = trunk_to(leg.peer)
     return f"IAX2/{peer}/{number}" if leg.trunk == "iax2" else f"PJSIP/{number}@{peer}"
+
+
+def together(legs: Sequence[Leg]) -> str:
+    """For Dial, by the dialplan: the number stands there in a variable (`[pbxfed-local]` evaluates this)."""
+    peers = [(trunk_to(leg.peer), leg.trunk) for leg in legs if leg.peer is not None]
+    return "&".join(
+        f"IAX2/{peer}/{NUMBER}" if kind == "iax2" else f"PJSIP/{NUMBER}@{peer}"
+        for peer, kind in peers
+    )
 
 
 def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:

@@ -1,11 +1,13 @@
 """Effects → REST. What the core asks of this Asterisk goes to whoever does it: calls (`calls.py`), phones and trunks
-(`objects.py`), the peers of IAX2 (`iaxpeers.py`), registrations that are to end (`contacts.py`).
+(`objects.py`), the peers of IAX2 (`iaxpeers.py`), whom the dialplan asks without us (`alone.py`), registrations that are to end
+(`contacts.py`).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from pbxfed_ari.asterisk.alone import Alone
 from pbxfed_ari.asterisk.calls import Calls, ForCalls
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
@@ -39,6 +41,7 @@ from pbxfed_ari.core.effects import (
     RemoveTrunk,
     SendElsewhere,
     Soothe,
+    WhenAlone,
 )
 from pbxfed_ari.core.events import Answered, Ended, LegEnded, Returned
 from pbxfed_ari.core.names import Extension, NodeName, trunk_to
@@ -48,7 +51,14 @@ DROPS = 4  # contacts ended at once
 AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
 
 ForAsterisk = (
-    ForCalls | Abandon | PushExtension | RemoveExtension | PushTrunk | RemoveTrunk | DropContact
+    ForCalls
+    | Abandon
+    | PushExtension
+    | RemoveExtension
+    | PushTrunk
+    | RemoveTrunk
+    | WhenAlone
+    | DropContact
 )
 
 
@@ -84,6 +94,7 @@ class Operator:
             loaded=iax_loaded,
             takes=iax_taken,
         )
+        self._alone = Alone(ari, reachable=self.objects.reachable, note=note)
         self._contacts, self._secret_for, self._note = contacts, secret_for, note
         self._drops: asyncio.Queue[DropContact] = asyncio.Queue()
 
@@ -102,6 +113,7 @@ class Operator:
             for number in range(DROPS):
                 group.create_task(self._dropper(), name=f"asterisk drop {number}")
             group.create_task(self._iax.run(), name="asterisk iax")
+            group.create_task(self._alone.run(), name="asterisk alone")
             self.calls.begin(group)
             try:
                 await asyncio.get_running_loop().create_future()
@@ -141,6 +153,8 @@ class Operator:
             case RemoveTrunk():
                 self.objects.want(trunk_to(effect.peer), None)
                 self._iax.want(effect.peer, None)
+            case WhenAlone(legs):
+                self._alone.want(legs)
             case DropContact():
                 self._drops.put_nowait(effect)
 
@@ -148,6 +162,7 @@ class Operator:
         """Asterisk is there, and `objects.find` has told what it holds: make it agree again."""
         self.objects.up()
         self._iax.up()
+        self._alone.up()
 
     def _want_trunk(self, effect: PushTrunk) -> None:
         try:

@@ -33,7 +33,7 @@ Reading order:
                     (what travels along), setup (is there life?), detours (not by this trunk), bridging (own legs), rescue (when
                     the other end has died), call (one call), what happens to it (transitions: the table; trying, meanwhile,
                     talking, rescuing, returning), lines (what limits count), notebook (what is written down of calls that
-                    go on), switchboard (all calls)
+                    go on), alone (whom Asterisk asks without us), switchboard (all calls)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

@@ -34,6 +34,12 @@ def crowded(node: NodeName, view: View, lines: Lines) -> str:
     return ""
 
 
+def narrow(node: NodeName, view: View) -> bool:
+    """Is what lies between us and a node of another site to be counted, or to carry one codec only?"""
+    ours, theirs = view.site(view.me), view.site(node)
+    return ours != theirs and bool(codec(node, view) or _most(ours, view) or _most(theirs, view))
+
+
 def codec(node: NodeName, view: View) -> str:
     """The only codec to offer to a node of another site, or "": the one of our own site's line before the other's."""
     ours, theirs = view.site(view.me), view.site(node)

@@ -134,6 +134,9 @@ class Call:
         self.bill = waybill.read(arrival.note) if arrival.peer else None
         line = self.bill.line if self.bill else ""
         payer = arrival.by or ("" if arrival.outside else arrival.endpoint)
+        alone = arrival.peer is not None and self.bill is None
+        if alone:  # nobody has looked yet whether he may
+            payer = arrival.caller
         self.asking = Asking(
             arrival.number,
             self.bill.payer if self.bill and line else payer,
@@ -146,6 +149,7 @@ class Call:
             wall_ms=arrival.wall_ms,
             heirs=self.bill.heirs if self.bill else (),
             diverted=self.bill.diverted if self.bill else None,
+            alone=alone,
         )
 
     @property

@@ -185,6 +185,12 @@ class Leg(Struct, frozen=True, tag=True):
     uri: str = ""  # of such a phone, which we call ourselves: where it listens; none registered here is meant
 
 
+class WhenAlone(Struct, frozen=True):
+    """Without us, ask these peers for a number of nobody here, all at once."""
+
+    legs: tuple[Leg, ...]
+
+
 class Outside(Struct, frozen=True, tag=True):
     """A way to the outside at this Asterisk: these digits, through a hand-written endpoint."""
 
@@ -449,6 +455,7 @@ Effect = (
     | RemoveExtension
     | PushTrunk
     | RemoveTrunk
+    | WhenAlone
     | DropContact
     | Divert
     | HandOver

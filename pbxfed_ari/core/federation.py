@@ -16,6 +16,7 @@ from pbxfed_ari.core import (
     rooms,
     shelf,
 )
+from pbxfed_ari.core.alone import Alone
 from pbxfed_ari.core.challenges import Challenges
 from pbxfed_ari.core.conclusions import Conclusions
 from pbxfed_ari.core.condition import DEATHS, Condition
@@ -139,6 +140,7 @@ class Federation:
             (identity.address, identity.port), identity.site, self.directory, self.members, rng=rng
         )
         self.draining = Draining(drain)
+        self.alone = Alone()
         self._rng = rng
         self.sites = Sites(self.me, identity.epoch, identity.site, self.members, rng=rng)
         self.watch = Watch(self.me, identity.realm, self.members)
@@ -395,6 +397,7 @@ class Federation:
         beat = self.ourselves.beat(now)
         said = RollCall(beat, asked, answers) if asked or answers else beat
         effects: list[Effect] = [Broadcast(said), *self.watch.tick(now)]
+        effects += self.alone.look(self.view, now)
         return [*effects, *self.ledger.collect(now), *self.ledger.absorb()]
 
     def _call_name(self, now: float) -> list[Effect]:

@@ -221,6 +221,10 @@ class Outlook:
         """The ring's owner of a number; this node, if the ring is empty."""
         return NodeName(self.ring.get_node(number) or self.me)
 
+    def preference(self, key: str) -> list[NodeName]:
+        """The nodes to which something may be given, in the order in which they would own a key."""
+        return [NodeName(node) for node in self.ring.preference(key)]
+
     def shares(self) -> dict[str, int]:
         """The nodes to which something may be given, with their weights on the ring."""
         return self.ring.weights

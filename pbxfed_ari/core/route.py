@@ -7,9 +7,11 @@
                                                                                      nobody's      PSTN trunks (outside.py)
 
 A call from a phone may go anywhere; one that came by a trunk is delivered here, or let out here, or refused: never sent on (one
-hop: a loop cannot be written). All registrations of a number ring together; where a peer offers a second kind of trunk, that
-is the next try. What comes after the tries depends on what came of them: `Route.onward` says where a call is forwarded that
-found nobody, and why. Nothing is decided in advance: the answer holds for this call, now.
+hop: a loop cannot be written). One that a peer's dialplan has sent without its daemon may have a phone here, and nothing else.
+
+All registrations of a number ring together; where a peer offers a second kind of trunk, that is the next try. What comes after
+the tries depends on what came of them: `Route.onward` says where a call is forwarded that found nobody, and why. Nothing is
+decided in advance: the answer holds for this call, now.
 """
 
 from msgspec.structs import replace
@@ -151,6 +153,8 @@ def forwarded(onward: Onward, number: str, asking: Asking) -> Asking:
 def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
     """A peer's call: it has decided already that it belongs here."""
     peer = asking.peer
+    if asking.alone:
+        return _deliver_alone(number, asking, view, lines)
     if asking.line:
         return outside.let_out(number, asking, view, lines)
     refusal = barring.dials(number, asking.payer, view)
@@ -163,7 +167,32 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
         if view.me in item.nodes or not item.nodes:
             return Route((reaching.lead(item),), NO_ROUTE, f"from {peer}", number)
         return Route((), NO_ROUTE, f"service {number} is not on {view.me}", number)
-    places = view.where(number)
+    return _ring_here(number, asking, view, lines)
+
+
+def _deliver_alone(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """Nobody has decided that it belongs here; all peers were asked. A phone may have it; what two would begin, neither begins.
+
+    A refusal is 404, not 480: of several, Dial takes a busy one for the answer only if it can count all others as such.
+    """
+    item, said = view.get("number", number), f"from {asking.peer}, whose daemon is away"
+    if asking.path or (item is not None and not isinstance(item, Phone)):
+        return Route((), UNALLOCATED, f"{said}: only a phone here may have it", number)
+    if refusal := barring.dials(number, asking.payer, view):
+        return Route((), REJECTED, refusal, number)
+    if not any(place.node == view.me for place in view.where(number)):
+        return Route((), UNALLOCATED, f"{said}: {number} is not registered here", number)
+    if item is not None and item.forward_always:
+        why = f"{said}: {number} forwards every call to {item.forward_always}"
+        return Route((), UNALLOCATED, why, number)
+    if item is not None and item.dnd:
+        return Route((), BUSY, f"{number}: do not disturb", number)
+    return _ring_here(number, asking, view, lines).because(said)
+
+
+def _ring_here(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """The phones of a number that are registered here, and those that are called here in the stead of a node out of reach."""
+    peer, item, places = asking.peer, view.get("number", number), view.where(number)
     here = [place for place in places if place.node == view.me]
     of = [node for heir, node in asking.heirs if heir == view.me]
     orphans = view.orphans(number, of) if of and isinstance(item, Phone) else []

@@ -53,6 +53,7 @@ class Asking(Struct, frozen=True):
     wall_ms: int = 0
     heirs: Heirs = ()  # who shall call the phones of nodes out of reach, by that peer's word
     diverted: Diverted | None = None  # the last of `path`, or who a peer says it was
+    alone: bool = False  # that peer's dialplan has sent it, without its daemon (core/alone.py)
 
 
 class View(Protocol):
@@ -130,6 +131,10 @@ class View(Protocol):
 
     def home(self, number: Extension) -> NodeName:
         """The ring's owner of a number."""
+        ...
+
+    def preference(self, key: str) -> Sequence[NodeName]:
+        """The nodes to which something may be given, in the order in which they would own a key."""
         ...
 
     def stands(self, number: Extension) -> list[NodeName]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from pbxfed_ari.asterisk.dialing import BOTH, HERE
+from pbxfed_ari.asterisk.dialing import BOTH, HERE, PEERS
 from pbxfed_ari.installing.facts import Machine
 from pbxfed_ari.installing.firewall import DROP, MAYBE, Chains, verdict
 from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES, TELLING
@@ -56,6 +56,8 @@ class Seen:
     mappings: str = ""  # core show config mappings
     cache: str = ""  # sorcery memory cache show
     dialplan: str = ""  # dialplan show pbxfed-dial
+    local: str = ""  # dialplan show pbxfed-local
+    forgets: bool = False  # a reload of the dialplan forgets global variables
     ari: int = 0  # HTTP status of a login; 0: no answer
     ari_error: str = ""
     app: bool = False  # Stasis application
@@ -98,6 +100,7 @@ def judge(seen: Seen) -> list[Check]:
             f"there is no context pbxfed-dial with the labels {HERE} and {BOTH}",
             "`asterisk -rx 'dialplan reload'`",
         ),
+        _alone(seen),
         _said(
             "realtime",
             "pbxfed_endpoint" in seen.mappings and bool(seen.cache),
@@ -124,6 +127,22 @@ def judge(seen: Seen) -> list[Check]:
 
 def _said(name: str, good: bool, yes: str, no: str, remedy: str) -> Check:
     return Check(name, GOOD, yes) if good else Check(name, BAD, no, remedy)
+
+
+def _alone(seen: Seen) -> Check:
+    """What phones here reach while the daemon is away."""
+    if PEERS not in seen.local:
+        text = (
+            "without the daemon, phones of other nodes are not reached: this is an older dialplan"
+        )
+        return Check("alone", HINT, text, "`pbxfed init`, then `asterisk -rx 'dialplan reload'`")
+    if seen.forgets:
+        text = "a reload of the dialplan forgets which peers are asked without the daemon"
+        remedy = (
+            "clearglobalvars=no in [general] of extensions.conf, or restart the daemon after it"
+        )
+        return Check("alone", HINT, text, remedy)
+    return Check("alone", GOOD, "without the daemon, phones here reach those of other nodes")
 
 
 def _modules(seen: Seen) -> Check:

@@ -60,6 +60,8 @@ def see(cli: CommandLine, machine: Machine, settings: Settings, user: str) -> Se
         mappings=cli.ask("core show config mappings"),
         cache=_found(cli.ask("sorcery memory cache show res_pjsip/endpoint")),
         dialplan=_found(cli.ask("dialplan show pbxfed-dial")),
+        local=cli.ask("dialplan show pbxfed-local"),
+        forgets=files.forgets(_sections(machine, "extensions.conf")),
         ari=status,
         ari_error=error,
         app=_ari(settings, "/applications/pbxfed")[0] == 200,

@@ -89,6 +89,12 @@ def rtp(sections: Sequence[Section]) -> tuple[int, int]:
     return first, (_number(general.last("rtpend"), 31_000) if general else 31_000)
 
 
+def forgets(sections: Sequence[Section]) -> bool:
+    """Does a reload of the dialplan forget global variables? (pbx_config.c)"""
+    general = next((s for s in sections if s.name.lower() == "general"), None)
+    return general is not None and general.last("clearglobalvars").strip().lower() in TRUE
+
+
 def modules(sections: Sequence[Section]) -> tuple[list[Conflict], bool]:
     """Conflicts about modules that would not be loaded, and whether IAX2 will be there."""
     options = [o for s in sections if s.name.lower() == "modules" for o in s.options]

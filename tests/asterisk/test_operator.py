@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pbxfed_ari.asterisk import iaxpeers, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts, contact_id
-from pbxfed_ari.asterisk.dialing import hand_over
+from pbxfed_ari.asterisk.dialing import PEERS, hand_over
 from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
 from pbxfed_ari.asterisk.operator import Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
@@ -33,6 +33,7 @@ from pbxfed_ari.core.effects import (
     RemoveExtension,
     RemoveTrunk,
     SendElsewhere,
+    WhenAlone,
 )
 from pbxfed_ari.core.events import Answered, ContactAdded, Ended, LegEnded, Returned
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
@@ -629,6 +630,38 @@ async def test_iax_peers_are_written_and_loaded_once(tmp_path: Path) -> None:
         desk.operator.perform(PushTrunk(NodeName("c"), "10.0.0.3", 5060, 4569, b"key"))
         await desk.idle()
         assert reload not in fake.asked  # a daemon's restart costs no reload
+
+
+async def test_who_is_asked_without_us_is_written_once_for_each_asterisk() -> None:
+    """As the dialplan dials it. Nothing is written before anything is known: what stood there stands."""
+    write = "POST asterisk/variable"
+    said = "PJSIP/${PBXFED_NUMBER}@pf-b&IAX2/pf-c/${PBXFED_NUMBER}"
+    async with FakeAri() as fake, at_work(fake) as desk:
+
+        async def stands(value: str) -> None:
+            async with asyncio.timeout(5):
+                while fake.globals.get(PEERS) != value:  # noqa: ASYNC110
+                    await asyncio.sleep(0.002)
+
+        await desk.idle()
+        assert PEERS not in fake.globals
+        fake.asked.clear()
+        desk.operator.perform(WhenAlone((Leg(B, "sip"), Leg(NodeName("c"), "iax2"))))
+        await stands(said)
+        await desk.idle()
+        assert fake.asked.count(write) == 1
+        del fake.globals[PEERS]  # another Asterisk
+        await desk.reconnect()
+        await stands(said)
+        fake.refuse[write] = 500
+        desk.operator.perform(WhenAlone((Leg(B, "sip"),)))
+        async with asyncio.timeout(5):
+            while not desk.notes:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        del fake.refuse[write]
+        desk.operator.perform(WhenAlone(()))
+        await stands("")
+    assert [note.what for note in desk.notes] == ["peers not told to the dialplan"]
 
 
 async def test_a_folder_that_cannot_be_written_is_noted(tmp_path: Path) -> None:

@@ -106,6 +106,9 @@ class View:
     def home(self, number: Extension) -> NodeName:
         return B
 
+    def preference(self, key: str) -> Sequence[NodeName]:
+        return [node for node in reversed(self.nodes()) if self.takes(node)]
+
     def stands(self, number: Extension) -> list[NodeName]:
         return [node for node in self.standing if self.alive(node)]
 

@@ -23,11 +23,13 @@ FROM = {
     "DIALPLAN_EXISTS": "func_dialplan",
     "Dial": "app_dial",
     "ExecIf": "app_exec",
+    "EVAL": "func_strings",
     "FILTER": "func_strings",
     "IAXVAR": "chan_iax2",
     "IF": "func_logic",
     "IMPORT": "func_logic",
     "LEN": "func_strings",
+    "REGEX": "func_strings",
     "PJSIP_DIAL_CONTACTS": "chan_pjsip",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "PJSIP_MEDIA_OFFER": "chan_pjsip",
@@ -47,3 +49,14 @@ def test_every_module_that_the_dialplan_needs_is_asked_for() -> None:
     used = {name for name in said if name[0].isupper()} - BUILT_IN
     assert used == set(FROM)
     assert {FROM[name] for name in used} <= {*MODULES, IAX_MODULE, *MEETING}
+
+
+def test_no_label_stands_twice_in_one_extension() -> None:
+    """Asterisk would go to the first, without a word."""
+    seen: set[str] = set()
+    for line in DIALPLAN.read_text().splitlines():
+        if line.startswith(("[", "exten")):
+            seen = set()
+        for label in re.findall(r"^(?: same => n|exten => [^,]+,1)\((\w+)\),", line):
+            assert label not in seen, line
+            seen.add(label)

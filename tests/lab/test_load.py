@@ -140,7 +140,7 @@ def test_fifty_talk_on_while_the_daemon_dies_and_returns(
 
 
 def test_a_daemon_is_killed_amid_calls(federation: Federation, load: Load) -> None:
-    """Who talks goes on; phones of this node are called by the dialplan's local path; only calls to others fail meanwhile."""
+    """Who talks goes on; phones of this node and of others are called by the dialplan alone."""
     lab = federation.lab
     rate, hold = 20, 2.0
     talking = load.begin("a", CALLERS, THERE, SECRET, rate=20, seconds=1, hold=12.0)
@@ -158,12 +158,12 @@ def test_a_daemon_is_killed_amid_calls(federation: Federation, load: Load) -> No
     print(f"away for {away:.1f} s: {'; '.join(f'{n}: {o}' for n, o in outcomes.items())}")
     assert outcomes["talking"].failed == 0
     assert outcomes["here"].failed <= 2  # were just being decided
-    assert outcomes["there"].failed <= rate * (away + 0.7) + 2
+    assert outcomes["there"].failed <= 2
     nothing_left(federation)
 
 
 def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Federation) -> None:
-    """It was inside Stasis when the daemon stopped; who calls while it is dead has the local path."""
+    """It was inside Stasis when the daemon stopped; who calls while it is dead has the dialplan's own way."""
     lab = federation.lab
     for number, node in ("1001", "a"), ("1002", "a"), ("1003", "c"):
         federation.phone(number, node)
@@ -180,10 +180,10 @@ def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Feder
     assert results[0].ok, results
     federation.until(federation.whole)
     lab.kill("a", "daemon")
-    local, there = lab.call("1001", "1002", hold=0.6), lab.call("1001", "1003")
+    local, there = (lab.call("1001", number, hold=0.6) for number in ("1002", "1003"))
     lab.start("a", "daemon")
     assert local.ok, local
-    assert str(there.cause).startswith("503"), "another node may serve it"
+    assert there.ok, there
     federation.until(federation.whole)
 
 
@@ -219,7 +219,7 @@ def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_r
 def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
     federation: Federation,
 ) -> None:
-    """Nobody answers there, and nobody is here: 480, at once."""
+    """Nobody answers there, and nobody is here: 480, at once; who was rung is not rung once more."""
     lab = federation.lab
     for number, node in ("1001", "a"), ("1003", "c"):
         federation.phone(number, node)

@@ -1,0 +1,50 @@
+"""Whom Asterisk asks without us stands in a global variable of it, as long as it runs: written when that changes."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.dialing import PEERS, together
+from pbxfed_ari.asterisk.trouble import trouble
+from pbxfed_ari.core.effects import Leg, Note
+from pbxfed_ari.errors import Declined, Unreachable
+
+AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
+
+
+class Alone:
+    """Which peers the dialplan asks, and whether Asterisk knows it."""
+
+    def __init__(
+        self, ari: AriClient, *, reachable: asyncio.Event, note: Callable[[Note], None]
+    ) -> None:
+        self._ari, self._reachable, self._note = ari, reachable, note
+        self._wanted: str | None = None  # None: what an earlier life of ours has written stands
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"Alone({self._wanted!r})"
+
+    def want(self, legs: Sequence[Leg]) -> None:
+        """These are to be asked."""
+        self._wanted = together(legs)
+        self._changed.set()
+
+    def up(self) -> None:
+        """Asterisk is there, perhaps another one."""
+        if self._wanted is not None:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Write, until cancelled."""
+        while True:
+            await self._changed.wait()
+            await self._reachable.wait()
+            self._changed.clear()
+            try:
+                await self._ari.asterisk.setGlobalVar(PEERS, self._wanted or "")
+            except Declined as declined:
+                self._note(trouble("peers not told to the dialplan", declined))
+            except Unreachable:
+                await asyncio.sleep(AGAIN)
+                self._changed.set()

@@ -1,0 +1,300 @@
+"""A daemon is dead, its Asterisk is not: what its phones reach at other nodes, and what they hear of the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from lab.lab import Lab
+from lab.phone import PhoneRefused
+from lab.places import CHECKOUT, Places
+from tests.lab.conftest import SECRET, Federation
+from tests.lab.test_bridge import nothing_left
+from tests.lab.test_objects_in_calls import PROVIDER, put
+
+PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
+SILENT = 4.0  # seconds after which the dialplan gives up who does not ring
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Lab]:
+    """Three nodes of their own: c has a line to the outside."""
+    lab = Lab(Places(CHECKOUT / ".lab-alone"), extra={"c/pjsip.conf": PROVIDER})
+    lab.down()
+    lab.up(3)
+    found = Federation(lab)
+    found.until(found.whole)
+    for number, node in PHONES.items():
+        found.phone(number, node)
+    lab.register("provider", "c", secret=SECRET)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def federation(ground: Lab) -> Iterator[Federation]:
+    """Whole, and each Asterisk is told whom to ask."""
+    found = Federation(ground)
+    found.until(found.whole)
+    for node in "abc":
+        found.until(lambda node=node: told(found, node) == set("abc") - {node})  # type: ignore[misc]
+    yield found
+    for number, node in PHONES.items():
+        ground.manners(number)
+        ground.register(number, node)
+
+
+def told(federation: Federation, node: str) -> set[str]:
+    """Whom a node's Asterisk asks without its daemon."""
+    shown = federation.lab.asterisk(node, "dialplan show globals")
+    (dial,) = [one for one in shown.splitlines() if "PBXFED_PEERS=" in one] or [""]
+    return {part.partition("pf-")[2].partition("/")[0] for part in dial.split("&") if "pf-" in part}
+
+
+@contextmanager
+def dead(federation: Federation, *nodes: str) -> Iterator[None]:
+    """The daemons of these nodes, until the end, when all is as before and nothing is left."""
+    for node in nodes:
+        federation.lab.kill(node, "daemon")
+    try:
+        yield
+    finally:
+        for node in nodes:
+            federation.lab.start(node, "daemon")
+    federation.until(federation.whole, 30)
+    nothing_left(federation)
+
+
+@contextmanager
+def called_by(federation: Federation, trunk: str) -> Iterator[None]:
+    """All nodes are called so, and each Asterisk knows it."""
+    second = {"sip": "iax2", "iax2": "sip"}[trunk]
+    form = {"sip": "PJSIP/${PBXFED_NUMBER}@pf-", "iax2": "IAX2/pf-"}[trunk]
+
+    def all_told() -> bool:
+        shown = [federation.lab.asterisk(node, "dialplan show globals") for node in "abc"]
+        return all(one.count(form) == 2 for one in shown)
+
+    for node in "abc":
+        federation.lab.configure(node, "calls", "trunks", [trunk, second])
+    try:
+        federation.until(all_told)
+        yield
+    finally:
+        for node in "abc":
+            federation.lab.configure(node, "calls", "trunks", ["sip", "iax2"])
+        federation.until(federation.whole)
+
+
+def rings(federation: Federation) -> dict[str, int]:
+    """How often each phone was called."""
+    return {number: int(federation.lab.phone(number)["invites"]) for number in PHONES}
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+def test_a_phone_of_another_node_is_reached_without_the_daemon(
+    federation: Federation, trunk: str
+) -> None:
+    """At once, with the caller's name, and nobody else is rung; both are heard. Who was asked has a record."""
+    lab = federation.lab
+    with called_by(federation, trunk):
+        with dead(federation, "a"):
+            for called, node in ("1002", "b"), ("1003", "c"):
+                before = rings(federation)
+                result = lab.call("1001", called, hold=0.6)
+                assert result.ok, result
+                assert (result.trunk, result.nodes) == (trunk, ("a", node))
+                assert result.caller_id == {"name": "Phone 1001", "number": "1001"}
+                assert result.setup_ms is not None
+                assert result.setup_ms < 1_000
+                assert rings(federation) == before | {called: before[called] + 1}
+                (record,) = federation.get(node, "/calls/records?last=true&limit=1&parts=true")
+                assert (record["peer"], record["to"], record["answered"]) == ("a", called, True)
+        result = lab.call("1001", "1002", hold=0.6)
+        assert result.ok, result
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+def test_what_is_heard_of_who_cannot_be_had(federation: Federation, trunk: str) -> None:
+    """Nobody's, rooms, groups, queues, services, the outside: 503, by which a phone asks another node. Busy is busy."""
+    lab = federation.lab
+    put(federation, "room", "800", name="Monday")
+    put(federation, "group", "600", members=["1002", "1003"])
+    put(federation, "queue", "700", members=["1002", "1003"])
+    put(federation, "service", "80", context="house")
+    put(
+        federation,
+        "trunk",
+        "line",
+        site="main",
+        endpoint="provider",
+        nodes=["c"],
+        patterns=["_0X."],
+    )
+    federation.add("1009")
+    with called_by(federation, trunk), dead(federation, "a"):
+        before, outside = rings(federation), int(lab.phone("provider")["invites"])
+        for number in "1009", "7777", "800", "600", "700", "80", "0301", "*97", "112":
+            began = time.monotonic()
+            assert federation.fails("1001", number)[0] == 503, number
+            assert time.monotonic() - began < SILENT
+        assert rings(federation) == before
+        assert int(lab.phone("provider")["invites"]) == outside
+        federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "bc"))
+        for node in "bc":
+            assert "pf-800" not in lab.asterisk(node, "confbridge list")
+        lab.manners("1002", refuse="486 Busy Here")
+        assert federation.fails("1001", "1002") == (486, ["Q.850;cause=17"])
+        lab.manners("1002", refuse="603 Decline", answer_after_ms=500)
+        assert federation.fails("1001", "1002")[0] == 486
+        assert rings(federation) == before | {"1002": before["1002"] + 2}
+
+
+def test_what_a_phone_has_said_holds_without_the_daemon_of_its_caller(
+    federation: Federation,
+) -> None:
+    """Do not disturb is busy; who forwards all, and who may not be called by this caller, is for another node to say."""
+    lab = federation.lab
+    put(federation, "class", "lobby", allow=["1003"])
+    put(federation, "extension", "1002", dnd=True)
+    put(federation, "extension", "1003", forward_always="1004")
+    before = rings(federation)
+    try:
+        with dead(federation, "a"):
+            assert federation.fails("1001", "1002")[0] == 486
+            assert federation.fails("1001", "1003")[0] == 503
+            lab.http("b", "PATCH", "/extensions/1001", {"calling_class": "lobby"})
+            federation.until(lambda: federation.whole("bc"))
+            assert federation.fails("1001", "1004")[0] == 503
+    finally:
+        lab.http("b", "PATCH", "/extensions/1001", {"calling_class": ""})
+        lab.http("b", "PATCH", "/extensions/1002", {"dnd": False})
+        lab.http("b", "PATCH", "/extensions/1003", {"forward_always": ""})
+        federation.until(federation.whole)
+    assert rings(federation) == before
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+def test_a_peer_that_has_died_since_costs_no_call(federation: Federation, trunk: str) -> None:
+    """Its daemon alone: its dialplan rings its phones. All of it: who lives is reached, the rest is refused in a while."""
+    lab = federation.lab
+    with called_by(federation, trunk):
+        with dead(federation, "a", "c"):
+            for called in "1003", "1002":
+                result = lab.call("1001", called, hold=0.6)
+                assert result.ok, result
+            assert federation.fails("1001", "7777")[0] == 503
+        with dead(federation, "a"):
+            lab.kill("c")
+            try:
+                result = lab.call("1001", "1002", hold=0.6)
+                assert result.ok, result
+                began = time.monotonic()
+                assert federation.fails("1001", "7777")[0] == 503
+                assert time.monotonic() - began < SILENT + 1.5
+                lab.manners("1002", refuse="486 Busy Here")
+                assert federation.fails("1001", "1002")[0] == 486
+            finally:
+                lab.start("c")
+    lab.register("1003", "c")
+
+
+def test_of_two_devices_at_two_nodes_one_answers(federation: Federation) -> None:
+    """Both ring, once; the other one is told that somebody has answered."""
+    lab = federation.lab
+    federation.add("1030")
+    lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
+    federation.until(federation.whole)
+    lab.register("1030", "b", home="b")
+    lab.register("1030/2", "c", home="c")
+    federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
+    lab.manners("1030", answer_after_ms=None)
+    lab.manners("1030/2", answer_after_ms=700)
+    try:
+        with dead(federation, "a"):
+            since = time.time()
+            result = lab.call("1001", "1030", hold=0.6)
+            (other,) = lab.calls_of("1030", since)
+    finally:
+        lab.manners("1030", answer_after_ms=0)
+        for phone in "1030", "1030/2":
+            lab.unregister(phone)
+    assert result.ok, result
+    assert result.details["answered_by"] == "1030/2"
+    assert any("cause=200" in reason for reason in other["reasons"]), other
+
+
+def test_a_daemon_that_returns_cuts_nobody(federation: Federation) -> None:
+    """Who rings is answered, who talks talks on; what its dialplan has begun is no call of its own."""
+    lab = federation.lab
+    lab.manners("1003", answer_after_ms=6_000)
+    lab.kill("a", "daemon")
+    talks = lab.dial("1001", "1002")
+    with ThreadPoolExecutor(1) as pool:
+        before = rings(federation)["1003"]
+        asks = pool.submit(lab.dial, "1001", "1003", timeout=20)
+        federation.until(lambda: rings(federation)["1003"] == before + 1)
+        lab.start("a", "daemon")
+        federation.until(federation.whole, 30)
+        rang = asks.result()
+    assert federation.get("a", "/calls") == []
+    assert [one["to"] for one in federation.get("b", "/calls")] == ["1002"]
+    time.sleep(1.0)
+    for call in rang, talks:
+        result = lab.finish(call)
+        assert result.ok, result
+    nothing_left(federation)
+
+
+def test_a_call_that_came_by_a_trunk_crosses_no_other(federation: Federation) -> None:
+    """1004 has left b for c, and then c, too; b's daemon is dead, and asks nobody for what a has asked it."""
+    lab = federation.lab
+    with dead(federation, "a", "b"):
+        lab.unregister("1004")
+        lab.register("1004", "c")
+        federation.until(lambda: federation.where("1004", "c") == ["c"])
+        before = rings(federation)["1004"]
+        assert lab.call("1001", "1004", hold=0.6).ok
+        assert rings(federation)["1004"] == before + 1
+        lab.unregister("1004")
+        assert federation.fails("1001", "1004")[0] == 503
+
+
+def test_who_is_left_out_is_not_asked(federation: Federation) -> None:
+    """A drained peer, a dead one; and an Asterisk that starts without its daemon knows nobody: 503, as an old one says."""
+    lab = federation.lab
+    lab.pbxfed("c", "drain", "--deadline", "600")
+    federation.until(lambda: told(federation, "a") == {"b"})
+    federation.until(lambda: told(federation, "c") == set())
+    lab.pbxfed("c", "undrain")
+    federation.until(lambda: told(federation, "a") == {"b", "c"})
+    lab.kill("c")
+    federation.until(lambda: told(federation, "a") == {"b"})
+    lab.start("c")
+    federation.until(lambda: told(federation, "a") == {"b", "c"}, 30)
+    with dead(federation, "a"):
+        lab.kill("a", "asterisk")
+        lab.start("a", "asterisk")
+        lab.register("1001", "a")
+        assert told(federation, "a") == set()
+        assert federation.fails("1001", "1002")[0] == 503
+    federation.until(lambda: told(federation, "a") == {"b", "c"})
+
+
+def test_the_failed_try_of_a_dead_daemon_goes_on(federation: Federation) -> None:
+    """Who was rung, and is busy, is not rung once more; and with the daemon back all is as it was."""
+    lab = federation.lab
+    before = rings(federation)
+    lab.manners("1003", refuse="486 Busy Here", answer_after_ms=3_000)
+    with ThreadPoolExecutor(1) as pool:
+        asks = pool.submit(federation.fails, "1001", "1003")
+        federation.until(lambda: rings(federation)["1003"] == before["1003"] + 1)
+        with dead(federation, "a"):
+            assert asks.result()[0] == 486
+    assert rings(federation)["1003"] == before["1003"] + 1
+    with pytest.raises(PhoneRefused):
+        lab.dial("1001", "7777")
