@@ -86,7 +86,7 @@ def configuration_page() -> str:
             "others."
         ),
     ]
-    for section, kind in config._SECTIONS.items():
+    for section, kind in config.SECTIONS.items():
         parts += [f".SH [{section.upper()}]", _prose(kind.__doc__ or "")]
         for one in fields(kind):
             default = _default(one.default)

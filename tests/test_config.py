@@ -6,6 +6,7 @@ import pytest
 
 from lab import tls
 from pbxfed_ari import config
+from pbxfed_ari.config import credentials
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.sensors.command import Command
 from pbxfed_ari.web.access import Role
@@ -34,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        config.load(path).federation_key()
+        credentials.federation_key(config.load(path))
     return str(caught.value)
 
 
@@ -43,8 +44,8 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
     settings = config.load(path)
     assert (settings.node.name, settings.node.weight, settings.lan.port) == ("a", 0, 8781)
     assert settings.calls.trunks == ("sip", "iax2")
-    assert settings.federation_key() == b"\xab" * 32
-    assert settings.ari_password() == "secret"
+    assert credentials.federation_key(settings) == b"\xab" * 32
+    assert credentials.ari_password(settings) == "secret"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_a_rendezvous_does_not_dial_itself(path: Path) -> None:
         path.read_text()
         + "[wan]\nlink = 'zenoh'\nconnect = ['10.0.0.1:8782', '10.0.1.1:8782']\nlisten = '0.0.0.0:8782'"
     )
-    access = config.load(path).wan_access()
+    access = credentials.wan_access(config.load(path))
     assert access.connect == ("10.0.1.1:8782",)
     assert access.listen == "0.0.0.0:8782"
 
@@ -233,14 +234,14 @@ def test_secrets_for_nats_are_read_from_private_files(path: Path) -> None:
     wan = f"[wan]\nlink = 'nats'\nconnect = ['nats://b']\ncredentials_file = '{path.with_name('creds')}'"
     text = path.read_text()
     path.write_text(text + wan)
-    assert config.load(path).wan_access().credentials == "-----BEGIN\nJWT\n-----END"
+    assert credentials.wan_access(config.load(path)).credentials == "-----BEGIN\nJWT\n-----END"
     path.write_text(
         text + wan.replace("credentials_file", "password_file").replace("creds", "password")
     )
-    assert config.load(path).wan_access().password == "sesame"
+    assert credentials.wan_access(config.load(path)).password == "sesame"
     path.with_name("password").chmod(0o644)
     with pytest.raises(ConfigError, match=r"wan\.password_file = .*: others may read it"):
-        config.load(path).wan_access()
+        credentials.wan_access(config.load(path))
 
 
 def test_tokens_are_read_with_their_roles(path: Path) -> None:
@@ -250,27 +251,27 @@ def test_tokens_are_read_with_their_roles(path: Path) -> None:
     path.write_text(path.read_text() + f"[http]\ntoken_file = '{tokens}'\n")
     tokens.write_text("# ours\nread eyes\nhands-and-all\noperate hands\n")
     settings = config.load(path)
-    assert settings.http_token() == "hands-and-all"
-    assert settings.http_access().role("Bearer eyes") is Role.READ
+    assert credentials.http_token(settings) == "hands-and-all"
+    assert credentials.http_access(settings).role("Bearer eyes") is Role.READ
     tokens.write_text("read eyes\n")
-    assert settings.http_token() == "eyes"
+    assert credentials.http_token(settings) == "eyes"
     tokens.write_text("eyes\nchief sesame\n")
     with pytest.raises(
         ConfigError, match=r"http\.token_file = .*: line 2: must be TOKEN"
     ) as caught:
-        settings.http_access()
+        credentials.http_access(settings)
     assert "sesame" not in str(caught.value)
     tokens.chmod(0o644)
     with pytest.raises(ConfigError, match="others may read it"):
-        settings.http_access()
+        credentials.http_access(settings)
     path.write_text(path.read_text().partition("[http]")[0])
-    assert config.load(path).http_token() is None
-    assert config.load(path).http_access().role("") is Role.ADMIN
+    assert credentials.http_token(config.load(path)) is None
+    assert credentials.http_access(config.load(path)).role("") is Role.ADMIN
 
 
 def test_the_certificate_for_phones_is_read_or_refused(path: Path, tmp_path: Path) -> None:
     """Before the daemon starts, by `pbxfed check`; its key must be the daemon's alone."""
-    assert config.load(path).provisioning_tls() is None
+    assert credentials.provisioning_tls(config.load(path)) is None
     crt, key = tmp_path / "crt.pem", tmp_path / "key.pem"
     files = f"certificate_file = '{crt}'\nkey_file = '{key}'"
     path.write_text(f"{path.read_text()}[provisioning]\nlisten = '0.0.0.0:8783'\n{files}\n")
@@ -278,12 +279,12 @@ def test_the_certificate_for_phones_is_read_or_refused(path: Path, tmp_path: Pat
 
     def said() -> str:
         with pytest.raises(ConfigError) as caught:
-            settings.provisioning_tls()
+            credentials.provisioning_tls(settings)
         return str(caught.value)
 
     assert "provisioning.key_file" in said()
     tls.write(crt, key, "10.0.0.1")
-    assert settings.provisioning_tls() is not None
+    assert credentials.provisioning_tls(settings) is not None
     key.chmod(0o644)
     assert "others may read it" in said()
     tls.write(tmp_path / "other.pem", key, "10.0.0.1")

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from pbxfed_ari import config, joining
+from pbxfed_ari.config import credentials
 from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import ConfigError, Refused
@@ -60,7 +61,7 @@ def test_a_machine_without_configuration_gets_one_that_the_daemon_reads(path: Pa
     assert (settings.lan.group, settings.lan.port) == ("239.255.77.99", 8781)
     assert settings.lan.timing == "wan"
     assert (settings.wan.link, settings.wan.connect) == ("zenoh", ("192.0.2.1:7447",))
-    keys, born = open_keyring(settings.node.state, settings.federation_key())
+    keys, born = open_keyring(settings.node.state, credentials.federation_key(settings))
     assert [key.material for key in keys] == [NEXT, KEY]
     assert (keys.closed, born) == ((7, "a"), BORN)
     for name in "keys", "node.key":

@@ -8,6 +8,7 @@ import click
 
 from pbxfed_ari import cli, config
 from pbxfed_ari.cli import objects
+from pbxfed_ari.config.sections import CheckSettings
 
 ROOT = Path(__file__).parents[1]
 README = ROOT.joinpath("README.md").read_text()
@@ -20,7 +21,7 @@ def test_every_key_is_in_the_table_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| [^|]*\| ([^|]*?) \|", KEYS, re.M))
     declared = {
         f"{section}.{field.name}": field
-        for section, kind in config._SECTIONS.items()
+        for section, kind in config.SECTIONS.items()
         for field in fields(kind)
     }
     assert set(rows) == set(declared)
@@ -36,7 +37,7 @@ def test_every_key_of_a_check_is_in_its_table() -> None:
     """It may stand in any number of sections, so it has a table of its own."""
     table = KEYS.partition("| key of a check |")[2].partition("\n\n")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]*\| ([^|]*?) \|", table, re.M))
-    declared = {field.name: field.default for field in fields(config.CheckSettings)}
+    declared = {field.name: field.default for field in fields(CheckSettings)}
     assert set(rows) == set(declared)
     for key, shown in rows.items():
         assert shown == "needed" or shown.strip("`") == str(declared[key]).lower(), key

@@ -100,15 +100,16 @@ def run(given: Path | None, path: Path | None) -> None:
 def check(given: Path | None, path: Path | None) -> None:
     """Check the configuration and the files that it names; start nothing."""
     loaded = settings(path or given)
+    from pbxfed_ari.config import credentials
     from pbxfed_ari.keys import open_keyring
 
     try:
         loaded.check_machine()
-        open_keyring(loaded.node.state, loaded.federation_key(), write=False)
-        loaded.wan_access()
-        loaded.ari_password()
-        loaded.provisioning_tls()
-        loaded.http_token()
+        open_keyring(loaded.node.state, credentials.federation_key(loaded), write=False)
+        credentials.wan_access(loaded)
+        credentials.ari_password(loaded)
+        credentials.provisioning_tls(loaded)
+        credentials.http_token(loaded)
     except ConfigError as error:
         fail(str(error), REFUSED)
     click.echo(f"{loaded.path}: good; node {loaded.node.name} of {loaded.federation.domain}")

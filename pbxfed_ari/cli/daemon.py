@@ -55,10 +55,12 @@ class Daemon:
 
     def __init__(self, path: Path | None) -> None:
         """`path` is the configuration's; None: the usual one. Exits with 1 if that is wrong."""
+        from pbxfed_ari.config import credentials
+
         loaded = settings(path)
         self._listen = loaded.http.listen
         try:
-            self._token = loaded.http_token()
+            self._token = credentials.http_token(loaded)
         except ConfigError as error:
             fail(str(error), REFUSED)
 

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-from pbxfed_ari.config import Settings
+from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.errors import ConfigError, Refused
 from pbxfed_ari.importing.asterisk_conf import Section, parse
 from pbxfed_ari.installing import machine as machines
@@ -119,7 +119,7 @@ def _ari(settings: Settings, path: str) -> tuple[int, str]:
     """The HTTP status of a question to ARI; 0 and why, if there is none."""
     url = urlsplit(settings.asterisk.url)
     try:
-        word = f"{settings.asterisk.user}:{settings.ari_password()}"
+        word = f"{settings.asterisk.user}:{credentials.ari_password(settings)}"
     except ConfigError as error:
         return 0, str(error)
     headers = {"Authorization": f"Basic {b64encode(word.encode()).decode()}"}

@@ -5,7 +5,7 @@ import logging
 from random import uniform
 
 from pbxfed_ari import certificates
-from pbxfed_ari.config import Settings
+from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.names import federation_tag
 from pbxfed_ari.errors import ConfigError
@@ -39,7 +39,7 @@ class GroupKeys:
         if settings.wan.link != "none":
             self._certify()
             self._shown = self._certified[0]
-            access = settings.wan_access()
+            access = credentials.wan_access(settings)
             self._wan = make(
                 settings.wan.link, access, me, self._tag, self._folder, receive, changed
             )

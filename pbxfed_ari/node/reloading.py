@@ -4,7 +4,7 @@ import logging
 from ssl import SSLContext
 
 from pbxfed_ari import config
-from pbxfed_ari.config import Settings
+from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.errors import ConfigError
 
 FIXED = (
@@ -50,7 +50,7 @@ def _renew_certificate(fresh: Settings, old: Settings, tls: SSLContext | None) -
         log.warning("reload: provisioning.listen has changed; that needs a restart")
     elif tls is not None:
         try:
-            fresh.provisioning_tls()
+            credentials.provisioning_tls(fresh)
             assert new.certificate_file is not None
             tls.load_cert_chain(new.certificate_file, new.key_file)
         except (ConfigError, OSError) as error:

@@ -18,7 +18,7 @@ from random import Random
 from aiohttp import web
 
 from pbxfed_ari import __version__, logs
-from pbxfed_ari.config import Settings
+from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.core import draining
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.names import NodeName
@@ -66,7 +66,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Node:
     """
     state = _state_folder(settings)
     name = NodeName(settings.node.name)
-    keys, born = open_keyring(state, settings.federation_key())
+    keys, born = open_keyring(state, credentials.federation_key(settings))
     key = load_node_key(state, name)
     store = Store(state / "state.db")
     store.belongs_to(name)

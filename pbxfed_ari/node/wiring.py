@@ -13,7 +13,7 @@ from pbxfed_ari import __version__
 from pbxfed_ari.asterisk.operator import ForAsterisk
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.clock import wall_ms
-from pbxfed_ari.config import Settings
+from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.core.effects import (
     AskRotation,
     Broadcast,
@@ -148,7 +148,7 @@ class Node:
         self.room = AsteriskRoom(
             url=settings.asterisk.url,
             user=settings.asterisk.user,
-            password=settings.ari_password(),
+            password=credentials.ari_password(settings),
             own=federation.me,
             realm=settings.federation.domain,
             secret_for=key.secret_with,
@@ -184,9 +184,9 @@ class Node:
             perform=lambda effects: self.loop.perform(effects),
             rng=self._rng,
         )
-        self.tls = settings.provisioning_tls()
+        self.tls = credentials.provisioning_tls(settings)
         self.facade = Facade(self)
-        self.api = Api(self.facade, settings.http_access())
+        self.api = Api(self.facade, credentials.http_access(settings))
         self._stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.manager = ServiceManager(os.environ, os.getpid())
         self.loop = Loop(

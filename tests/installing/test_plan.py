@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pbxfed_ari.cli.init.shown import diff
-from pbxfed_ari.config import AsteriskSettings
+from pbxfed_ari.config.sections import AsteriskSettings
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing.asterisk_conf import Parsed, parse
 from pbxfed_ari.installing.blocks import with_block

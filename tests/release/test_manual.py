@@ -59,7 +59,5 @@ def test_each_key_of_the_configuration_is_explained() -> None:
     """As section.key."""
     page = plain(manual.configuration_page())
     told = re.findall(r"^\.B ([\w.]+)$", page, re.MULTILINE)
-    known = [
-        f"{name}.{one.name}" for name, kind in config._SECTIONS.items() for one in fields(kind)
-    ]
+    known = [f"{name}.{one.name}" for name, kind in config.SECTIONS.items() for one in fields(kind)]
     assert told == known

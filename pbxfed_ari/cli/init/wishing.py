@@ -29,7 +29,7 @@ def wished(
     options: Options, settings: "Settings | None", machine: "Machine", manifest: "Manifest | None"
 ) -> "Wish":
     """What was typed, what is configured, and defaults."""
-    from pbxfed_ari.config import HttpSettings, LanSettings
+    from pbxfed_ari.config.sections import HttpSettings, LanSettings
     from pbxfed_ari.core.names import node_name
     from pbxfed_ari.installing.plan import Wish
     from pbxfed_ari.join import asking
