@@ -621,6 +621,29 @@ def test_calls_that_end_while_their_daemon_is_away_have_a_record_each(
     assert len(controlled.get("a", f"/calls/records?after={after['a']}&parts=true")) == 2
 
 
+def test_a_daemon_that_is_stopped_writes_down_who_has_just_begun_to_talk(
+    federation: Federation,
+) -> None:
+    """A restart on purpose loses no record, however short the call was; the record says until when it was seen."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    last = federation.get("a", "/calls/records?last=true&limit=1")
+    after = last[0]["id"] if last else 0
+    daemon = Process.load(lab.node("a")._record("daemon"))
+    assert daemon is not None
+    talks = lab.dial("1001", "1003")
+    daemon.signal(signal.SIGTERM, wait=10)
+    lab.hang_up(talks)
+    time.sleep(0.5)
+    lab.start("a", "daemon")
+    federation.until(federation.whole, 30)
+    (record,) = federation.get("a", f"/calls/records?after={after}")
+    assert (record["from"], record["to"], record["answered"]) == ("1001", "1003", True)
+    assert record["unseen_seconds"] > 0.5, record
+    assert record["cause"] == 0
+
+
 def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(
     federation: Federation,
 ) -> None:
