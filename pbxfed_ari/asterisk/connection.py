@@ -5,12 +5,15 @@
 A loss says nothing of the calls: most go on. Only if Asterisk's process is dead (process.py), or the next connect finds another
 one, they are told to have ended without a word. A loss is told once, with a reason that a person can act on.
 
-A reader that stalls is cut off by Asterisk, so ours only decodes and posts.
+A reader that stalls is cut off by Asterisk, so ours only decodes and posts. How a call gets on with Dial, and its end, may wait
+for a moment (`may_wait`): what is done for several events at once costs half of what it costs for each. Whatever else comes is
+told after what waits: the order stays.
 """
 
 import asyncio
 import enum
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
@@ -20,7 +23,7 @@ from pbxfed_ari.asterisk.callers import Callers
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.conferences import Conferences
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.events import Tolerated, decode
+from pbxfed_ari.asterisk.events import Tolerated, decode, may_wait
 from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.pulse import Pulse
@@ -44,6 +47,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 0.1, 1.0
 HOPELESS_WAIT = 5.0  # each of these attempts is a line in Asterisk's log
 CONNECT = 3.0  # seconds for the websocket to open
 LIST_EVERY = 30.0  # seconds between two readings of the registrations, and of rooms
+MOMENT = 0.02  # seconds that an event may wait for others
 
 
 class State(enum.Enum):
@@ -97,6 +101,8 @@ class Connection:
         self.version = ""
         self.warnings: tuple[str, ...] = ()
         self._tolerated = Tolerated()
+        self._waiting: deque[bytes] = deque()  # events that are told in a moment
+        self._soon: asyncio.TimerHandle | None = None  # then
         self._told_down = False
         self._started: datetime | None = None
         self._dead = False  # the one that had started then, and its death is told
@@ -159,6 +165,7 @@ class Connection:
             loss = _first(many, loss)
         finally:
             socket.close()
+            self._tell_waiting()
         return loss
 
     def _tell_down(self, why: str) -> None:
@@ -259,6 +266,22 @@ class Connection:
         raise _Lost("Asterisk closed the event websocket")
 
     def _hear(self, frame: bytes) -> None:
+        if may_wait(frame):
+            self._waiting.append(frame)
+            if self._soon is None:
+                self._soon = asyncio.get_running_loop().call_later(MOMENT, self._tell_waiting)
+            return
+        self._tell_waiting()
+        self._tell(frame)
+
+    def _tell_waiting(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        while self._waiting:
+            self._tell(self._waiting.popleft())
+
+    def _tell(self, frame: bytes) -> None:
         event = decode(frame, self._tolerated)
         if event is not None:
             self._callers.hear(event)

@@ -140,6 +140,9 @@ FromAsterisk = (
     | ContactRemoved
 )
 
+_PATIENT = (b'{"type":"Dial"', b'{"type":"ChannelDestroyed"')  # as Asterisk begins them
+_OWN = f'"id":"{TRUNK_PREFIX}'.encode()
+
 _decoder: msgspec.json.Decoder[AriEvent] = msgspec.json.Decoder(AriEvent)
 
 
@@ -153,6 +156,11 @@ class Tolerated:
 
     unused: dict[str, int] = field(default_factory=dict)
     malformed: int = 0
+
+
+def may_wait(frame: bytes) -> bool:
+    """Is this about Dial, or an end? Nobody waits for it then, unless it concerns a leg of our own."""
+    return frame.startswith(_PATIENT) and _OWN not in frame
 
 
 def decode(text: str | bytes, tolerated: Tolerated) -> AriEvent | None:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from pbxfed_ari.store.records import Json, Rows
 from pbxfed_ari.store.writer import Writer
 
-GATHERED = 0.1  # seconds
+GATHERED = 0.5  # seconds
 NOTED = 1.0  # seconds
 Ended = TypeVar("Ended")
 log = logging.getLogger(__name__)

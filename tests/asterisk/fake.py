@@ -77,9 +77,10 @@ class FakeAri:
         await self._server.close()
 
     async def send(self, event: Json | str) -> None:
-        """Tell our application something."""
+        """Tell our application something, in Asterisk's way of writing."""
+        text = event if isinstance(event, str) else json.dumps(event, separators=(",", ":"))
         for socket in list(self._sockets):
-            await socket.send_str(event if isinstance(event, str) else json.dumps(event))
+            await socket.send_str(text)
 
     async def cut(self) -> None:
         """Close the event websocket."""

@@ -28,6 +28,7 @@ from pbxfed_ari.core.events import (
     Event,
     LegDialed,
     LegEnded,
+    LegLives,
     LegSeen,
     Returned,
     RingFound,
@@ -684,3 +685,32 @@ def test_a_version_with_holes_is_warned_of() -> None:
     assert judge("22.10.1", (22, 10, 1)) == []
     assert "GHSA-wcvv-g26m-wx5c" in judge("20.9.3", (20, 9, 3))[0]
     assert "not understood" in judge("GIT-master", None)[0]
+
+
+async def test_how_a_call_gets_on_is_told_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before whatever comes after it, and if nothing does, by itself; of a leg of our own at once."""
+    monkeypatch.setattr(connection, "MOMENT", 3_600.0)
+    caller, second, third = ({**channel(id), "name": f"PJSIP/1001-{id}"} for id in "134")
+    enters: Json = {"type": "StasisStart", "args": ["phone"], "channel": caller}
+    begins: Json = {"type": "Dial", "dialstatus": "", "caller": caller, "peer": {"id": "2"}}
+    rings: Json = {"type": "Dial", "dialstatus": "RINGING", "peer": channel("pf-f00-1-0")}
+    ends: Json = {"type": "ChannelDestroyed", "cause": 16, "channel": caller}
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        for one in (enters, begins, ends, {**enters, "channel": second}):
+            await fake.send(one)
+        await inbox.until_kind(Arrived, 2)
+        kinds = [type(event) for event in inbox.events if not isinstance(event, AriWasSlow)]
+        assert kinds[-4:] == [Arrived, LegDialed, Ended, Arrived]
+        await fake.send({**begins, "caller": second})
+        await fake.send(rings)
+        await inbox.until_kind(LegLives)
+        await fake.send({**ends, "channel": second})
+        await fake.cut()
+        await inbox.until_kind(AsteriskDown)
+        assert len(inbox.of(Ended)) == 2
+        monkeypatch.setattr(connection, "MOMENT", 0.0)
+        await inbox.until_kind(AsteriskUp, 2)
+        await fake.send({**enters, "channel": third})
+        await fake.send({**ends, "channel": third})
+        await inbox.until_kind(Ended, 3)
