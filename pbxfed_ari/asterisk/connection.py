@@ -7,7 +7,7 @@ one, they are told to have ended without a word. A loss is told once, with a rea
 
 A reader that stalls is cut off by Asterisk, so ours only decodes and posts. How a call gets on with Dial, and its end, may wait
 for a moment (`may_wait`): what is done for several events at once costs half of what it costs for each. Whatever else comes is
-told after what waits: the order stays.
+told after what waits: the order stays. Where there are bridges of ours nothing waits: who hangs up there is for us to tell.
 """
 
 import asyncio
@@ -266,7 +266,7 @@ class Connection:
         raise _Lost("Asterisk closed the event websocket")
 
     def _hear(self, frame: bytes) -> None:
-        if may_wait(frame):
+        if not self.subscriptions.bridging and may_wait(frame):
             self._waiting.append(frame)
             if self._soon is None:
                 self._soon = asyncio.get_running_loop().call_later(MOMENT, self._tell_waiting)

@@ -141,7 +141,6 @@ FromAsterisk = (
 )
 
 _PATIENT = (b'{"type":"Dial"', b'{"type":"ChannelDestroyed"')  # as Asterisk begins them
-_OWN = f'"id":"{TRUNK_PREFIX}'.encode()
 
 _decoder: msgspec.json.Decoder[AriEvent] = msgspec.json.Decoder(AriEvent)
 
@@ -159,8 +158,8 @@ class Tolerated:
 
 
 def may_wait(frame: bytes) -> bool:
-    """Is this about Dial, or an end? Nobody waits for it then, unless it concerns a leg of our own."""
-    return frame.startswith(_PATIENT) and _OWN not in frame
+    """Is this about Dial, or an end? In handover nobody waits for it."""
+    return frame.startswith(_PATIENT)
 
 
 def decode(text: str | bytes, tolerated: Tolerated) -> AriEvent | None:

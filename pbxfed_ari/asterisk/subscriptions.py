@@ -24,7 +24,7 @@ class Subscriptions:
         self._ari = ari
         self.iax_expected = False  # peers are written: try to subscribe to IAX2 until it works
         self._iax_heard = False
-        self._bridging = False  # there are, or were, bridges of ours
+        self.bridging = False  # there are, or were, bridges of ours
         self._bridges_heard: bool | None = None  # are their events told? None: not known
         self._filtering = asyncio.Lock()
 
@@ -52,7 +52,7 @@ class Subscriptions:
 
     async def narrow(self, bridges: Iterable[Bridge]) -> None:
         """These stand: if none is ours, their events are not wanted. Raises: Unreachable, Declined."""
-        self._bridging |= any(key_of_name(bridge.id) for bridge in bridges)
+        self.bridging |= any(key_of_name(bridge.id) for bridge in bridges)
         await self._filter(bridges=False)
 
     async def hear_bridges(self) -> None:
@@ -60,7 +60,7 @@ class Subscriptions:
 
         Raises: Unreachable, Declined.
         """
-        self._bridging = True
+        self.bridging = True
         await self._filter(bridges=True)
 
     async def follow(self, channel: ChannelId) -> None:
@@ -87,7 +87,7 @@ class Subscriptions:
     async def _filter(self, *, bridges: bool) -> None:
         """What we would let go need not be sent: it is most of what a call says. Dial, too, has a bridge for each call."""
         async with self._filtering:
-            bridges = bridges or self._bridging
+            bridges = bridges or self.bridging
             if bridges != self._bridges_heard:
                 wanted = OURS if bridges else OURS - BRIDGES
                 await self._ari.applications.filter((*wanted, REPLACED))

@@ -162,7 +162,7 @@ class Usage:
         self._arrivals.append(now)
 
     def acknowledged(self, call: Call, peer: NodeName, now: float) -> None:
-        """A peer has said that our try is there."""
+        """A peer has said that our try is there, or has let it ring."""
         for leg in call.legs:
             if isinstance(leg, Leg) and leg.peer == peer:
                 self._heard[peer, leg.trunk] = now

@@ -29,9 +29,9 @@ too, so nobody can take another's name. What travels:
              from anyone who has it. Two nodes whose vector hashes differ for two heartbeats compare Vectors. A Lineage says
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 
-*Calling.*   A call itself travels by SIP or IAX2. Its receiver says CallHere at once, so that its sender need not wait for a
-             ring to know that somebody lives there, and again if a phone sends on what came by IAX2; who gives a try up
-             says CallOver. Whose Asterisk has died with all that was in setup says so in its Heartbeat (core/setup.py).
+*Calling.*   A call itself travels by SIP or IAX2. If nothing rings soon its receiver says CallHere, so that its sender knows
+             that somebody lives there, and again if a phone sends on what came by IAX2; who gives a try up says CallOver.
+             Whose Asterisk has died with all that was in setup says so in its Heartbeat (core/setup.py).
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
              them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,

@@ -15,8 +15,8 @@ A node may live whose Asterisk has died: then no trunk tells of the end of what 
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
 so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
-**The receiver's side.** It says CallHere: in its LAN at once, and to whichever site after WORD seconds if nothing has rung by
-then, for what rings tells it by itself; to another site once more after LAST_WORD. So a phone that must be woken is waited for,
+**The receiver's side.** It says CallHere, twice, if nothing has rung after WORDS seconds (WORDS_AFAR to another site), for what
+rings tells it by itself; and at once to who has waited already, or is refused. So a phone that must be woken is waited for,
 and a line whose provider is slow: that has its own timer where the line is.
 
 An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones ring for nobody. So the
@@ -51,10 +51,8 @@ ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just 
 BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
-WORD, LAST_WORD = (
-    1.0,
-    2.5,
-)  # seconds without a ring after which a receiver says (again) that a try is there
+# seconds without a ring after which a receiver says that a try is there, and says it again
+WORDS, WORDS_AFAR = (0.4, 1.0), (1.0, 2.5)
 HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
 # seconds by which a trunk's end might overtake our word; at another site it goes by way of two forwarders
 OVERTAKES, OVERTAKES_AFAR = 0.06, 0.3
@@ -268,9 +266,9 @@ def here(bill: Waybill, peer: NodeName, view: View, sent_to: str = "") -> list[E
     return list(view.tell(peer, CallHere(bill.call, bill.attempt, sent_to)))
 
 
-def told_at_once(bill: Waybill, peer: NodeName, view: View) -> bool:
-    """Is the sender to hear at once that his try is here? Of another site only one who has waited already: most calls ring."""
-    return view.door(peer) is not None or bill.attempt > 1
+def words(peer: NodeName, view: View) -> tuple[float, float]:
+    """When the sender is told that his try is here, seconds after it came. Most calls ring before that."""
+    return WORDS_AFAR if view.door(peer) is None else WORDS
 
 
 def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:

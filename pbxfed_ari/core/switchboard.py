@@ -37,6 +37,7 @@ from pbxfed_ari.core.events import (
     LegDialed,
     LegEnded,
     LegEntered,
+    LegLives,
     PeerGaveUp,
     PeerHasCall,
     PeerLostCalls,
@@ -235,6 +236,8 @@ class Switchboard:
             self.usage.dialed(call, event.leg)
         if isinstance(event, LegEnded):
             self._by_leg.pop(event.leg, None)
+        if isinstance(event, LegLives) and call.setup and (peer := call.setup.legs.get(event.leg)):
+            self.usage.acknowledged(call, peer, now)
         if isinstance(event, Answered) and call.leg:
             self._by_leg[call.leg] = call.arrival.channel
         if call.finished:

@@ -61,14 +61,14 @@ CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 
 
 def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-    """A peer's call is acknowledged, and looked at: is it still wanted?"""
+    """A peer's call is looked at: is it still wanted? Who sends it again has waited already, and hears that it is here."""
     arrival = call.arrival
     if call.bill is None or arrival.peer is None:
         return _begin(call, now, view, lines)
     late = setup.lateness(call.bill, arrival.peer, arrival.wall_ms, view)
-    call.word_due = now + setup.WORD
+    call.word_due = now + setup.words(arrival.peer, view)[0]
     told: list[Effect] = []
-    if late or setup.told_at_once(call.bill, arrival.peer, view):
+    if late or call.bill.attempt > 1:
         told = setup.here(call.bill, arrival.peer, view)
     if late == "late":
         call.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
@@ -94,8 +94,8 @@ def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines
     told: list[Effect] = []
     if now >= call.word_due and call.bill and call.arrival.peer:
         told = setup.here(call.bill, call.arrival.peer, view)
-        again = view.door(call.arrival.peer) is None and now < call.began + setup.LAST_WORD
-        call.word_due = call.began + setup.LAST_WORD if again else NEVER
+        last = call.began + setup.words(call.arrival.peer, view)[1]
+        call.word_due = last if now < last else NEVER
     if call.setup is None:
         return told
     return [*told, *call.setup.tick(now, view, lines, CallId(call.key))]
@@ -337,8 +337,17 @@ def _wants_bridge(call: Call, lines: Lines) -> bool:
 def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
     way = call.route.after(outcome)
     if way is None:
-        return call.give_up(call.cause if call.route.tries else call.route.cause)
+        cause = call.cause if call.route.tries else call.route.cause
+        return [*_last_word(call, view), *call.give_up(cause)]
     return _forward(call, way, now, view, lines)
+
+
+def _last_word(call: Call, view: View) -> list[Effect]:
+    """Who has sent it hears that it was here, if nothing has rung: he need not send it by another trunk."""
+    if call.bill is None or call.arrival.peer is None or call.word_due == NEVER:
+        return []
+    call.word_due = NEVER
+    return setup.here(call.bill, call.arrival.peer, view)
 
 
 def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:

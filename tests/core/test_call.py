@@ -156,8 +156,7 @@ def test_a_call_to_nowhere_ends_at_once() -> None:
 
 def test_a_peers_call_keeps_its_id() -> None:
     """One id through all nodes."""
-    here = SendTo(("10.0.0.9", ord("b")), CallHere("beef", 1))
-    story: Story = [(FROM_PEER, [here, hand_over((Leg(),), 1, "beef")])]
+    story: Story = [(FROM_PEER, [hand_over((Leg(),), 1, "beef")])]
     assert retell(Switchboard(), View(A), story) == story
 
 

@@ -465,12 +465,38 @@ def test_who_receives_a_call_of_another_site_says_so_only_if_nothing_rings() -> 
     assert again[0] == SendTo(AFAR_B, CallHere("cafe", 2))
 
 
-def test_the_word_of_a_neighbour_is_repeated_once_if_nothing_rings() -> None:
-    """A datagram may be lost, and a good call with it."""
+def test_a_neighbour_says_so_sooner() -> None:
+    """And once more: a datagram may be lost, and a good call with it. He who waits no more than two seconds hears both."""
+    story = Story(View(A))
+    assert legs(story.at(0.0, arrives())) == [(Leg(),)]
+    for due in 0.4, 1.0:
+        assert story.board.next_deadline() == due
+        assert story.at(due) == [SendTo(DOOR_B, CallHere("cafe", 1))]
+    assert story.at(5.0) == []
     story = Story(View(A))
     story.at(0.0, arrives())
-    assert story.at(1.0) == [SendTo(DOOR_B, CallHere("cafe", 1))]
-    assert story.at(5.0) == []
+    story.at(0.3, LegLives(CHANNEL, LEG, "RINGING"))
+    assert story.board.next_deadline() == float("inf")
+
+
+def test_who_is_refused_before_anything_rang_hears_that_it_was_here() -> None:
+    """So he does not send it by his other trunk. After a ring he knows."""
+    here = SendTo(DOOR_B, CallHere("cafe", 1))
+    assert Story(View()).at(0.0, arrives(number="9999")) == [here, HangUp(CHANNEL, 1)]
+    for rings, said in ((), [here]), ((LegLives(CHANNEL, LEG, "RINGING"),), []):
+        story = Story(View(A))
+        story.at(0.0, arrives(), *rings)
+        assert story.at(0.2, Returned(CHANNEL, "BUSY", 17)) == [*said, HangUp(CHANNEL, 17)]
+
+
+def test_a_ring_by_a_peer_says_that_it_lives_to_others_too() -> None:
+    """As its word does: it is busy, and not dead."""
+    story = calling(B)
+    story.at(0.5, Arrived(ChannelId("18.2"), "1001", "1003", "", fresh_id="other", wall_ms=WALL))
+    story.at(0.6, LegDialed(ChannelId("18.2"), ChannelId("18.3"), "PJSIP/pf-b-0000002b"))
+    story.at(1.0, LegLives(ChannelId("18.2"), ChannelId("18.3"), "RINGING"))
+    assert story.at(2.0) == []
+    assert Abandon(LEG) in story.at(8.4)
 
 
 def test_a_late_call_of_another_site_waits_longer_for_a_word() -> None:
@@ -532,10 +558,10 @@ def arrives(
     return Arrived(CHANNEL, number, "1002", "", B, bill, "x", wall_ms=WALL + late_ms)
 
 
-def test_a_call_is_acknowledged_and_rings() -> None:
-    """At once, in this order."""
-    found = Story(View(A)).at(0.0, arrives())
-    assert found[0] == SendTo(DOOR_B, CallHere("cafe", 1))
+def test_a_call_that_is_sent_again_is_acknowledged_and_rings() -> None:
+    """At once, in this order: its sender has waited already."""
+    found = Story(View(A)).at(0.0, arrives(attempt=2))
+    assert found[0] == SendTo(DOOR_B, CallHere("cafe", 2))
     assert legs(found) == [(Leg(),)]
 
 
