@@ -8,8 +8,8 @@ concerns a call), `found` and `reconciling` (what was missed), `versions`, `proc
 (does it hang?), `connection` (the websocket's life).
 
 What is done: `dialing`, `insisting`, `legs`, `answers` and `calls` (for a call), `pjsip/` and `iax` (what a phone and a trunk
-are made of), `tables`, `objects` and `iaxpeers` (what should exist, and the workers that see to it), `trouble`, `operator`
-(effects → whoever does them).
+are made of), `tables`, `objects` and `iaxpeers` (what should exist, and the workers that see to it), `alone` (whom Asterisk
+asks without us), `trouble`, `operator` (effects → whoever does them).
 
 `queues` and `lines` are read by sensors, `deadends` ends conversations with the dead. `room` is all of it wired together. Each
 module stands on earlier ones alone: pyproject.toml has the layers.
