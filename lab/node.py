@@ -213,20 +213,24 @@ class Node:
                 raise LabError(f"Asterisk of {self.name} does not start:\n{self.tail('full')}")
             time.sleep(0.02)
 
-    def start_daemon(self) -> float:
-        """Start the daemon and wait until it says that it is well; return the seconds it took."""
+    def start_daemon(self, *, within: float = DAEMON_STARTS_WITHIN) -> float:
+        """Start the daemon and wait until it says that it is well; return the seconds it took.
+
+        Raises: LabError, if it is not well `within` these seconds.
+        """
         if self.daemon_up():
             return 0.0
         begun = time.monotonic()
-        command = ["nice", "-n", "-10", daemon_program(), "run", "--config", str(self.config)]
+        command = [daemon_program(), "run", "--config", str(self.config)]
         started = process.spawn(
             ["ip", "netns", "exec", self.host.namespace, *command],
             record=self._record("daemon"),
             log=self.folder / "log" / "pbxfed.log",
             env={**self.environment(), **clock.environment(self.clock)},
+            nice=-10,
         )
         answer: object = "nothing"
-        while time.monotonic() - begun < DAEMON_STARTS_WITHIN:
+        while time.monotonic() - begun < within:
             with contextlib.suppress(OSError, HTTPException):
                 status, answer = self.http("GET", "/health")
                 if status == 200:

@@ -96,14 +96,12 @@ class PhoneGroup(Group):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.home}.sock").unlink(missing_ok=True)
         program = [sys.executable, "-m", "lab.phonebox", str(folder), self.home]
-        nice = ["nice", "-n", "-5"]  # a late phone would look like a slow PBX
         process.spawn(
             [
                 "ip",
                 "netns",
                 "exec",
                 self.host.namespace,
-                *nice,
                 *program,
                 self.host.address,
                 self.domain,
@@ -111,6 +109,7 @@ class PhoneGroup(Group):
             record=self.places.run / self._record,
             log=folder / f"{self.home}.log",
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            nice=-5,  # a late phone would look like a slow PBX
         )
         deadline = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < deadline:

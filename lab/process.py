@@ -78,9 +78,14 @@ def reap(pid: int) -> None:
 
 
 def spawn(
-    argv: Sequence[str], *, record: Path, log: Path, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    record: Path,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    nice: int = 0,
 ) -> Process:
-    """Start a process in a session of its own and write down who it is."""
+    """Start a process in a session of its own and write down who it is. `nice`: as nice(1), toward all other processes."""
     log.parent.mkdir(parents=True, exist_ok=True)
     record.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -100,10 +105,22 @@ def spawn(
     if process is None:
         reap(pid)
         raise LabError(f"{argv[0]} ended at once; see {log}")
-    temporary = record.with_suffix(".new")
+    if nice:
+        set_nice(pid, nice)
+    temporary = record.with_name(f"{record.name}.new")
     temporary.write_text(json.dumps({"pid": process.pid, "started": process.started}))
     temporary.replace(record)
     return process
+
+
+def set_nice(pid: int, nice: int) -> None:
+    """Make a process that leads its session so nice toward all others.
+
+    Linux shares a machine among sessions first (sched(7), autogroups): a nice value alone counts within the session only.
+    """
+    with contextlib.suppress(OSError):  # it has ended, or there are no such groups
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def kill_recorded(record: Path) -> bool:

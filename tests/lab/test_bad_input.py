@@ -129,7 +129,7 @@ def test_health_tells_why(federation: Federation) -> None:
     lab.kill("b", "daemon")
     try:
         with pytest.raises(LabError, match="ARI refuses user"):
-            lab.start("b", "daemon")
+            lab.node("b").start_daemon(within=8.0)
         assert "ARI refuses user 'pbxfed': check asterisk.password_file" in reason(lab, "b")
     finally:
         password.write_text(right)
