@@ -165,7 +165,7 @@ class Connection:
             loss = _first(many, loss)
         finally:
             socket.close()
-            self._tell_waiting()
+            self.catch_up()
         return loss
 
     def _tell_down(self, why: str) -> None:
@@ -269,12 +269,13 @@ class Connection:
         if not self.subscriptions.bridging and may_wait(frame):
             self._waiting.append(frame)
             if self._soon is None:
-                self._soon = asyncio.get_running_loop().call_later(MOMENT, self._tell_waiting)
+                self._soon = asyncio.get_running_loop().call_later(MOMENT, self.catch_up)
             return
-        self._tell_waiting()
+        self.catch_up()
         self._tell(frame)
 
-    def _tell_waiting(self) -> None:
+    def catch_up(self) -> None:
+        """Tell what waits."""
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
