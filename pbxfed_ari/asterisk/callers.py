@@ -24,12 +24,15 @@ from pbxfed_ari.core.events import (
     ContactRemoved,
     Ended,
     Event,
+    HungUp,
     LegDialed,
     LegEnded,
     Returned,
     RingFound,
 )
 from pbxfed_ari.core.names import ChannelId
+
+MISSED = 0.7  # seconds after a hang-up in which its channel ends, or Asterisk has missed it
 
 
 class Callers:
@@ -98,6 +101,8 @@ class Callers:
             return
         if isinstance(told, Arrived) and not told.endpoint and told.peer is None and self._group:
             self._group.create_task(self._follow(told), name=f"asterisk caller {told.channel}")
+        elif isinstance(told, HungUp):
+            asyncio.get_running_loop().call_later(MISSED, self.tell, told)
         else:
             self.tell(told)
 

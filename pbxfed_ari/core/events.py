@@ -365,7 +365,7 @@ class Ended(Struct, frozen=True):
 
 
 class HungUp(Struct, frozen=True):
-    """Who is at this channel's other end has hung up, with this Q.850 cause: it ends as soon as Asterisk sees that."""
+    """Who is at this channel's other end hung up a moment ago, with this Q.850 cause: it ends, if Asterisk has seen that."""
 
     channel: ChannelId
     cause: int = 0

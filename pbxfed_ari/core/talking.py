@@ -125,7 +125,8 @@ def went_out(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
 def hung_up(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """Who was answered in a bridge, and has sent no sound yet, is read from for half a second, and his hang-up is forgotten.
 
-    Asterisk's main/channel.c, __ast_answer, called by main/bridge_channel.c. Later, or with sound, the bridge reads it.
+    Asterisk's main/channel.c, __ast_answer, called by main/bridge_channel.c. Later, or with sound, the bridge reads it, and the
+    channel has ended before we hear of this.
     """
     assert isinstance(event, HungUp)
     if call.bridged is None or event.channel not in call.bridged.present:
