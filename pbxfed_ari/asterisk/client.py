@@ -391,9 +391,9 @@ class Bridges:
         """This one. 404: it is no more."""
         return await self._ari.ask(Bridge, f"bridges.get {id}", "GET", f"bridges/{_part(id)}")
 
-    async def createWithId(self, id: str) -> None:
-        """Make a mixing bridge of this name; one that is there stays."""
-        query = {"type": "mixing", "name": id}
+    async def createWithId(self, id: str, *, steady: bool = False) -> None:
+        """Make a mixing bridge of this name; one that is there stays. `steady`: it passes no packet by Asterisk's core."""
+        query = {"type": "mixing,proxy_media" if steady else "mixing", "name": id}
         await self._ari.request(f"bridges.create {id}", "POST", f"bridges/{_part(id)}", query=query)
 
     async def addChannel(

@@ -81,11 +81,11 @@ class Legs:
     async def _perform(self, effect: ForLegs) -> None:
         try:
             match effect:
-                case MakeBridge(call, bridge, seconds):
+                case MakeBridge(call, bridge, seconds, steady):
                     await self._hear_bridges()
                     await _both(
                         self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds)),
-                        self._ari.bridges.createWithId(bridge),
+                        self._ari.bridges.createWithId(bridge, steady=steady),
                     )
                 case MakeLeg():
                     await self._make(effect)

@@ -135,7 +135,8 @@ class Bridged:
         made = self.ring(attempt, number, called, note, view, diverted)
         if self.held:
             return made
-        return [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE), *made]
+        steady = any(_by_sip_to_peer(part.to) for part in self.legs.values())
+        return [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE, steady), *made]
 
     def ring(
         self,
@@ -329,6 +330,11 @@ def _outcome(causes: list[int]) -> tuple[str, int]:
 def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg, present: set[ChannelId]) -> Bridged:
     """A conversation that was found going on."""
     return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present=present)
+
+
+def _by_sip_to_peer(to: Leg | Outside) -> bool:
+    """If that peer must translate, its Asterisk falls silent when the numbers of the packets that we send it jump back."""
+    return isinstance(to, Leg) and to.peer is not None and to.trunk == "sip"
 
 
 def _shown(to: Leg | Outside) -> str:

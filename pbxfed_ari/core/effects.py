@@ -258,11 +258,15 @@ class Hold(Struct, frozen=True):
 
 
 class MakeBridge(Struct, frozen=True):
-    """Make this call's bridge, unless it is there; the caller may stay in it unanswered for so many seconds."""
+    """Make this call's bridge, unless it is there; the caller may stay in it unanswered for so many seconds.
+
+    `steady`: each packet goes through Asterisk's core. Else the second and all that follow pass by it, and their numbers jump.
+    """
 
     call: ChannelId  # the caller's channel, in all effects of bridge mode: they are performed in order for each
     bridge: str
     seconds: int
+    steady: bool = False
 
 
 class MakeLeg(Struct, frozen=True):

@@ -90,6 +90,13 @@ def test_a_trunk_is_the_same_on_both_ends() -> None:
     assert dict(ours[1].fields)["contact"] == "sip:10.0.0.2:5060"
 
 
+def test_a_trunk_offers_what_is_spoken_and_takes_it() -> None:
+    """One codec: of several Asterisk would answer one, and take another for what is spoken."""
+    endpoint = dict(trunk_objects(TRUNK, NodeName("a"), "fed.example", "5ec")[2].fields)
+    assert endpoint["outgoing_call_offer_pref"] == "remote_first"
+    assert endpoint["incoming_call_offer_pref"] == "remote_first"
+
+
 def test_a_pair_has_one_user_name() -> None:
     """Whoever calls."""
     assert pair_user(NodeName("b"), NodeName("a")) == "pf-a-b" == pair_user(*map(NodeName, "ab"))

@@ -75,7 +75,7 @@ def ringing(*places: NodeName, **more: Any) -> Board:
     """A call whose legs ring."""
     board = Board(*places, **more)
     made = board.at(0.0, arrived())
-    assert made[0] == MakeBridge(CALLER, BRIDGE, 90)
+    assert made[0] == MakeBridge(CALLER, BRIDGE, 90, steady=any(place != A for place in places))
     for i in range(len([e for e in made if isinstance(e, MakeLeg)])):
         leg = ChannelId(f"pf-f00-1-{i}")
         board.at(0.01, LegEntered(leg), LegLives(CALLER, leg, "RINGING"))
@@ -98,6 +98,14 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(0.04, LegLives(CALLER, ONE, "PROCEEDING")) == []  # nothing rings yet
     assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+
+
+@pytest.mark.parametrize(("trunk", "steady"), [("sip", True), ("iax2", False)])
+def test_what_goes_to_a_peer_by_sip_goes_through_asterisks_core(trunk: str, steady: bool) -> None:
+    """There RTP packets keep their order of numbers; by IAX2 they have none."""
+    board = Board(B)
+    board.view.kinds = (trunk,)
+    assert board.at(0.0, arrived())[0] == MakeBridge(CALLER, BRIDGE, 90, steady)
 
 
 def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:

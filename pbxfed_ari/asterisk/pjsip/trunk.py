@@ -7,6 +7,8 @@ belong to the pair, and the realm is the federation's on both sides, so each ans
 
 `remote_first`: what the caller speaks, and only that. A channel that may speak several codecs is set to the best of them when a
 bridge joins it with a leg that is not answered yet, and Asterisk then translates whatever is spoken into that one, and back.
+So no more is offered than will be taken: Asterisk answers one codec, as it is told, but takes the best of all that were offered
+for what is spoken, and where it then must translate it may fall silent. If none is common, all are offered.
 """
 
 from pbxfed_ari.asterisk.pjsip.extension import CODECS
@@ -55,6 +57,7 @@ def trunk_objects(
             ("trust_id_outbound", "yes"),
             ("trust_id_inbound", "yes"),
             ("allow", CODECS),
+            ("outgoing_call_offer_pref", "remote_first"),
             ("incoming_call_offer_pref", "remote_first"),
             ("direct_media", "no"),
             ("rtp_symmetric", "yes"),
