@@ -1,5 +1,6 @@
 """What the API sees of a node: how it is, what it has done, and the way in for what is asked of it."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pbxfed_ari.clock import wall_ms
@@ -23,6 +24,11 @@ class Facade:
         self.events, self.call_events, self.records = node.events, node.call_events, node.records
 
     # --- the way in
+
+    async def catch_up(self) -> None:
+        """Deal with all that Asterisk has said: what waits for a moment, too."""
+        self._node.room.connection.catch_up()
+        await asyncio.sleep(0)
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""

@@ -251,8 +251,7 @@ class Node:
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
             self.manager.stopping(reason)
-            self.room.connection.catch_up()
-            await asyncio.sleep(0)  # what has happened is dealt with, and noted
+            await self.facade.catch_up()
             self.loop.perform(self.federation.leave())
             self.loop.stop()
             self.link.close()

@@ -65,6 +65,10 @@ class Node(Protocol):
     events: EventLog
     call_events: EventLog
 
+    async def catch_up(self) -> None:
+        """Deal with all that Asterisk has said."""
+        ...
+
     @property
     def store_trouble(self) -> str:
         """Why nothing is kept on the disk, for now or any more; else an empty text."""

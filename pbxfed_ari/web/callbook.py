@@ -70,6 +70,10 @@ class Node(Protocol):
         """What was kept of calls that are over."""
         ...
 
+    async def catch_up(self) -> None:
+        """Deal with all that Asterisk has said."""
+        ...
+
     def now(self) -> float:
         """Seconds, monotonic."""
         ...
@@ -136,6 +140,7 @@ class CallBook:
 
     async def live(self, request: web.Request) -> web.Response:
         """Calls that came in here and are not over."""
+        await self._node.catch_up()
         calls, me, texts = list(self._node.switchboard), self._node.federation.me, list[str]()
         for first in range(0, len(calls), AT_ONCE):
             now = self._node.now()
@@ -146,6 +151,7 @@ class CallBook:
 
     async def ended(self, request: web.Request) -> web.StreamResponse:
         """Calls that are over."""
+        await self._node.catch_up()
         query = request.query
         number, parts = query.get("number", ""), _flag(query.get("parts"), "parts")
         since = _time(query["since"]) if "since" in query else 0

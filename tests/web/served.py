@@ -90,6 +90,8 @@ class Served:
     def failures_read(self) -> dict[str, object]:
         return {"file": "/var/log/asterisk/pbxfed-security.log", "trouble": "", "bytes_skipped": 0}
 
+    async def catch_up(self) -> None: ...
+
     def wall_ms(self) -> int:
         return self.node.wall_ms()
 

@@ -88,6 +88,21 @@ def test_whoever_looks_at_all_calls_lets_others_have_their_turn(served: Served) 
     assert turns >= 10
 
 
+async def test_who_looks_sees_what_asterisk_has_said_in_this_moment(
+    served: Served, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends are dealt with a moment later, many together: not behind the back of who looks."""
+
+    async def dealt_with() -> None:
+        arrived = Arrived(ChannelId("17.1"), "1002", "1001", "", fresh_id="f00")
+        served.switchboard.handle(arrived, served.now(), View(B))
+        served.records.add(record(ended(1), "a"))
+
+    monkeypatch.setattr(served, "catch_up", dealt_with)
+    assert len(await (await client.get("/calls")).json()) == 1
+    assert len(await (await client.get("/calls/records")).json()) == 2
+
+
 async def test_the_tries_of_a_call_that_goes_on_have_their_timing(
     served: Served, client: Client
 ) -> None:
