@@ -15,6 +15,7 @@ from random import Random
 from statistics import median
 
 from lab.lab import Lab
+from lab.phone import PhoneRefused
 from lab.places import CHECKOUT, Places
 from tests.bench.table import Row, p99, spread
 from tests.lab.conftest import Federation
@@ -76,7 +77,11 @@ def _setup(
     time.sleep(1.0)
     times: dict[str, list[float]] = {plain: [], ours: []}
     for number in [number for _ in range(CALLS + 5) for number in times]:
-        call = lab.dial("1001", number)
+        try:
+            call = lab.dial("1001", number)
+        except PhoneRefused as refused:  # Asterisk's IAX2 does so now and then
+            print(f"  {control}, {what}: {number}: {refused}", file=sys.stderr, flush=True)
+            continue
         times[number].append(call.setup_ms)
         lab.hang_up(call)
         time.sleep(0.02)
