@@ -20,7 +20,6 @@ Unreachable means: again, when Asterisk is back. Declined means: said once, and 
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -31,6 +30,7 @@ from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
 from pbxfed_ari.asterisk.tables import take_away
 from pbxfed_ari.asterisk.trouble import trouble
+from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import Note, PushExtension, PushTrunk
 from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.names import TRUNK_PREFIX, Extension, NodeName
@@ -63,7 +63,7 @@ class Objects:
         realm: str,
         secret_for: SecretFor,
         note: Callable[[Note], None],
-        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._ari, self._contacts = ari, contacts
         self._wall_ms, self._begun = wall_ms, wall_ms()
@@ -235,6 +235,8 @@ class Objects:
             return
         wanted = self._wanted[name]
         if wanted is None:
+            self._unsettled.discard(name)
+            self._born.pop(name, None)
             await self._remove(name)
             if self._wanted.get(name) is None:
                 self._wanted.pop(name, None)
@@ -247,9 +249,8 @@ class Objects:
             self._pushed[name] = found
         held = self._pushed.get(name)
         if held is None and isinstance(wanted, PushExtension):
-            self._born[name] = self._wall_ms()
+            self._born.setdefault(name, self._wall_ms())
             self._unsettled.add(name)
-            asyncio.get_running_loop().call_later(SETTLED, self._settle, name)
         if name in self._unsettled:
             mark += NEW
         if held not in (mark, mark + NEW):
@@ -257,6 +258,11 @@ class Objects:
                 await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
             fields = (*objects[-1].fields[:-1], (MARK, mark))
             await self._ari.asterisk.updateObject("endpoint", name, fields)
+            if (
+                held is None and name in self._unsettled
+            ):  # whole at last: an attempt may have failed before
+                since = self._born[name]
+                asyncio.get_running_loop().call_later(SETTLED, self._settle, name, since)
         elif held != mark or name in self._asleep:
             await self._ari.asterisk.updateObject("endpoint", name, ((MARK, mark),))
         if isinstance(wanted, PushExtension) and held != mark and not mark.endswith(NEW):
@@ -264,9 +270,9 @@ class Objects:
         self._pushed[name] = mark
         self._asleep.discard(name)
 
-    def _settle(self, name: str) -> None:
-        self._unsettled.discard(name)
-        if name in self._wanted:
+    def _settle(self, name: str, since: int) -> None:
+        if self._born.get(name) == since:  # it was not removed meanwhile
+            self._unsettled.discard(name)
             self._enqueue(name)
 
     async def _all_awake(self) -> None:

@@ -437,6 +437,27 @@ async def test_a_new_phone_is_pushed_again_when_it_has_settled_and_asked_for(
         assert desk.contacts.registered(Extension("1001"))
 
 
+async def test_a_phone_that_was_removed_and_added_again_settles_in_its_own_time() -> None:
+    """The first one's time is none of the second one's: its aor may not be there yet."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        told = desk.operator.objects
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        first = told._born["1001"]
+        desk.operator.perform(RemoveExtension(Extension("1001")))
+        await desk.idle()
+        assert not told._born
+        await asyncio.sleep(0.002)  # another millisecond
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        told._settle("1001", first)
+        await desk.idle()
+        assert fake.marks()["1001"].endswith("-new")
+        told._settle("1001", told._born["1001"])
+        await desk.idle()
+        assert not fake.marks()["1001"].endswith("-new")
+
+
 async def test_who_was_new_when_the_daemon_died_is_pushed_by_the_next_one() -> None:
     """It does not know whether Asterisk has seen the endpoint as a whole."""
     async with FakeAri() as fake:
