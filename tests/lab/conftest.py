@@ -13,6 +13,8 @@ from lab.lab import Lab
 from lab.places import CHECKOUT, LabError, Places
 
 SECRET = "correct-horse-9"
+# Asterisk pings who has a connection to it (RFC 5626 §3.5.1), by default each 90 s: here amid every call
+PINGED = {"c/pjsip.conf": "[global](+)\nkeep_alive_interval=1\n"}
 
 
 class Federation:
@@ -109,7 +111,7 @@ class Federation:
 def lab() -> Iterator[Lab]:
     """Three nodes, a, b and c, from nothing; everything is removed at the end. Each of several testers has its own."""
     tester = os.environ.get("PYTEST_XDIST_WORKER", "")
-    lab = Lab(Places(CHECKOUT / f".lab-test{tester}"))
+    lab = Lab(Places(CHECKOUT / f".lab-test{tester}"), extra=PINGED)
     lab.down()
     lab.up(3, dns=True)
     yield lab

@@ -27,6 +27,7 @@ from lab.sip import Message, digest_answer, tag
 
 AMPLITUDE = 12_000
 EXPIRES = 300  # seconds; longer than a test, so it is not renewed
+PING, PONG = "\r\n\r\n", "\r\n"
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"
 
 
@@ -102,6 +103,9 @@ class WebPhone:
         await self._register()
         async with asyncio.TaskGroup() as group:
             async for frame in self._socket:
+                if not frame.data.strip():
+                    await self._alive(frame.data)
+                    continue
                 message = Message.parse(str(frame.data).encode())
                 print(message.start, flush=True)
                 if not message.is_response:
@@ -110,6 +114,11 @@ class WebPhone:
                     await self._register(message.get("www-authenticate"))
                 elif message.status != 200:
                     raise SystemExit(f"not registered: {message.status_text}")
+
+    async def _alive(self, said: str) -> None:
+        """A ping is answered, a pong is an answer (RFC 5626 §3.5.1)."""
+        if said == PING:
+            await self._socket.send_str(PONG)
 
     async def _register(self, challenge: str = "") -> None:
         target = f"sip:{self._domain}"
