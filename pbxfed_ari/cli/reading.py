@@ -11,7 +11,7 @@ from pbxfed_ari.cli.tables import as_json, show, table
 from pbxfed_ari.logs import one_line
 
 MOST_EVENTS = 1_000  # a daemon keeps no more
-SHOWN = 5  # addresses that fail to authenticate
+SHOWN = 5  # addresses that fail to authenticate; tries of a call that goes on
 
 
 @click.command()
@@ -172,13 +172,20 @@ def calls(
     rows = [
         {
             **one,
-            "tries": [_attempt(attempt) for attempt in one["attempts"]],
+            "tries": _tries(one),
             "way": one["tries"][-1]["reason"] if one["tries"] else "",
         }
         for one in body
     ]
     columns = ("call", "state", "from", "to", "came_by", "seconds", "tries", "way")
     show(body, as_json, table(rows, columns))
+
+
+def _tries(one: dict[str, Any]) -> list[str]:
+    """The last ones, and how many there were before."""
+    last = one["attempts"][-SHOWN:]
+    before = one["tries_left_out"] + len(one["attempts"]) - len(last)
+    return [*([f"{before} before"] if before else []), *map(_attempt, last)]
 
 
 def _attempt(one: dict[str, Any]) -> str:

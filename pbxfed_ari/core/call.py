@@ -48,7 +48,7 @@ from pbxfed_ari.core.tries import (
 )
 from pbxfed_ari.core.waybill import Waybill
 
-KEPT = 50  # tries of a call, the first and the last, that its record tells of
+FIRST, LAST = 10, 40  # tries that a call remembers: who waits in a queue may be rung for all day
 NOWHERE = Route((), NORMAL, "", Extension(""))
 Input = CallersEvent | PeerGaveUp | PeerLostCalls | Ticked
 Tried = tuple[str, object]
@@ -103,7 +103,10 @@ class Call:
     shown: Diverted | None = None  # by whom his channel says he was sent on; None: as he came
     phase: Phase = Phase.NEW
     route: Route = NOWHERE
-    tried: list[Try] = field(default_factory=list)
+    tries: int = 0  # that have begun
+    tried: list[Try] = field(default_factory=list)  # of those, the FIRST and the LAST
+    left_out: int = 0  # of which nothing is known any more: after the FIRST, or of before a restart
+    dialed_out: bool = False  # one of all was to the outside
     forgotten: bool = False  # which tries they were: the last one was handed over before a restart
     cause: int = NORMAL
     answered: float = 0.0
@@ -123,7 +126,7 @@ class Call:
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
     came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
-    history: list[Attempted] = field(default_factory=list)
+    history: list[Attempted] = field(default_factory=list)  # of `tried`, what came of each
     reached: set[tuple[NodeName | None, str]] = field(
         default_factory=set
     )  # nodes that have spoken for a phone of theirs
@@ -204,7 +207,7 @@ class Call:
         """Is this try of ours on its way to that peer, or did it connect?"""
         setup = self.setup
         if setup is None:  # it was found talking after a restart
-            return self.phase is Phase.TALKING and attempt >= len(self.tried)
+            return self.phase is Phase.TALKING and attempt >= self.tries
         return setup.number_to(peer) == attempt and peer not in setup.gone
 
     def is_try_before(self, peer: NodeName, bill: Waybill) -> bool:
@@ -232,12 +235,15 @@ class Call:
     def note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
         """It begins: for the record, and the log."""
         self.tried_at = now
+        self.tries += 1
+        self.dialed_out |= any(isinstance(leg, Outside) for leg in attempt.legs)
+        if len(self.tried) == FIRST + LAST:
+            del self.tried[FIRST], self.history[FIRST]
+            self.left_out += 1
         self.tried.append(attempt)
         began = round(now - self.began, 3)
-        if len(self.history) >= 2 * KEPT:  # who waits in a queue may be rung for all day long
-            del self.history[KEPT]
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
-        told = (*self.names(), ("try", len(self.tried)), ("reason", attempt.reason))
+        told = (*self.names(), ("try", self.tries), ("reason", attempt.reason))
         return Note("call tried", told, log_only=True)
 
     def came_of_it(self, outcome: str, now: float) -> None:
@@ -250,7 +256,7 @@ class Call:
     def give_up(self, cause: int) -> list[Effect]:
         """It ends here, with this cause (Q.850)."""
         self.phase, self.cause = Phase.OVER, cause
-        reason = self.route.reason or f"{len(self.tried)} tries failed"
+        reason = self.route.reason or f"{self.tries} tries failed"
         fields = (*self.names(), ("cause", cause), ("reason", reason))
         told = Note("call refused", fields, log_only=True)
         legs = self.bridged.end() if self.bridged else []
@@ -287,7 +293,7 @@ class Call:
             self.id,
             arrival.caller,
             arrival.number,
-            len(self.tried),
+            self.tries,
             talked,
             self.cause,
             now - self.began,
@@ -298,5 +304,6 @@ class Call:
             reached if talked and reached != arrival.number else "",
             "bridge" if self.bridged else "handover" if self.tried else "",
             tuple(self.history),
+            left_out=self.left_out,
             note=self.note,
         )

@@ -437,6 +437,7 @@ class CallEnded(Struct, frozen=True):
     unseen: float = (
         0.0  # it ended within so many seconds after those, and nobody looked (core/notebook.py)
     )
+    left_out: int = 0  # tries of which nothing is told: too many, or of before a restart
     note: str = ""  # under what it was written down while it went on
 
 

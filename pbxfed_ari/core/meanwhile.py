@@ -35,14 +35,14 @@ def _ring(call: Call, late: Setup, now: float, view: View, lines: Lines) -> list
     said = ", ".join(f"{leg.peer} by {leg.trunk}" for leg in legs)
     attempt = replace(last, legs=(*stays, *legs), reason=f"{last.reason}; meanwhile {said}")
     more = replace(attempt, legs=tuple(legs))
-    call.tried.append(attempt)
+    call.tries, call.tried[-1] = call.tries + 1, attempt
     call.history[-1] = replace(call.history[-1], legs=attempt.legs, reason=attempt.reason)
     call.done |= {(number, leg) for leg in legs}
     waits = setup.once_more(setup.patience(more, view)) * (2 if lines.hurried() else 1)
-    late.again(attempt, ends, len(call.tried), now + waits)
+    late.again(attempt, ends, call.tries, now + waits)
     bill = str(trying.waybill_of(call, more, late.latest, now, view))
     known = set(call.bridged.legs)
-    made = call.bridged.ring(more, len(call.tried), number, bill, view, call.shown)
+    made = call.bridged.ring(more, call.tries, number, bill, view, call.shown)
     to = call.bridged.peers().items()
     late.legs.update({leg: end for leg, end in to if leg not in known})
     return made

@@ -12,7 +12,6 @@ from pbxfed_ari.core.effects import (
     Indicate,
     Leg,
     Note,
-    Outside,
     Soothe,
 )
 from pbxfed_ari.core.events import (
@@ -168,7 +167,7 @@ def _half(call: Call, channel: ChannelId) -> Half | None:
         if came is not None and came.channel == channel:
             bill = waybill.read(came.note)
             return Half(node, CallId(bill.call), bill.attempt) if bill else None
-    attempt = attempt_of(channel) if call.bridged else len(call.tried)
+    attempt = attempt_of(channel) if call.bridged else call.tries
     return Half(node, CallId(call.key), attempt)
 
 
@@ -213,11 +212,7 @@ def _caller_of(call: Call, survivor: ChannelId) -> str:
     """Who had called who is left, if that is a phone here; "" if it was somebody outside."""
     inside = call.bill is not None and not call.bill.outside
     here = bool(key_of_name(survivor)) and _leads_to(call, survivor)[0] is None
-    return call.arrival.caller if inside and here and not _leaves(call) else ""
-
-
-def _leaves(call: Call) -> bool:
-    return any(isinstance(leg, Outside) for one in call.tried for leg in one.legs)
+    return call.arrival.caller if inside and here and not call.dialed_out else ""
 
 
 def hold(
@@ -264,13 +259,13 @@ def _seek(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
     number = Extension(call.rescue.number)
     attempt = replace(attempt, reason=f"rescue: {attempt.reason}")
     note = call.note_try(attempt, number, now)
-    call.setup = setup.begin(attempt, len(call.tried), now, view, set(), hurried=lines.hurried())
+    call.setup = setup.begin(attempt, call.tries, now, view, set(), hurried=lines.hurried())
     seconds = min(attempt.ring_seconds or call.ring_seconds, call.ring_seconds)
     call.bridged = Bridged(call.key, call.caller, seconds, held=True, music=call.rescue_music)
     said = str(
         replace(trying.waybill_of(call, attempt, call.setup.latest, now, view), diverted=None)
     )
-    made = call.bridged.begin(attempt, len(call.tried), number, said, view)
+    made = call.bridged.begin(attempt, call.tries, number, said, view)
     call.setup.legs.update(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
     return [*made, note]

@@ -25,7 +25,6 @@ from pbxfed_ari.core.tries import (
 )
 
 SOMETIME = 0.001  # after the clock's zero, which says: never
-OF_BEFORE = Try((), "of before a restart: not known any more")
 
 
 def adopt(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
@@ -48,7 +47,7 @@ def found_ringing(call: Call, attempt: int, now: float) -> None:
     number = Extension(call.arrival.number)
     call.phase, call.forgotten = Phase.DIALING, True
     call.setup = Setup(last, attempt, now, NEVER, NEVER, lives=True, rang=True)
-    call.tried = [*[OF_BEFORE] * (attempt - 1), last]
+    call.tries, call.left_out, call.tried = attempt, attempt - 1, [last]
     call.route = replace(NOWHERE, number=number)
     call.history = [Attempted(number, (), last.reason, 0.0)]
 
@@ -64,7 +63,7 @@ def _resume(
     dialed = call.arrival.number
     number = to.number if to.number != dialed else ""
     last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
-    call.tried = [*[OF_BEFORE] * (attempt - 1), last]
+    call.tries, call.left_out, call.tried = attempt, attempt - 1, [last]
     call.route = replace(NOWHERE, number=Extension(to.number or dialed))
     began = max(0, to.began_ms - call.arrival.wall_ms) / 1_000
     rang = max(0.0, round(call.answered - call.began - began, 3))

@@ -366,10 +366,10 @@ class Switchboard:
 
     def _told(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
         """What it means to this call; the tries that begin are counted, and who is in setup is known."""
-        stood = call.phase, len(call.tried)
+        stood = call.phase, call.tries
         effects = transitions.handle(call, event, now, view, self.lines(now, view, call))
         self.usage.count(call)
-        if stood != (call.phase, len(call.tried)):
+        if stood != (call.phase, call.tries):
             self.notebook.changed(call)
         effects += self.usage.learned(call, now)
         if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):

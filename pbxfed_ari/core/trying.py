@@ -270,15 +270,13 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     number = call.route.number
     call.done |= _tried(number, attempt)
     note = call.note_try(attempt, number, now)
-    call.setup = setup.begin(
-        attempt, len(call.tried), now, view, call.silent, hurried=lines.hurried()
-    )
+    call.setup = setup.begin(attempt, call.tries, now, view, call.silent, hurried=lines.hurried())
     left: list[Effect] = []
     bridges = not attempt.meet and not attempt.lead and _wants_bridge(call, lines)
     if not bridges and call.bridged is not None:
         left, call.bridged = call.bridged.end(), None
     if attempt.meet is not None:
-        meet, bill = attempt.meet, str(Waybill(call.id, len(call.tried)))
+        meet, bill = attempt.meet, str(Waybill(call.id, call.tries))
         return [*left, Enter(call.caller, meet.number, meet.most, meet.pin, bill), note]
     channel, news = call.caller, _diversion_news(call, attempt, view)
     if attempt.lead is not None:
@@ -290,7 +288,7 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
         handed = HandOver(channel, number, attempt.legs, said, seconds, call.music, news)
         return [*left, handed, note]
     call.bridged = Bridged(call.key, channel, seconds)
-    made = call.bridged.begin(attempt, len(call.tried), number, said, view, call.shown)
+    made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown)
     call.setup.legs.update(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
     return [*([Divert(channel, news)] if news else []), *made, note]
@@ -325,7 +323,7 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
     payer = call.asking.payer if line else ""
     outside = arrival.outside or (call.bill is not None and call.bill.outside)
     by = call.diverted_outside if line else call.diverted
-    return Waybill(name, len(call.tried), line, until, hop, payer, heirs, outside, by)
+    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by)
 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from pbxfed_ari.core.call import Call
+from pbxfed_ari.core.call import FIRST, LAST, Call
 from pbxfed_ari.core.effects import Attempted, CallEnded
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.objects.fields import Json
@@ -103,7 +103,8 @@ class CallBook:
                 tag="calls",
                 summary="Calls that came in here and are not over",
                 text="Each with the decision that was taken, its tries and their timing: of the `attempts` that which has no "
-                "`outcome` yet goes on, since so many `seconds`.",
+                "`outcome` yet goes on, since so many `seconds`. "
+                f"Of very many only the first {FIRST} and the last {LAST} are told, and how many are left out.",
                 answers={200: answer(schemas.listed(schemas.ref("call")), "The calls.")},
             ),
             Operation(
@@ -204,6 +205,7 @@ def record(call: CallEnded, me: str) -> Json:
         "outside": call.outside,
         "unseen_seconds": round(call.unseen, 3),
         "attempts": [_attempt(one, me) for one in call.attempts],
+        "tries_left_out": call.left_out,
     }
 
 
@@ -220,6 +222,7 @@ def _call(call: Call, now: float, me: str) -> Json:
         "talking_seconds": round(now - call.answered, 3) if call.answered else None,
         "tries": [explained.attempt(t, me) for t in call.tried],
         "attempts": [_attempt(one, me, now - call.began) for one in call.history],
+        "tries_left_out": call.left_out,
     }
 
 

@@ -312,6 +312,7 @@ OTHERS: dict[str, Json] = {
             "talking_seconds": {"type": ["number", "null"]},
             "tries": _TRIES,
             "attempts": _ATTEMPTS,
+            "tries_left_out": COUNT,
         }
     ),
     "record": record(
@@ -334,6 +335,7 @@ OTHERS: dict[str, Json] = {
             "outside": YES_NO,
             "unseen_seconds": NUMBER,
             "attempts": _ATTEMPTS,
+            "tries_left_out": COUNT,
         }
     ),
     "event": record({"id": COUNT, "time": TIME, "event": TEXT, "level": TEXT, "fields": FREE}),

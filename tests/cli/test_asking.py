@@ -10,7 +10,7 @@ from collections.abc import Callable
 import click
 
 from pbxfed_ari.cli import SECTIONS, groups, main
-from pbxfed_ari.cli.reading import _event
+from pbxfed_ari.cli.reading import _event, _tries
 from pbxfed_ari.cli.tables import table
 from pbxfed_ari.core.events import AsteriskUp, ContactAdded
 from pbxfed_ari.core.names import Extension
@@ -182,3 +182,11 @@ def test_no_caller_writes_to_the_terminal() -> None:
     assert table([{"from": evil}], ("from",)).splitlines()[1] == r"7\x1b]0;mine\x07\n1001"
     event = {"id": 1, "time": "now", "level": "info", "event": "x", "fields": {"from": evil}}
     assert _event(event).isprintable()
+
+
+def test_of_a_call_that_is_tried_all_day_the_last_tries_stand_in_the_table() -> None:
+    """In one line, with how many there were before."""
+    one = {"number": "1001", "outcome": "no_answer", "seconds": 15.0}
+    call = {"attempts": [one] * 50, "tries_left_out": 650}
+    assert _tries(call) == ["695 before", *["1001 no answer 15.0s"] * 5]
+    assert _tries({"attempts": [one], "tries_left_out": 0}) == ["1001 no answer 15.0s"]

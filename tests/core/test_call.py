@@ -175,7 +175,7 @@ def test_a_call_that_was_handed_over_before_a_restart_keeps_its_record() -> None
     assert board.handle(found, 100.0, view) == []
     assert board.handle(found, 100.1, view) == []
     (call,) = board
-    assert (call.phase, len(call.tried)) == (Phase.TALKING, 2)
+    assert (call.phase, call.tries, call.left_out) == (Phase.TALKING, 2, 1)
     (kept,) = board.handle(Ended(CHANNEL), 110.0, view)
     assert isinstance(kept, CallEnded)
     assert (kept.call, kept.caller, kept.number, kept.control) == (

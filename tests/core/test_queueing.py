@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pbxfed_ari.core.call import KEPT, Phase
+from pbxfed_ari.core.call import FIRST, LAST, Phase
 from pbxfed_ari.core.effects import (
     Abandon,
     CallEnded,
@@ -272,17 +272,21 @@ def test_a_peers_caller_who_waits_is_not_told_of_again() -> None:
 
 
 def test_the_record_of_who_is_rung_for_all_day_keeps_the_first_tries_and_the_last() -> None:
-    """Nobody reads seven hundred."""
+    """Nobody reads seven hundred, and no memory holds them: it tells how many are left out. Each has a number of its own."""
     desk = Desk(wait_seconds=0)
-    desk.call("1")
-    for _ in range(3 * KEPT):
-        desk.back("1", "BUSY")
+    said = [e.note for e in desk.call("1") if isinstance(e, HandOver)]
+    for _ in range(699):
         desk.after(30.0)
+        said += [e.note for e in desk.back("1", "BUSY") if isinstance(e, HandOver)]
+    bills = [bill for one in said if (bill := read(one))]
+    assert [bill.attempt for bill in bills] == list(range(1, 701))
+    (call,) = desk.board
+    assert len(call.tried) == len(call.history) == FIRST + LAST
     (record,) = [e for e in desk.ended("1") if isinstance(e, CallEnded)]
-    assert record.tries > 3 * KEPT
-    assert len(record.attempts) <= 2 * KEPT
-    assert record.attempts[0].began == 0.0
-    assert record.attempts[-1].began > 29.0 * 3 * KEPT
+    assert (record.tries, record.left_out) == (700, 700 - FIRST - LAST)
+    began = [round(one.began / 30.0) for one in record.attempts]
+    assert began == [*range(FIRST), *range(700 - LAST, 700)]
+    assert [one.outcome for one in record.attempts[:-1]] == ["busy"] * (FIRST + LAST - 1)
 
 
 def test_a_member_whose_node_is_silent_by_one_trunk_is_rung_by_the_other() -> None:

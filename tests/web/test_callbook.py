@@ -121,6 +121,22 @@ async def test_the_tries_of_a_call_that_goes_on_have_their_timing(
     assert call["attempts"][1]["outcome"] == "answered"
 
 
+async def test_of_very_many_tries_some_are_left_out_and_counted(
+    served: Served, client: Client
+) -> None:
+    """Of a call that goes on, and of its record."""
+    caller, now, view = ChannelId("17.1"), served.now(), View(B)
+    served.switchboard.handle(Arrived(caller, "1002", "1001", "", fresh_id="f00"), now, view)
+    (call,) = served.switchboard
+    for _ in range(99):
+        call.note_try(call.tried[-1], call.route.number, now)
+    (shown,) = await (await client.get("/calls")).json()
+    counts = [len(shown[key]) for key in ("tries", "attempts")]
+    assert (counts, shown["tries_left_out"]) == ([50, 50], 50)
+    kept = record(call.so_far(now), "a")
+    assert (kept["tries"], kept["tries_left_out"]) == (100, 50)
+
+
 async def test_as_a_table(served: Served, client: Client) -> None:
     """With the same columns in each line; nothing that a spreadsheet would take for a formula."""
     served.records.add(record(ended(1, caller='=HYPERLINK("http://x")'), "a"))
