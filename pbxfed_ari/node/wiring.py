@@ -14,6 +14,7 @@ from pbxfed_ari.asterisk.operator import ForAsterisk
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.config import Settings, credentials
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     AskRotation,
     Broadcast,
@@ -111,14 +112,7 @@ class Node:
             settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
         )
         before, seen_ms = self.records.noted()
-        self.switchboard = Switchboard(
-            before=before,
-            seen_ms=seen_ms,
-            ring_seconds=settings.calls.ring_seconds,
-            control=settings.calls.control,
-            rescue=settings.calls.rescue,
-            rescue_music=settings.calls.rescue_music,
-        )
+        self.switchboard = Switchboard(_manner(settings), before, seen_ms)
         self.link = MulticastLink(
             settings.node.address,
             settings.lan.group,
@@ -373,10 +367,7 @@ class Node:
         if fresh is None:
             return
         self.settings = self.sensing.settings = fresh
-        self.switchboard.ring_seconds = fresh.calls.ring_seconds
-        self.switchboard.control = fresh.calls.control
-        self.switchboard.rescue = fresh.calls.rescue
-        self.switchboard.rescue_music = fresh.calls.rescue_music
+        self.switchboard.calls.manner = _manner(fresh)
         logging.getLogger().setLevel(fresh.log.level.upper())
         self._describe()
         log.info("reloaded %s", fresh.path)
@@ -385,3 +376,8 @@ class Node:
         """Tell the peers of this node."""
         since = self.room.connection.since
         self.post(describe(info(self.settings, self.federation, self.key, since)))
+
+
+def _manner(settings: Settings) -> Manner:
+    calls = settings.calls
+    return Manner(calls.ring_seconds, calls.control, calls.rescue, calls.rescue_music)

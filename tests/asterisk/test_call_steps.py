@@ -12,6 +12,7 @@ from pbxfed_ari.asterisk import insisting
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import CallEnded, Note
 from pbxfed_ari.core.events import (
     Answered,
@@ -55,7 +56,7 @@ class Exchange(FakeAri):
         self.inside: dict[str, list[str]] = {}  # who is in which bridge
         self.elsewhere: set[str] = set()  # channels that have left Stasis
         self.stubborn = False  # it never ends what it is asked to
-        self.board = Switchboard(control=control)
+        self.board = Switchboard(Manner(control=control))
         self.view = View(A, items=[make("extension", "1001")])
         self.view.devices = [f"sip:1001@{i}" for i in range(devices)] if devices > 1 else []
         self.operator: Operator | None = None

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.models import Bridge, CallerID, Channel, DialplanCEP
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import Effect, EndBridge, HangUp, Indicate
 from pbxfed_ari.core.events import Arrived, ChannelsListed, LegEnded
 from pbxfed_ari.core.names import ChannelId, NodeName
@@ -64,14 +65,14 @@ def test_who_is_transferred_is_kept_whether_the_target_has_answered_or_not(
     stays: Channel, state: str
 ) -> None:
     """Whatever Asterisk says of the channel in the transferrer's place."""
-    board = Switchboard(control="bridge")
+    board = Switchboard(Manner(control="bridge"))
     assert found_by(board, stays, replace(PLACED, state=state)) == []
     assert len(board) == 1
 
 
 def test_who_is_transferred_by_both_is_kept() -> None:
     """Two ends of transfers talk."""
-    board = Switchboard(control="bridge")
+    board = Switchboard(Manner(control="bridge"))
     other = replace(PLACED, id="1.5", name="Local/1004@pbxfed-phones-2;1", state="Ringing")
     assert found_by(board, replace(PLACED, state="Ringing"), other) == []
     assert len(board) == 1
@@ -79,7 +80,7 @@ def test_who_is_transferred_by_both_is_kept() -> None:
 
 def test_who_is_put_through_while_it_rings_goes_on_waiting() -> None:
     """He has not come by the dialplan, and would arrive nowhere; if nobody answers he ends."""
-    board = Switchboard(control="bridge")
+    board = Switchboard(Manner(control="bridge"))
     assert found_by(board, PUT, replace(LEG, state="Ringing"), answered_ms=0) == []
     ends = board.handle(LegEnded(ChannelId(LEG.id), 19), 9.0, View(A))
     assert ends[:1] == [HangUp(ChannelId(PUT.id), 19)]
@@ -89,7 +90,7 @@ def test_whom_asterisk_has_connected_without_us_is_answered_for_good() -> None:
     """Else the time that he had to wait for an answer would end his conversation."""
     for caller in CALLER, SENT:
         for state in "Ring", "Up":
-            board = Switchboard(control="bridge")
+            board = Switchboard(Manner(control="bridge"))
             told = found_by(board, replace(caller, state=state), LEG, answered_ms=0)
             assert told == [Indicate(ChannelId(caller.id), "answer")]
             assert len(board) == 1
@@ -101,7 +102,7 @@ def test_who_waits_arrives_anew_and_who_has_talked_ends() -> None:
     for caller in CALLER, SENT:
         waits, id = replace(caller, state="Ring"), ChannelId(caller.id)
         rings = replace(LEG, state="Ringing")
-        board = Switchboard(control="bridge")
+        board = Switchboard(Manner(control="bridge"))
         assert found_by(board, waits, rings) == [HangUp(ChannelId(LEG.id), 16), bridge]
         assert found_by(board, waits) == [bridge]
         assert found_by(board, waits, gone=(LEG.id,)) == [bridge]

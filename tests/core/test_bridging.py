@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     Abandon,
     CallEnded,
@@ -56,7 +57,7 @@ class Board:
 
     def __init__(self, *places: NodeName, control: str = "bridge", **more: Any) -> None:
         self.view = View(*places, trunks=("sip",), **more)
-        self.board = Switchboard(control=control)
+        self.board = Switchboard(Manner(control=control))
 
     def at(self, now: float, *events: CallEvent) -> list[Effect]:
         effects: list[Effect] = []
@@ -594,7 +595,7 @@ def test_what_should_have_ended_and_has_not_is_ended_when_asterisk_is_back() -> 
 
 def record_after(bridge: BridgeSeen) -> CallEnded:
     """Of the call that was found talking at 100 and ended at 110."""
-    board = Switchboard(control="bridge")
+    board = Switchboard(Manner(control="bridge"))
     view = View(A, trunks=("sip",))
     channels = frozenset(bridge.channels)
     board.handle(ChannelsListed(channels, (bridge,), wall_ms=1_060_000), 100.0, view)

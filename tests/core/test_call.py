@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from pbxfed_ari.core import transitions
 from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     CallEnded,
     Divert,
@@ -643,7 +644,7 @@ def test_two_calls_that_were_connected_go_on_as_long_as_their_legs() -> None:
     assert isinstance(record, CallEnded)
     assert record.talked == 5.0
     assert not len(board)
-    assert not board._by_leg
+    assert not board.calls._by_leg
 
 
 def test_a_leg_that_is_sent_elsewhere_leaves_its_call() -> None:
@@ -658,7 +659,7 @@ def test_a_leg_that_is_sent_elsewhere_leaves_its_call() -> None:
     assert any(isinstance(e, CallEnded) for e in effects)
     assert handed(effects)
     assert [call.arrival.number for call in board] == ["1003"]
-    assert not board._by_leg
+    assert not board.calls._by_leg
 
 
 @pytest.mark.parametrize("control", ["handover", "bridge"])
@@ -667,7 +668,7 @@ def test_of_a_group_only_who_answered_has_a_call(control: str) -> None:
     phones = [make("extension", number, call_limit=1) for number in ("1001", "1002")]
     group = make("group", "600", members=["1001", "1002"])
     board, view = board_with(group, *phones)
-    board.control, one = control, ChannelId("1")
+    board.calls.manner, one = Manner(control=control), ChannelId("1")
     effects = board.handle(arrive("600", "1", endpoint="1009"), 0.0, view)
     made = [e.leg for e in effects if isinstance(e, MakeLeg)]
     for number in "1001", "1002":
@@ -845,7 +846,7 @@ def test_asterisk_is_told_once_by_whom(control: str) -> None:
         make("extension", "1001", forward_always="600"),
         make("group", "600", members=["1002", "1003"], strategy="hunt"),
     ]
-    board, view = Switchboard(control=control), View(A, items=items)
+    board, view = Switchboard(Manner(control=control)), View(A, items=items)
     first = board.handle(ARRIVED, 0.0, view)
     if control == "handover":
         second = board.handle(Returned(CHANNEL, "NOANSWER", 0), 20.0, view)
@@ -893,7 +894,7 @@ def test_the_outside_is_told_of_no_number_inside(
         make("did", "+4930125", destination="1001"),
         make("trunk", "city", caller_id=line, **OUT),
     ]
-    board, view = Switchboard(control=control), View(A, items=items)
+    board, view = Switchboard(Manner(control=control)), View(A, items=items)
     number = "4930125" if outside else "1001"
     arrived = replace(ARRIVED, number=number, outside=outside, endpoint="" if outside else "1002")
     effects = board.handle(arrived, 0.0, view)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.draining import Drain, Draining
 from pbxfed_ari.core.effects import HandOver, HangUp, HangUpLeg, Leg, Note, Outside, Reply, Tell
 from pbxfed_ari.core.events import (
@@ -126,7 +127,7 @@ def test_at_the_deadline_calls_are_ended_if_that_was_asked() -> None:
 @pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_who_talks_by_a_transfer_is_ended_too(control: str) -> None:
     """Whoever began the call has gone; Asterisk has put another in his place."""
-    there, board = view(), Switchboard(control=control)
+    there, board = view(), Switchboard(Manner(control=control))
     seen: tuple[CallEvent, ...]
     moved: tuple[CallEvent, ...]
     caller, other = ChannelId("17.0"), ChannelId("18.0")

@@ -6,6 +6,7 @@ import pytest
 
 from pbxfed_ari.core import rescue
 from pbxfed_ari.core.bridging import PATIENCE
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     CallEnded,
     DialLeg,
@@ -62,7 +63,7 @@ class Story:
         self, *places: NodeName, trunk: str = "sip", seconds: int = SECONDS, **more: Any
     ) -> None:
         self.view = View(*places, trunks=(trunk,), **more)
-        self.board = Switchboard(control="bridge", rescue=seconds)
+        self.board = Switchboard(Manner(control="bridge", rescue=seconds))
         self.notes: list[Note] = []
         self.records: list[CallEnded] = []
 
@@ -327,7 +328,7 @@ def test_zero_seconds_turn_it_off() -> None:
 def test_a_call_that_was_handed_over_is_not_rescued() -> None:
     """Its legs are Dial's."""
     story = Story(B)
-    story.board.control = "handover"
+    story.board.calls.manner = Manner(control="handover")
     story.at(0.0, Arrived(CALLER, "1001", "1002", "", fresh_id="f00"))
     story.at(2.0, Answered(CALLER, ChannelId("9.1")))
     story.dies(B)

@@ -34,7 +34,7 @@ class Served:
         self.world.run(1)
         self.node = self.world["a"]
         self.federation: Federation = self.node.federation
-        self.switchboard = Switchboard(ring_seconds=30)
+        self.switchboard = Switchboard()
         self.events = EventLog(1)
         self.call_events = EventLog(1)
         self.records = Records(":memory:", clock=lambda: self.node.wall_ms() / 1_000)

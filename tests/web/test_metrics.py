@@ -256,7 +256,7 @@ def test_calls_are_counted_by_state_and_callers_choose_no_label() -> None:
     node = a_node()
     arrived = Arrived(ChannelId("x"), "1001", 'evil"}', "evil")
     for i, phase in enumerate((Phase.DIALING, Phase.TALKING, Phase.TALKING)):
-        node.switchboard._calls[ChannelId(str(i))] = Call(
+        node.switchboard.calls._calls[ChannelId(str(i))] = Call(
             CallId(str(i)), arrived, 0.0, 30, phase=phase
         )
     assert said(node, "pbxfed_calls", state="talking") == 2
