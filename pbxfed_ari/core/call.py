@@ -41,7 +41,9 @@ from pbxfed_ari.core.names import (
 from pbxfed_ari.core.rescue import Half, Rescue
 from pbxfed_ari.core.setup import NEVER, Setup
 from pbxfed_ari.core.tries import (
+    FAILED,
     NORMAL,
+    SAYABLE,
     Asking,
     Route,
     Try,
@@ -254,13 +256,13 @@ class Call:
             self.history[-1] = replace(last, outcome=outcome, seconds=seconds)
 
     def give_up(self, cause: int) -> list[Effect]:
-        """It ends here, with this cause (Q.850)."""
+        """It ends here, with this cause (Q.850), or as a failure if SIP has no word for it."""
         self.phase, self.cause = Phase.OVER, cause
         reason = self.route.reason or f"{self.tries} tries failed"
         fields = (*self.names(), ("cause", cause), ("reason", reason))
         told = Note("call refused", fields, log_only=True)
         legs = self.bridged.end() if self.bridged else []
-        return [HangUp(self.caller, cause), *legs, told]
+        return [HangUp(self.caller, cause if cause in SAYABLE else FAILED), *legs, told]
 
     def clear(self) -> list[Effect]:
         """Whoever takes part in it now is hung up: after a transfer not who began it."""

@@ -31,6 +31,9 @@ FAILED = 38  # network out of order, 500: it does not work, and nobody has said 
 DRAINED = (
     42  # switching equipment congestion, 503: this node is being drained, another one may serve
 )
+SAYABLE = frozenset(
+    {1, 2, 3, 16, 17, 18, 19, 20, 21, 22, 25, 27, 28, 29, 31, 34, 38, 42, 58, 66, 127}
+)  # in SIP, or meant as they are; Asterisk says 603 of any other, as if somebody had declined
 
 # What may come of a route's tries
 BUSY_OUT, RANG_OUT, UNREACHABLE = "busy", "no_answer", "unreachable"

@@ -2,8 +2,16 @@
 
 import pytest
 
-from pbxfed_ari.core.effects import HandOver, HangUp, Leg, Outside
-from pbxfed_ari.core.events import Arrived, CallEvent, LegDialed, LegLives, PeerHasCall, Returned
+from pbxfed_ari.core.effects import CallEnded, HandOver, HangUp, Leg, Outside
+from pbxfed_ari.core.events import (
+    Arrived,
+    CallEvent,
+    Ended,
+    LegDialed,
+    LegLives,
+    PeerHasCall,
+    Returned,
+)
 from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import FAILED
@@ -84,6 +92,21 @@ def test_what_a_peer_has_refused_itself_is_not_asked_of_it_again() -> None:
     silent = outcome(View(B), 1.0, refused)
     assert isinstance(silent, HandOver)
     assert silent.legs == (Leg(B, "iax2"),)
+
+
+@pytest.mark.parametrize(("said", "told"), [(102, 38), (41, 38), (34, 34), (25, 25)])
+def test_a_cause_that_sip_has_no_word_for_is_a_failure(said: int, told: int) -> None:
+    """A provider's 504 is cause 102: Asterisk would say 603, and who sent the call here take it for a person's word."""
+    view, board = View(A, items=[make("extension", "1001")]), Switchboard()
+    board.handle(Arrived(CHANNEL, "1001", "1009", "", peer=B, note="beef/1/1"), 0.0, view)
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/1001-0000002a"), 0.01, view)
+    board.handle(RINGS, 0.1, view)
+    ended = board.handle(Returned(CHANNEL, "CHANUNAVAIL", said), 0.5, view)
+    assert [e.cause for e in ended if isinstance(e, HangUp)] == [told]
+    (record,) = [
+        e for e in board.handle(Ended(CHANNEL, told), 0.6, view) if isinstance(e, CallEnded)
+    ]
+    assert record.cause == said
 
 
 def test_a_trunk_that_does_not_let_us_in_is_not_the_phones_word() -> None:

@@ -152,6 +152,20 @@ def test_a_line_that_is_silent_is_followed_by_the_next(federation: Federation, c
     assert 1.9 < took < 3.5
 
 
+@pytest.mark.parametrize("caller", ["1001", "1003"], ids=["at another node", "here"])
+@pytest.mark.parametrize("refusal", ["503 Service Unavailable", "504 Server Time-out"])
+def test_a_line_that_was_heard_and_fails_is_followed_by_the_next(
+    federation: Federation, caller: str, refusal: str
+) -> None:
+    """A gateway speaks early and finds nobody behind it: that is no person's word. The caller hears each of them."""
+    lab = federation.lab
+    line(federation, "cheap", "c", cost=1)
+    line(federation, "dear", "b", cost=5, endpoint="beyond")
+    lab.manners("provider", refuse=refusal, answer_after_ms=300, early=True)
+    assert talk(federation, caller, "030123") == "beyond"
+    assert carried(federation, PHONES[caller]) == [("cheap", "unreachable"), ("dear", "answered")]
+
+
 def test_one_line_of_two_nodes_is_tried_at_both(federation: Federation) -> None:
     """And if both refuse the caller hears that at once: 503."""
     lab = federation.lab
