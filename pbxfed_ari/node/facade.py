@@ -21,7 +21,8 @@ class Facade:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self.federation, self.switchboard = node.federation, node.switchboard
-        self.events, self.call_events, self.records = node.events, node.call_events, node.records
+        self.events = node.events
+        self.call_events, self.records = node.accounting.events, node.accounting.records
 
     # --- the way in
 

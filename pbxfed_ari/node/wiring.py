@@ -43,6 +43,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.notebook import Noted
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.zone import Answer as DnsAnswer
@@ -55,6 +56,7 @@ from pbxfed_ari.links.post import Post
 from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.transport import Transport
 from pbxfed_ari.loop import Loop
+from pbxfed_ari.node.accounting import Accounting
 from pbxfed_ari.node.facade import Facade
 from pbxfed_ari.node.far_ends import dead_ends
 from pbxfed_ari.node.group_keys import GroupKeys
@@ -65,12 +67,9 @@ from pbxfed_ari.sensors.disk import HUNG, Disk
 from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.keeper import Keeper
-from pbxfed_ari.store.recorder import NOTED, Recorder
-from pbxfed_ari.store.records import Records
 from pbxfed_ari.store.sqlite import Kept, Store
 from pbxfed_ari.store.writer import Writer
 from pbxfed_ari.web.api import Api
-from pbxfed_ari.web.callbook import COLUMNS, record
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
@@ -104,15 +103,10 @@ class Node:
         self.writer = Writer()
         self.keeper = Keeper(store, self.writer, hung=HUNG)
         self.events = EventLog(federation.ourselves.identity.epoch)
-        self.call_events = EventLog(federation.ourselves.identity.epoch)
-        self.recorder: Recorder[CallEnded] = Recorder(
-            self.writer, self._call_ended, lambda ended, over: self.records.add(*ended, over=over)
+        self.accounting = Accounting(
+            settings, self.writer, federation, over=self._call_ended, going_on=self._going_on
         )
-        self.records = Records(
-            settings.node.state / "calls.db", days=settings.calls.keep_days, ask=self.recorder.ask
-        )
-        before, seen_ms = self.records.noted()
-        self.switchboard = Switchboard(_manner(settings), before, seen_ms)
+        self.switchboard = Switchboard(_manner(settings), *self.accounting.records.noted())
         self.link = MulticastLink(
             settings.node.address,
             settings.lan.group,
@@ -203,7 +197,7 @@ class Node:
                 Reply: self._reply,
                 Note: self.note,
                 Stop: self._stop,
-                CallEnded: self.recorder.add,
+                CallEnded: self.accounting.recorder.add,
             },
             late=self._late,
             turned=self._turned,
@@ -211,10 +205,9 @@ class Node:
 
     def close_files(self) -> None:
         """Write out what is in line; of a disk that hangs nobody waits for more."""
-        self._note_calls()
-        self.recorder.flush()
+        self.accounting.finish()
         if self.writer.close():
-            self.records.close()
+            self.accounting.records.close()
             self.store.close()
 
     async def serve(self) -> str:
@@ -240,7 +233,7 @@ class Node:
                 group.create_task(self.sensing.room.run(), name="sensors"),
                 group.create_task(self.security_log.run(), name="security log"),
                 group.create_task(self.dead_ends.run(), name="dead ends"),
-                group.create_task(self._keep_notes(), name="notes of calls"),
+                group.create_task(self.accounting.run(), name="notes of calls"),
             ]
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped
@@ -306,37 +299,16 @@ class Node:
         else:
             self.api.reply(reply)
 
-    def _call_ended(self, call: CallEnded) -> tuple[dict[str, object], str]:
-        log.info(
-            "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
-            call.call,
-            call.caller,
-            call.number,
-            call.answered,
-            call.tries,
-            call.cause,
-            call.seconds,
-        )
+    def _call_ended(self, call: CallEnded) -> None:
         self.api.measures.call_ended(call)
         self.sensing.failures.ended(call, self.now())
-        kept = record(call, self.federation.me)
-        shown = tuple((name, kept[name]) for name in COLUMNS if name != "node")
-        self.call_events.add(Note("call ended", shown), wall_ms())
-        return kept, call.note
 
-    async def _keep_notes(self) -> None:
-        while True:
-            await asyncio.sleep(NOTED)
-            self._note_calls()
-
-    def _note_calls(self) -> None:
-        """Write down which calls go on, while we see them, unless the disk hangs."""
-        if not self.room.connection.live or self.writer.late:
-            return
+    def _going_on(self) -> tuple[list[Noted], list[str]] | None:
+        """What is to be noted of calls, and struck out: nothing, while we do not see them."""
+        if not self.room.connection.live:
+            return None
         noted, void = self.switchboard.notebook.new(self.now())
-        if noted or void or len(self.switchboard):
-            seen_ms = wall_ms()
-            self.recorder.note(lambda: self.records.note(noted, void, seen_ms))
+        return (noted, void) if noted or void or len(self.switchboard) else None
 
     def _late(self, seconds: float) -> None:
         self.api.measures.late(seconds)
