@@ -7,10 +7,12 @@ at last, and who has hung up is not rung when he is called once more.
 from pbxfed_ari.core import rescuing
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.calls import Calls
-from pbxfed_ari.core.effects import Effect, HangUp
+from pbxfed_ari.core.effects import Effect, HangUp, Leg
 from pbxfed_ari.core.events import Arrived, PeerGaveUp, PeerHasCall, PeerLostCalls
 from pbxfed_ari.core.messages import CallOver
 from pbxfed_ari.core.names import CallId, NodeName
+from pbxfed_ari.core.rescue import Half
+from pbxfed_ari.core.setup import lateness
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import parent, read
 
@@ -61,10 +63,17 @@ class Crossing:
 
     # --- a peer's call arrives
 
-    def waiting_for(self, arrived: Arrived, now: float, view: View) -> Call | None:
-        """For whose other half does a peer call again, after one of the two has lost the other?"""
-        bill = read(arrived.note) if arrived.peer else None
-        if bill is None or bill.attempt < 2:
+    def waiting_for(
+        self, arrived: Arrived, now: float, view: View, *, held: bool = False
+    ) -> Call | None:
+        """For whose other half does a peer call again, after one of the two has lost the other?
+
+        One that comes suspiciously late joins nobody before it was `held`, and its sender asked.
+        """
+        bill, peer = read(arrived.note) if arrived.peer else None, arrived.peer
+        if bill is None or peer is None or bill.attempt < 2:
+            return None
+        if not held and lateness(bill, peer, arrived.wall_ms, view):
             return None
         if (arrived.peer, bill.call, bill.attempt) in self._given_up:
             return None
@@ -106,9 +115,23 @@ class Crossing:
 
     def hangs_up(self, call: Call, view: View, *, waited: bool) -> list[Effect]:
         """If who is here has hung up his peer is told, if he has `waited` for the other; else it is by the trunk."""
+        if call.finished and not call.answered and call.bill is None:
+            self._never_answered(call)
         if (half := call.hung_up) is None:
             return []
+        self._is_over(half)
+        return list(view.tell(half.node, CallOver(half.call, half.attempt))) if waited else []
+
+    def _never_answered(self, call: Call) -> None:
+        """Its caller has gone: a peer whose phone has answered, and who could not say so, need not call him back."""
+        for attempt, one in enumerate(call.tried, call.tries - len(call.tried) + 1):
+            last = call.setup if one is call.tried[-1] else None
+            for leg in one.legs:
+                if isinstance(leg, Leg) and leg.peer is not None:
+                    number = last.number_to(leg.peer) if last else attempt
+                    self._is_over(Half(leg.peer, call.id, number))
+
+    def _is_over(self, half: Half) -> None:
         self._hung_up[half.node, half.call] = half.attempt
         while len(self._hung_up) > REMEMBERED:
             self._hung_up.pop(next(iter(self._hung_up)))
-        return list(view.tell(half.node, CallOver(half.call, half.attempt))) if waited else []

@@ -99,7 +99,10 @@ class Switchboard:
         self.usage.lag(now, late)
         effects: list[Effect] = []
         for call in self.calls.agenda.due(now):
-            effects += self.calls.tell(call, Ticked(), now, view)
+            if call.phase is Phase.HELD and now >= call.held_until and not call.leaves:
+                effects += self._held_enough(call, now, view)
+            else:
+                effects += self.calls.tell(call, Ticked(), now, view)
         return [*effects, *self._rooms_called(now)]
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
@@ -140,8 +143,7 @@ class Switchboard:
 
     def _arrived(self, event: Arrived, now: float, view: View) -> list[Effect]:
         if (waiting := self._crossing.waiting_for(event, now, view)) is not None:
-            self.calls.put[event.channel] = waiting.arrival.channel
-            return self.calls.tell(waiting, event, now, view)
+            return self._joins(event, waiting, now, view)
         if refused := self._crossing.has_hung_up(event, view):
             return refused
         former = self.calls.began_by(event.channel)  # he was led elsewhere, and has come back
@@ -155,6 +157,18 @@ class Switchboard:
             self.calls.forget(call)
             return [HangUp(event.channel, NORMAL)]
         return [*before, *self.calls.tell(call, event, now, view)]
+
+    def _joins(self, event: Arrived, waiting: Call, now: float, view: View) -> list[Effect]:
+        self.calls.put[event.channel] = waiting.arrival.channel
+        return self.calls.tell(waiting, event, now, view)
+
+    def _held_enough(self, call: Call, now: float, view: View) -> list[Effect]:
+        """Nothing was said against it. Does somebody wait here for just this call?"""
+        waiting = self._crossing.waiting_for(call.arrival, now, view, held=True)
+        if waiting is None:
+            return self.calls.tell(call, Ticked(), now, view)
+        self.calls.forget(call)
+        return self._joins(call.arrival, waiting, now, view)
 
     def _leaves(self, channel: ChannelId, now: float, view: View) -> list[Effect]:
         """A transfer has taken a caller out of his call, which ends without him; or a leg, and it ends with its caller."""

@@ -147,7 +147,7 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     if gone:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
         absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
         call.cause = ABSENT if absent else NO_ROUTE
-    used_up = call.route.fresh or not any(map(partial(_left_of, call), call.route.tries))
+    used_up = call.route.fresh or not any(map(partial(_left_of, call, view), call.route.tries))
     if gone or event.status == NO_ANSWER or used_up:
         _ask_again(call, view, lines)
     return _next_try(call, now, view, lines, outcome)
@@ -166,7 +166,7 @@ def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]
     decided = outcome != UNREACHABLE or status == NO_ANSWER
     for leg in last.legs:
         end = leg.peer if isinstance(leg, Leg) else None
-        spoke = end is not None and end in setup_.spoke - setup_.gone
+        spoke = end is not None and end in setup_.spoke
         if spoke or (decided and end not in setup_.missed):
             call.reached.add(_at(leg))
     return bool(setup_.gone), bool(setup_.missed)
@@ -250,7 +250,7 @@ def _begin(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
 
 def _next_try(call: Call, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
     """The next try; without one the way onward after this outcome, which a route without tries says itself."""
-    left = next(filter(None, map(partial(_left_of, call), call.route.tries)), None)
+    left = next(filter(None, map(partial(_left_of, call, view), call.route.tries)), None)
     if left is not None:
         return _start(call, left, now, view, lines)
     if not call.route.tries:
@@ -374,17 +374,21 @@ def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> l
     return _next_try(call, now, view, lines)
 
 
-def _left_of(call: Call, attempt: Try) -> Try | None:
-    """What of it has not been tried yet, but for phones that somebody has spoken for."""
+def _left_of(call: Call, view: View, attempt: Try) -> Try | None:
+    """What of it has not been tried yet, but for phones that somebody has spoken for, and nodes out of reach by now."""
     number = call.route.number
     if not attempt.legs:
         return None if _tried(number, attempt) <= call.done else attempt
     left = [leg for leg in attempt.legs if (number, leg) not in call.done]
-    left = [leg for leg in left if _at(leg) not in call.reached]
+    left = [leg for leg in left if _at(leg) not in call.reached and _in_reach(leg, view)]
     if len(left) == len(attempt.legs):
         return attempt
     reason = f"{attempt.reason}; of these, who was not rung yet"
     return replace(attempt, legs=tuple(left), reason=reason) if left else None
+
+
+def _in_reach(leg: Leg | Outside, view: View) -> bool:
+    return isinstance(leg, Outside) or leg.peer is None or view.reachable(leg.peer)
 
 
 def _ask_again(call: Call, view: View, lines: Lines) -> None:

@@ -42,7 +42,7 @@ from pbxfed_ari.core.events import (
     PeerLostCalls,
     WentOut,
 )
-from pbxfed_ari.core.messages import CallOver
+from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.registrations import Registration
 from pbxfed_ari.core.switchboard import Switchboard
@@ -53,6 +53,7 @@ LOCAL, AGAIN = ChannelId("18.1"), ChannelId("19.1")
 BRIDGE, SECONDS = "pf-f00", 30
 KEY = "pf-f00.e1"  # of a part of a peer's call
 PHONE, BACK = ChannelId(f"{KEY}-1-0"), ChannelId(f"{KEY}-2-0")
+WALL = 1_800_000_000_000
 LONGEST = SECONDS + 30 + PATIENCE
 
 
@@ -459,6 +460,43 @@ def test_a_call_that_its_sender_has_given_up_is_not_joined() -> None:
     assert story.states == ["rescuing"]
 
 
+@pytest.mark.parametrize("over", [True, False])
+def test_a_call_again_that_comes_suspiciously_late_is_joined_if_nothing_is_said_against_it(
+    over: bool,
+) -> None:
+    """SIP sends an INVITE again after it was given up: joined and cut at once, it would cost him whom he waits for."""
+    story = called()
+    story.dies(B)
+    story.view.places = ()
+    lost(story, 60.0, CALLER)
+    note = f"f00/1/2//{WALL + 5_000}"
+    comes = Arrived(AGAIN, "1001", "1002", "", B, note, "e2", "pf-b", wall_ms=WALL)
+    here = SendTo(("10.0.0.9", ord("b")), CallHere(CallId("f00"), 2))
+    assert story.at(64.0, comes) == [here]
+    assert story.states == ["rescuing", "held"]
+    if over:
+        assert HangUp(AGAIN, 16) in story.at(64.1, PeerGaveUp(B, CallId("f00"), 2))
+        story.at(64.1, Ended(AGAIN))
+        assert story.at(64.3) == []
+        assert story.states == ["rescuing"]
+        return
+    assert Join(PHONE, KEY, (AGAIN,)) in story.at(64.2)
+    assert story.states == ["talking"]
+    assert HangUp(PHONE, 16) in story.at(80.0, WentOut(AGAIN, KEY), Ended(AGAIN))
+    assert len(story.board) == 0
+    assert len(story.records) == 1
+
+
+def test_a_call_again_that_comes_suspiciously_late_cuts_nobody_who_talks() -> None:
+    """The two have found each other by a newer try."""
+    story = calling()
+    note = f"f00.e1/2/2//{WALL + 5_000}"
+    comes = Arrived(AGAIN, "1002", "1002", "", B, note, "e2", "pf-b", wall_ms=WALL)
+    assert not any(isinstance(e, HangUpLeg | Join) for e in story.at(64.0, comes))
+    story.at(64.1, PeerGaveUp(B, CallId("f00.e1"), 2))
+    assert story.states[0] == "talking"
+
+
 def test_who_was_joined_so_may_be_lost_again() -> None:
     """And waits again."""
     story = called()
@@ -700,6 +738,23 @@ def test_who_has_hung_up_in_handover_is_not_rung_by_the_other_sides_rescue(
     said, number = ("f00.e1/2/2", "1002") if began else ("f00/1/2", "1001")
     found = board.handle(Arrived(AGAIN, number, "1003", "", B, said, "e9", "pf-b"), 9.0, view)
     assert found == [HangUp(AGAIN, 16), SendTo(("10.0.0.9", 98), CallOver(CallId("f00"), 1))]
+
+
+@pytest.mark.parametrize("control", ["bridge", "handover"])
+def test_a_caller_who_was_never_answered_is_not_called_back_by_who_believes_that_he_has_answered(
+    control: str,
+) -> None:
+    """The answer was lost on its way, and the caller was told that nobody can be reached."""
+    story = Story(B, trunk="sip")
+    story.board.calls.manner = Manner(control=control)
+    story.at(0.0, Arrived(CALLER, "1001", "1002", "Ann", fresh_id="f00", endpoint="1002"))
+    story.at(0.1, LegEntered(ONE), LegDialed(CALLER, ChannelId("9.1"), "PJSIP/pf-b-01"))
+    story.at(5.0, Ended(CALLER))
+    assert len(story.records) == 1
+    story.view.places = (A,)
+    comes = Arrived(AGAIN, "1002", "1002", "", B, "f00.e1/2/2", "e2", "pf-b")
+    told = SendTo(("10.0.0.9", ord("b")), CallOver(CallId("f00"), 1))
+    assert story.at(60.0, comes) == [HangUp(AGAIN, 16), told]
 
 
 def test_who_was_put_through_to_a_peers_queue_is_rung_for_here_too() -> None:

@@ -399,6 +399,19 @@ def test_a_hunt_tries_each_member_by_all_trunks_until_somebody_speaks_for_him() 
     assert HangUp(CHANNEL, 19) in story.at(42.0, Returned(CHANNEL, "NOANSWER", 19))
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_hunt_rings_nobody_twice_whose_node_was_lost_while_he_rang(back: bool) -> None:
+    """Nor asks a node that is out of reach by its other trunk, as long as it is."""
+    story = grouped("hunt", members=("1001", "1002", "1003"))
+    story.at(0.1, PeerHasCall(C, CALL, 1), LegLives(CHANNEL, LEG, "RINGING"))
+    story.view.cut = story.view.dead = (C,)
+    assert Abandon(LEG) in story.at(3.0)
+    if back:
+        story.view.cut = story.view.dead = ()
+    went_on = legs(story.at(3.1, Returned(CHANNEL, "CHANUNAVAIL", 3)))
+    assert went_on == ([(Leg(C, "sip", "1002"),)] if back else [])
+
+
 # --- from site to site
 
 AFAR_B = wan(B)  # as if b spoke for its site

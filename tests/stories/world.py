@@ -351,6 +351,8 @@ class Node:
 class World:
     """Nodes, a network and a clock."""
 
+    node: type[Node] = Node  # what `boot` starts
+
     def __init__(
         self,
         seed: int = 1,
@@ -390,6 +392,7 @@ class World:
         self.nodes: dict[str, Node] = {}
         self._frozen: dict[str, list[tuple[bytes, Address, bool]]] = {}
         self._deadlines: list[tuple[float, int, Node]] = []
+        self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self.seeds, self.unicast_only = tuple(seeds), frozenset(unicast_only)
         self.network.deaf = lambda source, to: deaf
@@ -412,7 +415,9 @@ class World:
             address = self.nodes[name].address[0]
         site = self.sites.get(name, "main")
         self.network.site[address] = site
-        self.nodes[name] = Node(self, name, store, address=address, key=key, site=site, seed=seed)
+        self.nodes[name] = self.node(
+            self, name, store, address=address, key=key, site=site, seed=seed
+        )
         return self.nodes[name]
 
     def clock(self) -> float:
@@ -476,12 +481,15 @@ class World:
                 if until():
                     return True
             due = self._deadlines[0][0] if self._deadlines else float("inf")
-            at = max(self.now, min(due, self.network.next_arrival()))
+            later = self._later[0][0] if self._later else float("inf")
+            at = max(self.now, min(due, later, self.network.next_arrival()))
             if at > end:
                 self.now = end
                 return until()
             self.now = at
             self.network.deliver(at)
+            while self._later and self._later[0][0] <= at:
+                heapq.heappop(self._later)[2]()
             while self._deadlines and self._deadlines[0][0] <= at:
                 due, _, node = heapq.heappop(self._deadlines)
                 if node.due != due:
@@ -491,6 +499,10 @@ class World:
                     if node.deadline() <= at:
                         node.tick()
                     self.schedule(node)
+
+    def after(self, seconds: float, do: Callable[[], object]) -> None:
+        """Something happens then."""
+        heapq.heappush(self._later, (self.now + seconds, next(self._order), do))
 
     def schedule(self, node: Node) -> None:
         """A node's deadline may have moved."""
