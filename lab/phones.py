@@ -144,7 +144,7 @@ class Phones(Members):
         """What a phone does when called: answer after a while (None: ring on), or refuse (`486 Busy Here`) after that while.
 
         `send_to`: the number in the Contact of a refusal, as with `302 Moved Temporarily`; `early`: speak while it rings;
-        `ring_after_ms`: until then nothing is heard of it, as of one that must be woken.
+        `ring_after_ms`: until then nothing is heard of it, as of one that must be woken; a refusal at once comes then.
         """
         self._group_of(extension).ask(
             "manners",

@@ -90,6 +90,7 @@ class Phone(Caller):
         mine = f"{invite.get('to')};tag={secrets.token_hex(4)}"
         manners = self.manners
         if sound is None or (manners.refuse and not manners.answer_after):
+            await asyncio.sleep(manners.ring_after)
             status = manners.refuse or "488 Not Acceptable Here"
             fields = [("to", mine)]
             if manners.send_to:

@@ -15,17 +15,22 @@ from pbxfed_ari.core.effects import Effect, Leg, WhenAlone
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.tries import IDLE, View
 
+Ways = frozenset[tuple[NodeName, str]]  # kinds of trunk to peers
 MOST = 8  # peers: each is one more INVITE of such a call, and one more that may be dead by then
 
 
-def asked(view: View) -> tuple[Leg, ...]:
-    """Each by its preferred trunk; those of our own site first, else by a draw of this node's own, in which weights count."""
+def asked(view: View, blocked: Ways = frozenset()) -> tuple[Leg, ...]:
+    """Each by its preferred trunk that is not blocked; those of our own site first.
+
+    Else by a draw of this node's own, in which weights count.
+    """
     if view.drained():
         return ()
     ours, order = view.site(view.me), view.preference(view.me)
     near = (node for node in order if view.site(node) == ours)
     far = (node for node in order if view.site(node) != ours)
-    legs = (reaching.leg(node, view, IDLE, 0) for node in chain(near, far) if _able(node, view))
+    able = (node for node in chain(near, far) if _able(node, view))
+    legs = (reaching.leg(node, view, IDLE, _rank(node, view, blocked)) for node in able)
     return tuple(islice((leg for leg in legs if leg is not None), MOST))
 
 
@@ -34,10 +39,16 @@ def _able(node: NodeName, view: View) -> bool:
     return other and not between.narrow(node, view)
 
 
+def _rank(node: NodeName, view: View, blocked: Ways) -> int:
+    kinds = enumerate(view.trunks(node))
+    return next((rank for rank, kind in kinds if (node, kind) not in blocked), 0)
+
+
 class Alone:
     """What Asterisk was told last."""
 
     def __init__(self) -> None:
+        self.blocked: Ways = frozenset()
         self._told: tuple[Leg, ...] | None = None
 
     def __repr__(self) -> str:
@@ -45,7 +56,7 @@ class Alone:
 
     def look(self, view: View, now: float) -> list[Effect]:
         """What it must be told. Before this node has heard who lives, what an earlier life of ours has told stands."""
-        if not view.settled(now) or (legs := asked(view)) == self._told:
+        if not view.settled(now) or (legs := asked(view, self.blocked)) == self._told:
             return []
         self._told = legs
         return [WhenAlone(legs)]

@@ -13,7 +13,8 @@ worked is only supposed, then: the next call begins with it all the same, and pr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.effects import Note, Tell
+from pbxfed_ari.core.events import TrunksBlocked
 from pbxfed_ari.core.names import NodeName
 
 FIRST, MOST = 30.0, 600.0  # seconds until a blocked trunk is tried again
@@ -34,12 +35,21 @@ class Detours:
 
     def __init__(self) -> None:
         self._blocked: dict[tuple[NodeName, str], _Blocked] = {}
+        self._told = frozenset[tuple[NodeName, str]]()
 
     def __repr__(self) -> str:
         return f"Detours({len(self._blocked)} blocked)"
 
     def __bool__(self) -> bool:
         return bool(self._blocked)
+
+    def news(self, now: float) -> list[Tell]:
+        """What is blocked, if that has changed: Asterisk is told, for a time without us (alone.py)."""
+        ways = frozenset(self.avoided(now))
+        if ways == self._told:
+            return []
+        self._told = ways
+        return [Tell(TrunksBlocked(ways))]
 
     def found(self, peer: NodeName, silent: str, by: str, now: float) -> list[Note]:
         """A call that saw no life by one kind has seen it by another."""

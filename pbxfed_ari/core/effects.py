@@ -15,6 +15,7 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCalls,
     RoomsLed,
+    TrunksBlocked,
 )
 from pbxfed_ari.core.messages import AnyMessage, Record
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName
@@ -345,7 +346,15 @@ class Abandon(Struct, frozen=True):
 class Tell(Struct, frozen=True):
     """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
-    event: PeerHasCall | PeerGaveUp | PeerLostCalls | HealthChanged | DrainOver | RoomsLed
+    event: (
+        PeerHasCall
+        | PeerGaveUp
+        | PeerLostCalls
+        | HealthChanged
+        | DrainOver
+        | RoomsLed
+        | TrunksBlocked
+    )
 
 
 class SendElsewhere(Struct, frozen=True):

@@ -344,6 +344,12 @@ class RoomsLed(Struct, frozen=True):
     wall_ms: int
 
 
+class TrunksBlocked(Struct, frozen=True):
+    """By these kinds of trunk these peers show no life, by their other one they do; of no others is that known (detours.py)."""
+
+    ways: frozenset[tuple[NodeName, str]]
+
+
 class RoomsListed(Struct, frozen=True):
     """Our Asterisk has conferences of these rooms, read anew."""
 
@@ -455,6 +461,7 @@ Event = (
     | ContactsListed
     | RoomsLed
     | RoomsListed
+    | TrunksBlocked
     | AsteriskUp
     | AsteriskDown
     | AsteriskDied

@@ -61,6 +61,7 @@ from pbxfed_ari.core.events import (
     SeedsFound,
     StrangerHeard,
     Ticked,
+    TrunksBlocked,
     WanChanged,
     by_wan,
     wan,
@@ -108,6 +109,7 @@ _OwnFact = (
     | ContactsListed
     | RoomsLed
     | RoomsListed
+    | TrunksBlocked
     | AuthenticationsFailed
 )
 
@@ -318,6 +320,9 @@ class Federation:
                 return self.ledger.shelve(self.standing.led(numbers, wall_ms))
             case RoomsListed(numbers, wall_ms):
                 return self.ledger.shelve(self.standing.listed(numbers, wall_ms))
+            case TrunksBlocked(ways):
+                self.alone.blocked = ways
+                return []
             case AuthenticationsFailed(found):
                 told = self.ledger.shelve(self.failures.failed(event, now))
                 return [*told, *self.failures.alarms(whose(one) for one, _, _ in found)]

@@ -103,7 +103,7 @@ class Switchboard:
                 effects += self._held_enough(call, now, view)
             else:
                 effects += self.calls.tell(call, Ticked(), now, view)
-        return [*effects, *self._rooms_called(now)]
+        return [*effects, *self._rooms_called(now), *self.usage.detours.news(now)]
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to the call that it concerns."""

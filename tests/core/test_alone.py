@@ -7,8 +7,15 @@ import pytest
 from pbxfed_ari.core.alone import MOST, Alone, asked
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.effects import Effect, Enter, HandOver, HangUp, Leg, Note, WhenAlone
-from pbxfed_ari.core.events import Arrived, Redirected, Returned
+from pbxfed_ari.core.events import (
+    Arrived,
+    Redirected,
+    Returned,
+    TrunksBlocked,
+)
+from pbxfed_ari.core.federation import describe
 from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.shelf import NodeInfo
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.tries import BUSY, REJECTED, UNALLOCATED
 from tests.core.test_route import A, B, C, View, make
@@ -26,6 +33,31 @@ def test_the_peers_of_our_site_are_asked_first_each_as_it_wants_to_be_called() -
     assert asked(View()) == (Leg(C, "sip"), Leg(B, "sip"))
     assert asked(View(trunks=("iax2", "sip"), sites={C: "far"})) == (Leg(B, "iax2"), Leg(C, "iax2"))
     assert asked(View(trunks=())) == ()
+
+
+def test_a_trunk_that_is_known_to_be_blocked_is_not_used() -> None:
+    """If the peer has another one: without the daemon nobody finds out that by SIP nothing passes."""
+    blocked = frozenset({(B, "sip")})
+    assert asked(View(), blocked) == (Leg(C, "sip"), Leg(B, "iax2"))
+    assert asked(View(trunks=("sip",)), blocked) == (Leg(C, "sip"), Leg(B, "sip"))
+
+
+def test_what_calls_find_blocked_asterisk_hears() -> None:
+    """And that it is blocked no more."""
+    world = World(seed=1, names="abc")
+    both = NodeInfo("10.0.0.3", "main", 100, ("sip", "iax2"), bytes(32))
+    world["c"].handle(describe(both))
+    world.run(5.0)
+    assert ways(world)[-1] == {("b", "sip"), ("c", "sip")}
+    for blocked, expected in ({(C, "sip")}, ("c", "iax2")), (set(), ("c", "sip")):
+        world["a"].handle(TrunksBlocked(frozenset(blocked)))
+        world.run(2.0)
+        assert ways(world)[-1] == {("b", "sip"), expected}
+
+
+def ways(world: World) -> list[set[tuple[str | None, str]]]:
+    found = [e for e in world["a"].effects if isinstance(e, WhenAlone)]
+    return [{(leg.peer, leg.trunk) for leg in one.legs} for one in found]
 
 
 def test_who_is_out_of_reach_sick_or_drained_is_not_asked() -> None:

@@ -1,7 +1,7 @@
 """A trunk that is blocked while the other one works, told on a virtual clock."""
 
 from pbxfed_ari.core.detours import ASKED, FIRST, MOST, Detours
-from pbxfed_ari.core.effects import Leg, Note
+from pbxfed_ari.core.effects import Leg, Note, Tell
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -11,6 +11,7 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCalls,
     Returned,
+    TrunksBlocked,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
 from tests.core.test_route import A, B, C, View, make
@@ -195,3 +196,22 @@ def test_the_pause_has_an_end() -> None:
     assert pauses == [30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0, 600.0]
     assert detours.avoided(now + 2 * MOST - 1.0) == [(B, "sip")]
     assert detours.avoided(now + 2 * MOST) == []
+
+
+def test_what_is_proved_to_be_blocked_is_told_once_and_its_end_too() -> None:
+    """Not before the other trunk has shown life: a dead peer is no blocked trunk."""
+    story = Story(View(B))
+    call(story, 1, 0.0)
+    story.at(2.0)
+    assert told(story, 2.0) == []
+    (begun,) = legs(story.at(2.1, Returned(ChannelId("1.1"), "CHANUNAVAIL", 3)))
+    dial(story, 1, 2.1, begun)
+    story.at(2.2, PeerHasCall(B, CallId("f1"), 2))
+    assert told(story, 2.3) == [frozenset({(B, "sip")})]
+    assert told(story, 3.0) == []
+    assert told(story, 2.3 + FIRST + MOST) == [frozenset()]
+
+
+def told(story: Story, now: float) -> list[frozenset[tuple[str, str]]]:
+    events = [e.event for e in story.board.tick(now, story.view) if isinstance(e, Tell)]
+    return [e.ways for e in events if isinstance(e, TrunksBlocked)]

@@ -18,6 +18,7 @@ from tests.lab.test_objects_in_calls import PROVIDER, put
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 SILENT = 4.0  # seconds after which the dialplan gives up who does not ring
+ASKED_AGAIN = 30  # seconds after which it asks who was silent
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,13 @@ def told(federation: Federation, node: str) -> set[str]:
     shown = federation.lab.asterisk(node, "dialplan show globals")
     (dial,) = [one for one in shown.splitlines() if "PBXFED_PEERS=" in one] or [""]
     return {part.partition("pf-")[2].partition("/")[0] for part in dial.split("&") if "pf-" in part}
+
+
+def silent_since(federation: Federation, node: str, peer: str) -> int:
+    """Since when its dialplan holds a peer for dead, as `date +%s` says; 0: it does not."""
+    shown = federation.lab.asterisk(node, "dialplan show globals")
+    name = f"PBXFED_SILENT_pf-{peer}="
+    return sum(int(one.partition("=")[2]) for one in shown.splitlines() if name in one)
 
 
 @contextmanager
@@ -186,14 +194,19 @@ def test_what_a_phone_has_said_holds_without_the_daemon_of_its_caller(
 
 @pytest.mark.parametrize("trunk", ["sip", "iax2"])
 def test_a_peer_that_has_died_since_costs_no_call(federation: Federation, trunk: str) -> None:
-    """Its daemon alone: its dialplan rings its phones. All of it: who lives is reached, the rest is refused in a while."""
+    """Its daemon alone: its dialplan rings its phones. All of it: who lives is reached, the rest is refused in a while.
+
+    By SIP that is found out once, and is known for half a minute.
+    """
     lab = federation.lab
+    lab.asterisk("a", "dialplan set global PBXFED_SILENT_pf-c 0")
     with called_by(federation, trunk):
         with dead(federation, "a", "c"):
             for called in "1003", "1002":
                 result = lab.call("1001", called, hold=0.6)
                 assert result.ok, result
             assert federation.fails("1001", "7777")[0] == 503
+        federation.until(lambda: told(federation, "a") == {"b", "c"})
         with dead(federation, "a"):
             lab.kill("c")
             try:
@@ -204,9 +217,20 @@ def test_a_peer_that_has_died_since_costs_no_call(federation: Federation, trunk:
                 assert time.monotonic() - began < SILENT + 1.5
                 lab.manners("1002", refuse="486 Busy Here")
                 assert federation.fails("1001", "1002")[0] == 486
+                assert bool(silent_since(federation, "a", "c")) == (trunk == "sip")
+                assert not silent_since(federation, "a", "b")
+                began = time.monotonic()
+                assert federation.fails("1001", "7777")[0] == 503
+                assert time.monotonic() - began < SILENT / 2
             finally:
                 lab.start("c")
-    lab.register("1003", "c")
+            lab.register("1003", "c")
+            if since := silent_since(federation, "a", "c"):
+                assert federation.fails("1001", "1003")[0] == 503
+                known = f"PBXFED_SILENT_pf-c {since - ASKED_AGAIN}"
+                lab.asterisk("a", f"dialplan set global {known}")
+            result = lab.call("1001", "1003", hold=0.6)
+            assert result.ok, result
 
 
 def test_of_two_devices_at_two_nodes_one_answers(federation: Federation) -> None:
@@ -304,3 +328,33 @@ def test_the_failed_try_of_a_dead_daemon_goes_on(federation: Federation) -> None
     assert rings(federation)["1003"] == before["1003"] + 1
     with pytest.raises(PhoneRefused):
         lab.dial("1001", "7777")
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+def test_a_failed_try_in_which_nobody_rang_is_followed_by_a_fork(
+    federation: Federation, trunk: str
+) -> None:
+    """The phone at b could not be had, which a's daemon does not live to hear; by now its owner has one at c, too."""
+    lab = federation.lab
+    federation.add("1031")
+    lab.http("a", "PATCH", "/extensions/1031", {"devices": 2})
+    federation.until(federation.whole)
+    lab.register("1031", "b", home="b")
+    federation.until(lambda: federation.where("1031", "a") == ["b"])
+    lab.manners("1031", refuse="480 Temporarily Unavailable", ring_after_ms=6_000)
+    before = int(lab.phone("1031")["invites"])
+    try:
+        with called_by(federation, trunk), ThreadPoolExecutor(1) as pool:
+            asks = pool.submit(lab.call, "1001", "1031", hold=0.6)
+            federation.until(lambda: int(lab.phone("1031")["invites"]) == before + 1)
+            with dead(federation, "a"):
+                lab.manners("1031", refuse="480 Temporarily Unavailable")
+                lab.register("1031/2", "c", home="c")
+                result = asks.result()
+    finally:
+        for phone in "1031", "1031/2":
+            lab.unregister(phone)
+    assert result.ok, result
+    assert result.details["answered_by"] == "1031/2"
+    assert (result.trunk, result.nodes) == (trunk, ("a", "c"))
+    assert int(lab.phone("1031")["invites"]) == before + 2
