@@ -14,11 +14,9 @@ from functools import partial
 from random import Random
 from statistics import median
 
-from lab.lab import Lab
 from lab.phone import PhoneRefused
-from lab.places import CHECKOUT, Places
 from tests.bench.table import Row, p99, spread
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 from tests.lab.naming import Change, asterisk_killed, cut, killed, listen
 
 CALLS = int(os.environ.get("PBXFED_BENCH_CALLS", "60"))
@@ -160,15 +158,10 @@ def _named(what: str, took: list[float], nodes: int) -> Row:
 
 @contextlib.contextmanager
 def real_lab(names: str) -> Iterator[Federation]:
-    lab = Lab(Places(CHECKOUT / ".lab-bench"), extra={"extensions.conf": PLAIN})
-    lab.down()
-    try:
-        lab.up(len(names))
+    with a_lab("bench", len(names), extra={"extensions.conf": PLAIN}) as lab:
         federation = Federation(lab, names)
         federation.until(federation.whole, 60)
         yield federation
-    finally:
-        lab.down()
 
 
 def _fallen(federation: Federation, marks: dict[str, int], victim: str) -> bool:

@@ -20,8 +20,6 @@ from dataclasses import replace
 from random import Random
 from statistics import median
 
-from lab.lab import Lab
-from lab.places import CHECKOUT, Places
 from tests.bench.table import NONE, Row, p99, spread
 from tests.lab.agents import (
     BARESIP_TCP,
@@ -35,7 +33,7 @@ from tests.lab.agents import (
     enrol,
     plugged,
 )
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 from tests.lab.death import Survivor, death, revive
 
 KILLS = int(os.environ.get("PBXFED_BENCH_KILLS", "4"))
@@ -69,10 +67,7 @@ def rows() -> list[Row]:
     found: dict[tuple[str, bool], list[Survivor]] = {}
     for name in dict.fromkeys(kind.name for kind in AGENTS):
         found |= {(name, False): [], (name, True): []}
-    lab = Lab(Places(CHECKOUT / ".lab-bench"))
-    lab.down()
-    try:
-        lab.up(3, dns=True)
+    with a_lab("bench", 3, dns=True) as lab:
         federation = Federation(lab)
         federation.until(federation.whole, 60)
         with plugged(federation, AGENTS) as agents:
@@ -85,8 +80,6 @@ def rows() -> list[Row]:
                     found[kind.name, power and apart].append(one)
                 revive(federation)
                 print(f"  {trial + 1} of {KILLS} deaths", file=sys.stderr, flush=True)
-    finally:
-        lab.down()
     return [row for (_, power), of in found.items() if of for row in _rows(of, power)]
 
 

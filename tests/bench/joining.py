@@ -8,13 +8,12 @@ import time
 from statistics import median
 
 from lab.lab import Lab
-from lab.places import CHECKOUT, Places
 from pbxfed_ari.core.objects.extension import EXTENSION
 from tests.bench.daemons import Daemons
 from tests.bench.ground import Ground, until
 from tests.bench.seed import seed
 from tests.bench.table import Row
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 
 IDLE = 5.0  # seconds, to know what flows anyway
 LATEST = 120.0  # seconds
@@ -54,10 +53,7 @@ def _sha256() -> Row:
 
 def _donors_calls() -> Row:
     """Setup of calls inside a node that knows 10,000 extensions, without and with a joiner that gets them all."""
-    lab = Lab(Places(CHECKOUT / ".lab-bench"))
-    lab.down()
-    try:
-        lab.up(3)
+    with a_lab("bench", 3) as lab:
         federation = Federation(lab, "abc")
         federation.until(federation.whole, 60)
         for number in "1001", "1002":
@@ -75,8 +71,6 @@ def _donors_calls() -> Row:
         joiner.start()
         busy = _setups(lab, 40)
         joiner.join()
-    finally:
-        lab.down()
     added = median(busy) - median(quiet)
     return Row(
         f"setup time added to a donor's calls while a node joins {MANY:,} extensions",

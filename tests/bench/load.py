@@ -20,12 +20,11 @@ from statistics import median
 
 from lab.lab import Lab
 from lab.load import Load, Outcome
-from lab.places import CHECKOUT, Places
 from lab.process import Process
 from tests.bench import dundi
 from tests.bench.asterisks import PLAIN
 from tests.bench.table import Row
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, a_lab
 
 SECONDS = float(os.environ.get("PBXFED_BENCH_SECONDS", "8"))
 STEPS = list(range(20, 201, 10))  # calls a second
@@ -109,10 +108,7 @@ class Ground:
         """Made, and removed afterwards."""
         extra = dundi.files()
         extra["extensions.conf"] = PLAIN + extra["extensions.conf"]
-        lab = Lab(Places(CHECKOUT / ".lab-bench"), extra=extra)
-        lab.down()
-        try:
-            lab.up(2)
+        with a_lab("bench", 2, extra=extra) as lab:
             dundi.start(lab)
             federation = Federation(lab, "ab")
             federation.until(federation.whole, 60)
@@ -133,8 +129,6 @@ class Ground:
                 yield cls(federation, load)
             finally:
                 load.stop()
-        finally:
-            lab.down()
 
     def set(self, settings: dict[str, object]) -> None:
         """[calls] of both daemons, where it is another than before."""

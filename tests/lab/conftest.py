@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -107,15 +108,26 @@ class Federation:
         return done.stderr.strip()
 
 
+@contextmanager
+def a_lab(
+    name: str, nodes: int, *, extra: Mapping[str, str] | None = None, **how: Any
+) -> Iterator[Lab]:
+    """So many nodes, a, b, c …, from nothing; everything is removed at the end. `extra`: lines of Asterisk's files."""
+    lab = Lab(Places(CHECKOUT / f".lab-{name}"), extra=extra)
+    lab.down()
+    try:
+        lab.up(nodes, **how)
+        yield lab
+    finally:
+        lab.down()
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Three nodes, a, b and c, from nothing; everything is removed at the end. Each of several testers has its own."""
+    """Three nodes; each of several testers has its own."""
     tester = os.environ.get("PYTEST_XDIST_WORKER", "")
-    lab = Lab(Places(CHECKOUT / f".lab-test{tester}"), extra=PINGED)
-    lab.down()
-    lab.up(3, dns=True)
-    yield lab
-    lab.down()
+    with a_lab(f"test{tester}", 3, extra=PINGED, dns=True) as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ import pytest
 
 from lab.lab import Lab
 from lab.phone import PhoneRefused
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import SECRET, Federation
-from tests.lab.test_bridge import nothing_left
-from tests.lab.test_objects_in_calls import PROVIDER, put
+from tests.lab.conftest import Federation
+from tests.lab.furnishing import furnished, nothing_left, put, two_devices
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
 SILENT = 4.0  # seconds after which the dialplan gives up who does not ring
@@ -24,16 +22,8 @@ ASKED_AGAIN = 30  # seconds after which it asks who was silent
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Lab]:
     """Three nodes of their own: c has a line to the outside."""
-    lab = Lab(Places(CHECKOUT / ".lab-alone"), extra={"c/pjsip.conf": PROVIDER})
-    lab.down()
-    lab.up(3)
-    found = Federation(lab)
-    found.until(found.whole)
-    for number, node in PHONES.items():
-        found.phone(number, node)
-    lab.register("provider", "c", secret=SECRET)
-    yield lab
-    lab.down()
+    with furnished("alone", PHONES) as lab:
+        yield lab
 
 
 @pytest.fixture
@@ -236,12 +226,7 @@ def test_a_peer_that_has_died_since_costs_no_call(federation: Federation, trunk:
 def test_of_two_devices_at_two_nodes_one_answers(federation: Federation) -> None:
     """Both ring, once; the other one is told that somebody has answered."""
     lab = federation.lab
-    federation.add("1030")
-    lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
-    federation.until(federation.whole)
-    lab.register("1030", "b", home="b")
-    lab.register("1030/2", "c", home="c")
-    federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
+    two_devices(federation)
     lab.manners("1030", answer_after_ms=None)
     lab.manners("1030/2", answer_after_ms=700)
     try:

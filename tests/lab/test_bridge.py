@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.calls import Dialled
 from lab.phone import PhoneRefused
 from tests.lab.conftest import Federation
+from tests.lab.furnishing import both_hear, bridges, connecting, nothing_left, set_up
 from tests.lab.stranger import Stranger
-from tests.lab.test_setup import set_up
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b"}
 
@@ -22,36 +21,10 @@ def bridged(federation: Federation) -> Iterator[Federation]:
     """All nodes own the legs of their calls."""
     for number, node in PHONES.items():
         federation.phone(number, node)
-    for node in "abc":
-        federation.lab.configure(node, "calls", "control", "bridge")
-    time.sleep(0.3)
-    yield federation
-    for node in "abc":
-        federation.lab.configure(node, "calls", "control", "handover")
+    with connecting(federation.lab, "bridge"):
+        yield federation
     for number in PHONES:
         federation.lab.manners(number)
-
-
-def bridges(federation: Federation, node: str) -> list[str]:
-    """The bridges of ours at a node's Asterisk."""
-    text = federation.lab.asterisk(node, "bridge show all")
-    return [line.split()[0] for line in text.splitlines() if line.startswith("pf-")]
-
-
-def channels(federation: Federation, node: str) -> int:
-    text = federation.lab.asterisk(node, "core show channels count")
-    return int(text.split()[0])
-
-
-def nothing_left(federation: Federation) -> None:
-    """No channel, no bridge, no call."""
-    federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 5)
-    federation.until(lambda: all(bridges(federation, n) == [] for n in "abc"), 5)
-    federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)
-
-
-def both_hear(federation: Federation, dialled: Dialled) -> bool:
-    return all(federation.lab.listen(dialled, last_seconds=1.0)[0].values())
 
 
 @pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])

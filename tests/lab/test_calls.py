@@ -10,7 +10,7 @@ import pytest
 from lab.calls import CallResult
 from lab.phone import PhoneRefused
 from tests.lab.conftest import Federation
-from tests.lab.test_setup import set_up
+from tests.lab.furnishing import set_up
 
 
 def good(result: CallResult, *, trunk: str | None, caller: str) -> None:

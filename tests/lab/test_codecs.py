@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.conftest import Federation
-from tests.lab.test_bridge import nothing_left
-from tests.lab.test_setup import set_up
+from tests.lab.furnishing import nothing_left, set_up
 
 
 @pytest.fixture

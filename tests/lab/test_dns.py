@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.lab import Lab
 from lab.node import DOMAIN
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 from tests.lab.naming import (
     UDP,
     Change,
@@ -30,11 +28,8 @@ SETTLED = 3.0  # seconds after which who has just joined can speak for its site 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
     """Two sites of two nodes, all of which answer; d takes TLS and has an IPv6 address, too."""
-    lab = Lab(Places(CHECKOUT / ".lab-dns"))
-    lab.down()
-    lab.up(4, sites=2)
-    found = Federation(lab, "".join(node.name for node in lab.nodes()))
-    try:
+    with a_lab("dns", 4, sites=2) as lab:
+        found = Federation(lab, "".join(node.name for node in lab.nodes()))
         listen(found, "127.0.0.1:5353")
         lab.configure("d", "asterisk", "phones", ["tls", "udp"])
         lab.configure("d", "asterisk", "phone_addresses", ["2001:db8::4", address(found, "d")])
@@ -43,8 +38,6 @@ def federation() -> Iterator[Federation]:
         found.until(found.whole, 60)
         time.sleep(SETTLED)
         yield found
-    finally:
-        lab.down()
 
 
 def of_the_site_of_a(federation: Federation, *, forwards: bool) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.lab import Lab
-from lab.places import CHECKOUT, Places
 from tests.lab.agents import Agent, plugged
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 from tests.lab.death import death, revive, silence
 
 CALLS = 4.0  # seconds from the death, when it dials, until it talks, its user dialling again where the kind needs that
@@ -20,15 +18,10 @@ OWN_REFRESH = 32.0  # baresip's, by TCP: it does not notice that its connection 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
     """Three nodes of one site, all of which answer DNS."""
-    lab = Lab(Places(CHECKOUT / ".lab-finding"))
-    lab.down()
-    lab.up(3, dns=True)
-    found = Federation(lab)
-    try:
+    with a_lab("finding", 3, dns=True) as lab:
+        found = Federation(lab)
         found.until(found.whole, 60)
         yield found
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from lab.calls import CallResult
 from lab.lab import Lab
 from lab.meddler import CUT, LOST, SILENCE, Answer, Meddler
 from lab.phone import PhoneRefused
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, a_lab
 
 BOUND = 12.0  # seconds until a caller knows
 HOLD = {
@@ -207,19 +206,13 @@ PLACES, MODES = ("here", "there"), ("handover", "bridge")
 
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Ground]:
-    lab = Lab(Places(CHECKOUT / ".lab-garbled"))
-    lab.down()
-    lab.up(2, daemon=False)
-    try:
-        with Meddler(lab.node("a")) as meddler:
-            lab.configure("a", "asterisk", "url", meddler.url)
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda node: lab.node(node).start_daemon(), "ab"))
-            found = Ground(lab, meddler)
-            found.furnish()
-            yield found
-    finally:
-        lab.down()
+    with a_lab("garbled", 2, daemon=False) as lab, Meddler(lab.node("a")) as meddler:
+        lab.configure("a", "asterisk", "url", meddler.url)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda node: lab.node(node).start_daemon(), "ab"))
+        found = Ground(lab, meddler)
+        found.furnish()
+        yield found
 
 
 @pytest.fixture(scope="module")

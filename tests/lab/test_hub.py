@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.lab import Lab
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, a_lab
 
 EAST, WEST = "ac", "bd"  # the second site stands behind NAT
 HUB = {"nats": ("hub", "all"), "zenoh": ("a", "daemon")}  # with zenoh a node is the rendezvous
@@ -17,13 +15,10 @@ HUB = {"nats": ("hub", "all"), "zenoh": ("a", "daemon")}  # with zenoh a node is
 @pytest.fixture(scope="module", params=HUB)
 def two(request: pytest.FixtureRequest) -> Iterator[Federation]:
     """Two sites of two nodes, of which one can dial out and not be dialled."""
-    lab = Lab(Places(CHECKOUT / ".lab-hub"))
-    lab.down()
-    lab.up(4, sites=2, wan=request.param, nat=["branch1"])
-    federation = Federation(lab, EAST + WEST)
-    federation.until(federation.whole, 30, what="both sites know each other")
-    yield federation
-    lab.down()
+    with a_lab("hub", 4, sites=2, wan=request.param, nat=["branch1"]) as lab:
+        federation = Federation(lab, EAST + WEST)
+        federation.until(federation.whole, 30, what="both sites know each other")
+        yield federation
 
 
 def known(federation: Federation, number: str) -> bool:

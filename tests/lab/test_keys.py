@@ -11,26 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.lab import Lab
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 
 
 @pytest.fixture(scope="module")
 def four() -> Iterator[Federation]:
     """Four machines: a, b and c are a federation; d has Asterisk, a configuration, and no key."""
-    lab = Lab(Places(CHECKOUT / ".lab-test-keys"))
-    lab.down()
-    try:
-        lab.up(4, daemon=False)
+    with a_lab("keys", 4, daemon=False) as lab:
         lab.configure("d", "federation", "key_file", None)
         for name in "abc":
             lab.start(name, "daemon")
         found = Federation(lab, "abc")
         found.until(found.whole)
         yield found
-    finally:
-        lab.down()
 
 
 def run(

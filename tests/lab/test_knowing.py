@@ -9,8 +9,7 @@ from typing import Any
 
 from lab.lab import Lab
 from lab.netns import within
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, a_lab
 
 MANY = 1_000
 
@@ -156,10 +155,7 @@ def test_two_federations_on_one_lan_do_not_see_each_other_and_garbage_changes_no
 
 def test_a_joiner_receives_the_state_once() -> None:
     """And a second federation with another key on the same LAN stays alone. A lab of its own: four nodes, three joined."""
-    lab = Lab(Places(CHECKOUT / ".lab-test-join"))
-    lab.down()
-    try:
-        lab.up(4)
+    with a_lab("join", 4) as lab:
         f = Federation(lab)
         f.until(lambda: f.whole("abcd"))
         lab.kill("d", "daemon")
@@ -196,5 +192,3 @@ def test_a_joiner_receives_the_state_once() -> None:
         time.sleep(3.0)
         assert [m["node"] for m in f.get("d", "/members")] == ["d"]
         assert f.state("a", "d") == "down"
-    finally:
-        lab.down()

@@ -23,7 +23,7 @@ from tests.bench.load import CALLERS as DIALING
 from tests.bench.load import THERE as AFAR
 from tests.bench.load import WAYS, Found, Ground, channels
 from tests.lab.conftest import SECRET, Federation
-from tests.lab.test_bridge import both_hear, nothing_left
+from tests.lab.furnishing import both_hear, nothing_left
 from tests.lab.test_metrics import value
 
 CALLERS = [str(number) for number in range(3001, 3011)]

@@ -12,46 +12,10 @@ import pytest
 
 from lab.lab import Lab
 from lab.phone import PhoneRefused
-from lab.places import CHECKOUT, Places
 from tests import documents
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.furnishing import connecting, furnished, put, talk
 
-# c has a line to the outside, written by hand; what plays the outside is a phone that registers there
-PROVIDER = f"""
-[provider]
-type=auth
-auth_type=userpass
-username=provider
-password={SECRET}
-[provider]
-type=aor
-max_contacts=1
-remove_existing=yes
-[provider]
-type=endpoint
-context=pbxfed-did
-aors=provider
-auth=provider
-disallow=all
-allow=ulaw
-
-[mobile]
-type=auth
-auth_type=userpass
-username=mobile
-password={SECRET}
-[mobile]
-type=aor
-max_contacts=1
-remove_existing=yes
-[mobile]
-type=endpoint
-context=pbxfed-did
-aors=mobile
-auth=mobile
-disallow=all
-allow=ulaw
-"""
 IVR = """
 [house]
 exten => h,1,Set(GLOBAL(HOUSE_ENDS)=${HOUSE_ENDS}x)
@@ -74,20 +38,11 @@ def ground() -> Iterator[Lab]:
     """Three nodes of their own: b has an IVR and a phone of its own, c a line to the outside."""
     pjsip, *dialplan = documents.written("docs/dialplan.md", "ini")  # the guide's own examples
     extra = {
-        "c/pjsip.conf": PROVIDER,
         "b/pjsip.conf": pjsip,
         "b/extensions.conf": "\n".join([IVR, *dialplan]),
     }
-    lab = Lab(Places(CHECKOUT / ".lab-objects"), extra=extra)
-    lab.down()
-    lab.up(3)
-    found = Federation(lab)
-    found.until(found.whole)
-    for number, node in PHONES.items():
-        found.phone(number, node)
-    lab.register("provider", "c", secret=SECRET)
-    yield lab
-    lab.down()
+    with furnished("objects", PHONES, extra) as lab:
+        yield lab
 
 
 @pytest.fixture
@@ -110,20 +65,8 @@ def federation(ground: Lab) -> Iterator[Federation]:
 @pytest.fixture(params=["handover", "bridge"])
 def controlled(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
     """The legs are Dial's, or ours."""
-    for node in "abc":
-        federation.lab.configure(node, "calls", "control", request.param)
-    time.sleep(0.3)
-    yield federation
-    for node in "abc":
-        federation.lab.configure(node, "calls", "control", "handover")
-
-
-def put(federation: Federation, kind: str, key: str, node: str = "a", **fields: Any) -> None:
-    """Add or change an object; known to every node afterwards."""
-    collection = {"extension": "extensions", "class": "classes"}.get(kind, f"{kind}s")
-    status, body = federation.lab.http(node, "PUT", f"/{collection}/{key}", fields)
-    assert status in (200, 201), body
-    federation.until(federation.whole, what=f"{kind} {key} everywhere")
+    with connecting(federation.lab, request.param):
+        yield federation
 
 
 def rang(federation: Federation, since: float) -> list[str]:
@@ -135,13 +78,6 @@ def rang(federation: Federation, since: float) -> list[str]:
         if call["incoming"]
     ]
     return [number for _, number in sorted(calls)]
-
-
-def talk(federation: Federation, caller: str, called: str, hold: float = 0.6) -> str:
-    """Call, talk, hang up: who answered, having heard and been heard."""
-    found = federation.lab.call(caller, called, hold=hold)
-    assert found.ok, found
-    return str(found.details["answered_by"])
 
 
 def test_a_group_rings_everywhere_and_who_answers_has_the_call(controlled: Federation) -> None:

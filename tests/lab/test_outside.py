@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from lab.lab import Lab
-from lab.places import CHECKOUT, Places
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.furnishing import PROVIDER, channels, connecting, furnished, nothing_left, put, talk
 from tests.lab.stranger import EXECUTED, NAMES, Stranger
-from tests.lab.test_bridge import channels, nothing_left
-from tests.lab.test_objects_in_calls import PROVIDER, put, talk
 
 # b has a line, too; what plays the outside there has another name, or it would be the same phone, moved
 BEYOND = (
@@ -40,31 +38,18 @@ def ground() -> Iterator[Lab]:
     extra = {
         "a/pjsip.conf": SHOP,
         "b/pjsip.conf": BEYOND,
-        "c/pjsip.conf": PROVIDER,
         "a/extensions.conf": "[shop]\ninclude => pbxfed-phones\n",
     }
-    lab = Lab(Places(CHECKOUT / ".lab-outside"), extra=extra)
-    lab.down()
-    lab.up(3)
-    found = Federation(lab)
-    found.until(found.whole)
-    for number, node in PHONES.items():
-        found.phone(number, node)
-    lab.register("provider", "c", secret=SECRET)
-    lab.register("beyond", "b", secret=SECRET)
-    yield lab
-    lab.down()
+    with furnished("outside", PHONES, extra) as lab:
+        lab.register("beyond", "b", secret=SECRET)
+        yield lab
 
 
 @pytest.fixture(scope="module", params=["handover", "bridge"])
 def mode(ground: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The legs are Dial's, or ours; all tests of one mode together."""
-    for node in "abc":
-        ground.configure(node, "calls", "control", request.param)
-    time.sleep(0.3)
-    yield request.param
-    for node in "abc":
-        ground.configure(node, "calls", "control", "handover")
+    """All tests of one mode together."""
+    with connecting(ground, request.param):
+        yield request.param
 
 
 @pytest.fixture

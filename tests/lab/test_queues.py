@@ -10,7 +10,7 @@ import pytest
 
 from lab.calls import Dialled
 from tests.lab.conftest import Federation
-from tests.lab.test_bridge import channels
+from tests.lab.furnishing import channels
 from tests.lab.test_rooms import add
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "a", "1005": "c"}

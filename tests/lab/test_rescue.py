@@ -13,7 +13,7 @@ import pytest
 from lab.calls import Dialled
 from lab.places import LabError
 from tests.lab.conftest import Federation
-from tests.lab.test_bridge import bridges, channels
+from tests.lab.furnishing import bridges, channels, connecting
 
 HERE = {"1001": "a", "1002": "a", "1005": "a", "1003": "c"}
 THERE = ("1014", "1016", "1017", "1018")  # at b
@@ -28,12 +28,10 @@ def bridged(federation: Federation) -> Iterator[Federation]:
     for number, node in {**HERE, **dict.fromkeys(THERE, "b")}.items():
         federation.phone(number, node)
     for node in "abc":
-        lab.configure(node, "calls", "control", "bridge")
         lab.configure(node, "calls", "rescue", 40)
-    time.sleep(0.3)
-    yield federation
+    with connecting(lab, "bridge"):
+        yield federation
     for node in "abc":
-        lab.configure(node, "calls", "control", "handover")
         lab.configure(node, "calls", "rescue", None)
     for number in (*HERE, *THERE):
         lab.manners(number)

@@ -9,7 +9,7 @@ import pytest
 
 from lab.calls import Dialled
 from tests.lab.conftest import Federation
-from tests.lab.test_bridge import channels
+from tests.lab.furnishing import channels
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c"}
 PART = 0.3  # of what is heard, if two others talk

@@ -16,6 +16,7 @@ from lab.lab import Lab
 from lab.phone import PhoneRefused
 from lab.process import Process
 from tests.lab.conftest import Federation
+from tests.lab.furnishing import connecting, set_up, two_devices
 
 LOST = "condition node=c is=no Asterisk"  # what c says in its log
 LOST_AT_A = "condition node=a is=no Asterisk"
@@ -25,11 +26,8 @@ ELSEWHERE = 2_500  # ms until a call toward a dying node has connected elsewhere
 @pytest.fixture(params=["handover", "bridge"])
 def controlled(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
     """The legs are Dial's, or ours."""
-    for node in federation.names:
-        federation.lab.configure(node, "calls", "control", request.param)
-    yield federation
-    for node in federation.names:
-        federation.lab.configure(node, "calls", "control", "handover")
+    with connecting(federation.lab, request.param):
+        yield federation
 
 
 @pytest.fixture
@@ -205,7 +203,7 @@ def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation
     """1030 rings at b and is declined; SIP to c is blocked: its device there is called by IAX2, and each rings once."""
     lab = controlled.lab
     controlled.phone("1001", "a")
-    devices(controlled)
+    two_devices(controlled)
     before = {phone: int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")}
     lab.manners("1030", refuse="486 Busy Here")
     since = time.time()
@@ -229,7 +227,7 @@ def test_in_bridge_mode_a_device_that_is_not_reached_is_called_by_the_other_trun
     """1030 rings at b and goes on ringing; SIP to c is blocked: its device there rings two seconds later, and answers."""
     lab = federation.lab
     federation.phone("1001", "a")
-    devices(federation)
+    two_devices(federation)
     change(federation, "1030", control="bridge")
     lab.manners("1030", answer_after_ms=None)
     try:
@@ -285,26 +283,6 @@ def ringing(federation: Federation, number: str, *phones: str) -> Iterator[Futur
         finally:
             for phone in phones:
                 lab.manners(phone)
-
-
-@contextmanager
-def set_up(federation: Federation, control: str, trunk: str) -> Iterator[None]:
-    """All nodes connect so, and c is called by this trunk."""
-    lab = federation.lab
-    second = {"sip": "iax2", "iax2": "sip"}[trunk]
-    lab.configure("c", "calls", "trunks", [trunk, second])
-    for node in "abc":
-        lab.configure(node, "calls", "control", control)
-    try:
-        federation.until(
-            lambda: federation.get("a", "/route/1003")["tries"][0]["legs"][0]["trunk"] == trunk
-        )
-        time.sleep(0.3)
-        yield
-    finally:
-        for node in "abc":
-            lab.configure(node, "calls", "control", "handover")
-        lab.configure("c", "calls", "trunks", ["sip", "iax2"])
 
 
 @pytest.mark.parametrize(
@@ -375,17 +353,6 @@ def test_the_caller_hears_what_speaks_before_the_answer_on_both_ways(
     assert heard_by_caller(controlled, since).count(183) >= 1
 
 
-def devices(federation: Federation) -> None:
-    """1030 has one at b and another at c."""
-    lab = federation.lab
-    federation.add("1030")
-    lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
-    federation.until(federation.whole)
-    lab.register("1030", "b", home="b")
-    lab.register("1030/2", "c", home="c")
-    federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
-
-
 def test_a_phone_stops_to_ring_when_the_asterisk_of_its_caller_dies(
     federation: Federation,
 ) -> None:
@@ -418,7 +385,7 @@ def test_another_device_rings_on_when_one_asterisk_dies(federation: Federation) 
     """1030 rings at b and at c; c's Asterisk dies; who answers at b is heard, and was rung once."""
     lab = federation.lab
     federation.phone("1001", "a")
-    devices(federation)
+    two_devices(federation)
     before = int(lab.phone("1030")["invites"])
     lab.manners("1030/2", answer_after_ms=None)
     lab.manners("1030", answer_after_ms=3_000)

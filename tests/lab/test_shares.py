@@ -9,10 +9,8 @@ from math import ceil
 
 import pytest
 
-from lab.lab import Lab
 from lab.node import DOMAIN
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, a_lab
 
 WEIGHTS = {"a": 50, "b": 100, "c": 200}
 NUMBERS = [f"37{n:02}" for n in range(60)]
@@ -24,10 +22,7 @@ NOBODY = "3799"  # a member whose phone is nowhere
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
     """Three nodes that answer for the domain; the second can carry twice as much as the first, the third four times."""
-    lab = Lab(Places(CHECKOUT / ".lab-shares"))
-    lab.down()
-    try:
-        lab.up(3, dns=True)
+    with a_lab("shares", 3, dns=True) as lab:
         found = Federation(lab)
         for node, weight in WEIGHTS.items():
             lab.configure(node, "node", "weight", weight)
@@ -38,8 +33,6 @@ def federation() -> Iterator[Federation]:
         found.until(found.whole, 30)
         found.until(lambda: all(weights(found, node) == WEIGHTS for node in "abc"))
         yield found
-    finally:
-        lab.down()
 
 
 def weights(federation: Federation, node: str) -> dict[str, int]:

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.lab import Lab
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import SECRET, Federation
-from tests.lab.test_objects_in_calls import PROVIDER
+from tests.lab.conftest import SECRET, Federation, a_lab
+from tests.lab.furnishing import PROVIDER
 
 EAST, WEST = "ace", "bdf"  # nodes are dealt over the sites in turn
 CUT = 60.0  # seconds
@@ -22,15 +20,12 @@ ELSEWHERE = 2_500  # ms, as in a LAN (test_setup.py)
 @pytest.fixture(scope="module", params=["zenoh", "nats"])
 def two(request: pytest.FixtureRequest) -> Iterator[Federation]:
     """Six nodes on two sites that multicast does not connect."""
-    lab = Lab(Places(CHECKOUT / ".lab-sites"), extra={"b/pjsip.conf": PROVIDER})
-    lab.down()
-    lab.up(6, sites=2, wan=request.param)
-    federation = Federation(lab, EAST + WEST)
-    federation.until(federation.whole, 30, what="both sites know each other")
-    for number, node in ("2001", "a"), ("2002", "c"), ("2003", "b"), ("2004", "d"):
-        federation.phone(number, node, known=federation.names)
-    yield federation
-    lab.down()
+    with a_lab("sites", 6, extra={"b/pjsip.conf": PROVIDER}, sites=2, wan=request.param) as lab:
+        federation = Federation(lab, EAST + WEST)
+        federation.until(federation.whole, 30, what="both sites know each other")
+        for number, node in ("2001", "a"), ("2002", "c"), ("2003", "b"), ("2004", "d"):
+            federation.phone(number, node, known=federation.names)
+        yield federation
 
 
 def forwarder(federation: Federation, site: str) -> str:

@@ -11,8 +11,8 @@ from lab.lab import Lab
 from lab.process import Process
 from lab.sip import parameter
 from tests.lab.conftest import Federation
+from tests.lab.furnishing import set_up
 from tests.lab.stranger import EXECUTED, NAMES, PORT, RUN, Stranger, field
-from tests.lab.test_setup import set_up
 from tests.lab.torture import MESSAGES, datagram
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c"}

@@ -14,8 +14,7 @@ from lab.calls import Dialled
 from lab.lab import Lab
 from lab.places import LabError
 from tests.lab.conftest import Federation
-from tests.lab.test_bridge import nothing_left
-from tests.lab.test_objects_in_calls import put
+from tests.lab.furnishing import connecting, nothing_left, put
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b", "1005": "c"}
 Talk = dict[str, str]  # the call of each phone, as it calls it
@@ -28,12 +27,8 @@ def mode(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
     found.until(found.whole)
     for number, node in PHONES.items():
         found.phone(number, node)
-    for node in "abc":
-        lab.configure(node, "calls", "control", request.param)
-    time.sleep(0.3)
-    yield request.param
-    for node in "abc":
-        lab.configure(node, "calls", "control", "handover")
+    with connecting(lab, request.param):
+        yield request.param
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import pytest
 from lab.dnsbox import DnsBox, Record
 from lab.lab import Lab
 from lab.netns import within
-from lab.places import CHECKOUT, Places
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, a_lab
 
 BAR = 800  # bytes a second that a node may send in unicast mode
 SERVICE = "_pbxfed._udp.pbx.test"
@@ -23,11 +22,8 @@ SERVICE = "_pbxfed._udp.pbx.test"
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Lab]:
     """Three nodes of their own, whose network is spoilt."""
-    lab = Lab(Places(CHECKOUT / ".lab-unicast"))
-    lab.down()
-    lab.up(3)
-    yield lab
-    lab.down()
+    with a_lab("unicast", 3) as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""What tests of calls need beside the federation: phones, an outside, objects, ways to connect; and that nothing is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lab.calls import Dialled
+from lab.lab import Lab
+from tests.lab.conftest import SECRET, Federation, a_lab
+
+# a line to the outside, written by hand; what plays the outside is a phone that registers there
+PROVIDER = f"""
+[provider]
+type=auth
+auth_type=userpass
+username=provider
+password={SECRET}
+[provider]
+type=aor
+max_contacts=1
+remove_existing=yes
+[provider]
+type=endpoint
+context=pbxfed-did
+aors=provider
+auth=provider
+disallow=all
+allow=ulaw
+
+[mobile]
+type=auth
+auth_type=userpass
+username=mobile
+password={SECRET}
+[mobile]
+type=aor
+max_contacts=1
+remove_existing=yes
+[mobile]
+type=endpoint
+context=pbxfed-did
+aors=mobile
+auth=mobile
+disallow=all
+allow=ulaw
+"""
+
+
+@contextmanager
+def furnished(
+    name: str, phones: Mapping[str, str], extra: Mapping[str, str] | None = None
+) -> Iterator[Lab]:
+    """Three nodes of their own with these phones, each beside its node; c has a line to the outside."""
+    with a_lab(name, 3, extra={"c/pjsip.conf": PROVIDER} | dict(extra or {})) as lab:
+        found = Federation(lab)
+        found.until(found.whole)
+        for number, node in phones.items():
+            found.phone(number, node)
+        lab.register("provider", "c", secret=SECRET)
+        yield lab
+
+
+@contextmanager
+def connecting(lab: Lab, control: str) -> Iterator[None]:
+    """All nodes connect calls so: the legs are Dial's, or ours."""
+    nodes = [node.name for node in lab.nodes()]
+    for node in nodes:
+        lab.configure(node, "calls", "control", control)
+    time.sleep(0.3)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            lab.configure(node, "calls", "control", "handover")
+
+
+@contextmanager
+def set_up(federation: Federation, control: str, trunk: str) -> Iterator[None]:
+    """All nodes connect so, and c is called by this trunk."""
+    lab = federation.lab
+    second = {"sip": "iax2", "iax2": "sip"}[trunk]
+    lab.configure("c", "calls", "trunks", [trunk, second])
+    try:
+        with connecting(lab, control):
+            federation.until(
+                lambda: federation.get("a", "/route/1003")["tries"][0]["legs"][0]["trunk"] == trunk
+            )
+            yield
+    finally:
+        lab.configure("c", "calls", "trunks", ["sip", "iax2"])
+
+
+def two_devices(federation: Federation) -> None:
+    """1030 has one at b, and 1030/2 at c."""
+    lab = federation.lab
+    federation.add("1030")
+    lab.http("a", "PATCH", "/extensions/1030", {"devices": 2})
+    federation.until(federation.whole)
+    lab.register("1030", "b", home="b")
+    lab.register("1030/2", "c", home="c")
+    federation.until(lambda: sorted(federation.where("1030", "a")) == ["b", "c"])
+
+
+def put(federation: Federation, kind: str, key: str, node: str = "a", **fields: Any) -> None:
+    """Add or change an object; known to every node afterwards."""
+    collection = {"extension": "extensions", "class": "classes"}.get(kind, f"{kind}s")
+    status, body = federation.lab.http(node, "PUT", f"/{collection}/{key}", fields)
+    assert status in (200, 201), body
+    federation.until(federation.whole, what=f"{kind} {key} everywhere")
+
+
+def talk(federation: Federation, caller: str, called: str, hold: float = 0.6) -> str:
+    """Call, talk, hang up: who answered, having heard and been heard."""
+    found = federation.lab.call(caller, called, hold=hold)
+    assert found.ok, found
+    return str(found.details["answered_by"])
+
+
+def bridges(federation: Federation, node: str) -> list[str]:
+    """The bridges of ours at a node's Asterisk."""
+    text = federation.lab.asterisk(node, "bridge show all")
+    return [line.split()[0] for line in text.splitlines() if line.startswith("pf-")]
+
+
+def channels(federation: Federation, node: str) -> int:
+    text = federation.lab.asterisk(node, "core show channels count")
+    return int(text.split()[0])
+
+
+def nothing_left(federation: Federation) -> None:
+    """No channel, no bridge, no call."""
+    federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 5)
+    federation.until(lambda: all(bridges(federation, n) == [] for n in "abc"), 5)
+    federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)
+
+
+def both_hear(federation: Federation, dialled: Dialled) -> bool:
+    return all(federation.lab.listen(dialled, last_seconds=1.0)[0].values())
