@@ -70,6 +70,7 @@ def _seen(bridge: Bridge, inside: list[Channel], answered_ms: int) -> BridgeSeen
         tuple(_callers(inside)),
         leg(legs[0]) if legs else None,
         answered_ms,
+        rings=[one.state for one in legs] == ["Ringing"],
     )
 
 

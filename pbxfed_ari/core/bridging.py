@@ -332,6 +332,11 @@ def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg, present: set[Cha
     return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present=present)
 
 
+def adopt_ringing(key: str, caller: ChannelId, leg: ChannelId, to: Leg) -> Bridged:
+    """The same of a leg that rings; the caller hears it."""
+    return Bridged(key, caller, 0, {leg: Part(to, Step.DIALED)}, heard={"ring"})
+
+
 def _by_sip_to_peer(to: Leg | Outside) -> bool:
     """If that peer must translate, its Asterisk falls silent when the numbers of the packets that we send it jump back."""
     return isinstance(to, Leg) and to.peer is not None and to.trunk == "sip"

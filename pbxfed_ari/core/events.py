@@ -410,6 +410,7 @@ class BridgeSeen(Struct, frozen=True):
     callers: tuple[Arrived, ...] = ()  # those of them that had come to us, as they came
     leg: LegSeen | None = None
     answered_ms: int = 0  # milliseconds since 1970; 0: not known
+    rings: bool = False  # its only leg does
 
 
 class RingFound(Struct, frozen=True):

@@ -25,6 +25,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.names import CallId, ChannelId, attempt_of, key_of_name, part_of
 from pbxfed_ari.core.notebook import UNTOLD
+from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import read
 
@@ -52,7 +53,7 @@ class Reconciler:
         ours = {call.bridged.bridge for call in self._calls if call.bridged}
         for seen in listed.bridges:
             if seen.name not in ours:
-                effects += self._found(seen, now, listed.wall_ms)
+                effects += self._found(seen, now, listed.wall_ms, view)
         effects += self._strays(listed)
         self._ending = {effect.channel for effect in effects if isinstance(effect, HangUp)}
         left = listed.channels - self._ending
@@ -82,8 +83,11 @@ class Reconciler:
         strays = {channel for channel in listed.channels if key_of_name(channel)} - known - seen
         return [HangUp(one, NORMAL) for one in sorted(strays | listed.replaced)]
 
-    def _found(self, seen: BridgeSeen, now: float, wall_ms: int) -> list[Effect]:
-        """A bridge that an earlier life of ours has made: a conversation is kept, all else ends, but for who arrives anew."""
+    def _found(self, seen: BridgeSeen, now: float, wall_ms: int, view: View) -> list[Effect]:
+        """A bridge that an earlier life of ours has made.
+
+        A conversation is kept, and who rings for somebody rings on; all else ends, but for who arrives anew.
+        """
         key = key_of_name(seen.name)
         came = {one.channel: one for one in seen.callers}
         legs = [channel for channel in seen.channels if key_of_name(channel) == key]
@@ -97,20 +101,30 @@ class Reconciler:
             caller, leg = callers[0], [*legs, *callers[1:]][0]  # or two callers, by a transfer
             self._calls.put.update(dict.fromkeys(seen.put, caller))
             arrival = came.get(caller) or Arrived(caller, "", "", "", wall_ms=wall_ms)
-            bill = read(arrival.note) if arrival.peer else None
-            known = CallId(bill.call if bill else key)
-            arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
-            call = self._of_before(known, arrival, now, wall_ms)
+            call = self._of_bridge(key, arrival, now, wall_ms)
             returning.adopt(call, leg, seen, now, wall_ms)
             self._calls.found(call)
             half_answered = caller in others and caller in came and not seen.answered_ms
             return [Indicate(caller, "answer")] if half_answered else []
+        rings = seen.rings and (len(legs), len(callers)) == (1, 1) and callers == [*came]
+        if rings and isinstance(view.get("number", returning.whom(seen)), Phone):
+            call = self._of_bridge(key, seen.callers[0], now, wall_ms)
+            returning.adopt_ringing(call, legs[0], seen, now, view)
+            self._calls.found(call)
+            return []
         waiting = [] if seen.talks else callers if legs else [*came]
         ends = [channel for channel in [*legs, *callers] if channel not in waiting]
         return [
             *(HangUp(channel, NORMAL) for channel in ends),
             EndBridge(ChannelId(seen.name), seen.name),
         ]
+
+    def _of_bridge(self, key: str, arrival: Arrived, now: float, wall_ms: int) -> Call:
+        """The call whose bridge holds this in its name."""
+        bill = read(arrival.note) if arrival.peer else None
+        known = CallId(bill.call if bill else key)
+        arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
+        return self._of_before(known, arrival, now, wall_ms)
 
     def handed_over(self, event: RingFound | TalkFound, now: float) -> list[Effect]:
         """A call that was handed over by an earlier life of ours: if it talks it needs nothing of us but its record."""

@@ -19,10 +19,9 @@ from pbxfed_ari.core.names import (
     attempt_of,
     key_of_name,
 )
+from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.setup import NEVER, Setup
-from pbxfed_ari.core.tries import (
-    Try,
-)
+from pbxfed_ari.core.tries import Try, View
 
 SOMETIME = 0.001  # after the clock's zero, which says: never
 
@@ -39,6 +38,33 @@ def found(call: Call, event: TalkFound, attempt: int, now: float) -> None:
     """The same after a hand-over. If nobody knows when it was answered it counts as talking since its leg was made."""
     since = event.answered_ms or (event.leg.began_ms if event.leg else 0)
     _resume(call, event.leg, attempt, since, now, event.wall_ms)
+
+
+def whom(seen: BridgeSeen) -> str:
+    """The number for which a bridge of ours rings, as Asterisk shows it."""
+    dialed = seen.callers[0].number if seen.callers else ""
+    return (seen.leg.number if seen.leg else "") or dialed
+
+
+def adopt_ringing(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, view: View) -> None:
+    """It was found ringing a phone, in a bridge of ours.
+
+    If that is another number than the one of the phone that was dialed, a forward leads there: if nobody answers it goes on
+    from there. From a group's member it does not.
+    """
+    number, dialed, attempt = whom(seen), call.arrival.number, attempt_of(leg)
+    if number != dialed and isinstance(view.get("number", dialed), Phone):
+        call.asking = replace(call.asking, number=number)
+    peer, trunk = (seen.leg.peer, seen.leg.trunk) if seen.leg else (None, "")
+    to = Leg(peer, trunk, "" if number == dialed else number)
+    found_ringing(call, attempt, now)
+    last = Try((to,), "it rang already when the daemon came back")
+    call.tried, call.route = [last], replace(NOWHERE, number=Extension(number))
+    call.history = [Attempted(number, last.legs, last.reason, 0.0)]
+    call.setup = Setup(last, attempt, now, NEVER, NEVER, lives=True, rang=True)
+    call.setup.legs[leg] = peer
+    call.setup.spoke.add(peer)
+    call.bridged = bridging.adopt_ringing(call.key, call.arrival.channel, leg, to)
 
 
 def found_ringing(call: Call, attempt: int, now: float) -> None:

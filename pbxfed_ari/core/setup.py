@@ -207,10 +207,11 @@ class Setup:
     def _hopeless(self, end: End, now: float, view: View) -> bool:
         if end in self.lost:
             return True
+        known = end is not None and view.settled(now)  # what rang before we came may go on
         if end in self.spoke:
-            return end is not None and not view.alive(end)
+            return end is not None and known and not view.alive(end)
         overdue = now >= self.deadline and end not in self.proceeds
-        return overdue or (end is not None and not view.reachable(end))
+        return overdue or (end is not None and known and not view.reachable(end))
 
     def _busy(self, end: End, now: float, view: View, lines: Lines) -> bool:
         """Has this peer, that is within reach, answered another since it began?"""

@@ -9,7 +9,7 @@ from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.models import Bridge, CallerID, Channel, DialplanCEP
 from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import Effect, EndBridge, HangUp, Indicate
-from pbxfed_ari.core.events import Arrived, ChannelsListed, LegEnded
+from pbxfed_ari.core.events import Answered, Arrived, ChannelsListed, LegEnded
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, View
@@ -96,8 +96,21 @@ def test_whom_asterisk_has_connected_without_us_is_answered_for_good() -> None:
             assert len(board) == 1
 
 
+def test_who_rings_a_phone_rings_on() -> None:
+    """No phone rings twice because a daemon has returned; that one leg rings is seen by its state."""
+    plan = DialplanCEP(app_name="Stasis", app_data="pbxfed,phone", exten="1001")
+    caller = replace(CALLER, state="Ring", dialplan=plan)
+    for state in STATES:
+        board = Switchboard(Manner(control="bridge"))
+        told = found_by(board, caller, replace(LEG, state=state), answered_ms=0)
+        assert (HangUp(ChannelId(LEG.id), 16) in told) == (state == "Down")
+        assert len(board) == (state != "Down")
+        answered = board.handle(Answered(ChannelId(""), ChannelId(LEG.id)), 3.0, View(A))
+        assert answered == ([Indicate(ChannelId(caller.id), "answer")] * (state == "Ringing"))
+
+
 def test_who_waits_arrives_anew_and_who_has_talked_ends() -> None:
-    """Beside a leg that rings, or alone: nobody has answered him, or the other one has gone."""
+    """Beside a leg that rings for no phone of ours, or alone: nobody has answered him, or the other one has gone."""
     bridge = EndBridge(ChannelId("pf-f00"), "pf-f00")
     for caller in CALLER, SENT:
         waits, id = replace(caller, state="Ring"), ChannelId(caller.id)

@@ -38,13 +38,15 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     LegSeen,
+    PeerGaveUp,
     Redirected,
     Returned,
     WentOut,
 )
 from pbxfed_ari.core.lines import A_SECOND, CALM, LATE, SLOW
 from pbxfed_ari.core.lines import AGAIN as AGAIN_CALM
-from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, View, make
 
@@ -531,6 +533,67 @@ def test_a_conversation_after_a_transfer_is_adopted_too() -> None:
     assert EndBridge(CALLER, BRIDGE) in effects
     assert {type(e) for e in effects} <= {HangUp, HangUpLeg, EndBridge}
     assert len(board.board) == 0
+
+
+def rung(caller: Arrived, shown: str, peer: NodeName | None = None, **more: Item) -> Board:
+    """A daemon has returned while a leg of ours rang for this caller."""
+    board = Board(A, items=list(more.values()))
+    key = "f00.e1" if caller.peer else "f00"
+    leg = ChannelId(f"pf-{key}-1-0")
+    one = BridgeSeen(f"pf-{key}", (CALLER, leg), False, callers=(caller,), rings=True)
+    one = replace(one, leg=LegSeen(peer, "sip" if peer else "", shown))
+    assert board.at(0.0, found(one)) == []
+    assert board.at(0.1, replace(caller, again=True), LegEntered(leg)) == []
+    assert board.at(0.1, LegLives(ChannelId(""), leg, "RINGING")) == []
+    return board
+
+
+def test_who_rings_when_we_return_rings_on_and_is_answered() -> None:
+    """No phone rings twice for it; the caller, who hears it ring, hears nothing new."""
+    for peer in None, NodeName("b"):
+        board = rung(arrived(), "1001", peer)
+        assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+        assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+        board.at(9.1, Ended(CALLER))
+        assert len(board.board) == 0
+
+
+def test_who_rings_out_after_our_return_goes_onward_from_there() -> None:
+    """From the number that rang: the one that was dialed forwards to it."""
+    onward = make("extension", "1003", forward_no_answer="1004", control="bridge")
+    first = make("extension", "1001", forward_always="1003")
+    board = rung(arrived(), "1003", first=first, onward=onward)
+    (made,) = [e for e in board.at(20.0, LegEnded(ONE, 19)) if isinstance(e, MakeLeg | HandOver)]
+    assert (made.number if isinstance(made, MakeLeg) else made.extension) == "1004"
+    board = rung(arrived(), "1001")
+    assert HangUp(CALLER, 19) in board.at(20.0, LegEnded(ONE, 19))
+
+
+def test_a_peers_call_that_rings_when_we_return_is_ended_with_it() -> None:
+    """As its part here is named."""
+    comes = Arrived(CALLER, "1001", "1002", "", NodeName("b"), "f00/1/1", "x", "pf-b")
+    board = rung(comes, "1001")
+    leg = ChannelId("pf-f00.e1-1-0")
+    assert HangUpLeg(CALLER, leg, 16) in board.at(5.0, PeerGaveUp(NodeName("b"), CallId("f00"), 1))
+    board.at(5.1, Ended(CALLER))
+    assert len(board.board) == 0
+
+
+def test_a_node_that_dies_after_our_return_while_its_phone_rings_is_abandoned() -> None:
+    """It is watched as every other, once we have heard who lives."""
+    board = rung(arrived(), "1001", NodeName("b"))
+    board.view.cut = board.view.dead = (NodeName("b"),)
+    board.view.settles = 1.5
+    assert board.at(0.5) == []
+    assert Abandon(ONE) in board.at(5.0)
+
+
+def test_what_rings_outside_when_we_return_ends_and_its_caller_arrives_anew() -> None:
+    """Whither a provider sends a call is not obeyed, so it must be known to be one."""
+    board = Board(A)
+    one = BridgeSeen(BRIDGE, (CALLER, ONE), False, callers=(arrived(),), rings=True)
+    listed = found(replace(one, leg=LegSeen(None, "", "0891234")))
+    assert board.at(0.0, listed) == [HangUp(ONE, 16), EndBridge(ChannelId(BRIDGE), BRIDGE)]
 
 
 def test_orphans_end_and_who_waits_is_served_anew() -> None:

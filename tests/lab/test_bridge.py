@@ -186,6 +186,30 @@ def test_who_is_answered_while_the_daemon_is_away_talks_for_as_long_as_he_likes(
     nothing_left(bridged)
 
 
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["here", "at a peer"])
+def test_a_phone_that_rings_while_the_daemon_dies_and_returns_rings_on(
+    bridged: Federation, called: str
+) -> None:
+    """It rings once, and is answered by a daemon that did not let it ring."""
+    lab = bridged.lab
+    rung = len(lab.calls_of(called))
+    lab.manners(called, answer_after_ms=6_000)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lab.dial, "1001", called, timeout=15)
+        bridged.until(lambda: len(lab.calls_of(called)) > rung, 3)
+        bridged.until(lambda: lab.calls_of(called)[-1]["state"] == "ringing", 3)
+        lab.kill("a", "daemon")
+        time.sleep(0.2)
+        lab.start("a", "daemon")
+        bridged.until(bridged.whole)
+        dialled = call.result()
+    time.sleep(0.5)
+    assert both_hear(bridged, dialled)
+    assert len(lab.calls_of(called)) == rung + 1
+    lab.hang_up(dialled)
+    nothing_left(bridged)
+
+
 def test_the_other_side_hangs_up_while_the_daemon_is_away(bridged: Federation) -> None:
     """Nobody was there to end the other leg: the returned daemon does."""
     lab = bridged.lab
