@@ -233,7 +233,7 @@ class Contacts:
         found = await self._of(fresh)
         for phone, uri in sorted(found - known):
             if uri not in self._present.get(phone, set()):
-                late = ContactAdded(phone, uri, fresh[phone].since_ms)
+                late = ContactAdded(phone, uri, fresh[phone].since_ms, late=True)
                 self.saw(late)
                 self._post(late)
         self._fresh = {

@@ -29,6 +29,8 @@ from pbxfed_ari.core.outlook import Outlook
 from pbxfed_ari.core.sites import Sites
 from pbxfed_ari.core.stamp import wall_ms_of
 
+ROUGH = 2.0  # seconds; peers tell their time in whole seconds, and a little late
+
 
 class Conclusions:
     """Draws them, for one node."""
@@ -86,10 +88,14 @@ class Conclusions:
         return list(dict.fromkeys(effects))
 
     def _moved(self, change: ContactChanged) -> list[Effect]:
-        """A registration of ours that no longer stands, because a newer one does elsewhere, is ended here."""
+        """A registration of ours that no longer stands, because a newer one does elsewhere, is ended here.
+
+        Asterisk knows when the phone was here last by our clock: it is told by the same when the phone was there.
+        """
         if change.stamp is None or not self._members.up(change.node):
             return []
-        wall_ms = wall_ms_of(change.stamp)
+        ahead = self._view.ahead(change.node)
+        wall_ms = wall_ms_of(change.stamp) - (round(ahead * 1_000) if abs(ahead) > ROUGH else 0)
         effects: list[Effect] = []
         standing = self._view.where(change.extension)
         for number, uri in registering.fallen(

@@ -186,6 +186,7 @@ class ContactAdded(Struct, frozen=True):
     extension: Extension
     uri: str
     wall_ms: int  # when it registered, as far as known
+    late: bool = False  # found only now: it registered then or later, and perhaps elsewhere since
 
 
 class ContactRemoved(Struct, frozen=True):

@@ -13,7 +13,7 @@ SHORTEST, LONGEST = 30, 7_200  # seconds that a registration may last
 
 
 def added(event: ContactAdded, me: NodeName, directory: Directory) -> list[Record]:
-    """A phone has registered here: newer than wherever it stood before, whatever the clocks say.
+    """A phone has registered here: newer than wherever it stood before, whatever the clocks say; not so if it is found late.
 
     The stamp is that of the registration, not of the news of it: of two sides of a healed cut that both learn late of a
     phone's return, the one to which it came last must win.
@@ -23,6 +23,8 @@ def added(event: ContactAdded, me: NodeName, directory: Directory) -> list[Recor
     contact = shelf.decode_contact(held) if held is not None else None
     if contact is not None and contact.sure and contact.stamp >= newest:
         return []  # it stands here already, and nowhere newer
+    if event.late and newest >= stamp_of(event.wall_ms):
+        return []
     stamp = max(stamp_of(event.wall_ms), newest + 1)
     return [_put(event.extension, event.uri, Contact(stamp))]
 

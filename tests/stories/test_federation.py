@@ -3,10 +3,10 @@
 import pytest
 
 from pbxfed_ari.core.effects import DropContact
-from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
+from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, ContactAdded
 from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import Leave
-from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 
@@ -66,6 +66,58 @@ def test_a_move_is_right_even_when_the_clocks_are_not() -> None:
     world["c"].register("1001", URI)
     world.run(0.05)
     assert world["a"].where("1001") == ["c"]
+
+
+@pytest.mark.parametrize("skew", [-3_600_000, -30_000, 30_000, 3_600_000])
+def test_a_phone_is_where_it_is_whatever_the_clock_says_where_it_was(skew: int) -> None:
+    """A refresh there is older than the move, a return by a refresh is newer; also when that clock is right again."""
+    world = World()
+    world["c"].skew_ms = skew
+    world.run(30)
+    for _ in range(2):
+        world["c"].register("1001", URI)
+        world.run(5)
+        world["c"].register("1001", URI)  # a refresh: no news
+        world.run(5)
+        world["a"].register("1001", URI)
+        world.run(3)
+        assert [node.where("1001") for node in world.running()] == [["a"]] * 3
+        world["c"].skew_ms = 0
+        world.run(60)
+        assert [node.where("1001") for node in world.running()] == [["a"]] * 3
+
+
+@pytest.mark.parametrize("skew", [-3_600_000, 0])
+def test_a_phone_that_came_back_while_its_node_was_cut_off_is_there(skew: int) -> None:
+    """It was elsewhere meanwhile; its return was a refresh, of which its Asterisk tells nothing."""
+    world = World()
+    world["c"].skew_ms = skew
+    world.run(30)
+    world["c"].register("1001", URI)
+    world.run(1)
+    world.network.cut(["10.0.0.1", "10.0.0.2"], ["10.0.0.3"])
+    world.run(10)
+    world["a"].register("1001", URI)
+    world.run(10)
+    world["c"].register("1001", URI)
+    world.run(10)
+    world.network.heal()
+    world.run(5)
+    assert [node.where("1001") for node in world.running()] == [["c"]] * 3
+
+
+def test_what_is_found_late_is_older_than_what_has_happened_elsewhere_since() -> None:
+    """Nobody was told that the phone had registered at c; it has moved on. Without any such news it stands at c."""
+    world = World()
+    for number, at in ("1001", ["a"]), ("1002", ["c"]):
+        since = world["c"].wall_ms()
+        world.run(1)
+        if at == ["a"]:
+            world["a"].register(number, URI)
+        world.run(1)
+        world["c"].handle(ContactAdded(Extension(number), URI, since, late=True))
+        world.run(1)
+        assert [node.where(number) for node in world.running()] == [at] * 3
 
 
 def test_a_second_device_rings_too_up_to_the_limit() -> None:
