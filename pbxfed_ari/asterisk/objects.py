@@ -12,6 +12,13 @@ pushed, an endpoint may overtake its aor, which it then never finds, and no regi
 seconds later the aor is there: one more PUT of the endpoint finds it, and takes NEW from the mark. Who has registered meanwhile
 is looked for (`contacts.py`).
 
+A PUT of an aor that is there makes a lasting contact of each registration, and keeps each former address: Asterisk changes a
+copy, made of what `pjsip show aor` lists (`res_pjsip/location.c`, contacts_to_var_list). Measured on 22.10.1: a phone that has
+moved on, or is switched off, then stands here for ever. So the aor bears a mark of its own, and one that stands already is left
+alone. If a phone's must be another, as when it may have more devices, the tables forget the contact (`tables.py`), and a minute
+later so does Asterisk's cache. A peer's is taken away and made anew: nobody registers there, whereas a phone's registrations
+would go with its aor.
+
 Unreachable means: again, when Asterisk is back. Declined means: said once, and again only when something has changed.
 
 **Left over.** An extension removed while Asterisk was down is still there when it returns. Once `settled()` says that
@@ -247,6 +254,8 @@ class Objects:
             if found == "":
                 raise Declined(f"endpoint {name} is hand-written", status=403)
             self._pushed[name] = found
+        differs = self._pushed.get(name) not in (mark, mark + NEW)
+        aor_stands = differs and await self._aor_stands(objects[1])
         held = self._pushed.get(name)
         if held is None and isinstance(wanted, PushExtension):
             self._born.setdefault(name, self._wall_ms())
@@ -254,7 +263,7 @@ class Objects:
         if name in self._unsettled:
             mark += NEW
         if held not in (mark, mark + NEW):
-            for one in objects[:-1]:
+            for one in objects[:1] if aor_stands else objects[:-1]:
                 await self._ari.asterisk.updateObject(one.kind, one.id, one.fields)
             fields = (*objects[-1].fields[:-1], (MARK, mark))
             await self._ari.asterisk.updateObject("endpoint", name, fields)
@@ -289,10 +298,18 @@ class Objects:
         secret = self._secret_for(wanted.peer, wanted.public_key)
         return trunk_objects(wanted, self._own, self._realm, secret)
 
-    async def _mark_at(self, name: str) -> str | None:
-        """The mark of an endpoint in Asterisk: "" if it is not ours, None if there is no such endpoint."""
+    async def _aor_stands(self, aor: PjsipObject) -> bool:
+        """Is this aor there already? That of a peer elsewhere is taken away, with the trunk."""
+        found = await self._mark_at(aor.id, aor.kind)
+        if found not in (None, mark_of((aor,))) and aor.id.startswith(TRUNK_PREFIX):
+            await take_away(self._ari, aor.id)
+            self._pushed.pop(aor.id, None)
+        return found == mark_of((aor,))
+
+    async def _mark_at(self, name: str, kind: str = "endpoint") -> str | None:
+        """The mark of an object in Asterisk: "" if it bears none of ours, None if there is no such object."""
         try:
-            return (await self._ari.asterisk.getObject("endpoint", name)).get(MARK, "")
+            return (await self._ari.asterisk.getObject(kind, name)).get(MARK, "")
         except Declined as declined:
             if declined.status == 404:
                 return None

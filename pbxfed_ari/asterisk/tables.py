@@ -9,6 +9,7 @@ WAL: Asterisk gathers its writes into transactions of 100 ms, and neither side s
 of its writes Asterisk goes on reading what it had seen before, so we never change a row of its: all that is pushed or removed
 goes through Asterisk. Its DELETE, though, deletes nothing (measured on 22.10.1: the statement that it makes is empty), and only
 tells its other parts that the object is gone. Hence a trigger: an auth that is marked as GONE goes, with aor and endpoint.
+Another keeps Asterisk from writing down a registration as a contact that a phone would have for ever (`objects.py`).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject
 from pbxfed_ari.core.effects import PushExtension
-from pbxfed_ari.core.names import Extension
+from pbxfed_ari.core.names import TRUNK_PREFIX, Extension
 from pbxfed_ari.errors import Declined
 
 FIRST = Extension("pf--first")  # exists while we connect; no node's name begins with a hyphen
@@ -91,6 +92,12 @@ class Tables:
                         f"when new.{NOISY} is not null "
                         f'begin update "{kind}" set {NOISY} = null where id = new.id; end'
                     )
+                if kind == "aor" and "contact" in _columns(db, kind):
+                    db.execute(
+                        f'create trigger if not exists "fleeting {when}" after {when} on aor '
+                        f"when new.contact is not null and new.id not like '{TRUNK_PREFIX}%' "
+                        "begin update aor set contact = null where id = new.id; end"
+                    )
                 if kind == "auth":
                     goes = "".join(f'delete from "{one.kind}" where id = new.id; ' for one in PROBE)
                     db.execute(
@@ -127,6 +134,9 @@ async def prepare(ari: AriClient, tables: Tables) -> None:
             with suppress(Declined):  # not seen yet: then the next attempt
                 found = await ari.asterisk.getObject(one.kind, one.id)
                 await asyncio.to_thread(tables.widen, one.kind, found)
+        await asyncio.to_thread(
+            tables.widen, one.kind, ()
+        )  # a release before us had other triggers
 
 
 async def take_away(ari: AriClient, name: str) -> None:

@@ -218,6 +218,9 @@ class FakeAri:
         if method == "PUT":
             assert isinstance(body, dict)
             fields = {pair["attribute"]: pair["value"] for pair in body["fields"]}
+            if kind == "aor" and (kind, name) in objects:  # as Asterisk does: objects.py says why
+                before = filter(None, [objects[kind, name].get("contact"), fields.get("contact")])
+                fields["contact"] = ",".join([*before, *self.contacts.get(name, [])])
             objects.setdefault((kind, name), {}).update(fields)
             if kind == "endpoint":
                 self.awake.add(name)

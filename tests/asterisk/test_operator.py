@@ -532,6 +532,30 @@ async def test_a_change_is_pushed() -> None:
         assert fake.objects["endpoint", "1001"]["callerid"] == '"Bob" <1001>'
 
 
+async def test_an_aor_that_stands_is_left_alone() -> None:
+    """Asterisk writes the registrations of the moment into one that is changed."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(phone("1001"))
+        await desk.idle()
+        fake.contacts = {"1001": ["sip:1001@10.0.0.9"]}
+        desk.operator.perform(phone("1001", "Bob"))
+        await desk.idle()
+        assert fake.objects["endpoint", "1001"]["callerid"] == '"Bob" <1001>'
+        assert "contact" not in fake.objects["aor", "1001"]
+        desk.operator.perform(replace(phone("1001", "Bob"), devices=2))
+        await desk.idle()
+        assert fake.objects["aor", "1001"]["max_contacts"] == "2"
+
+
+async def test_a_peer_that_has_moved_is_called_where_it_is_now() -> None:
+    """Asterisk would add the new address to the old one."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        for address in "10.0.0.2", "10.0.0.3":
+            desk.operator.perform(replace(TRUNK, address=address))
+            await desk.idle()
+            assert fake.objects["aor", "pf-b"]["contact"] == f"sip:{address}:5060"
+
+
 async def test_a_hand_written_phone_is_left_alone_and_said_once() -> None:
     """The administrator's own pjsip.conf always wins."""
     async with FakeAri() as fake, at_work(fake) as desk:

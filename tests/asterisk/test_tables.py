@@ -24,7 +24,7 @@ class StoringAri(FakeAri):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.knows = {"stir_shaken": "no", "moh_suggest": "default"}
+        self.knows = {"stir_shaken": "no", "moh_suggest": "default", "contact": ""}
 
     def _object(self, method: str, kind: str, name: str, body: object) -> web.Response:
         with sqlite3.connect(self.path) as db:
@@ -103,6 +103,22 @@ async def test_what_is_taken_away_is_gone_though_deleting_deletes_nothing(tmp_pa
         await take_away(ari, "1001")
         await take_away(ari, "1001")
         assert [rows(path, one.kind) for one in PHONE] == [[], [], []]
+
+
+async def test_no_registration_is_written_down_as_a_phones_lasting_contact(tmp_path: Path) -> None:
+    """Asterisk does so whenever an aor is changed, also where a release before us made the file; a peer's contact stays."""
+    path = tmp_path / "objects.sqlite3"
+    fake = StoringAri(path)
+    async with fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        await prepare(ari, Tables(path))
+        with sqlite3.connect(path) as db:
+            db.execute('drop trigger "fleeting insert"')
+            db.execute('drop trigger "fleeting update"')
+        await prepare(ari, Tables(path))
+        for name in "1001", "1001", "pf-b":
+            await ari.asterisk.updateObject("aor", name, (("contact", f"sip:{name}@10.0.0.9"),))
+        assert rows(path, "aor", "contact")[:-2] == ["None"]
+        assert rows(path, "aor", "contact")[-1] == "sip:pf-b@10.0.0.9"
 
 
 async def test_an_asterisk_that_writes_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ import pytest
 
 from lab.calls import CallResult
 from lab.phone import PhoneRefused
+from pbxfed_ari.asterisk.contacts import SETTLED
 from tests.lab.conftest import Federation
 from tests.lab.furnishing import set_up
+
+CACHE = 75.0  # seconds: how long Asterisk keeps an aor at hand (dialplan/sorcery.conf), and some
 
 
 def good(result: CallResult, *, trunk: str | None, caller: str) -> None:
@@ -128,6 +131,36 @@ def test_a_phone_that_moved_is_found_250_ms_later(
         assert result.ok, (turn, result)
         assert result.nodes == ("a", place)
         assert result.invites == 1
+
+
+@pytest.mark.parametrize(
+    "change", [["--name", "Anew"], ["--devices", "2"]], ids=["name", "devices"]
+)
+def test_a_phone_that_was_changed_while_registered_moves_and_leaves_like_any_other(
+    federation: Federation, change: list[str]
+) -> None:
+    """Nothing of where it was stays behind: not in the federation, nor in Asterisk."""
+    lab = federation.lab
+    federation.phone("1005", "c")
+    federation.phone("1001", "a")
+    lab.pbxfed("b", "ext", "set", "1005", *change)
+    federation.until(federation.whole)
+    assert lab.call("1001", "1005", hold=0.4).ok, "its registration has outlived the change"
+    federation.phone("1005", "b")
+    time.sleep(2 * SETTLED)  # c has looked for latecomers
+    assert [federation.where("1005", node) for node in "abc"] == [["b"]] * 3
+    federation.until(lambda: "sip:1005@" not in aor(federation, "c", "1005"), CACHE)
+    lab.unregister("1005")
+    federation.until(lambda: [federation.where("1005", node) for node in "abc"] == [[]] * 3)
+    lab.pbxfed("a", "ext", "rm", "1005")
+
+
+def aor(federation: Federation, node: str, number: str) -> str:
+    """What a node's Asterisk shows of a phone's registrations."""
+    argv = ["asterisk", "-rx", f"pjsip show aor {number}"]
+    shown = str(federation.lab.exec(node, argv, capture_output=True).stdout)
+    assert "max_contacts" in shown
+    return shown
 
 
 def test_pushed_phones_work_after_asterisk_restarts_without_its_daemon(

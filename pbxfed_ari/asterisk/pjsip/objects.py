@@ -3,7 +3,8 @@
 `PUT /asterisk/config/dynamic/res_pjsip/{kind}/{id}` wants a list of attribute and value. Sorcery lets any object carry
 extended attributes that begin with `@`; measured on 22.10.1, `@pbxfed` survives the tables, a restart and a kill -9.
 `set_var` does not: it is stored under the variable's own name, for which there is no column. The mark's value is a hash of
-all that was pushed, so the mark of the endpoint, the last object of its set, tells whether anything needs pushing at all.
+all that was pushed, so the mark of the endpoint, the last object of its set, tells whether anything needs pushing at all. The
+aor bears one of its own (`asterisk/objects.py` says why).
 """
 
 import hashlib
@@ -23,11 +24,16 @@ class PjsipObject:
     fields: Fields
 
 
-def marked(*parts: PjsipObject) -> tuple[PjsipObject, ...]:
-    """The same objects, the last of them (the endpoint) carrying the mark of them all."""
-    *others, last = parts
-    mark = (MARK, fingerprint(parts))
-    return (*others, PjsipObject(last.kind, last.id, (*last.fields, mark)))
+def marked(
+    auth: PjsipObject, aor: PjsipObject, endpoint: PjsipObject
+) -> tuple[PjsipObject, PjsipObject, PjsipObject]:
+    """The same objects, the aor carrying its own mark, the endpoint that of them all."""
+    aor = _with(aor, fingerprint((aor,)))
+    return auth, aor, _with(endpoint, fingerprint((auth, aor, endpoint)))
+
+
+def _with(part: PjsipObject, mark: str) -> PjsipObject:
+    return PjsipObject(part.kind, part.id, (*part.fields, (MARK, mark)))
 
 
 def fingerprint(parts: tuple[PjsipObject, ...]) -> str:
