@@ -15,9 +15,10 @@ A node may live whose Asterisk has died: then no trunk tells of the end of what 
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
 so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
-**The receiver's side.** It says CallHere, twice, if nothing has rung after WORDS seconds (WORDS_AFAR to another site), for what
-rings tells it by itself; and at once to who has waited already, or is refused. So a phone that must be woken is waited for,
-and a line whose provider is slow: that has its own timer where the line is.
+**The receiver's side.** It says CallHere after WORDS seconds (WORDS_AFAR to another site), once more if nothing has rung yet;
+and at once to who has waited already, or is refused. What rings tells it by itself: by IAX2 for certain, by SIP in a datagram
+that nobody repeats. So a phone that must be woken is waited for, and a line whose provider is slow: that has its own timer
+where the line is.
 
 An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones ring for nobody. So the
 waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole seconds) is dropped
@@ -51,7 +52,7 @@ ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just 
 BUSY = 6.0  # to a peer that answers others
 AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
 GRACE = 1_000  # ms
-# seconds without a ring after which a receiver says that a try is there, and says it again
+# seconds after which a receiver says that a try is there, and without a ring says it again
 WORDS, WORDS_AFAR = (0.4, 1.0), (1.0, 2.5)
 HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
 # seconds by which a trunk's end might overtake our word; at another site it goes by way of two forwarders

@@ -24,7 +24,6 @@ from pbxfed_ari.core.names import (
     CallId,
     ChannelId,
 )
-from pbxfed_ari.core.setup import NEVER
 from pbxfed_ari.core.tries import (
     NORMAL,
     Lines,
@@ -56,7 +55,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
             call.setup.ended(event.leg, event.cause)
     if isinstance(event, LegLives) and call.setup is not None:
         call.setup.hears(event.leg, event.how)
-        call.word_due = call.word_due if event.how == setup.PROCEEDING else NEVER
+        if event.how in setup.RINGS:
+            trying.rings(call, view)
     if isinstance(event, LegEnded) and event.sip == MOVED:
         call.sent_to = call.moved.get(event.leg, "")
     if call.bridged is None:

@@ -95,10 +95,18 @@ def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines
     if now >= call.word_due and call.bill and call.arrival.peer:
         told = setup.here(call.bill, call.arrival.peer, view)
         last = call.began + setup.words(call.arrival.peer, view)[1]
-        call.word_due = last if now < last else NEVER
+        rang = call.setup is not None and call.setup.rang
+        call.word_due = last if now < last and not rang else NEVER
     if call.setup is None:
         return told
     return [*told, *call.setup.tick(now, view, lines, CallId(call.key))]
+
+
+def rings(call: Call, view: View) -> None:
+    """Its sender hears it by the trunk: by IAX2 for certain; SIP says it once, and that may be lost as any word."""
+    peer, sip = call.arrival.peer, bool(call.arrival.endpoint)
+    if peer is None or not sip or call.word_due > call.began + setup.words(peer, view)[0]:
+        call.word_due = NEVER
 
 
 def peer_lost(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:

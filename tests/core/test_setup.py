@@ -492,6 +492,28 @@ def test_a_neighbour_says_so_sooner() -> None:
     assert story.board.next_deadline() == float("inf")
 
 
+@pytest.mark.parametrize("site", ["main", "west"])
+def test_what_rings_by_sip_is_told_once_all_the_same(site: str) -> None:
+    """SIP says that it rings in one datagram: lost, it would cost a good call its phone."""
+    story = Story(View(A, sites={A: "main", B: site}))
+    first, door = (0.4, DOOR_B) if site == "main" else (1.0, AFAR_B)
+    comes = replace(arrives(), endpoint="pf-b")
+    story.at(0.0, comes)
+    story.at(0.1, LegLives(CHANNEL, LEG, "RINGING"))
+    assert story.board.next_deadline() == first
+    assert story.at(first) == [SendTo(door, CallHere("cafe", 1))]
+    assert story.board.next_deadline() == float("inf")
+    story = Story(View(A, sites={A: "main", B: site}))
+    story.at(0.0, comes)
+    story.at(0.1, Answered(CHANNEL, LEG))
+    assert story.board.next_deadline() == float("inf")
+    story = Story(View(A, sites={A: "main", B: site}))
+    story.at(0.0, comes)
+    assert story.at(first) == [SendTo(door, CallHere("cafe", 1))]
+    story.at(first + 0.1, LegLives(CHANNEL, LEG, "RINGING"))
+    assert story.board.next_deadline() == float("inf")
+
+
 def test_who_is_refused_before_anything_rang_hears_that_it_was_here() -> None:
     """So he does not send it by his other trunk. After a ring he knows."""
     here = SendTo(DOOR_B, CallHere("cafe", 1))
