@@ -8,7 +8,7 @@ from pbxfed_ari.core import rescuing
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.calls import Calls
 from pbxfed_ari.core.effects import Effect, HangUp, Leg
-from pbxfed_ari.core.events import Arrived, PeerGaveUp, PeerHasCall, PeerLostCalls
+from pbxfed_ari.core.events import Arrived, PeerGaveUp, PeerHasCall, PeerLostCalls, SipSaid, Ticked
 from pbxfed_ari.core.messages import CallOver
 from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.core.rescue import Half
@@ -60,6 +60,15 @@ class Crossing:
         talking = [call for call in self._calls if call.phase is Phase.TALKING]
         calls = [*self._calls.agenda.calls.values(), *talking]
         return [effect for call in calls for effect in self._calls.tell(call, event, now, view)]
+
+    def sip_said(self, event: SipSaid, now: float, view: View) -> list[Effect]:
+        """A peer is out of reach, where phones ring: does its Asterisk live?"""
+        effects: list[Effect] = []
+        for call in [c for c in self._calls.agenda.calls.values() if c.setup is not None]:
+            assert call.setup is not None
+            call.setup.sip_said(event.peer, event.lives)
+            effects += self._calls.tell(call, Ticked(), now, view)
+        return effects
 
     # --- a peer's call arrives
 

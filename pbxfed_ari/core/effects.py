@@ -343,6 +343,12 @@ class Abandon(Struct, frozen=True):
     leg: ChannelId
 
 
+class AskSip(Struct, frozen=True):
+    """Ask whether anything answers where this peer's SIP is; a SipSaid tells."""
+
+    peer: NodeName
+
+
 class Tell(Struct, frozen=True):
     """Put this into the inbox: what one machine says to the other, a peer of calls, or our sensors of us."""
 
@@ -486,6 +492,7 @@ Effect = (
     | HangUpLeg
     | EndBridge
     | Abandon
+    | AskSip
     | Tell
     | SendElsewhere
     | HangUp

@@ -331,6 +331,13 @@ class PeerLostCalls(Struct, frozen=True):
     peer: NodeName
 
 
+class SipSaid(Struct, frozen=True):
+    """A peer's SIP has been asked whether it lives."""
+
+    peer: NodeName
+    lives: bool
+
+
 class DrainOver(Struct, frozen=True):
     """The deadline of a drain has passed; so many phones are registered here still. `end`: no call shall go on."""
 
@@ -478,6 +485,7 @@ Event = (
     | PeerHasCall
     | PeerGaveUp
     | PeerLostCalls
+    | SipSaid
     | Redirected
     | FarEndDied
     | HungUp
@@ -509,6 +517,7 @@ CallEvent = (
     | PeerHasCall
     | PeerGaveUp
     | PeerLostCalls
+    | SipSaid
     | ChannelsListed
     | RingFound
     | TalkFound

@@ -7,6 +7,9 @@ call is cut. Nor is one to a peer that has answered another by the same kind of 
 dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own
 phones may take their time.
 
+Where a phone rings, even a peer that is declared down is given up only if its SIP does not answer either (AskSip): its daemon
+alone may have died, or have been stopped, and Asterisk rings on without it.
+
 Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone, who is busy
 or refuses has answered. Whoever was `missed` so, and never rung, is called by his other trunk once the others have rung out or
 refused (trying.py), in bridge mode at once (meanwhile.py).
@@ -28,7 +31,7 @@ before it rings; what comes suspiciously late is held while its sender is asked:
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from pbxfed_ari.core.effects import Abandon, Effect, Leg, Outside
+from pbxfed_ari.core.effects import Abandon, AskSip, Effect, Leg, Outside
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import (
@@ -57,6 +60,7 @@ WORDS, WORDS_AFAR = (0.4, 1.0), (1.0, 2.5)
 HELD, HELD_AFAR = 0.2, 0.6  # seconds in which the sender of a late call may say that it is over
 # seconds by which a trunk's end might overtake our word; at another site it goes by way of two forwarders
 OVERTAKES, OVERTAKES_AFAR = 0.06, 0.3
+DOUBT = 1.0  # seconds between two questions whether the SIP of a peer out of reach, where a phone rings, lives
 NEVER = float("inf")
 End = NodeName | None  # where legs lead: a peer; None: to the outside, or to phones from here
 RINGS = frozenset({"RINGING", "PROGRESS"})  # of what Dial says of a leg: the caller hears it
@@ -76,6 +80,9 @@ class Setup:
     lives: bool = False
     rang: bool = False  # somebody's phone has rung, or was heard
     spoke: set[End] = field(default_factory=set)  # who has shown life
+    rings: set[End] = field(default_factory=set)  # whose Asterisk has said that a phone rings
+    asked: dict[NodeName, float] = field(default_factory=dict)  # of those: when, if they live
+    mute: set[NodeName] = field(default_factory=set)  # of those: whose SIP has not answered
     fresh: list[End] = field(default_factory=list)  # of those, who has just done so
     proceeds: set[End] = field(default_factory=set)  # whose Asterisk has said that it has the try
     gone: set[End] = field(default_factory=set)  # given up: no more is waited for
@@ -121,7 +128,16 @@ class Setup:
             self._settle()
         else:
             self.alive(end)
+        if how in RINGS:
+            self.rings.add(end)
         self.rang = self.rang or how in RINGS
+
+    def sip_said(self, peer: NodeName, lives: bool) -> None:
+        """Where a phone rings, though its daemon is out of reach: its Asterisk answers, or nobody does."""
+        if lives:
+            self.mute.discard(peer)
+        elif peer in self.asked:
+            self.mute.add(peer)
 
     def number_to(self, end: End) -> int:
         """Which try of the call it is there."""
@@ -165,9 +181,10 @@ class Setup:
 
     def tick(self, now: float, view: View, lines: Lines, call: CallId) -> list[Effect]:
         """Abandon the legs to whom that is due; each end is watched by itself."""
+        asks = self._ask(now, view)
         hopeless = {end for end in self.watched - self.gone if self._hopeless(end, now, view)}
         if not hopeless:
-            return []
+            return asks
         busy = {end for end in hopeless if self._busy(end, now, view, lines)}
         doomed = {leg: end for leg, end in self.legs.items() if end in hopeless - busy}
         given_up = set(doomed.values())
@@ -178,7 +195,7 @@ class Setup:
         if hopeless - given_up:
             self.deadline = now + AGAIN
         self._settle()
-        return [*(Abandon(leg) for leg in doomed), *self._tell(given_up, view, call)]
+        return [*asks, *(Abandon(leg) for leg in doomed), *self._tell(given_up, view, call)]
 
     def over(self, view: View, call: CallId) -> list[Effect]:
         """Tell the peers that it is given up."""
@@ -205,12 +222,24 @@ class Setup:
         if self.watched <= self.spoke | self.proceeds | self.gone:
             self.deadline = NEVER
 
+    def _ask(self, now: float, view: View) -> list[Effect]:
+        """Of whom the federation hears nothing, though a phone rings there: is it Asterisk, or its daemon alone?"""
+        ringing = {end for end in self.rings - self.gone - self.lost if end is not None}
+        known = ringing & self.watched if view.settled(now) else set()
+        away = {end for end in known if not view.reachable(end)}
+        self.mute &= away
+        self.asked = {end: at for end, at in self.asked.items() if end in away}
+        due = sorted(end for end in away if now >= self.asked.get(end, -NEVER) + DOUBT)
+        self.asked.update(dict.fromkeys(due, now))
+        return [AskSip(end) for end in due]
+
     def _hopeless(self, end: End, now: float, view: View) -> bool:
         if end in self.lost:
             return True
         known = end is not None and view.settled(now)  # what rang before we came may go on
         if end in self.spoke:
-            return end is not None and known and not view.alive(end)
+            rings = end in self.asked and end not in self.mute
+            return end is not None and known and not view.alive(end) and not rings
         overdue = now >= self.deadline and end not in self.proceeds
         return overdue or (end is not None and known and not view.reachable(end))
 

@@ -26,6 +26,7 @@ from pbxfed_ari.core.events import (
     PeerLostCalls,
     Returned,
     RingFound,
+    SipSaid,
     TalkFound,
     Ticked,
     WentOut,
@@ -129,6 +130,8 @@ class Switchboard:
                 return self._crossing.gave_up(event, now, view)
             case PeerLostCalls():
                 return self._crossing.lost(event, now, view)
+            case SipSaid():
+                return self._crossing.sip_said(event, now, view)
             case AriWasSlow(seconds):
                 self.usage.slow(now, seconds)
                 return []

@@ -17,6 +17,7 @@ from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     AskRotation,
+    AskSip,
     Broadcast,
     CallEnded,
     CloseSessionPast,
@@ -43,6 +44,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.federation import Federation, describe
 from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.names import trunk_to
 from pbxfed_ari.core.notebook import Noted
 from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.switchboard import Switchboard
@@ -64,6 +66,7 @@ from pbxfed_ari.node.introducing import info, welcome
 from pbxfed_ari.node.reloading import reread
 from pbxfed_ari.sensing import Sensing
 from pbxfed_ari.sensors.disk import HUNG, Disk
+from pbxfed_ari.sensors.doubts import Doubts
 from pbxfed_ari.sensors.security_log import SecurityLog
 from pbxfed_ari.service import ServiceManager
 from pbxfed_ari.store.keeper import Keeper
@@ -155,6 +158,11 @@ class Node:
         self.dead_ends = dead_ends(
             federation, self.switchboard, self.room, post=self.post, note=self.note
         )
+        self.doubts = Doubts(
+            user=trunk_to(federation.me),
+            where=lambda peer: self.room.operator.objects.trunks().get(peer),
+            post=self.post,
+        )
         self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
         self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
@@ -193,6 +201,7 @@ class Node:
                 **dict.fromkeys(get_args(Kept), self.keeper.keep),
                 Remember: self.keeper.remember,
                 **dict.fromkeys(get_args(ForAsterisk), self.room.perform),
+                AskSip: self.doubts.perform,
                 Tell: lambda told: self.post(told.event),
                 Reply: self._reply,
                 Note: self.note,
@@ -233,6 +242,7 @@ class Node:
                 group.create_task(self.sensing.room.run(), name="sensors"),
                 group.create_task(self.security_log.run(), name="security log"),
                 group.create_task(self.dead_ends.run(), name="dead ends"),
+                group.create_task(self.doubts.run(), name="doubts"),
                 group.create_task(self.accounting.run(), name="notes of calls"),
             ]
             running.call_later(SETTLED, self._settled)

@@ -28,8 +28,8 @@ class _Asking(asyncio.DatagramProtocol):
         """Nobody listens there: that may change within our patience, so it is waited for."""
 
 
-async def ask(to: Address, user: str) -> float:
-    """Seconds until an answer came; NEVER if none did.
+async def ask(to: Address, user: str, patience: float = 0.0) -> float:
+    """Seconds until an answer came; NEVER if none did within `patience`, or as long as usual.
 
     Raises: OSError: it cannot be asked from here.
     """
@@ -41,7 +41,9 @@ async def ask(to: Address, user: str) -> float:
     try:
         text = _request(to, user, call, transport.get_extra_info("sockname"))
         began = loop.time()
-        for wait in (REPEATED, PATIENCE - REPEATED):
+        longest = patience or PATIENCE
+        once_more = min(REPEATED, longest / 2)
+        for wait in (once_more, longest - once_more):
             transport.sendto(text)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(asking.answered), wait)

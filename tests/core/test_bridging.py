@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     Abandon,
+    AskSip,
     CallEnded,
     DialLeg,
     Effect,
@@ -41,6 +42,7 @@ from pbxfed_ari.core.events import (
     PeerGaveUp,
     Redirected,
     Returned,
+    SipSaid,
     WentOut,
 )
 from pbxfed_ari.core.lines import A_SECOND, CALM, LATE, SLOW
@@ -585,7 +587,8 @@ def test_a_node_that_dies_after_our_return_while_its_phone_rings_is_abandoned() 
     board.view.cut = board.view.dead = (NodeName("b"),)
     board.view.settles = 1.5
     assert board.at(0.5) == []
-    assert Abandon(ONE) in board.at(5.0)
+    assert board.at(5.0) == [AskSip(NodeName("b"))]
+    assert Abandon(ONE) in board.at(5.6, SipSaid(NodeName("b"), False))
 
 
 def test_what_rings_outside_when_we_return_ends_and_its_caller_arrives_anew() -> None:

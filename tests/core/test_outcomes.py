@@ -11,6 +11,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     PeerHasCall,
     Returned,
+    SipSaid,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.switchboard import Switchboard
@@ -125,8 +126,10 @@ def test_a_dead_node_is_unreachable_whatever_rang_there() -> None:
     board.handle(RINGS, 0.1, view)
     view.dead, view.cut, view.places = (B,), (B,), (C,)
     board.tick(5.0, view)
-    found = board.handle(Returned(CHANNEL, "NOANSWER", 19), 5.1, view)
-    assert [e.legs for e in found if isinstance(e, HandOver)] == [(Leg(C, "sip"),)]
+    board.handle(SipSaid(B, False), 5.1, view)
+    found = board.handle(Returned(CHANNEL, "NOANSWER", 19), 5.2, view)
+    (again,) = [e for e in found if isinstance(e, HandOver)]
+    assert (again.extension, again.legs) == ("1001", (Leg(C, "sip"),))
 
 
 class TestLines:

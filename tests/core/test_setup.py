@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pbxfed_ari.core.effects import (
     Abandon,
+    AskSip,
     CallEnded,
     Diverted,
     Effect,
@@ -30,6 +31,7 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCalls,
     Returned,
+    SipSaid,
     TalkFound,
     wan,
 )
@@ -59,7 +61,7 @@ class Story:
             effects += self.board.handle(event, now, self.view)
         if not events:
             effects = self.board.tick(now, self.view)
-        kinds = HandOver | HangUp | HangUpLeg | Abandon | SendTo | CallEnded
+        kinds = HandOver | HangUp | HangUpLeg | Abandon | AskSip | SendTo | CallEnded
         return [e for e in effects if isinstance(e, kinds)]
 
 
@@ -249,6 +251,64 @@ def test_what_rings_at_another_node_rings_on_when_one_asterisk_dies() -> None:
     assert Abandon(other) in story.at(21.0, PeerLostCalls(C))
 
 
+def rings_at_a_node_out_of_reach() -> Story:
+    """A phone rings at b, and nothing is heard of b any more: its SIP is asked, before and after b is declared down."""
+    story = calling(B)
+    story.at(0.02, LegLives(CHANNEL, LEG, "RINGING"))
+    story.view.cut = (B,)
+    assert story.at(3.0) == [AskSip(B)]
+    assert story.at(3.1) == []
+    story.view.dead = (B,)
+    assert story.at(3.2) == []  # the answer is on its way
+    return story
+
+
+def test_a_phone_rings_on_while_its_daemon_is_dead_and_its_asterisk_is_not() -> None:
+    """As long as its SIP answers; whoever has been asked twice is not given up by an old answer."""
+    story = rings_at_a_node_out_of_reach()
+    assert story.at(3.3, SipSaid(B, True)) == []
+    assert story.at(3.9) == []
+    assert story.at(4.0) == [AskSip(B)]
+    assert story.at(4.1, SipSaid(C, False)) == []
+    story.at(4.3, SipSaid(B, True))
+    story.view.cut = story.view.dead = ()
+    assert story.at(8.0) == []
+    story.at(9.0, Answered(CHANNEL, LEG))
+    (call,) = story.board
+    assert call.answered == 9.0
+
+
+def test_a_phone_that_rings_at_a_node_of_which_all_is_dead_is_called_elsewhere() -> None:
+    """Nothing answers there; at once, or when it is asked again."""
+    story = rings_at_a_node_out_of_reach()
+    over = [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
+    assert story.at(3.6, SipSaid(B, False)) == over
+    story = rings_at_a_node_out_of_reach()
+    assert story.at(3.6, SipSaid(B, True)) == []
+    assert story.at(4.0) == [AskSip(B)]
+    assert story.at(4.6, SipSaid(B, False)) == over
+
+
+def test_who_was_silent_before_he_was_declared_down_is_given_up_at_once_then() -> None:
+    """And one who is heard again is as alive as before; only where a phone rings is asked at all."""
+    story = calling(B)
+    story.at(0.02, LegLives(CHANNEL, LEG, "RINGING"))
+    story.view.cut = (B,)
+    assert story.at(3.0) == [AskSip(B)]
+    assert story.at(3.6, SipSaid(B, False)) == []
+    story.view.cut = ()
+    assert story.at(3.7) == []
+    story.view.cut = (B,)
+    assert story.at(3.9) == [AskSip(B)]
+    assert story.at(4.5, SipSaid(B, False)) == []
+    story.view.dead = (B,)
+    assert Abandon(LEG) in story.at(4.6)
+    known = calling(B)
+    known.at(0.02, PeerHasCall(B, CALL, 1))
+    known.view.dead = known.view.cut = (B,)
+    assert known.at(3.0) == [Abandon(LEG), SendTo(DOOR_B, CallOver(CALL, 1))]
+
+
 def test_our_own_phone_rings_on_when_a_peers_asterisk_dies() -> None:
     """And is answered as ever."""
     story = calling(A, B)
@@ -405,7 +465,8 @@ def test_a_hunt_rings_nobody_twice_whose_node_was_lost_while_he_rang(back: bool)
     story = grouped("hunt", members=("1001", "1002", "1003"))
     story.at(0.1, PeerHasCall(C, CALL, 1), LegLives(CHANNEL, LEG, "RINGING"))
     story.view.cut = story.view.dead = (C,)
-    assert Abandon(LEG) in story.at(3.0)
+    assert story.at(3.0) == [AskSip(C)]
+    assert Abandon(LEG) in story.at(3.0, SipSaid(C, False))
     if back:
         story.view.cut = story.view.dead = ()
     went_on = legs(story.at(3.1, Returned(CHANNEL, "CHANUNAVAIL", 3)))

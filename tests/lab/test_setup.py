@@ -408,6 +408,49 @@ def test_another_device_rings_on_when_one_asterisk_dies(federation: Federation) 
     assert dialled.setup_ms > 2_900
 
 
+@pytest.mark.parametrize("what", ["daemon", "all"])
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_phone_rings_on_while_its_daemon_is_dead(
+    federation: Federation, control: str, what: str
+) -> None:
+    """Its Asterisk lives, and rings the phone once. If that is dead, too, another node calls the phone, and soon."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    if what == "daemon":  # by TCP nobody else could call it
+        lab.register("1003", "c", transport="tcp")
+        federation.until(lambda: federation.where("1003", "a") == ["c"])
+    with set_up(federation, control, "sip"):
+        before = int(lab.phone("1003")["invites"])
+        lab.manners("1003", answer_after_ms=3_500)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+                federation.until(lambda: int(lab.phone("1003")["invites"]) == before + 1)
+                time.sleep(0.5)
+                lab.kill("c", what)
+                if what == "all":
+                    lab.manners("1003")
+                died = time.monotonic()
+                dialled = call.result()
+            took = time.monotonic() - died
+            time.sleep(0.6)
+            found = lab.finish(dialled)
+        finally:
+            lab.manners("1003")
+            lab.start("c")
+            lab.register("1003", "c", transport="udp")
+    federation.until(federation.whole, 30)
+    assert found.ok, found
+    rings = int(lab.phone("1003")["invites"]) - before
+    print(f"answered {took:.1f} s after the death")
+    if what == "daemon":
+        assert rings == 1
+    else:
+        assert rings == 2
+        assert took < 4.0
+
+
 @pytest.mark.parametrize("what", ["websocket", "daemon"])
 @pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(

@@ -10,12 +10,13 @@ from typing import cast
 import pytest
 
 from pbxfed_ari.core.condition import SICK
-from pbxfed_ari.core.effects import CallEnded, Effect, Note, Tell
-from pbxfed_ari.core.events import Address, HealthChanged
+from pbxfed_ari.core.effects import AskSip, CallEnded, Effect, Note, Tell
+from pbxfed_ari.core.events import Address, HealthChanged, SipSaid
 from pbxfed_ari.core.health import Gauge, Reading
 from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.sensors import gauges, machine, options
 from pbxfed_ari.sensors.clock import offset
+from pbxfed_ari.sensors.doubts import PATIENCE, Doubts
 from pbxfed_ari.sensors.failures import FEW, WINDOW, Failures
 from pbxfed_ari.sensors.peers import Peers
 from pbxfed_ari.sensors.room import Sensor, SensorRoom
@@ -50,6 +51,35 @@ async def asked(sip: Sip, monkeypatch: pytest.MonkeyPatch, patience: float = 2.0
         return await options.ask(transport.get_extra_info("sockname"), "pf--canary")
     finally:
         transport.close()
+
+
+async def test_a_peer_in_doubt_is_asked_once_at_a_time_and_all_hear_the_answer() -> None:
+    """Silence, no trunk to it and no network of our own are all the same: nobody answers."""
+    b, c, d = map(NodeName, "bcd")
+    places: dict[NodeName, Address] = {b: ("10.0.0.2", 5060), d: ("10.0.0.4", 5060)}
+    asked: list[tuple[Address, float]] = []
+    said: asyncio.Queue[SipSaid] = asyncio.Queue()
+
+    async def ask(to: Address, user: str, patience: float) -> float:
+        asked.append((to, patience))
+        await asyncio.sleep(0)
+        if to == places[d]:
+            raise OSError
+        return 0.01 if len(asked) == 1 else options.NEVER
+
+    doubts = Doubts(user="pf-a", where=places.get, post=said.put_nowait, ask=ask)
+    doubts.perform(AskSip(b))  # too early: nobody hears of it, and nobody is asked
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(doubts.run())
+        await asyncio.sleep(0)
+        for _ in range(3):
+            doubts.perform(AskSip(b))
+        assert await said.get() == SipSaid(b, True)
+        for peer in b, c, d:
+            doubts.perform(AskSip(peer))
+        assert {await said.get() for _ in range(3)} == {SipSaid(p, False) for p in (b, c, d)}
+        assert asked == [(places[b], PATIENCE)] * 2 + [(places[d], PATIENCE)]
+        running.cancel()
 
 
 @pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "503 Service Unavailable"])
