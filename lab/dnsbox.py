@@ -10,7 +10,6 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
 A, SRV = 1, 33
 NAME_ERROR = 3
@@ -38,12 +37,7 @@ class DnsBox:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._going = False
         self._thread.join()
         self._sock.close()

@@ -14,7 +14,6 @@ import asyncio
 import json
 import socket
 import threading
-from types import TracebackType
 from typing import Self
 
 from aiohttp import (
@@ -65,12 +64,7 @@ class Meddler:
             raise OSError(f"the meddler in {self._space} does not start")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
 

@@ -11,7 +11,6 @@ import asyncio
 import base64
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -68,12 +67,7 @@ class AriClient:
         self._pool = Pool(self.url, self._headers, most=CONNECTIONS)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._pool is not None:
             await self._pool.close()
             self._pool = None

@@ -15,10 +15,10 @@ Reading order:
                     (what they amount to), graves (when the dead may be forgotten), changes (what is new), objects/ (kind
                     first: how each kind of configuration is described), catalogue (which objects there are), registrations
                     (where phones stand), shelves (all of them), directory (all of it as one view)
-    how it is got   marks (vectors in few bytes), packing (records in few), cutting (a stream into frames), reading (a stream
-                    once more), healing (what that puts right), republishing (what would not travel), serving (who wants it
-                    gets it), gaps (who is asked), catchup, bundle (what travels together), sites (from LAN to LAN), ledger
-                    (our own stream and everybody else's)
+    how it is got   varint (numbers in few bytes), marks (vectors in few), packing (records in few), cutting (a stream into
+                    frames), reading (a stream once more), healing (what that puts right), republishing (what would not travel),
+                    serving (who wants it gets it), gaps (who is asked), catchup, bundle (what travels together), sites (from
+                    LAN to LAN), ledger (our own stream and everybody else's)
     who belongs     keys (the group's keys in time), roster, gate (whose introduction is taken), handouts (who may fetch a
                     phone's file), vault (the secret in it)
     what it means   ring (who is responsible when nobody says), takeover (who calls a dead node's phones), editing, importing

@@ -1,6 +1,6 @@
 """Marks: four bytes that stand for a stream, or for an origin and its contents, where two nodes compare what they hold.
 
-    vector    mark 4 | held, 7 bits a byte, lowest first     for each stream, by mark
+    vector    mark 4 | held (varint.py)                      for each stream, by mark
     contents  mark 4 | the last 4 bytes of the set hash      for each origin
 
 A mark is the hash of a name, so that neither names nor epochs travel. Two streams of one mark (one chance in 2^32 a pair) are
@@ -14,6 +14,7 @@ from pbxfed_ari.core.contents import Contents as SetHashes
 from pbxfed_ari.core.messages import Contents, Vector
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.streams import StreamId, Streams
+from pbxfed_ari.core.varint import read_varint, varint
 
 LAST = (1 << 32) - 1
 FRAME = 1_200  # bytes of entries in one frame
@@ -36,7 +37,7 @@ def vectors(streams: Streams) -> list[tuple[int, int, bytes]]:
     frames: list[tuple[int, int, bytes]] = []
     low, entries = 0, b""
     for m, stream in streams_by_mark(streams).items():
-        entry = m.to_bytes(4, "big") + _number(streams.held(stream))
+        entry = m.to_bytes(4, "big") + varint(streams.held(stream))
         if len(entries) + len(entry) > FRAME:
             frames.append((low, m - 1, entries))
             low, entries = m, b""
@@ -53,15 +54,7 @@ def read_vector(entries: bytes) -> dict[int, int]:
     at = 0
     while at < len(entries):
         m = int.from_bytes(entries[at : at + 4], "big")
-        at, value, shift = at + 4, 0, 0
-        while True:
-            if at >= len(entries) or shift > 63:
-                raise ValueError("a vector that ends in the middle of an entry")
-            value |= (entries[at] & 0x7F) << shift
-            at, shift = at + 1, shift + 7
-            if entries[at - 1] < 0x80:
-                break
-        found[m] = value
+        found[m], at = read_varint(entries, at + 4)
     return found
 
 
@@ -106,11 +99,3 @@ def differing(
 
 def _content(held: SetHashes, origin: NodeName) -> bytes:
     return mark(origin).to_bytes(4, "big") + (held.of(origin) & 0xFFFFFFFF).to_bytes(4, "big")
-
-
-def _number(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*found, value))

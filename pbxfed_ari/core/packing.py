@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NODE
 from pbxfed_ari.core.stamp import COUNTER_BITS, LAST
+from pbxfed_ari.core.varint import read_varint, varint
 
 Numbered = tuple[tuple[int, Record], ...]
 PLAIN, DEFLATED = 0, 1  # forms
@@ -70,7 +71,7 @@ class _Packer:
             small = deflate.compress(fields) + deflate.flush()
             if len(small) < len(fields):
                 fields, form = small, DEFLATED
-        return bytes((form,)) + _number(len(fields)) + fields + self._random
+        return bytes((form,)) + varint(len(fields)) + fields + self._random
 
     def add(self, version: int, record: Record) -> None:
         gap = version - self._number - 1
@@ -91,7 +92,7 @@ class _Packer:
     def _head(self, head: int, gap: int) -> None:
         self._fields.append(head)
         if gap:
-            self._fields += _number(gap)
+            self._fields += varint(gap)
 
     def _book(self, record: BookSet, flags: int, gap: int) -> None:
         last, value = self._last, record.value
@@ -106,10 +107,10 @@ class _Packer:
         kind = BOOK_AGAIN if again else BOOK
         self._head(kind | group << 2 | flags | (RANDOM if random else 0), gap)
         if group == MORE_GROUPS:
-            self._fields += _number(record.group)
+            self._fields += varint(record.group)
         if not again:
             self._subject(record, last)
-        self._fields += _number(0 if value is None else len(value) + 1)
+        self._fields += varint(0 if value is None else len(value) + 1)
         if value is not None:
             (self._random if random else self._fields).extend(value)
         self._last = record
@@ -123,7 +124,7 @@ class _Packer:
         )
         self._fields.append(differs)
         if not differs & SAME_OBJECT:
-            self._fields += _number(len(record.object))
+            self._fields += varint(len(record.object))
             self._fields += record.object[:1]
             self._random += record.object[1:]
         self._stamp(record.stamp, last.stamp)
@@ -134,11 +135,11 @@ class _Packer:
 
     def _stamp(self, stamp: int, before: int) -> None:
         passed = (stamp >> COUNTER_BITS) - (before >> COUNTER_BITS)
-        self._fields += _number(passed << 1 if passed >= 0 else -passed << 1 | 1)
-        self._fields += _number(stamp & (1 << COUNTER_BITS) - 1)
+        self._fields += varint(passed << 1 if passed >= 0 else -passed << 1 | 1)
+        self._fields += varint(stamp & (1 << COUNTER_BITS) - 1)
 
     def _text(self, text: bytes) -> None:
-        self._fields += _number(len(text))
+        self._fields += varint(len(text))
         self._fields += text
 
 
@@ -214,16 +215,8 @@ class _Unpacker:
         return stamp << COUNTER_BITS | self._int() & (1 << COUNTER_BITS) - 1
 
     def _int(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._data[self._at]
-            self._at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-            if shift > 63:
-                raise ValueError("a number that does not end")
+        value, self._at = read_varint(self._data, self._at)
+        return value
 
     def _bytes(self, size: int) -> bytes:
         found = self._data[self._at : self._at + size]
@@ -253,11 +246,3 @@ def _usual(key: str) -> tuple[str, bytes] | None:
     except ValueError:
         return None
     return (number, packed) if urlsafe_b64encode(packed).decode() == address else None
-
-
-def _number(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*found, value))

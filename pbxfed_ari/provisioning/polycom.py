@@ -37,7 +37,7 @@ def settings(sheet: Sheet) -> str:
         ("reg.1.label", sheet.shown),
         ("reg.1.auth.userId", sheet.number),
         ("reg.1.auth.password", sheet.secret),
-        *_servers(sheet),
+        *(row for one in sheet.registrars(TRANSPORTS, NAPTR) for row in _server(*one, sheet)),
     ]
     SubElement(root, "registration", attributes(line))
     SubElement(
@@ -57,15 +57,6 @@ def settings(sheet: Sheet) -> str:
         ),
     )
     return document(root)
-
-
-def _servers(sheet: Sheet) -> list[tuple[str, object]]:
-    plain = TRANSPORTS[sheet.transport]
-    return [
-        row
-        for i, (server, naptr) in enumerate(sheet.registrars, 1)
-        for row in _server(i, server, NAPTR if naptr else plain, sheet)
-    ]
 
 
 def _server(i: int, server: Server, transport: str, sheet: Sheet) -> list[tuple[str, object]]:

@@ -1,6 +1,8 @@
 """A sheet: all that a phone is told, whoever made it. And the recipe: how it notices in seconds that a node has died."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 KEEP_ALIVE = 20  # seconds: keeps a router's mapping, which may last 30 (RFC 4787 §4.3 wants 120), and a TCP connection tested
 RETRY = 5  # seconds after a failed registration, until the next one
@@ -20,6 +22,10 @@ class Server:
         """As in a URI."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+Value = TypeVar("Value", int, str)
+Registrar = tuple[int, Server, Value]  # counted from 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +52,12 @@ class Sheet:
         """What its display says: the name, or the number without one."""
         return self.name or self.number
 
-    @property
-    def registrars(self) -> list[tuple[Server, bool]]:
-        """Where it registers, the best first, two at most; and whether NAPTR says by which transport."""
-        if self.servers:
-            return [(server, False) for server in self.servers[:2]]
-        return [(Server(self.domain, 0 if self.naptr else self.port), self.naptr)]
+    def registrars(self, transports: Mapping[str, Value], naptr: Value) -> list[Registrar[Value]]:
+        """Where it registers, the best first, two at most; how the maker calls its transport, or that NAPTR tells it."""
+        by = naptr if self.naptr and not self.servers else transports[self.transport]
+        looked_up = Server(self.domain, 0 if self.naptr else self.port)
+        places = self.servers[:2] or (looked_up,)
+        return [(i, server, by) for i, server in enumerate(places, 1)]
 
     @property
     def half(self) -> int:

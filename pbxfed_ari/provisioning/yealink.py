@@ -27,7 +27,7 @@ def render(sheet: Sheet) -> str:
         ("account.1.user_name", sheet.number),
         ("account.1.auth_name", sheet.number),
         ("account.1.password", sheet.secret),
-        *_servers(sheet),
+        *(row for one in sheet.registrars(TRANSPORTS, NAPTR) for row in _server(*one, sheet)),
         ("account.1.fallback.redundancy_type", 1),  # one registration, not two at once
         ("account.1.fallback.timeout", 10),
         ("account.1.reg_failed_retry_min_time", 0),  # or the next line counts for nothing
@@ -43,15 +43,6 @@ def render(sheet: Sheet) -> str:
         ("static.auto_provision.repeat.minutes", REFRESH_MINUTES),
     ]
     return "\n".join([HEAD, *(f"{key} = {line(str(value))}" for key, value in rows)]) + "\n"
-
-
-def _servers(sheet: Sheet) -> list[tuple[str, object]]:
-    plain = TRANSPORTS[sheet.transport]
-    return [
-        row
-        for i, (server, naptr) in enumerate(sheet.registrars, 1)
-        for row in _server(i, server, NAPTR if naptr else plain, sheet)
-    ]
 
 
 def _server(i: int, server: Server, transport: int, sheet: Sheet) -> list[tuple[str, object]]:

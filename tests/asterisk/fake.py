@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from types import TracebackType
 from typing import Self
 
 from aiohttp import WSMsgType, encode_basic_auth, web
@@ -65,12 +64,7 @@ class FakeAri:
         await self._server.start_server()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.answers.set()
         await self.cut()
         assert self._server is not None

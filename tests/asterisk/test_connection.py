@@ -113,6 +113,22 @@ class Inbox:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+def between(ari: AriClient, inbox: Inbox) -> Connection:
+    """What is heard there is told here."""
+    contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
+    return Connection(
+        ari,
+        contacts,
+        post=inbox.post,
+        prepare=inbox.prepare,
+        tidy=inbox.tidy,
+        look=inbox.look,
+        up=inbox.up,
+        down=inbox.down,
+        process=inbox.process,
+    )
+
+
 @asynccontextmanager
 async def connected(
     fake: FakeAri, *, password: str = "right", deadline: float = 0.05
@@ -120,18 +136,7 @@ async def connected(
     """A running connection to this ARI; `inbox.connection` is it."""
     inbox = Inbox()
     async with AriClient(fake.url, "pbxfed", password, deadline=deadline) as ari:
-        contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
-        one = Connection(
-            ari,
-            contacts,
-            post=inbox.post,
-            prepare=inbox.prepare,
-            tidy=inbox.tidy,
-            look=inbox.look,
-            up=inbox.up,
-            down=inbox.down,
-            process=inbox.process,
-        )
+        one = between(ari, inbox)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(one.run())
             try:
@@ -267,18 +272,7 @@ async def test_nobody_there_says_where_we_looked() -> None:
         url = fake.url
     inbox = Inbox()
     async with AriClient(url, "pbxfed", "right") as ari:
-        contacts = Contacts(ari, post=inbox.post, note=lambda note: None)
-        one = Connection(
-            ari,
-            contacts,
-            post=inbox.post,
-            prepare=inbox.prepare,
-            tidy=inbox.tidy,
-            look=inbox.look,
-            up=inbox.up,
-            down=inbox.down,
-            process=inbox.process,
-        )
+        one = between(ari, inbox)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(one.run())
             await inbox.until_kind(AsteriskDown)

@@ -16,7 +16,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from lab.netns import Host, Network, Traffic, within
 from lab.places import CHECKOUT, Places
@@ -53,12 +52,7 @@ class Ground:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.sweep()
 
     def sweep(self) -> None:

@@ -103,6 +103,13 @@ def names(size: int) -> list[str]:
     return [f"n{i + 1:02}" for i in range(size)]
 
 
+def outset(seed: int, size: int) -> "tuple[Random, World, Ledger]":
+    """Chance, so many nodes, and what they shall not lose."""
+    rng = Random(seed)
+    world = World(seed, names(size), sealed=False, settle=3)
+    return rng, world, Ledger(world, rng)
+
+
 class Ledger:
     """Edits that were acknowledged, under numbers that nobody else edits: none of them may be lost."""
 

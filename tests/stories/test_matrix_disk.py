@@ -7,16 +7,14 @@ import pytest
 from pbxfed_ari.core.messages import ShelfDrop
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.errors import ConfigError
-from tests.stories.matrix import SECRET, Case, Ledger, cases, names, row, settle
+from tests.stories.matrix import SECRET, Case, Ledger, cases, names, outset, row, settle
 from tests.stories.world import World
 
 
 @row(5, "kill -9 at every write; a lost disk; an old copy of it, booted alone too")
 def death_at_a_write(seed: int, size: int) -> None:
     """No number of a stream stands for two records, the state is regained, unsent edits are kept."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    rng, world, ledger = outset(seed, size)
     ledger.work(3)
     victim = rng.choice(names(size))
     copy = world.snapshot(victim)
@@ -58,9 +56,7 @@ def death_at_a_write(seed: int, size: int) -> None:
 @row(6, "bits flip in the store, or it ends too early")
 def damage(seed: int, size: int) -> None:
     """It is noticed, repaired from peers, and not passed on."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    rng, world, ledger = outset(seed, size)
     for name in names(size):
         for _ in range(5):
             ledger.add(world[name])
@@ -108,12 +104,10 @@ def flip_stream(world: World, name: str, rng: Random) -> None:
 @row(7, "the power of all fails at once")
 def all_dark(seed: int, size: int) -> None:
     """What was acknowledged was on a disk: nothing of it is lost, though each disk lost what was not flushed."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
+    rng, world, ledger = outset(seed, size)
     world.power_may_fail = True
     for name in names(size):
         world.flushed[name] = world.snapshot(name)
-    ledger = Ledger(world, rng)
     ledger.work(5, pause=0.1)
     for name in names(size):
         world.kill(name)

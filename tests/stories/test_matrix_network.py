@@ -11,6 +11,7 @@ from tests.stories.matrix import (
     cases,
     deaths_of,
     names,
+    outset,
     row,
     settle,
     whole,
@@ -25,10 +26,8 @@ def loss(seed: int, size: int) -> None:
     At 50 % a site of 32 has always some who hold one of the others for dead, for a moment; all hold the same all the same.
     """
     share = (0.05, 0.1, 0.2, 0.5, 0.9)[seed % 5]
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
+    rng, world, ledger = outset(seed, size)
     world.network.loss = share
-    ledger = Ledger(world, rng)
     ledger.work(10 if size < 32 else 4)
     if share <= 0.2:
         assert not deaths_of(world, names(size))
@@ -49,9 +48,7 @@ def loss(seed: int, size: int) -> None:
 @row(3, "halves, a minority, a bridge, one-way links, flapping links")
 def partitions(seed: int, size: int) -> None:
     """Both sides serve; two seconds after healing all hold the same."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    rng, world, ledger = outset(seed, size)
     order = rng.sample(names(size), size)
     hosts = [world[name].address[0] for name in order]
     half, kind = size // 2, seed % 5
@@ -83,9 +80,7 @@ def partitions(seed: int, size: int) -> None:
 @row(4, "links clogged one by one, unclogged in another order")
 def swizzle_clog(seed: int, size: int) -> None:
     """It converges (FoundationDB's way of finding what depends on order)."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    rng, world, ledger = outset(seed, size)
     for _ in range(2):
         chosen = rng.sample(names(size), rng.randrange(1, size + 1))
         begin = world.now + len(chosen) * 0.5
@@ -162,11 +157,9 @@ def dead_hub(seed: int, size: int) -> None:
 @row(14, "multicast is broken, single addresses are not")
 def deaf_group(seed: int, size: int) -> None:
     """Nobody dies of it, and what is published arrives by single addresses, while it is broken."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
+    _, world, ledger = outset(seed, size)
     broken = 1.0 if seed % 2 else 0.5
     world.network.deaf = lambda source, to: broken
-    ledger = Ledger(world, rng)
     ledger.work(15, pause=0.5)
     assert not deaths_of(world, names(size))
     settle(world, 15)

@@ -14,6 +14,7 @@ from tests.stories.matrix import (
     cases,
     deaths_of,
     names,
+    outset,
     row,
     settle,
 )
@@ -78,9 +79,7 @@ def clocks(seed: int, size: int) -> None:
 @row(10, "every node changes everything at once, and one dies")
 def storm(seed: int, size: int) -> None:
     """News of the death takes no more than 6 log2 N periods; it converges."""
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    rng, world, ledger = outset(seed, size)
     victim = rng.choice(names(size))
     for i in range(200 // size + 5):
         for node in world.running():
@@ -111,9 +110,7 @@ def join_or_return(seed: int, size: int) -> None:
 
 
 def return_after_months(seed: int, size: int) -> None:
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    rng, world, ledger = outset(seed, size)
     for i in range(40):
         ledger.add(world[names(size)[i % size]])
         world.run(0.01)
@@ -142,9 +139,7 @@ def return_after_months(seed: int, size: int) -> None:
 
 
 def join_in_a_partition(seed: int, size: int) -> None:
-    rng = Random(seed)
-    world = World(seed, names(size), sealed=False, settle=3)
-    ledger = Ledger(world, rng)
+    _, world, ledger = outset(seed, size)
     for i in range(120):
         ledger.add(world[names(size)[i % size]])
         world.run(0.01)

@@ -55,6 +55,17 @@ async def get(port: int, context: ssl.SSLContext) -> str:
         return await response.text()
 
 
+async def let_in(port: int, folder: Path) -> None:
+    """Soon there is room again."""
+    for _ in range(50):
+        try:
+            assert await get(port, believing(folder)) == "here"
+            return
+        except (ClientError, ConnectionError):
+            await asyncio.sleep(0.05)
+    pytest.fail("nobody is let in any more")
+
+
 async def test_it_speaks_tls_and_nothing_else(place: tuple[Listener, int], tmp_path: Path) -> None:
     """A phone checks the certificate; who speaks in the clear gets no answer."""
     _, port = place
@@ -103,14 +114,7 @@ async def test_there_are_so_many_at_once(
         await get(port, believing(tmp_path))
     writer.close()
     await writer.wait_closed()
-    for _ in range(50):
-        try:
-            assert await get(port, believing(tmp_path)) == "here"
-            break
-        except (ClientError, ConnectionError):
-            await asyncio.sleep(0.05)
-    else:
-        pytest.fail("nobody is let in any more")
+    await let_in(port, tmp_path)
 
 
 async def test_who_never_speaks_is_one_of_them(
@@ -124,14 +128,7 @@ async def test_who_never_speaks_is_one_of_them(
         await get(port, believing(tmp_path))
     for _, writer in silent:
         writer.close()
-    for _ in range(50):
-        try:
-            assert await get(port, believing(tmp_path)) == "here"
-            break
-        except (ClientError, ConnectionError):
-            await asyncio.sleep(0.05)
-    else:
-        pytest.fail("nobody is let in any more")
+    await let_in(port, tmp_path)
 
 
 async def test_what_is_asked_is_not_logged(
