@@ -56,6 +56,31 @@ def routes(operations: Iterable[Operation]) -> list[web.RouteDef]:
     return found
 
 
+def read(
+    path: str,
+    handler: Handler,
+    tag: str,
+    summary: str,
+    good: Json | Answer,
+    sick: Answer | None = None,
+    *,
+    parameters: tuple[Json, ...] = (),
+    errors: tuple[int, ...] = (),
+) -> Operation:
+    """A GET; `sick` is what it says with 503."""
+    found = good if isinstance(good, Answer) else answer(good, f"{summary}.")
+    return Operation(
+        method="GET",
+        path=path,
+        handler=handler,
+        tag=tag,
+        summary=summary,
+        parameters=parameters,
+        answers={200: found, **({503: sick} if sick else {})},
+        errors=errors,
+    )
+
+
 def answer(
     schema: Json, text: str, *, example: object = None, headers: tuple[str, ...] = ()
 ) -> Answer:
