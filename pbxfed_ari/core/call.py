@@ -7,6 +7,7 @@ What happens to it stands elsewhere: transitions (what each event does in each s
 talking (who has answered, who comes and goes), rescuing (the other end has died), returning (it was found after a restart).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -114,6 +115,7 @@ class Call:
     answered: float = 0.0
     finished: bool = False  # its record is kept, nothing of it is left
     note: str = ""  # under what it is written down while it goes on (notebook.py)
+    before: CallEnded | None = None  # what an earlier life of ours has written down there
     caller: ChannelId = field(init=False)  # by a transfer it may become another one
     caller_gone: bool = False  # the one that began
     leg: ChannelId = ChannelId("")  # of Dial's, which has answered
@@ -248,6 +250,11 @@ class Call:
         told = (*self.names(), ("try", self.tries), ("reason", attempt.reason))
         return Note("call tried", told, log_only=True)
 
+    def recall(self, tries: Sequence[Attempted]) -> None:
+        """These are known of before a restart."""
+        self.history = list(tries)[-FIRST - LAST :]
+        self.tried = [Try(one.legs, one.reason) for one in self.history]
+
     def came_of_it(self, outcome: str, now: float) -> None:
         """The last try is decided."""
         last = self.history[-1] if self.history else None
@@ -289,7 +296,9 @@ class Call:
 
     def so_far(self, now: float) -> CallEnded:
         """The record, if it ended now."""
-        arrival = self.arrival
+        arrival, before = self.arrival, self.before
+        if before is not None and not arrival.number:  # who came was replaced, by a transfer
+            arrival = replace(arrival, caller=before.caller, number=before.number)
         talked, reached = self.answered > 0, self.whose or str(self.route.number)
         return CallEnded(
             self.id,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pbxfed_ari.core.events import (
     DrainOver,
@@ -426,6 +427,13 @@ class Attempted(Struct, frozen=True):
     seconds: float = 0.0  # until it was answered, or failed
     # "answered", "busy", "no_answer", "unreachable", "sent_on" by its phone, "given_up" by who called, or LOST_SIGHT
     outcome: str = ""
+
+    def lost_sight(self, seconds: float) -> "Attempted":
+        """Nobody looked any more, so many seconds after the call came: if it was not decided, of nobody knows what came."""
+        if self.outcome:
+            return self
+        lasted = round(max(0.0, seconds - self.began), 3)
+        return replace(self, outcome=LOST_SIGHT, seconds=lasted)
 
 
 class CallEnded(Struct, frozen=True):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pbxfed_ari.core.call import Call
-from pbxfed_ari.core.effects import LOST_SIGHT, Attempted, CallEnded
+from pbxfed_ari.core.effects import CallEnded
 from pbxfed_ari.core.names import ChannelId
 
 UNTOLD = 0  # a cause that nobody heard
@@ -46,7 +46,8 @@ class Notebook:
             mine = call.arrival.channel
             found = (key for key, one in self._before.items() if mine in one.channels)
             call.note = next(found, call.key)
-            self._before.pop(call.note, None)
+            if (noted := self._before.pop(call.note, None)) is not None:
+                call.before = noted.so_far
         self.changed(call)
 
     def changed(self, call: Call) -> None:
@@ -95,14 +96,7 @@ class Notebook:
         seconds = max(so_far.seconds, (seen_ms - so_far.began_ms) / 1_000)
         talked = so_far.talked + seconds - so_far.seconds if so_far.answered else 0.0
         unseen = max(0, until_ms - max(seen_ms, so_far.began_ms)) / 1_000
-        tries = tuple(_undecided(one, seconds) for one in so_far.attempts)
+        tries = tuple(one.lost_sight(seconds) for one in so_far.attempts)
         return replace(
             so_far, seconds=seconds, talked=talked, unseen=unseen, cause=cause, attempts=tries
         )
-
-
-def _undecided(one: Attempted, seconds: float) -> Attempted:
-    if one.outcome:
-        return one
-    lasted = round(max(0.0, seconds - one.began), 3)
-    return replace(one, outcome=LOST_SIGHT, seconds=lasted)

@@ -109,7 +109,7 @@ class Reconciler:
         rings = seen.rings and (len(legs), len(callers)) == (1, 1) and callers == [*came]
         if rings and isinstance(view.get("number", returning.whom(seen)), Phone):
             call = self._of_bridge(key, seen.callers[0], now, wall_ms)
-            returning.adopt_ringing(call, legs[0], seen, now, view)
+            returning.adopt_ringing(call, legs[0], seen, now, wall_ms, view)
             self._calls.found(call)
             return []
         waiting = [] if seen.talks else callers if legs else [*came]
@@ -138,7 +138,7 @@ class Reconciler:
         if isinstance(event, TalkFound):
             returning.found(call, event, bill.attempt, now)
         else:
-            returning.found_ringing(call, bill.attempt, now)
+            returning.found_ringing(call, bill.attempt, now, event.wall_ms)
         self._calls.found(call)
         return []
 

@@ -1,4 +1,9 @@
-"""A call that was found after a restart: it talks, or rings, and of its tries little is known."""
+"""A call that was found after a restart: it talks, or rings.
+
+What its note (notebook.py) says of it is exact. What has happened since is taken from Asterisk, as far as that knows.
+"""
+
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -7,6 +12,7 @@ from pbxfed_ari.core.call import NOWHERE, Call, Phase
 from pbxfed_ari.core.effects import (
     Attempted,
     Leg,
+    Outside,
 )
 from pbxfed_ari.core.events import (
     BridgeSeen,
@@ -21,13 +27,13 @@ from pbxfed_ari.core.names import (
 )
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.setup import NEVER, Setup
-from pbxfed_ari.core.tries import Try, View
+from pbxfed_ari.core.tries import View
 
 SOMETIME = 0.001  # after the clock's zero, which says: never
 
 
 def adopt(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
-    """It was found talking, by a bridge of ours, after a restart: of its tries the last is known, of others how many."""
+    """It was found talking, by a bridge of ours, after a restart."""
     to = Leg(seen.leg.peer, seen.leg.trunk) if seen.leg else Leg()
     call.bridged = bridging.adopt(call.key, call.arrival.channel, leg, to, set(seen.channels))
     call.caller_gone = bool(key_of_name(call.arrival.channel))  # he was, before a rescue
@@ -46,51 +52,93 @@ def whom(seen: BridgeSeen) -> str:
     return (seen.leg.number if seen.leg else "") or dialed
 
 
-def adopt_ringing(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, view: View) -> None:
+def adopt_ringing(
+    call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int, view: View
+) -> None:
     """It was found ringing a phone, in a bridge of ours.
 
     If that is another number than the one of the phone that was dialed, a forward leads there: if nobody answers it goes on
     from there. From a group's member it does not.
     """
-    number, dialed, attempt = whom(seen), call.arrival.number, attempt_of(leg)
+    number, dialed = whom(seen), call.arrival.number
     if number != dialed and isinstance(view.get("number", dialed), Phone):
         call.asking = replace(call.asking, number=number)
     peer, trunk = (seen.leg.peer, seen.leg.trunk) if seen.leg else (None, "")
     to = Leg(peer, trunk, "" if number == dialed else number)
-    found_ringing(call, attempt, now)
-    last = Try((to,), "it rang already when the daemon came back")
-    call.tried, call.route = [last], replace(NOWHERE, number=Extension(number))
-    call.history = [Attempted(number, last.legs, last.reason, 0.0)]
-    call.setup = Setup(last, attempt, now, NEVER, NEVER, lives=True, rang=True)
-    call.setup.legs[leg] = peer
-    call.setup.spoke.add(peer)
+    last = Attempted(number, (to,), "it rang already when the daemon came back", 0.0)
+    rings = _ring(call, attempt_of(leg), last, now, wall_ms)
+    rings.legs[leg] = peer
     call.bridged = bridging.adopt_ringing(call.key, call.arrival.channel, leg, to)
 
 
-def found_ringing(call: Call, attempt: int, now: float) -> None:
-    """It was found handed over and not answered yet, after a restart: nobody knows whom it rings, and since when."""
-    last = Try((), "it rang already when the daemon came back: whom is not known any more")
-    number = Extension(call.arrival.number)
-    call.phase, call.forgotten = Phase.DIALING, True
-    call.setup = Setup(last, attempt, now, NEVER, NEVER, lives=True, rang=True)
-    call.tries, call.left_out, call.tried = attempt, attempt - 1, [last]
-    call.route = replace(NOWHERE, number=number)
-    call.history = [Attempted(number, (), last.reason, 0.0)]
+def found_ringing(call: Call, attempt: int, now: float, wall_ms: int) -> None:
+    """It was found handed over and not answered yet, after a restart: whom it rings the note knows, or nobody."""
+    why = "it rang already when the daemon came back: whom is not known any more"
+    _ring(call, attempt, Attempted(call.arrival.number, (), why, 0.0), now, wall_ms)
+
+
+def _ring(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int) -> Setup:
+    """It is in setup, and whoever it rings lives; the `last` try is all that Asterisk knows."""
+    _recall(call, attempt, last, now, wall_ms)
+    known = call.history[-1]
+    ends = {leg.peer if isinstance(leg, Leg) else None for leg in known.legs}
+    call.phase, call.forgotten, call.tried_at = Phase.DIALING, True, call.began + known.began
+    call.route = replace(NOWHERE, number=Extension(known.number))
+    call.setup = Setup(
+        call.tried[-1], attempt, now, NEVER, NEVER, lives=True, rang=True, spoke=ends
+    )
+    return call.setup
 
 
 def _resume(
     call: Call, to: LegSeen | None, attempt: int, answered_ms: int, now: float, wall_ms: int
 ) -> None:
-    since = (wall_ms - answered_ms) / 1_000 if answered_ms else 0.0
-    call.phase, call.answered = Phase.TALKING, max(now - since, call.began, SOMETIME)
-    call.forgotten = False
-    if to is None:
-        return
     dialed = call.arrival.number
-    number = to.number if to.number != dialed else ""
-    last = Try((Leg(to.peer, to.trunk, number),), "it was found talking after a restart")
-    call.tries, call.left_out, call.tried = attempt, attempt - 1, [last]
-    call.route = replace(NOWHERE, number=Extension(to.number or dialed))
-    began = max(0, to.began_ms - call.arrival.wall_ms) / 1_000
-    rang = max(0.0, round(call.answered - call.began - began, 3))
-    call.history = [Attempted(call.route.number, last.legs, last.reason, began, rang, "answered")]
+    number = (to.number if to else "") or dialed
+    leads = Leg(to.peer, to.trunk, number if number != dialed else "") if to else None
+    began = max(0, to.began_ms - call.arrival.wall_ms) / 1_000 if to else 0.0
+    last = Attempted(
+        number, (leads,) if leads else (), "it was found talking after a restart", began
+    )
+    if to is not None or call.before is not None:
+        _recall(call, attempt, last, now, wall_ms)
+        call.route = replace(NOWHERE, number=Extension(number))
+    known, since = call.before, now - (wall_ms - answered_ms) / 1_000 if answered_ms else now
+    if known is not None and known.answered:
+        since, call.whose = call.began + known.seconds - known.talked, known.reached or known.number
+    call.phase, call.answered = Phase.TALKING, max(since, call.began, SOMETIME)
+    call.forgotten = False
+    if call.history and leads:
+        call.talks_with = _of_try(call.history[-1].legs, leads)
+    if call.history and not call.history[-1].outcome:
+        rang = max(0.0, round(call.answered - call.began - call.history[-1].began, 3))
+        call.history[-1] = replace(call.history[-1], outcome="answered", seconds=rang)
+
+
+def _recall(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int) -> None:
+    """What the note says of its tries; and the `last`, if that has begun since."""
+    before, tries = call.before, list[Attempted]()
+    call.tries, call.left_out = attempt, attempt - 1
+    if before is not None:
+        call.began = now - (wall_ms - before.began_ms) / 1_000
+        call.arrival = replace(call.arrival, wall_ms=before.began_ms)
+        if call.arrival.number:  # where his channel is now it may have been sent on
+            call.arrival = replace(call.arrival, caller=before.caller, number=before.number)
+        call.tries = max(attempt, before.tries)
+        call.left_out = before.left_out + max(0, attempt - before.tries - 1)
+        call.dialed_out = any(isinstance(leg, Outside) for t in before.attempts for leg in t.legs)
+        tries = list(before.attempts)
+    if before is None or attempt > before.tries or not tries:
+        tries = [*(one.lost_sight(last.began) for one in tries), last]
+    call.recall(tries)
+
+
+def _of_try(rung: Sequence[Leg | Outside], to: Leg) -> tuple[Leg | Outside, ...]:
+    """Of those that were rung, who is where this leg leads."""
+    same = [
+        one
+        for one in rung
+        if (isinstance(one, Outside) and to.peer is None)
+        or (isinstance(one, Leg) and (one.peer, one.trunk) == (to.peer, to.trunk))
+    ]
+    return tuple(same) or (to,)

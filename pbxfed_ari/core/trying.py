@@ -188,12 +188,23 @@ def was_silent(call: Call, setup_: setup.Setup) -> None:
 
 
 def _look_up(call: Call, view: View, lines: Lines) -> None:
-    """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue."""
+    """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue.
+
+    What was tried stands in the note of an earlier life. If it knows this try, what is left is tried yet.
+    """
     call.forgotten = False
     call.route = routes.route(replace(call.asking, running=True), view, lines)
+    number, known = call.route.number, [one for one in call.history if one.legs]
+    call.done |= {(one.number, leg) for one in known for leg in one.legs}
+    rung = [one for one in known if one.number == number and one.outcome in CAUSES]
+    call.reached |= {_at(leg) for one in rung for leg in one.legs}
+    last = call.history[-1]
+    same = [one for one in call.route.tries if (number, one.legs) == (last.number, last.legs)]
+    if same:
+        call.tried[-1] = same[0]
     for attempt in call.route.tries:
-        if not attempt.queue:
-            call.done |= _tried(call.route.number, attempt)
+        if not attempt.queue and not (same and last.legs and attempt.legs):
+            call.done |= _tried(number, attempt)
 
 
 def _line_up(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:

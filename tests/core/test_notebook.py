@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
-from pbxfed_ari.core.effects import CallEnded, HangUp, Leg
+from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Leg
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -17,6 +18,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegSeen,
     PeerGaveUp,
+    Returned,
     RingFound,
     TalkFound,
 )
@@ -24,6 +26,7 @@ from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.notebook import Noted
 from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, View, make
+from tests.core.test_routing import line
 
 CALLER, LEG = ChannelId("17.1"), ChannelId("17.2")
 WALL = 1_800_000_000_000
@@ -252,3 +255,126 @@ def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
     lives.at(1.0, listed(after=-30.0))
     (record,) = lives.records
     assert (record.seconds, record.talked, record.unseen) == (3.0, 1.0, 0.0)
+
+
+# --- what a note knows, whoever finds the call
+
+
+def test_a_call_that_is_found_talking_was_answered_when_its_note_says_and_by_those_tries() -> None:
+    """Asterisk knows when the leg was made, and whither: nothing of the try before, nor how long it rang."""
+    lives = Lives()
+    lives.at(0.0, ARRIVED)
+    lives.at(1.0, Returned(CALLER, "CHANUNAVAIL", 3))
+    lives.at(1.5, LegDialed(CALLER, LEG, "IAX2/pf-b-0000002a"))
+    lives.at(4.0, Answered(CALLER, LEG))
+    lives.note(5.0)
+    (noted,) = lives.notes.values()
+    lives.dies()
+    leg = LegSeen(B, "iax2", "1001", WALL + 1_500)
+    came = replace(ARRIVED, wall_ms=WALL - 20)  # its channel was made a moment before it came to us
+    lives.at(105.0, listed(CALLER, LEG, after=25.0))
+    lives.at(105.0, TalkFound(came, "f00/1/2", leg, WALL + 25_000))
+    (call,) = lives.board
+    assert call.legs == (Leg(B, "iax2"),)
+    lives.at(107.0, Ended(CALLER, 16))
+    (record,) = lives.records
+    assert (record.began_ms, record.seconds, record.talked) == (WALL, 27.0, 23.0)
+    assert record.attempts == noted.so_far.attempts
+    assert [(one.began, one.seconds) for one in record.attempts] == [(0.0, 1.0), (1.0, 3.0)]
+    assert (record.tries, record.left_out) == (2, 0)
+
+
+def test_so_is_one_in_our_own_bridge() -> None:
+    """Though the variable that tells when it was answered was not written yet."""
+    lives, leg = bridged()
+    whole = BridgeSeen(
+        "pf-f00", (CALLER, leg), True, callers=(ARRIVED,), leg=LegSeen(None, "", "1001", WALL + 50)
+    )
+    lives.at(101.0, listed(CALLER, leg, after=20.0, bridges=(whole,)))
+    lives.at(106.0, Ended(CALLER), Ended(leg))
+    (record,) = lives.records
+    assert (record.seconds, record.talked) == (25.0, 23.0)
+    assert [(one.began, one.seconds, one.outcome) for one in record.attempts] == [
+        (0.0, 2.0, "answered")
+    ]
+
+
+def test_of_a_try_that_began_after_the_note_it_is_said_what_asterisk_knows() -> None:
+    """Of the one before nobody saw what came, and of one between the two nothing is left but that it was."""
+    lives = Lives()
+    lives.at(0.0, ARRIVED)
+    lives.note(1.0)
+    lives.dies()
+    leg = LegSeen(B, "iax2", "1001", WALL + 4_000)
+    lives.at(100.0, listed(CALLER, LEG, after=25.0))
+    lives.at(100.0, TalkFound(ARRIVED, "f00/1/3", leg, WALL + 25_000))
+    lives.at(102.0, Ended(CALLER, 16))
+    (record,) = lives.records
+    assert (record.tries, record.left_out, record.talked) == (3, 1, 23.0)
+    assert [(one.legs, one.outcome, one.seconds) for one in record.attempts] == [
+        ((Leg(B, "sip"),), "lost_sight", 4.0),
+        ((Leg(B, "iax2"),), "answered", 0.0),
+    ]
+
+
+def hunts() -> tuple[Lives, list[Effect]]:
+    """Of the group 600 the first did not answer, and the second is rung when the daemon dies; what comes when he does not."""
+    group = make("group", "600", strategy="hunt", members=["1003", "1004", "1005"])
+    lives = Lives(View(A, items=[group]))
+    lives.at(0.0, Arrived(CALLER, "600", "1002", "Ann", fresh_id="f00", wall_ms=WALL))
+    lives.at(30.0, Returned(CALLER, "NOANSWER", 19))
+    lives.note(31.0)
+    lives.dies()
+    lives.at(0.0, listed(CALLER, after=35.0))
+    came = Arrived(CALLER, "600", "1002", "Ann", fresh_id="f00", wall_ms=WALL)
+    lives.at(0.0, RingFound(came, "f00/1/2", WALL + 35_000))
+    return lives, lives.board.handle(Returned(CALLER, "NOANSWER", 19), 15.0, lives.view)
+
+
+def test_a_hunt_goes_on_where_it_was() -> None:
+    """Who has not been rung yet is rung; nobody is twice."""
+    lives, effects = hunts()
+    assert [e.legs for e in effects if isinstance(e, HandOver)] == [(Leg(number="1005"),)]
+    lives.at(16.0, Ended(CALLER, 16))
+    (record,) = lives.records
+    assert [(one.began, one.seconds, one.outcome) for one in record.attempts] == [
+        (0.0, 30.0, "no_answer"),
+        (30.0, 20.0, "no_answer"),
+        (50.0, 1.0, "given_up"),
+    ]
+
+
+def test_whom_it_rings_is_known_while_it_rings() -> None:
+    """Who is rung here is not free for others, and has a call."""
+    lives, _ = hunts()
+    lives.note(15.5)
+    lives.dies()
+    came = Arrived(CALLER, "600", "1002", "Ann", fresh_id="f00", wall_ms=WALL)
+    lives.at(0.0, listed(CALLER, after=60.0), RingFound(came, "f00/1/3", WALL + 60_000))
+    lines = lives.board.lines(0.0, lives.view)
+    assert [lines.calls_of(one) for one in ("1004", "1005")] == [0, 1]
+
+
+def test_a_call_to_the_outside_holds_its_line_through_a_restart() -> None:
+    """Whose limit counts it."""
+    lives = Lives(View(items=[line(nodes=["a"])]))
+    lives.at(
+        0.0, Arrived(CALLER, "0301", "1002", "Ann", endpoint="1002", fresh_id="f00", wall_ms=WALL)
+    )
+    lives.at(1.0, Answered(CALLER, LEG))
+    lives.note(2.0)
+    lives.dies()
+    came = Arrived(CALLER, "0301", "1002", "Ann", endpoint="1002", fresh_id="f00", wall_ms=WALL)
+    leg = LegSeen(None, "", "0301", WALL)
+    lives.at(0.0, listed(CALLER, LEG, after=9.0), TalkFound(came, "f00/1/1", leg, WALL + 9_000))
+    assert lives.board.lines(0.0, lives.view).on_line("berlin") == 1
+
+
+def test_who_has_called_whom_is_known_though_both_were_replaced() -> None:
+    """By transfers while the daemon was away: his channel tells nothing of that."""
+    lives, leg = bridged()
+    put = ChannelId("18.3")
+    whole = BridgeSeen("pf-f00", (leg, put), True, frozenset({put}))
+    lives.at(1.0, listed(leg, put, after=20.0, bridges=(whole,)))
+    lives.at(5.0, LegEnded(leg, 16), Ended(put, 16))
+    assert [(one.caller, one.number) for one in lives.records] == [("1002", "1001")]

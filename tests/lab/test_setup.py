@@ -552,6 +552,7 @@ def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: F
             goes_on = pool.submit(lab.dial, "1001", "1003", timeout=20)
             gives_up = pool.submit(lab.dial, "1004", "1005", timeout=8)
             federation.until(lambda: all(int(lab.phone(p)["invites"]) == rings[p] for p in rings))
+            time.sleep(1.5)  # they are written down every second
             lab.kill("a", "daemon")
             lab.start("a", "daemon")
             federation.until(lambda: len(federation.get("a", "/calls")) == 2, 7)
@@ -577,8 +578,46 @@ def test_a_call_that_rings_while_its_daemon_is_away_has_one_record(federation: F
     assert [one["outcome"] for one in onward["attempts"]] == ["no_answer", "answered"]
     assert (given_up["from"], given_up["answered"], given_up["tries"]) == ("1004", False, 1)
     assert [one["outcome"] for one in given_up["attempts"]] == ["given_up"]
-    assert "when the daemon came back" in given_up["attempts"][0]["reason"]
+    assert given_up["attempts"][0]["legs"] == [{"node": "c", "trunk": "sip"}]
     assert 7 < given_up["seconds"] < 10
+
+
+def test_a_daemon_that_returns_knows_the_tries_of_its_calls_and_when_they_were_answered(
+    controlled: Federation,
+) -> None:
+    """By what it had written down: one was busy, the other rang for a while. They talk on, and the record is whole."""
+    lab = controlled.lab
+    for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
+        controlled.phone(number, node)
+    change(controlled, "1003", forward_busy="1002")
+    lab.manners("1003", refuse="486 Busy Here")
+    lab.manners("1002", answer_after_ms=1_500)
+    try:
+        talks = lab.dial("1001", "1003")
+        time.sleep(2.5)  # it is written down every second
+        (before,) = controlled.get("a", "/calls")
+        lab.kill("a", "daemon")
+        lab.start("a", "daemon")
+        controlled.until(controlled.whole, 30)
+        controlled.until(lambda: len(controlled.get("a", "/calls")) == 1, 7)
+        (after,) = controlled.get("a", "/calls")
+        result = lab.finish(talks)
+    finally:
+        for phone in "1002", "1003":
+            lab.manners(phone)
+        change(controlled, "1003", forward_busy="")
+    assert result.ok, result
+    assert [one["outcome"] for one in before["attempts"]] == ["busy", "answered"]
+    assert before["attempts"][1]["seconds"] > 1.5
+    assert after["attempts"] == before["attempts"]
+    assert after["tries_left_out"] == 0
+    answered = [one["seconds"] - one["talking_seconds"] for one in (before, after)]
+    assert answered[1] == pytest.approx(answered[0], abs=0.05)
+    controlled.until(lambda: controlled.get("a", "/calls") == [], 5)
+    (record,) = controlled.get("a", "/calls/records?last=true&limit=1")
+    assert record["attempts"] == before["attempts"]
+    assert (record["to"], record["reached"], record["tries"]) == ("1003", "1002", 2)
+    assert record["seconds"] - record["talked_seconds"] == pytest.approx(answered[0], abs=0.05)
 
 
 def test_calls_that_end_while_their_daemon_is_away_have_a_record_each(
