@@ -135,7 +135,9 @@ class Calls:
         self.agenda.note(call)
 
     def tell(self, call: Call, event: Input, now: float, view: View) -> list[Effect]:
-        """What an event means to this call, which is forgotten if that was its end."""
+        """What an event means to this call, which is forgotten if that was its end: nothing, if it was so before."""
+        if call.finished:
+            return []
         stood = call.phase, call.tries
         effects = transitions.handle(call, event, now, view, self.usage.at(view, now, call))
         self.usage.count(call)

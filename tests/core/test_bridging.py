@@ -642,6 +642,16 @@ def test_who_ends_calls_nobody_anew() -> None:
         assert board.at(0.1, AGAIN, BACK) == []
 
 
+def test_two_that_ended_unseen_are_one_call() -> None:
+    """The caller, and whom a transfer had put there: one record."""
+    board = ringing(A)
+    board.at(2.0, Answered(CALLER, ONE), CameIn(CALLER, BRIDGE), CameIn(ONE, BRIDGE))
+    board.at(3.0, CameIn(LOCAL, BRIDGE), WentOut(ONE, BRIDGE), LegEnded(ONE, 16))
+    effects = board.board.handle(found(), 9.0, board.view)
+    assert [type(e) for e in effects].count(CallEnded) == 1
+    assert len(board.board) == 0
+
+
 def test_a_leg_that_ended_unseen_ends_the_call() -> None:
     """The websocket was away for a moment."""
     board = ringing(A)
