@@ -1,11 +1,11 @@
 """make stories: the long simulations, over all cores.
 
-    python -m tests.stories                everything: the matrix, the days, the crowds
+    python -m tests.stories                everything: the matrix, the days, the crowds, the storms over calls
     python -m tests.stories ROW N SEED     one case of the matrix, again
 
-PBXFED_SEEDS (1000) seeds of each row in each of the sizes PBXFED_SIZES ("3 8 32"), PBXFED_DAYS (1) simulated days at each
-loss; PBXFED_STORIES ("matrix days crowds slow") says which parts. Prints how far it is, what it ran, and for what failed the
-command that shows it again. Exits with 1 if anything failed.
+PBXFED_SEEDS (1000) seeds of each row in each of the sizes PBXFED_SIZES ("3 8 32"), and a tenth of that of each kind of storm;
+PBXFED_DAYS (1) simulated days at each loss; PBXFED_STORIES ("matrix days crowds slow calls") says which parts. Prints how far
+it is, what it ran, and for what failed the command that shows it again. Exits with 1 if anything failed.
 """
 
 import logging
@@ -17,7 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from importlib import import_module
 from typing import TypeVar
 
-from tests.stories import long, slow
+from tests.stories import long, slow, storm
 from tests.stories.matrix import ROWS, SIZES, Case, first_seed
 
 MODULES = ("network", "disk", "state")
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         Case(number, size, seed).play()
         print(f"row {number} ({ROWS[number].what}), {size} nodes, seed {seed}: holds")
         return 0
-    parts = {"matrix": matrix, "days": days, "crowds": crowds, "slow": slow_members}
+    parts = {"matrix": matrix, "days": days, "crowds": crowds, "slow": slow_members, "calls": calls}
     chosen = os.environ.get("PBXFED_STORIES", " ".join(parts)).split()
     with ProcessPoolExecutor(initializer=load) as pool:
         held = [parts[name](pool) for name in chosen]
@@ -134,6 +134,26 @@ def slow_members(pool: ProcessPoolExecutor) -> bool:
 
 def _slow(job: tuple[int, str]) -> slow.Figures:
     return slow.figures(*job)
+
+
+def calls(pool: ProcessPoolExecutor) -> bool:
+    """Calls amid all that may happen."""
+    seeds, base = max(1, int(os.environ.get("PBXFED_SEEDS", "1000")) // 10), first_seed()
+    failures: list[str] = []
+    for kind in storm.STORMS:
+        ran = 0
+        for some, failed in _spread(pool, _storm, [(kind, base + i) for i in range(seeds)]):
+            ran += some
+            failures += failed
+            _progress(f"storms over calls, {kind}: {ran} of {seeds}")
+    print(*failures, sep="\n")
+    print(f"storms over calls: {len(storm.STORMS) * seeds}, {len(failures)} wrong", flush=True)
+    return not failures
+
+
+def _storm(job: tuple[str, int]) -> tuple[int, list[str]]:
+    kind, seed = job
+    return storm.search(kind, range(seed, seed + 1))
 
 
 # --- helpers

@@ -1,0 +1,701 @@
+"""A federation with switchboards: each node has an Asterisk (pbx.py), and phones call.
+
+world = Telephony(seed=1, names="abc", control="bridge")
+phone = world.add("1001", "a")
+attempt = world.dial(phone, "1002")
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.effects import (
+    Abandon,
+    CallEnded,
+    DialLeg,
+    Divert,
+    Effect,
+    EndBridge,
+    Enter,
+    HandOver,
+    HangUp,
+    HangUpLeg,
+    Hold,
+    Hush,
+    Indicate,
+    Join,
+    Lead,
+    MakeBridge,
+    MakeLeg,
+    SendElsewhere,
+    Soothe,
+    Tell,
+    WhenAlone,
+)
+from pbxfed_ari.core.events import (
+    Answered,
+    Arrived,
+    AsteriskDied,
+    AsteriskDown,
+    AsteriskUp,
+    CallEvent,
+    ContactsListed,
+    Ended,
+    Event,
+    FarEndDied,
+    LegDialed,
+    LegEnded,
+    LegEntered,
+    LegLives,
+    Returned,
+    TalkFound,
+    Ticked,
+)
+from pbxfed_ari.core.federation import describe
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName
+from pbxfed_ari.core.notebook import Noted
+from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.switchboard import Switchboard
+from tests.stories.pbx import (
+    BUSY,
+    NORMAL,
+    PATIENCE,
+    REJECTED,
+    Attempt,
+    Channel,
+    Dial,
+    Dialog,
+    Pbx,
+    Phone,
+    Ring,
+)
+from tests.stories.world import Node, World
+
+MOMENT = 0.02  # seconds that what Dial does may wait, as in asterisk/connection.py
+RECONCILED = 0.2  # seconds from a connect until all was read
+GATHERED, NOTED = 0.5, 1.0  # seconds: as in store/recorder.py
+DEAD_END = 12.0  # seconds after which asterisk/deadends.py has noticed
+FAILURE = 38
+ForCalls = (
+    Abandon | Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp
+    | MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
+)  # fmt: skip
+PATIENT = LegDialed | LegLives | Answered | LegEnded | Ended
+
+
+class Exchange(Node):
+    """One daemon with its switchboard, and what its edges do: in order for each channel, a moment later."""
+
+    world: "Telephony"
+
+    def __init__(self, world: "Telephony", name: str, *args: Any, **fields: Any) -> None:
+        self.pbx = world.pbxs[name]
+        self.switchboard = Switchboard(
+            Manner(control=world.control[name]),
+            before=list(world.notes[name].values()),
+            seen_ms=world.seen[name],
+        )
+        self.live = False
+        self._held: list[Event] | None = None
+        self._waiting: deque[Event] = deque()
+        self._callers: set[ChannelId] = set()
+        self._dialed: set[ChannelId] = set()
+        self._ringing: set[ChannelId] = set()
+        self._last: dict[ChannelId, float] = {}  # when the last effect of a channel is done
+        self._ended: list[CallEnded] = []
+        self._known = 0  # which boot of Asterisk
+        self._busy = False
+        super().__init__(world, name, *args, **fields)
+        site = world.sites.get(name, "main")
+        info = NodeInfo(self.address[0], site, 100, world.trunks, bytes(32))
+        self.handle(describe(info))
+        self._before = self.switchboard.notebook.channels()
+        world.after(world.rng.choice((0.01, 0.1, 0.5)), self.connect)
+        world.after(NOTED, self._note)
+
+    # --- the loop
+
+    def handle(self, event: Event) -> list[Effect]:
+        if self.stopped:
+            return []
+        if not isinstance(event, CallEvent):
+            effects = self.federation.handle(event, self.now())
+            self.perform(effects)
+            if isinstance(event, Ticked):
+                view = self.federation.view
+                self.perform(self.switchboard.tick(self.now(), view, event.late))
+        else:
+            self.world.heard(self, event)
+            effects = self.switchboard.handle(event, self.now(), self.federation.view)
+            self.perform(effects)
+        while self.inbox:
+            self.handle(self.inbox.pop(0))
+        self.world.schedule(self)
+        return effects
+
+    def deadline(self) -> float:
+        due = min(self.federation.next_deadline(), self.switchboard.next_deadline())
+        return due / self.rate + 1e-9
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if self.stopped:
+                return
+            self.world.did(self, effect)
+            match effect:
+                case Tell(event):
+                    self.inbox.append(event)
+                case CallEnded():
+                    if not self._ended:
+                        self.world.after(GATHERED, self.flush)
+                    self._ended.append(effect)
+                case WhenAlone(legs):
+                    self.pbx.peers = legs
+                case _ if isinstance(effect, ForCalls):
+                    self._order(effect)
+                case _:
+                    super().perform([effect])
+
+    # --- records
+
+    def flush(self) -> None:
+        """Write what has ended."""
+        ended, self._ended = self._ended, []
+        if not self.stopped:
+            self.world.records[self.name] += ended
+            for one in ended:
+                self.world.notes[self.name].pop(one.note, None)
+
+    def _note(self) -> None:
+        if self.stopped:
+            return
+        self.world.after(NOTED, self._note)
+        if not self.live:
+            return
+        fresh, void = self.switchboard.notebook.new(self.now())
+        self.flush()
+        notes = self.world.notes[self.name]
+        notes |= {one.so_far.note: one for one in fresh}
+        for key in void:
+            notes.pop(key, None)
+        self.world.seen[self.name] = self.wall_ms()
+
+    # --- what Asterisk tells
+
+    def connect(self) -> None:
+        """Hear what happens from now on; a moment later all that stands is read."""
+        if self.stopped or self.pbx.dead or self.pbx.app is self:
+            return
+        self.pbx.app, self._held = self, []
+        self.world.after(RECONCILED, lambda: self._reconcile(self.pbx.boots))
+
+    def lose(self, *, died: bool) -> None:
+        """The connection is gone; or Asterisk's process, for certain."""
+        self.catch_up()
+        self.live, self._held = False, None
+        self.handle(AsteriskDown("lost"))
+        if died:
+            self._forget()
+            self.handle(AsteriskDied())
+            self._known = 0
+            self.handle(type(self.pbx.listed())(frozenset(), (), self.wall_ms()))
+
+    def _forget(self) -> None:
+        self._callers, self._dialed, self._ringing = set(), set(), set()
+
+    def _reconcile(self, boot: int) -> None:
+        pbx = self.pbx
+        if self.stopped or pbx.app is not self or not pbx.lives(boot):
+            return
+        strangers = {one for one in pbx.channels if one not in self._callers}
+        listed, handed = pbx.listed(), pbx.handed_over()
+        stand = [one for one in pbx.channels.values() if one.place == "stasis"]
+        restarted = self._known not in (0, boot)
+        self._known, self.live = boot, True
+        if restarted:
+            self._forget()
+            self.handle(AsteriskDied())
+        self.handle(listed)
+        contacts = {(Extension(n), p.uri) for n, at in pbx.contacts.items() for p in at}
+        self.handle(ContactsListed(frozenset(contacts), self.wall_ms()))
+        self.handle(AsteriskUp("22.10.1", restarted))
+        for caller, found in handed:
+            known = caller.id in self._callers and caller.id not in self._ringing
+            if isinstance(found, TalkFound) and known:
+                leg = caller.partner
+                assert leg is not None
+                self._tell(LegDialed(caller.id, leg.id, leg.name))
+                self._tell(Answered(caller.id, leg.id))
+            elif isinstance(found, TalkFound):
+                self._talk(found)
+            elif not known:
+                self._callers.add(caller.id)
+                self._ringing.add(caller.id)
+                self.handle(found)
+        for kept in (self._callers, self._dialed, self._ringing):
+            kept &= set(pbx.channels) | {one.id for one, _ in handed}
+        told: set[ChannelId] = set()
+        for channel in stand:
+            if channel.gone:
+                continue
+            event: Arrived | Returned | LegEntered = pbx.entered(channel, again=True)
+            if isinstance(event, Returned) and channel.id in strangers and channel.told:
+                event = pbx.came(channel, again=True)
+            if isinstance(event, Arrived | Returned):
+                told.add(event.channel)
+            self._tell(event)
+            if channel.args[0] == "leg" and channel.state == "Ringing":
+                self._tell(LegLives(ChannelId(""), channel.id, "RINGING"))
+            if channel.args[0] == "leg" and channel.state == "Up":
+                self._tell(Answered(ChannelId(""), channel.id))
+        held, self._held = self._held or [], None
+        for one in held:
+            if not isinstance(one, Arrived | Returned) or one.channel not in told:
+                self._tell(one)
+
+    def _talk(self, found: TalkFound) -> None:
+        self._callers.add(found.arrived.channel)
+        self._ringing.discard(found.arrived.channel)
+        self.world.after(0.01, lambda: self._found(found))
+
+    def _found(self, found: TalkFound) -> None:
+        if found.arrived.channel in self._callers:
+            self.handle(found)
+
+    def hear(self, event: Event) -> None:
+        """Asterisk tells this; what Dial does may wait a moment, if nothing else comes."""
+        self.world.after(0.002, lambda: self._hear(event))
+
+    def _hear(self, event: Event) -> None:
+        if self.stopped or self.pbx.app is not self:
+            return
+        bridging = any(call.bridged for call in self.switchboard)
+        if isinstance(event, PATIENT) and not bridging:
+            if not self._waiting:
+                self.world.after(MOMENT, self.catch_up)
+            self._waiting.append(event)
+            return
+        self.catch_up()
+        self._take(event)
+
+    def catch_up(self) -> None:
+        """Tell what waits."""
+        while self._waiting and not self.stopped:
+            self._take(self._waiting.popleft())
+
+    def _take(self, event: Event) -> None:
+        if self._held is not None:
+            self._held.append(event)
+        else:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        """As asterisk/callers.py."""
+        match event:
+            case Answered(channel=caller) if caller:
+                channel = self.pbx.channels.get(caller)
+                of_before = caller in self._ringing or caller not in self._callers
+                if channel and channel.place == "dial" and channel.told and of_before:
+                    leg = channel.partner
+                    seen = self.pbx._leg_seen(leg) if leg else None
+                    came, now = self.pbx.came(channel), self.world.wall_ms()
+                    self._talk(TalkFound(came, channel.told, seen, now, now))
+                    return
+            case Arrived(channel=caller) | Returned(channel=caller):
+                self._callers.add(caller)
+                self._ringing.discard(caller)
+            case LegDialed(leg=leg_id):
+                self._dialed.add(leg_id)
+            case Ended(channel=channel_id, cause=cause):
+                dialed = channel_id in self._dialed
+                self._dialed.discard(channel_id)
+                self._ringing.discard(channel_id)
+                if channel_id not in self._callers:
+                    if dialed:
+                        self.handle(LegEnded(channel_id, cause))
+                    elif channel_id in self._before:
+                        self.handle(event)
+                    return
+                self._callers.discard(channel_id)
+        self.handle(event)
+
+    # --- what Asterisk is asked
+
+    def _order(self, effect: ForCalls) -> None:
+        key: ChannelId = getattr(effect, "channel", getattr(effect, "call", ChannelId("")))
+        last = max(self.world.now, self._last.get(key, 0.0))
+        at = self._last[key] = last + 0.001 + self.world.rng.random() * 0.003
+        self.world.after(at - self.world.now, lambda: self._ask(effect))
+
+    def _ask(self, effect: ForCalls, again: int = 0) -> None:
+        if self.stopped or self.pbx.dead or self.pbx.app is not self:
+            return  # what Asterisk does not hear it does not do
+        said = self.world.fault(self, effect)
+        if said != "declined" and self._do(effect):
+            return
+        if said == "declined":
+            self._declined(effect, again)
+
+    def _declined(self, effect: ForCalls, again: int) -> None:
+        """What the edge makes of it (asterisk/calls.py, legs.py): what must end is asked for again."""
+        match effect:
+            case HandOver(channel) | Lead(channel) | Enter(channel):
+                self.handle(Returned(channel, "CHANUNAVAIL", FAILURE))
+            case MakeLeg(_, leg) | DialLeg(_, leg):
+                self._failed(leg)
+            case Join(call, _, channels):
+                self._failed(next((c for c in channels if c != call), call))
+            case HangUp() | HangUpLeg() | EndBridge() | Abandon() if again < 2:
+                self.world.after(0.5, lambda: self._ask(effect, again + 1))
+            case Indicate(call, "answer"):
+                if again < 2:
+                    self.world.after(0.5, lambda: self._ask(effect, again + 1))
+                elif call in self.pbx.channels:
+                    self.pbx.channels[call].end(FAILURE, "not answered")
+                else:
+                    self._tell(Ended(call))
+
+    def _failed(self, leg: ChannelId) -> None:
+        self.handle(LegEnded(leg, FAILURE))
+        if (channel := self.pbx.channels.get(leg)) is not None:
+            channel.end(FAILURE, "declined")
+
+    def _do(self, effect: ForCalls) -> bool:
+        pbx, channels = self.pbx, self.pbx.channels
+        match effect:
+            case Abandon(leg):
+                self._hang_up(channels.get(leg), 3, effect)
+            case HangUp(channel, cause):
+                if channel not in channels:
+                    self._tell(Ended(channel))
+                self._hang_up(channels.get(channel), cause, effect)
+            case HangUpLeg(_, leg, cause):
+                self._hang_up(channels.get(leg), cause, effect)
+            case HandOver(channel, number, legs, note, seconds):
+                caller = channels.get(channel)
+                if caller is None:
+                    self._tell(Ended(channel))
+                elif caller.place == "stasis":
+                    caller.leave()
+                    caller.told, caller.number = note, str(number)
+                    found = [t for leg in legs for t in pbx.targets(leg, number)]
+                    Dial(caller, found, note, seconds)
+            case Enter(channel) | Lead(channel):
+                if channel in channels:
+                    channels[channel].place = "room"
+                    channels[channel].limit(0)
+                    channels[channel].indicate("answer")
+                    self._tell(Answered(channel))
+                else:
+                    self._tell(Ended(channel))
+            case Hold(channel, music):
+                if channel not in channels:
+                    self._tell(Ended(channel))
+                elif music:
+                    channels[channel].indicate("answer")
+                    channels[channel].limit(0)
+            case SendElsewhere(channel, number):
+                if channel in channels and (dialog := channels[channel].dialog) is not None:
+                    dialog.refuses(23, number)
+                    channels[channel].end(23, "sent elsewhere")
+            case MakeBridge(call, bridge, seconds):
+                pbx.bridges.setdefault(bridge, set())
+                if call in channels:
+                    channels[call].limit(seconds)
+            case MakeLeg(call, leg_id, number, to, uri):
+                found = pbx.targets(to, number, uri)
+                if not found or call not in channels:
+                    self._failed(leg_id)
+                    return True
+                whom, kind, called = found[0]
+                made = pbx.leg(whom, kind, channels[call].attempt, called, leg_id)
+                made.told, self._whom[leg_id] = effect.note, (whom, kind)
+                pbx.stasis(made, ["leg"])
+                made.limit(0)
+            case DialLeg(_, leg_id, seconds):
+                if leg_id not in channels:
+                    self._failed(leg_id)
+                    return True
+                rung, (whom, kind) = channels[leg_id], self._whom.pop(leg_id)
+                pbx.invite(rung, whom, kind, rung.told)
+                self.world.after(seconds, rung.rings_out)
+            case Join(call, bridge, some):
+                if bridge not in pbx.bridges or any(one not in channels for one in some):
+                    self._failed(next((c for c in some if c != call), call))
+                    return True
+                for one in some:
+                    pbx.join(bridge, channels[one])
+            case Indicate(call, what):
+                if call in channels:
+                    channels[call].indicate(what)
+                    if what == "answer":
+                        channels[call].limit(0)
+                        channels[call].answered_ms = self.wall_ms()
+                elif what == "answer":
+                    self._tell(Ended(call))
+            case Soothe(call, _, seconds):
+                if call in channels:
+                    channels[call].limit(seconds)
+            case Hush(call):
+                if call in channels:
+                    channels[call].limit(0)
+            case EndBridge(_, bridge):
+                for inside in list(pbx.bridges.get(bridge, ())):
+                    inside.leave()
+                pbx.bridges.pop(bridge, None)
+        return True
+
+    @property
+    def _whom(self) -> dict[ChannelId, tuple[Phone | Pbx, str]]:
+        return self.world.whom
+
+    def _hang_up(self, channel: Channel | None, cause: int, effect: Effect) -> None:
+        if channel is not None:
+            self.world.daemon_ends(self, channel, effect)
+            channel.end(cause, f"{type(effect).__name__} of {self.name}")
+
+
+class Telephony(World):
+    """A world in which phones call one another."""
+
+    node = Exchange
+    nodes: dict[str, Exchange]  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        seed: int = 1,
+        names: str = "abc",
+        *,
+        control: str | Sequence[str] = "handover",
+        trunks: tuple[str, ...] = ("sip", "iax2"),
+        **fields: Any,
+    ) -> None:
+        """`control`: as calls.control, of all nodes or of each."""
+        self.now, self.rng, self.trunks = 0.0, Random(f"calls {seed}"), trunks
+        modes = [control] * len(names) if isinstance(control, str) else control
+        self.control = dict(zip(names, modes, strict=True))
+        self.records: dict[str, list[CallEnded]] = {name: [] for name in names}
+        self.notes: dict[str, dict[str, Noted]] = {name: {} for name in names}
+        self.seen = dict.fromkeys(names, 0)
+        self.away: dict[str, list[list[float]]] = {name: [] for name in names}  # from, to
+        self.pbxs = {name: Pbx(self, name) for name in names}
+        self.phones: dict[str, Phone] = {}  # by URI
+        self.attempts: list[Attempt] = []
+        self.whom: dict[ChannelId, tuple[Phone | Pbx, str]] = {}
+        self.wrong: list[str] = []  # what must not have happened
+        self.blocked: set[tuple[str, str, str]] = set()  # kind, from, to
+        self.log: list[str] | None = None
+        self.faults: Callable[[Exchange, Effect], str] = lambda node, effect: ""
+        self._fresh = 0
+        super().__init__(seed, names, sealed=False, **fields)
+
+    def __getitem__(self, name: str) -> Exchange:
+        return self.nodes[name]
+
+    def wall_ms(self) -> int:
+        return 1_800_000_000_000 + int(self.now * 1000)
+
+    def delay(self) -> float:
+        """Of a message between two hosts."""
+        return 0.001 + self.rng.random() * 0.002
+
+    def fresh_id(self) -> str:
+        self._fresh += 1
+        return f"{self._fresh:04x}"
+
+    def passes(self, kind: str, sender: str, to: str) -> bool:
+        """Does a message between two Asterisks arrive?"""
+        ends = self[sender].address[0], self[to].address[0]
+        cut = ends in self.network._cut or (kind, sender, to) in self.blocked
+        return not cut and self.rng.random() >= self.network.loss
+
+    # --- what happens
+
+    def add(self, number: str, home: str, manner: str = "answers", after: float = 2.0) -> Phone:
+        """A phone of an extension registers."""
+        uri = f"sip:{number}@10.9.0.{len(self.phones) + 1}:5060"
+        phone = self.phones[uri] = Phone(number, uri, manner, after)
+        self.move(phone, home)
+        return phone
+
+    def move(self, phone: Phone, home: str) -> None:
+        """It registers there from now on."""
+        phone.home = self.pbxs[home]
+        phone.home.contacts.setdefault(phone.number, []).append(phone)
+        if not self[home].stopped:
+            self[home].register(phone.number, phone.uri)
+
+    def dial(self, phone: Phone, number: str) -> Attempt:
+        """It calls."""
+        assert phone.home is not None
+        attempt = Attempt(phone, number, self.now, self.wall_ms())
+        phone.attempt = attempt
+        self.attempts.append(attempt)
+        phone.channel = phone.home.called_by(phone, attempt)
+        return attempt
+
+    def hang_up(self, phone: Phone) -> None:
+        """It ends whatever it talks in, or its own call."""
+        if phone.channel is not None:
+            self.note(f"{phone} hangs up")
+            phone.channel.end(NORMAL, "the phone")
+        for dialog in list(phone.dialogs):
+            if dialog.up:
+                self.note(f"{phone} hangs up")
+                self._leaves(dialog, phone)
+                dialog.refuses(NORMAL)
+
+    def kill(self, name: str) -> None:
+        """Of its daemon; Asterisk goes on."""
+        self.note(f"daemon {name} killed")
+        self.away[name].append([self.now, float("inf")])
+        super().kill(name)
+        if self.pbxs[name].app is self[name]:
+            self.pbxs[name].app = None
+
+    def start(self, name: str) -> None:
+        """Its daemon is there again."""
+        self.note(f"daemon {name} starts")
+        self.away[name][-1][1] = self.now
+        self.boot(name)
+
+    def was_away(self, name: str, since: float, until: float) -> bool:
+        """Was its daemon, at any time within this?"""
+        return any(began <= until and since <= ended for began, ended in self.away[name])
+
+    def kill_asterisk(self, name: str, *, surely: bool = True) -> None:
+        """Kill -9. `surely`: its daemon knows for certain."""
+        self.note(f"asterisk {name} killed")
+        pbx = self.pbxs[name]
+        pbx.dead, pbx.app = True, None
+        for channel in list(pbx.channels.values()):
+            channel.gone = True
+            if channel.phone is not None:
+                self.caller_ends(channel, 0, "its Asterisk has died")
+        pbx.channels.clear()
+        self.after(PATIENCE, partial(self._deserted, pbx, pbx.boots))
+        if not self[name].stopped:
+            self[name].lose(died=surely)
+
+    def _deserted(self, pbx: Pbx, boot: int) -> None:
+        """Phones notice that nobody is there any more."""
+        for phone in self.phones.values():
+            for dialog in [d for d in phone.dialogs if d.pbx is pbx and d.boot == boot]:
+                self._leaves(dialog, phone)
+
+    def start_asterisk(self, name: str) -> None:
+        """It is there again, without calls."""
+        self.note(f"asterisk {name} starts")
+        self.pbxs[name].start()
+        if not self[name].stopped:
+            self[name].connect()
+
+    # --- phones
+
+    def ring(self, dialog: Dialog, phone: Phone) -> None:
+        """An INVITE reaches it."""
+        attempt = dialog.caller.attempt
+        if phone.dialogs or phone.channel is not None or phone.manner == "busy":
+            dialog.refuses(BUSY)
+            return
+        phone.dialogs.append(dialog)
+        instead = dialog.pbx is not phone.home
+        dialog.ring = Ring(self.now, phone, instead, attempt.answered is not None)
+        attempt.rings.append(dialog.ring)
+        self.note(f"{phone} rings for {attempt.caller} by {dialog.pbx.name} {dialog.note}")
+        self.after(0.05, dialog.rings)
+        self.after(phone.after, lambda: self._decide(dialog, phone))
+
+    def _decide(self, dialog: Dialog, phone: Phone) -> None:
+        if dialog not in phone.dialogs or phone.manner == "rings":
+            return
+        if phone.manner == "answers":
+            self.note(f"{phone} answers {dialog.caller.attempt.caller}")
+            dialog.up = True
+            dialog.answers()
+            return
+        self._leaves(dialog, phone)
+        if phone.manner == "declines":
+            dialog.refuses(REJECTED)
+        else:
+            dialog.refuses(23, phone.manner)
+
+    def stops(self, dialog: Dialog, phone: Phone) -> None:
+        """The call is over for it."""
+        if dialog in phone.dialogs:
+            self._leaves(dialog, phone)
+            self.note(f"{phone} stops")
+
+    def _leaves(self, dialog: Dialog, phone: Phone) -> None:
+        phone.dialogs.remove(dialog)
+        if dialog.ring is not None:
+            dialog.ring.until = min(dialog.ring.until, self.now)
+
+    def caller_ends(self, channel: Channel, cause: int, why: str) -> None:
+        """A call is over for who began it."""
+        attempt, phone = channel.attempt, channel.phone
+        assert phone is not None
+        attempt.ended, attempt.cause = self.now, cause
+        if phone.channel is channel:
+            phone.channel = phone.attempt = None
+        self.note(f"call of {phone} to {attempt.number} ends: {cause}, {why}")
+
+    # --- what is watched
+
+    def note(self, text: str) -> None:
+        """For who looks into a story."""
+        if self.log is not None:
+            self.log.append(f"{self.now:8.3f} {text}")
+
+    def heard(self, node: Exchange, event: Event) -> None:
+        self.note(f"    {node.name} < {event}")
+
+    def did(self, node: Exchange, effect: Effect) -> None:
+        if isinstance(effect, ForCalls | CallEnded | Tell):
+            self.note(f"    {node.name} > {effect}")
+
+    def fault(self, node: Exchange, effect: Effect) -> str:
+        """What ARI says to this."""
+        return self.faults(node, effect)
+
+    def daemon_ends(self, node: Exchange, channel: Channel, effect: Effect) -> None:
+        """A daemon hangs up: not who talks with somebody."""
+        other = channel.with_whom()
+        if channel.state != "Up" or other is None or channel.gone:
+            return
+        a, b = channel.other_end(), other.other_end()
+        if a is not None and b is not None and a is not b:
+            self.wrong.append(
+                f"{self.now:.3f}: {a} and {b} talked, {node.name} has cut them: {effect}"
+            )
+
+    def watch(self) -> None:
+        """Who talks with nobody any more is found out, by IAX2 itself or by the daemon (asterisk/deadends.py)."""
+        self.after(1.0, self.watch)
+        for pbx in self.pbxs.values():
+            for channel in list(pbx.channels.values()):
+                self._look(channel)
+
+    def _look(self, channel: Channel) -> None:
+        dialog, node = channel.dialog, channel.pbx.app
+        if dialog is None or isinstance(dialog.to, Phone) or channel.state != "Up" or channel.gone:
+            return
+        far = dialog.caller if channel.called else dialog.called
+        away = dialog.pbx if channel.called else dialog.to
+        open_ = dialog._passes() and dialog._passes(back=True)
+        if far is not None and open_ and not far.gone and not away.dead:
+            dialog.broken = None
+            return
+        if dialog.broken is None:
+            dialog.broken = self.now
+        lasted = self.now - dialog.broken
+        if dialog.kind == "iax2" and (lasted > 40.0 or (open_ and not away.dead)):
+            channel.end(27, "IAX2 hears nothing")
+        elif dialog.kind == "sip" and lasted > DEAD_END and node is not None and node.live:
+            reachable = node.federation.view.reachable(NodeName(away.name))
+            if not (reachable and away.dead):
+                node.handle(FarEndDied(channel.id))
+                channel.end(FAILURE, "a dead end")

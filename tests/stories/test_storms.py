@@ -1,0 +1,48 @@
+"""Storms over calls; `make stories` has more of them. What they have found stands as tests of its own in tests/core."""
+
+import pytest
+
+from tests.stories.exchange import Telephony
+from tests.stories.storm import STORMS, play
+
+
+@pytest.mark.parametrize("kind", STORMS)
+def test_what_must_hold_holds(kind: str) -> None:
+    """Nobody is cut, no phone rings twice or for nobody, each call ends and has its record, nothing is left."""
+    assert play(kind, seed=1) == []
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_call_is_answered_at_another_node(control: str) -> None:
+    """The simulated Asterisks do what they are asked: else nothing could go wrong either."""
+    world = Telephony(names="ab", control=control)
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    caller, called = world.add("1001", "a"), world.add("1002", "b", after=2.0)
+    world.run(1.0)
+    attempt = world.dial(caller, "1002")
+    world.run(1.0)
+    assert attempt.heard[-1:] == ["ring"]
+    world.run(3.0)
+    assert caller.channel is not None
+    assert caller.channel.with_whom() is not None
+    assert attempt.answered is not None
+    world.hang_up(called)
+    world.run(2.0)
+    assert (attempt.cause, len(called.dialogs)) == (16, 0)
+    assert [len(world.records[name]) for name in "ab"] == [1, 1]
+
+
+def test_who_cuts_a_conversation_is_found_out() -> None:
+    """The storms can fail."""
+    world = Telephony(names="ab")
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    caller, _ = world.add("1001", "a"), world.add("1002", "b", after=0.5)
+    world.run(1.0)
+    world.dial(caller, "1002")
+    world.run(2.0)
+    (call,) = world["a"].switchboard
+    world["a"].perform(call.clear())
+    world.run(0.5)
+    assert len(world.wrong) == 1
