@@ -48,7 +48,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (connection, "LONGEST_WAIT", 0.005),
         (connection, "HOPELESS_WAIT", 0.005),
         (pulse, "PING_EVERY", 0.005),
-        (pulse, "PING_DEADLINE", 0.1),
         (conferences, "LEFT", 0.001),
     ):
         monkeypatch.setattr(module, name, value)
@@ -131,7 +130,7 @@ def between(ari: AriClient, inbox: Inbox) -> Connection:
 
 @asynccontextmanager
 async def connected(
-    fake: FakeAri, *, password: str = "right", deadline: float = 0.05
+    fake: FakeAri, *, password: str = "right", deadline: float = 5.0
 ) -> AsyncIterator[Inbox]:
     """A running connection to this ARI; `inbox.connection` is it."""
     inbox = Inbox()
@@ -346,7 +345,7 @@ async def test_only_callers_are_calls() -> None:
 
 async def test_the_end_of_a_channel_that_an_earlier_life_knew_is_told() -> None:
     """Of no other that nobody has told of."""
-    async with FakeAri() as fake, connected(fake, deadline=5) as inbox:
+    async with FakeAri() as fake, connected(fake) as inbox:
         inbox.connection.expect({ChannelId("2")})  # type: ignore[attr-defined]
         await inbox.until_kind(AsteriskUp)
         for channel in "1", "2":
@@ -440,7 +439,7 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
         ]
         fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
         fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/2"}
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             await inbox.until_kind(TalkFound)
     (found,) = inbox.of(TalkFound)
     assert isinstance(found, TalkFound)
@@ -454,7 +453,7 @@ async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() ->
     plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
     caller: Json = {**channel("1.1"), "name": "PJSIP/1001-00000001", "dialplan": plan}
     leg: Json = {**channel("1.2", app="AppDial"), "name": "PJSIP/1002-00000002"}
-    async with FakeAri() as fake, connected(fake, deadline=5) as inbox:
+    async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
         await inbox.until_kind(Arrived)
@@ -490,7 +489,7 @@ async def test_how_who_talks_had_come(
         fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
         fake.variables = {("1.1", key): value for key, value in said.items()}
         fake.variables["1.1", "PBXFED_CALL"] = "beef/1/2"
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             await inbox.until_kind(TalkFound)
     (found,) = inbox.of(TalkFound)
     assert isinstance(found, TalkFound)
@@ -505,7 +504,7 @@ async def test_who_rang_since_before_we_lived_is_told_when_he_is_answered() -> N
     async with FakeAri() as fake:
         fake.channels = [caller, channel("1.2")]
         fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/2"}
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             await inbox.until_kind(AsteriskUp)
             said: Json = {"type": "Dial", "caller": caller, "peer": channel("1.2")}
             for status in "RINGING", "ANSWER":
@@ -528,7 +527,7 @@ async def test_who_rang_since_before_we_lived_is_told_to_have_ended() -> None:
         for id in "1.1", "1.2":
             fake.variables[id, "PBXFED_ARGS"] = "phone,"
             fake.variables[id, "PBXFED_CALL"] = "beef/1/1"
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             await inbox.until_kind(AsteriskUp)
             await fake.send({"type": "ChannelDestroyed", "channel": fake.channels[0]})
             start: Json = {"type": "StasisStart", "args": ["next", "BUSY", "17"]}
@@ -544,7 +543,7 @@ async def test_who_had_come_back_before_we_lived_arrives_anew() -> None:
     async with FakeAri() as fake:
         fake.channels = [{**channel("1.1", "pbxfed,next,BUSY,17"), **came}]
         fake.variables = {("1.1", "PBXFED_ARGS"): "did", ("1.1", "PBXFED_CALL"): "beef/1/2"}
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             await inbox.until_kind(AsteriskUp)
             await inbox.until_kind(Arrived)
     (arrived,) = inbox.of(Arrived)
@@ -569,7 +568,7 @@ async def test_rooms_are_read_at_each_connect_and_when_somebody_comes_or_goes() 
     async with FakeAri() as fake:
         fake.channels, fake.bridges = [inside], [ours, by_hand]
         fake.variables = {("1.1", "PBXFED_ARGS"): "phone,", ("1.1", "PBXFED_CALL"): "beef/1/1"}
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             await inbox.until_kind(TalkFound)
             fake.bridges = [by_hand]
             await fake.send({"type": "ChannelDestroyed", "channel": inside})
@@ -591,7 +590,7 @@ async def test_an_event_before_up_is_told_after_it() -> None:
     async with FakeAri() as fake:
         fake.channels = [channel("1", "pbxfed,phone")]
         fake.answers.clear()
-        async with connected(fake, deadline=5) as inbox:
+        async with connected(fake) as inbox:
             fake.answers.set()
             await fake.until("GET asterisk/info")
             fake.answers.clear()
