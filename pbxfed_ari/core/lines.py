@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.call import SETTING_UP, Call, Phase
 from pbxfed_ari.core.detours import Detours
 from pbxfed_ari.core.effects import Leg, Note, Outside
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
@@ -54,6 +54,7 @@ class Usage:
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}  # when a number was last rung from here
+        self._in_vain: dict[str, float] = {}  # when that was last over, and the call went on
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
         self._ways: dict[ChannelId, _Way] = {}  # legs to the outside that live
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
@@ -89,8 +90,12 @@ class Usage:
         state = (call.phase, call.legs, call.caller_gone, queue, payer, number, bridged)
         if state != known.state:
             known.state = state
+            facts = frozenset(_facts(call))
+            if call.phase in SETTING_UP:
+                ceased = known.facts - facts
+                self._in_vain.update((fact[1], self._now) for fact in ceased if fact[0] == "rings")
             waits = queue if call.phase is Phase.WAITING else ""
-            self._change(channel, known, frozenset(_facts(call)), _peers(call), waits)
+            self._change(channel, known, facts, _peers(call), waits)
 
     def forget(self, channel: ChannelId) -> None:
         """This call is over."""
@@ -242,6 +247,12 @@ class Usage:
     def last_call(self, number: str) -> float:
         """When this node last sent a call to a number; 0 if never."""
         return self._last.get(number, 0.0)
+
+    def in_vain(self, number: str) -> float:
+        """When a number that had not answered was last rung from here; now, if by the call that asks."""
+        rings = self._facts.get(("rings", number), ())
+        own = self._asks is not None and self._asks.arrival.channel in rings
+        return self._now if own else self._in_vain.get(number, 0.0)
 
     def outside_of(self, number: str) -> tuple[int, int]:
         """Calls to the outside that a number pays for: at once, and begun within the last hour."""

@@ -2,8 +2,8 @@
 
 A queue stands at one node, as a room does (rooms.py), and its callers wait there, so that who came first is served first. A
 member is free if no call of this queue's node rings him or talks with him, if his phone is registered, if he may be disturbed,
-and if he was not rung within the last REST seconds: who is busy with a call of his own says so by his phone (or by the call
-limit of his extension), and is left alone for as long. His own forwards do not count.
+and if he was not rung in vain within the last `retry_seconds` of the queue: who did not answer is left alone for as long, and
+who is busy with a call of his own, which his phone says (or the call limit of his extension). His own forwards do not count.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,6 @@ from pbxfed_ari.core.objects.queue import ROUND_ROBIN, Queue
 from pbxfed_ari.core.reaching import NOBODY
 from pbxfed_ari.core.tries import Lines, Try, View
 
-REST = 5.0  # seconds from the beginning of a ring to that of the next
 LOOK = 0.5  # seconds until who waits looks again for a free member
 
 
@@ -32,7 +31,7 @@ def next_try(
     ways = [
         (member, legs)
         for member in _ordered(item, lines)
-        if _rested(member, lines, now) and not lines.engaged(member)
+        if _rested(member, item, lines, now) and not lines.engaged(member)
         for legs in [hunting.legs(member, view, lines, silent)]
         if legs
     ]
@@ -51,6 +50,6 @@ def _ordered(item: Queue, lines: Lines) -> list[str]:
     return list(item.members)
 
 
-def _rested(member: str, lines: Lines, now: float) -> bool:
-    last = lines.last_call(member)
-    return not last or now - last >= REST
+def _rested(member: str, item: Queue, lines: Lines, now: float) -> bool:
+    last = lines.in_vain(member)
+    return not last or now - last >= item.retry_seconds

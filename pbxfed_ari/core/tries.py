@@ -184,6 +184,10 @@ class Lines(Protocol):
         """When this node last sent a call to a number: monotonic seconds, 0 if never."""
         ...
 
+    def in_vain(self, number: str) -> float:
+        """When this node last ceased to ring a number that had not answered: monotonic seconds, 0 if never."""
+        ...
+
     def outside_of(self, number: str) -> tuple[int, int]:
         """Calls to the outside that a number pays for: at once, and within the last hour."""
         ...
@@ -230,6 +234,9 @@ class _Idle:
         return False
 
     def last_call(self, number: str) -> float:
+        return 0.0
+
+    def in_vain(self, number: str) -> float:
         return 0.0
 
     def outside_of(self, number: str) -> tuple[int, int]:

@@ -181,6 +181,35 @@ def test_a_busy_member_is_passed_over_and_left_alone_for_a_while() -> None:
     assert rung(desk.after(2.0)) == [("1", ["1001"])]
 
 
+def test_who_did_not_answer_is_left_alone_before_his_phone_rings_again() -> None:
+    """However short it rings: from its last ring on, by the caller who waits and by others. The next member rings meanwhile."""
+    desk = Desk(ring_seconds=5, retry_seconds=20)
+    desk.call("1")
+    desk.now += 5.0
+    assert rung(desk.back("1", "NOANSWER")) == [("1", ["1002"])]
+    desk.now += 5.0
+    assert rung(desk.back("1", "NOANSWER")) == []
+    assert rung(desk.call("2")) == []
+    assert rung(desk.after(14.9)) == []
+    assert rung(desk.after(1.0)) == [("1", ["1001"])]
+    alone = Desk(strategy="all", ring_seconds=5)
+    alone.call("1")
+    alone.now += 5.0
+    assert rung(alone.back("1", "NOANSWER")) == []
+    assert rung(alone.after(4.5)) == []
+    assert rung(alone.after(1.0)) == [("1", ["1001", "1002"])]
+
+
+def test_whose_phone_was_silenced_by_the_caller_or_by_another_member_may_ring_at_once() -> None:
+    """He was not asked too little time ago: who called has gone, or was answered elsewhere."""
+    desk = Desk(ring_seconds=60)
+    desk.call("1")
+    desk.now += 1.0
+    desk.board.handle(Ended(ChannelId("1")), desk.now, desk.view)
+    assert rung(desk.call("2")) == [("2", ["1002"])]
+    assert rung(desk.call("3")) == [("3", ["1001"])]
+
+
 def test_members_are_rung_in_turn_in_order_or_together() -> None:
     """As the strategy says."""
     desk = Desk()

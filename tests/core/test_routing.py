@@ -51,6 +51,9 @@ class Busy:
     def last_call(self, number: str) -> float:
         return self.last.get(number, 0.0)
 
+    def in_vain(self, number: str) -> float:
+        return 0.0
+
     def outside_of(self, number: str) -> tuple[int, int]:
         return self.outside.get(number, (0, 0))
 

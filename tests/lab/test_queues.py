@@ -73,6 +73,25 @@ def test_who_has_waited_long_enough_goes_on_from_whatever_node_he_came(line: Fed
         lab.hang_up(call)
 
 
+def test_a_member_who_does_not_answer_is_left_alone_before_he_is_rung_again(
+    line: Federation,
+) -> None:
+    """However short his phone rings; the caller hears music meanwhile, and then him."""
+    lab = line.lab
+    short = ("--members", "1002", "--ring-seconds", "2", "--retry-seconds", "4")
+    add(line, "queue", "set", "700", *short)
+    lab.manners("1002", answer_after_ms=None)
+    since = time.time()
+    call = lab.dial("1003", "700", timeout=5)
+    line.until(lambda: len(lab.calls_of("1002", since)) == 2, 12, what="1002 rings again")
+    first, second = lab.calls_of("1002", since)
+    assert 1.5 < first["ended_at"] - first["started"] < 3.0, first
+    assert 3.9 < second["started"] - first["ended_at"] < 5.5, second
+    lab.manners("1002")
+    line.until(lambda: talks_with(line, call, "1002") == "1002", 12, what="1002 talks")
+    lab.hang_up(call)
+
+
 def test_who_waits_while_the_queues_daemon_dies_waits_on(line: Federation) -> None:
     """And comes to the next member who has time."""
     lab = line.lab

@@ -51,6 +51,14 @@ class Queue(Item):
             "What callers hear: a class of musiconhold.conf.",
         ),
     ] = "default"
+    retry_seconds: Annotated[
+        int,
+        Field(
+            9,
+            Whole(1, 600),
+            "How long a member who did not answer, or was busy, is left alone before his phone rings again.",
+        ),
+    ] = 5
 
 
 QUEUE = Kind(
