@@ -14,7 +14,7 @@ from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.core.rescue import Half
 from pbxfed_ari.core.setup import lateness
 from pbxfed_ari.core.tries import NORMAL, View
-from pbxfed_ari.core.waybill import parent, read
+from pbxfed_ari.core.waybill import Waybill, parent
 
 REMEMBERED = 10_000  # tries that peers have given up, and conversations that were hung up here
 
@@ -73,18 +73,18 @@ class Crossing:
     # --- a peer's call arrives
 
     def waiting_for(
-        self, arrived: Arrived, now: float, view: View, *, held: bool = False
+        self, arrived: Arrived, bill: Waybill | None, now: float, view: View, *, held: bool = False
     ) -> Call | None:
         """For whose other half does a peer call again, after one of the two has lost the other?
 
         One that comes suspiciously late joins nobody before it was `held`, and its sender asked.
         """
-        bill, peer = read(arrived.note) if arrived.peer else None, arrived.peer
+        peer = arrived.peer
         if bill is None or peer is None or bill.attempt < 2:
             return None
         if not held and lateness(bill, peer, arrived.wall_ms, view):
             return None
-        if (arrived.peer, bill.call, bill.attempt) in self._given_up:
+        if (peer, bill.call, bill.attempt) in self._given_up:
             return None
         mine = self._calls.named(parent(bill.call))  # it is our call, or theirs
         calls = [mine] if mine else self._calls.parts_of(bill.call)
@@ -92,9 +92,10 @@ class Crossing:
             (c for c in calls if rescuing.is_called_again(c, arrived, bill, now, view)), None
         )
 
-    def overtaken(self, arrived: Arrived, now: float, view: View) -> list[Effect]:
+    def overtaken(
+        self, peer: NodeName | None, bill: Waybill | None, now: float, view: View
+    ) -> list[Effect]:
         """A peer tries again: what it had tried before of this call is over, though its word of that was lost."""
-        bill, peer = read(arrived.note) if arrived.peer else None, arrived.peer
         if bill is None or peer is None or bill.attempt < 2:
             return []
         effects: list[Effect] = []
@@ -108,9 +109,8 @@ class Crossing:
         bill, peer = call.bill, call.arrival.peer
         return bill is not None and (peer, bill.call, bill.attempt) in self._given_up
 
-    def has_hung_up(self, arrived: Arrived, view: View) -> list[Effect]:
+    def has_hung_up(self, arrived: Arrived, bill: Waybill | None, view: View) -> list[Effect]:
         """A peer calls again for somebody who has hung up: he is not rung."""
-        bill = read(arrived.note) if arrived.peer else None
         if bill is None or arrived.peer is None:
             return []
         for call in (CallId(bill.call), CallId(parent(bill.call))):

@@ -145,15 +145,15 @@ class Switchboard:
         return self._told(event, now, view)
 
     def _arrived(self, event: Arrived, now: float, view: View) -> list[Effect]:
-        if (waiting := self._crossing.waiting_for(event, now, view)) is not None:
+        bill = read(event.note) if event.peer else None
+        if (waiting := self._crossing.waiting_for(event, bill, now, view)) is not None:
             return self._joins(event, waiting, now, view)
-        if refused := self._crossing.has_hung_up(event, view):
+        if refused := self._crossing.has_hung_up(event, bill, view):
             return refused
         former = self.calls.began_by(event.channel)  # he was led elsewhere, and has come back
-        before = self._crossing.overtaken(event, now, view)
+        before = self._crossing.overtaken(event.peer, bill, now, view)
         before += self._leaves(event.channel, now, view)
         self.usage.arrived(now)
-        bill = read(event.note) if event.peer else None
         call = self.calls.begin(CallId(bill.call if bill else event.fresh_id), event, now)
         call.shown = former.shown if former else None
         if self._crossing.was_given_up(call):
@@ -167,7 +167,7 @@ class Switchboard:
 
     def _held_enough(self, call: Call, now: float, view: View) -> list[Effect]:
         """Nothing was said against it. Does somebody wait here for just this call?"""
-        waiting = self._crossing.waiting_for(call.arrival, now, view, held=True)
+        waiting = self._crossing.waiting_for(call.arrival, call.bill, now, view, held=True)
         if waiting is None:
             return self.calls.tell(call, Ticked(), now, view)
         self.calls.forget(call)
