@@ -14,47 +14,37 @@ when nobody waits for an answer any more.
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from zlib import crc32
 
-import msgspec
-
-from pbxfed_ari.core.book import LIFE
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Persist, PersistAbsorbed, PersistGone, PersistLineage
 from pbxfed_ari.core.graves import Grave
-from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop
+from pbxfed_ari.core.messages import BookSet, Record
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.streams import ASIDE, Key, StreamId
+from pbxfed_ari.core.streams import ASIDE, StreamId
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.store.rows import (
+    RECORD,
+    STREAM,
+    TABLES,
+    decoder,
+    edits_of,
+    encode,
+    grave_of,
+    key_of,
+    lineage_decoder,
+    record_checksum,
+    row_of,
+    stream_checksum,
+)
 
 SCHEMA = 1
 AT_ONCE = 500  # records read into the directory at once
-# What checksums cover. In a damaged row anything may be of any type.
-_STREAM = (
-    "cast(origin as text), cast(epoch as integer), cast(base as integer), cast(held as integer), cast(floor as integer), "
-    "cast(lineage as blob)"
-)
-_RECORD = "cast(version as integer), cast(key as blob), cast(record as blob)"
 log = logging.getLogger(__name__)
-_encode = msgspec.msgpack.encode
-_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
-_lineage_decoder = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...])
 Kept = PersistLineage | PersistGone | PersistAbsorbed | Persist
-
-_TABLES = """
-create table if not exists streams (
-    id integer primary key, origin text not null, epoch integer not null, base integer not null default 0,
-    held integer not null, floor integer not null default 0, lineage blob, checksum integer not null default 0,
-    unique (origin, epoch));
-create table if not exists records (
-    stream integer not null, key blob not null, version integer not null, since integer not null,
-    record blob not null, checksum integer not null, primary key (stream, key)) without rowid;
-create table if not exists facts (name text primary key, value text not null) without rowid;
-"""
 
 
 class Store:
@@ -133,7 +123,7 @@ class Store:
             since = int(self._clock())
             self._db.executemany(
                 "insert or replace into records values (?, ?, ?, ?, ?, ?)",
-                [_row(stream, effect.origin, v, since, r) for v, r in effect.records],
+                [row_of(stream, effect.origin, v, since, r) for v, r in effect.records],
             )
             self._db.execute(
                 "update streams set held = max(held, ?), floor = max(floor, ?) where id = ?",
@@ -171,7 +161,7 @@ class Store:
             heir = heir or self._id((effect.origin, effect.epoch))
             self._db.execute(
                 "update streams set held = ?, lineage = ? where id = ?",
-                (held, _encode(effect.earlier), heir),
+                (held, encode(effect.earlier), heir),
             )
             self._vouch("origin", effect.origin)
         self._ids.clear()
@@ -182,7 +172,7 @@ class Store:
             stream = self._id((effect.origin, effect.epoch))
             self._db.executemany(
                 "delete from records where stream = ? and key = ?",
-                [(stream, _key(key)) for key in effect.keys],
+                [(stream, key_of(key)) for key in effect.keys],
             )
             self._db.execute(
                 "update streams set floor = max(floor, ?) where id = ?", (effect.floor, stream)
@@ -221,10 +211,10 @@ class Store:
         db.text_factory = lambda text: text.decode(
             errors="replace"
         )  # damaged ones have no checksum
-        db.create_function("checksum_of", 6, _checksum_of, deterministic=True)
+        db.create_function("checksum_of", 6, stream_checksum, deterministic=True)
         db.execute("pragma journal_mode=wal")
         db.execute("pragma synchronous=normal")
-        db.executescript(_TABLES)
+        db.executescript(TABLES)
         return db
 
     def _load(self) -> Directory:
@@ -232,7 +222,7 @@ class Store:
         dead: dict[Grave, int] = {}
         loose: list[BookSet] = []
         streams = self._db.execute(
-            f"select id, {_STREAM}, checksum from streams order by origin, epoch desc"
+            f"select id, {STREAM}, checksum from streams order by origin, epoch desc"
         ).fetchall()
         with self._transaction():
             for number, origin, epoch, base, held, floor, lineage, checksum in streams:
@@ -240,20 +230,20 @@ class Store:
                 whole = self._whole(number, stream[0])
                 records = self._records(number, stream[0], dead)
                 if stream == ASIDE:
-                    loose += _edits(stream[0], records)
+                    loose += edits_of(stream[0], records)
                     continue
-                if checksum != _checksum_of(origin, epoch, base, held, floor, lineage):
+                if checksum != stream_checksum(origin, epoch, base, held, floor, lineage):
                     log.warning("store: how far stream %s %d is held is damaged", origin, epoch)
-                    loose += _edits(stream[0], records)
+                    loose += edits_of(stream[0], records)
                     self._delete(number)
                     continue
                 if lineage is not None:
-                    directory.adopt(*stream, _lineage_decoder.decode(lineage))
+                    directory.adopt(*stream, lineage_decoder.decode(lineage))
                 directory.streams.open(stream, base)
                 through = max(base, min(held, whole))
                 while some := list(islice(records, AT_ONCE)):
                     directory.apply(stream, some, min(some[-1][0], through))
-                    loose += _edits(stream[0], (r for r in some if r[0] > through))
+                    loose += edits_of(stream[0], (r for r in some if r[0] > through))
                 directory.apply(stream, (), through, floor)
                 if through < held:
                     self._cut_off(number, through)
@@ -271,16 +261,16 @@ class Store:
         with suppress(sqlite3.DatabaseError):
             facts += self._db.execute("select name, value from facts")
         with suppress(sqlite3.DatabaseError):
-            for *row, checksum in self._db.execute(f"select {_STREAM}, checksum from streams"):
-                if row[-1] is not None and checksum == _checksum_of(*row):
+            for *row, checksum in self._db.execute(f"select {STREAM}, checksum from streams"):
+                if row[-1] is not None and checksum == stream_checksum(*row):
                     lineages.append((row[0], row[1], row[-1]))
         with suppress(sqlite3.DatabaseError):
             for origin, version, key, data, checksum in self._db.execute(
-                f"select cast(origin as text), {_RECORD}, records.checksum from records "
+                f"select cast(origin as text), {RECORD}, records.checksum from records "
                 "join streams on streams.id = stream"
             ):
-                if checksum == _checksum(origin, version, key, data):
-                    edits += _edits(origin, [(version, _decoder.decode(data))])
+                if checksum == record_checksum(origin, version, key, data):
+                    edits += edits_of(origin, [(version, decoder.decode(data))])
         self._db.close()
         aside = f"{self.path}.damaged-{int(self._clock())}"
         Path(self.path).rename(aside)
@@ -313,7 +303,7 @@ class Store:
         edits.sort(key=lambda edit: (edit.stamp, edit.writer))
         self._db.executemany(
             "insert or replace into records values (?, ?, ?, ?, ?, ?)",
-            [_row(number, ASIDE[0], 0, 0, edit) for edit in edits],
+            [row_of(number, ASIDE[0], 0, 0, edit) for edit in edits],
         )
 
     def _cut_off(self, stream: int, through: int) -> None:
@@ -325,7 +315,7 @@ class Store:
     def _vouch(self, column: str, value: str | int) -> None:
         """What is said of these streams is right as it stands."""
         self._db.execute(
-            f"update streams set checksum = checksum_of({_STREAM}) where {column} = ?", (value,)
+            f"update streams set checksum = checksum_of({STREAM}) where {column} = ?", (value,)
         )
 
     def _transaction(self) -> sqlite3.Connection:
@@ -352,9 +342,9 @@ class Store:
         damaged = [
             (version, key)
             for version, key, data, checksum in self._db.execute(
-                f"select {_RECORD}, checksum from records where stream = ?", (number,)
+                f"select {RECORD}, checksum from records where stream = ?", (number,)
             )
-            if checksum != _checksum(origin, version, key, data)
+            if checksum != record_checksum(origin, version, key, data)
         ]
         if damaged:
             log.warning("store: %d records of %s are damaged: asking peers", len(damaged), origin)
@@ -370,10 +360,10 @@ class Store:
             "select version, cast(since as integer), record from records where stream = ? order by version",
             (number,),
         ):
-            record = _decoder.decode(data)
+            record = decoder.decode(data)
             yield version, record
             if since:
-                dead[_grave(origin, record)] = since
+                dead[grave_of(origin, record)] = since
 
     def _delete(self, stream: int) -> None:
         self._db.execute("delete from records where stream = ?", (stream,))
@@ -406,43 +396,3 @@ class Store:
             return
         self._db.execute("delete from records where stream = ? and version <= ?", (stream, through))
         self._db.execute("update streams set base = ? where id = ?", (through, stream))
-
-
-def _row(
-    stream: int, origin: str, version: int, since: int, record: Record
-) -> tuple[int, bytes, int, int, bytes, int]:
-    data = _encode(record)
-    key = _key((record.object, record.group) if isinstance(record, BookSet) else record.key)
-    dead = isinstance(record, ShelfDrop) or (
-        isinstance(record, BookSet) and (record.group == LIFE or record.value is None)
-    )
-    return stream, key, version, since if dead else 0, data, _checksum(origin, version, key, data)
-
-
-def _key(key: Key) -> bytes:
-    return key.encode() if isinstance(key, str) else key[0] + bytes((0, key[1] & 0xFF))
-
-
-def _grave(origin: NodeName, record: Record) -> Grave:
-    if not isinstance(record, BookSet):
-        return (origin, record.key)
-    return record.object if record.group == LIFE else (record.object, record.group)
-
-
-def _edits(origin: NodeName, records: Iterable[tuple[int, Record]]) -> list[BookSet]:
-    """The edits among an origin's records, each with its writer."""
-    return [
-        msgspec.structs.replace(record, writer=record.writer or origin)
-        for _, record in records
-        if isinstance(record, BookSet)
-    ]
-
-
-def _checksum_of(
-    origin: str, epoch: int, base: int, held: int, floor: int, lineage: bytes | None
-) -> int:
-    return crc32(repr((origin, epoch, base, held, floor, lineage)).encode())
-
-
-def _checksum(origin: str, version: int, key: bytes, data: bytes) -> int:
-    return crc32(b"%s %d %s " % (origin.encode(), version, key) + data)
