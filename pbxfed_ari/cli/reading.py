@@ -172,6 +172,7 @@ def calls(
     rows = [
         {
             **one,
+            "came_by": f"transfer by {by}" if (by := one["transferred_by"]) else one["came_by"],
             "tries": _tries(one),
             "way": one["tries"][-1]["reason"] if one["tries"] else "",
         }

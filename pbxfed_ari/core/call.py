@@ -316,5 +316,6 @@ class Call:
             "bridge" if self.bridged else "handover" if self.tried else "",
             tuple(self.history),
             left_out=self.left_out,
+            by=arrival.by,
             note=self.note,
         )

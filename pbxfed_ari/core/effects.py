@@ -461,6 +461,7 @@ class CallEnded(Struct, frozen=True):
         0.0  # it ended within so many seconds after those, and nobody looked (core/notebook.py)
     )
     left_out: int = 0  # tries of which nothing is told: too many, or of before a restart
+    by: str = ""  # the phone that has sent its caller here, by a transfer out of another call
     note: str = ""  # under what it was written down while it went on
 
 

@@ -26,7 +26,7 @@ PAGE, MOST = 500, 1_000  # records in one answer
 AT_ONCE = 50  # calls that are put into words before others have a turn
 COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
-    "tries", "control", "peer", "outside", "unseen_seconds",
+    "tries", "control", "peer", "outside", "unseen_seconds", "transferred_by",
 )  # fmt: skip
 _TIME = re.compile(  # RFC 3339
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -116,6 +116,7 @@ class CallBook:
                 text="One record a call, at the node that it came to first; in the order in which they ended. "
                 "`unseen_seconds`: nobody saw its end, for the daemon was away: it had lasted for `seconds` and ended within "
                 "so many more; its `cause` is 0, and a try of which nobody knows what came has the `outcome` lost_sight. "
+                "`transferred_by`: the phone that has sent its caller here, out of another call. "
                 "`Accept: text/csv` gives all of them.",
                 parameters=(
                     in_query("after", "Only records above this id.", schemas.COUNT),
@@ -179,7 +180,7 @@ class CallBook:
         for some in self._node.records.all(number=number, since_ms=since, parts=parts):
             text = io.StringIO()
             rows = csv.writer(text)
-            rows.writerows([_safe(one[column]) for column in COLUMNS] for one in some)
+            rows.writerows([_safe(one.get(column, "")) for column in COLUMNS] for one in some)
             await response.write(text.getvalue().encode())
             await asyncio.sleep(0)
         return response
@@ -204,6 +205,7 @@ def record(call: CallEnded, me: str) -> Json:
         "peer": call.peer,
         "outside": call.outside,
         "unseen_seconds": round(call.unseen, 3),
+        "transferred_by": call.by,
         "attempts": [_attempt(one, me) for one in call.attempts],
         "tries_left_out": call.left_out,
     }
@@ -216,6 +218,7 @@ def _call(call: Call, now: float, me: str) -> Json:
         "state": call.phase.value,
         "from": arrival.caller,
         "to": arrival.number,
+        "transferred_by": arrival.by,
         "came_by": arrival.peer or ("outside" if arrival.outside else "phone"),
         "control": "bridge" if call.bridged else "handover",
         "seconds": round(now - call.began, 3),

@@ -306,6 +306,7 @@ OTHERS: dict[str, Json] = {
             "state": TEXT,
             "from": TEXT,
             "to": TEXT,
+            "transferred_by": TEXT,
             "came_by": TEXT,
             "control": TEXT,
             "seconds": NUMBER,
@@ -334,6 +335,7 @@ OTHERS: dict[str, Json] = {
             "peer": TEXT,
             "outside": YES_NO,
             "unseen_seconds": NUMBER,
+            "transferred_by": TEXT,
             "attempts": _ATTEMPTS,
             "tries_left_out": COUNT,
         }

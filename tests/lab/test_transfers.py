@@ -133,9 +133,14 @@ def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -
     assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
     assert newest(phones, to)["other"] == stays
     live = phones.get(PHONES[by], "/calls")
-    assert stays in [call["from"] for call in live if call["to"] == to]
+    told = [(call["from"], call["transferred_by"]) for call in live if call["to"] == to]
+    assert (stays, by) in told
     phones.lab.end(to, calls[to])
     is_over(phones, stays, calls[stays])
+    nothing_left(phones)
+    kept = phones.get(PHONES[by], "/calls/records?last=true&limit=2")
+    told = [(one["from"], one["transferred_by"]) for one in kept if one["to"] == to]
+    assert (stays, by) in told
 
 
 @pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)

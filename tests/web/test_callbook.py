@@ -121,6 +121,23 @@ async def test_the_tries_of_a_call_that_goes_on_have_their_timing(
     assert call["attempts"][1]["outcome"] == "answered"
 
 
+async def test_who_was_transferred_here_is_told_by_whom(served: Served, client: Client) -> None:
+    """While he talks, and in the record; in a table from before, nobody."""
+    caller, now = ChannelId("17.1"), served.now()
+    arrived = Arrived(caller, "1002", "1001", "", fresh_id="f00", endpoint="1001", by="1003")
+    served.switchboard.handle(arrived, now, View(B))
+    (shown,) = await (await client.get("/calls")).json()
+    assert shown["transferred_by"] == "1003"
+    (call,) = served.switchboard
+    kept = record(call.so_far(now), "a")
+    assert kept["transferred_by"] == "1003"
+    del kept["transferred_by"]
+    served.records.add(kept)
+    response = await client.get("/calls/records", headers={"Accept": "text/csv"})
+    (row,) = csv.DictReader(io.StringIO(await response.text()))
+    assert row["transferred_by"] == ""
+
+
 async def test_of_very_many_tries_some_are_left_out_and_counted(
     served: Served, client: Client
 ) -> None:
