@@ -26,6 +26,7 @@ class Crossing:
         self._calls = calls
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
         self._hung_up: dict[tuple[NodeName, CallId], int] = {}  # conversations with peers, lately
+        self._rings_on: dict[str, None] = {}  # calls whose callers have gone while it rang, lately
 
     def __repr__(self) -> str:
         return f"Crossing({len(self._given_up)} given up, {len(self._hung_up)} hung up)"
@@ -43,7 +44,7 @@ class Crossing:
             self._calls.agenda.note(call)
             self._calls.usage.acknowledged(call, event.peer, now)
             return [*self._calls.usage.learned(call, now)]
-        if call is None and not all_known:
+        if call is None and (not all_known or event.call in self._rings_on):
             return []
         return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
 
@@ -121,6 +122,14 @@ class Crossing:
         return []
 
     # --- and ends
+
+    def caller_gone(self, call: Call) -> None:
+        """While it rang: if a transfer has put another into his place Dial rings on, and no peer is told that it is over."""
+        rang = call.setup is not None and call.setup.lives and not call.answered
+        if call.phase is Phase.OVER and rang and call.bridged is None:
+            self._rings_on[call.key] = None
+            while len(self._rings_on) > REMEMBERED:
+                self._rings_on.pop(next(iter(self._rings_on)))
 
     def hangs_up(self, call: Call, view: View, *, waited: bool) -> list[Effect]:
         """If who is here has hung up his peer is told, if he has `waited` for the other; else it is by the trunk."""

@@ -199,6 +199,8 @@ class Switchboard:
         effects = self.calls.tell(call, event, now, view)
         if isinstance(event, LegEnded | Ended):
             effects += self._crossing.hangs_up(call, view, waited=waited)
+        if isinstance(event, Ended):
+            self._crossing.caller_gone(call)
         return effects
 
     def _drain_over(self, event: DrainOver, view: View) -> list[Effect]:

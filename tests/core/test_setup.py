@@ -194,6 +194,16 @@ def test_who_hangs_up_while_it_is_set_up_tells_the_peer() -> None:
     assert not [e for e in answered.at(9.0, Ended(CHANNEL)) if isinstance(e, SendTo)]
 
 
+def test_what_is_put_through_while_it_rings_rings_on() -> None:
+    """His channel has ended, and Dial goes on for whom he has put there: the peer's word comes later than that."""
+    story = calling(B)
+    story.at(0.1, ChannelsListed(frozenset({CHANNEL, LEG})), LegLives(CHANNEL, LEG, "RINGING"))
+    assert not [e for e in story.at(0.3, Ended(CHANNEL)) if isinstance(e, SendTo)]
+    assert story.at(0.4, PeerHasCall(B, CALL, 1)) == []
+    stranger = story.at(0.5, PeerHasCall(B, CallId("other"), 1))
+    assert stranger == [SendTo(DOOR_B, CallOver(CallId("other"), 1))]
+
+
 LOST = PeerLostCalls(B)
 
 
