@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Leg
+from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Leg, MakeLeg
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
@@ -378,3 +378,22 @@ def test_who_has_called_whom_is_known_though_both_were_replaced() -> None:
     lives.at(1.0, listed(leg, put, after=20.0, bridges=(whole,)))
     lives.at(5.0, LegEnded(leg, 16), Ended(put, 16))
     assert [(one.caller, one.number) for one in lives.records] == [("1002", "1001")]
+
+
+def test_in_bridge_mode_too_a_hunt_goes_on_where_it_was() -> None:
+    """The member whose phone rings on is in the note; the one after him is rung when he does not answer."""
+    group = make("group", "600", strategy="hunt", members=["1003", "1004"], control="bridge")
+    lives = Lives(View(A, items=[group]))
+    came = Arrived(CALLER, "600", "1002", "Ann", fresh_id="f00", wall_ms=WALL)
+    leg = ChannelId("pf-f00-1-0")
+    lives.at(0.0, came, LegEntered(leg))
+    lives.note(1.0)
+    lives.dies()
+    seen = BridgeSeen("pf-f00", (CALLER, leg), False, callers=(came,), rings=True)
+    seen = replace(seen, leg=LegSeen(None, "", "1003", WALL + 20))
+    lives.at(100.0, listed(CALLER, leg, after=5.0, bridges=(seen,)))
+    (call,) = lives.board
+    assert call.legs == (Leg(number="1003"),)
+    effects = lives.board.handle(LegEnded(leg, 19), 125.0, lives.view)
+    assert [e.to for e in effects if isinstance(e, MakeLeg)] == [Leg(number="1004")]
+    assert [(one.began, one.outcome) for one in call.history] == [(0.0, "no_answer"), (30.0, "")]

@@ -99,6 +99,7 @@ def test_who_talked_with_a_dead_node_hears_a_tone_and_then_the_same_phone_again(
         first = incoming(bridged, "1014", died)
         back = incoming(bridged, "1016", died)
         assert (first["other"], back["other"]) == ("1001", "1002")
+        assert (first["name"], back["name"]) == ("Phone 1001", "Phone 1002")
         assert talk(bridged, "1001", talks["1001"].id, "1014", first["call"])
         assert talk(bridged, "1002", second, "1016", back["call"])
         lab.hang_up(talks["1001"])
