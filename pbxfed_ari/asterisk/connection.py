@@ -101,6 +101,7 @@ class Connection:
         self.version = ""
         self.warnings: tuple[str, ...] = ()
         self._tolerated = Tolerated()
+        self._last = b""  # event
         self._waiting: deque[bytes] = deque()  # events that are told in a moment
         self._soon: asyncio.TimerHandle | None = None  # then
         self._told_down = False
@@ -266,6 +267,10 @@ class Connection:
         raise _Lost("Asterisk closed the event websocket")
 
     def _hear(self, frame: bytes) -> None:
+        """Of our own legs all is said twice: we hear them as whose channels they are, and as who has made them."""
+        if frame == self._last:
+            return
+        self._last = frame
         if not self.subscriptions.bridging and may_wait(frame):
             self._waiting.append(frame)
             if self._soon is None:

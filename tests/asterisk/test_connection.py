@@ -28,6 +28,7 @@ from pbxfed_ari.core.events import (
     Event,
     LegDialed,
     LegEnded,
+    LegLives,
     LegSeen,
     Returned,
     RingFound,
@@ -636,6 +637,21 @@ async def test_bridges_that_an_earlier_life_made_are_heard() -> None:
         async with connected(fake) as inbox:
             await inbox.until_kind(AsteriskUp)
         assert filters(fake) == [OURS | {REPLACED}]
+
+
+async def test_what_asterisk_says_twice_is_heard_once() -> None:
+    """Every event of a leg of ours comes by its endpoint, and because we have made it."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        leg = channel("pf-f00-1-0")
+        for status in "RINGING", "RINGING", "ANSWER", "ANSWER":
+            await fake.send({"type": "Dial", "dialstatus": status, "peer": leg})
+        await fake.send({"type": "ChannelDestroyed", "channel": leg, "cause": 16})
+        await inbox.until_kind(LegEnded)
+        told = [
+            type(one) for one in inbox.events if isinstance(one, LegLives | Answered | LegEnded)
+        ]
+        assert told == [LegLives, Answered, LegEnded]
 
 
 async def test_a_second_daemon_is_named() -> None:
