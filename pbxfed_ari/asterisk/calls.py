@@ -12,7 +12,7 @@ from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import Devices, hand_over, lead, redirecting
 from pbxfed_ari.asterisk.insisting import insist
-from pbxfed_ari.asterisk.legs import ForLegs, Legs
+from pbxfed_ari.asterisk.legs import ForLegs, Legs, Together
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -22,7 +22,6 @@ from pbxfed_ari.core.effects import (
     HangUp,
     Hold,
     Lead,
-    MakeBridge,
     MakeLeg,
     Note,
     SendElsewhere,
@@ -38,6 +37,7 @@ INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
+AT_ONCE = Together | MakeLeg
 ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
 
 
@@ -117,12 +117,10 @@ class Calls:
             del self._calls[channel]
 
     @staticmethod
-    def _beside(effect: ForLegs, waiting: deque[ForCalls]) -> list[MakeLeg]:
-        """What need not wait for it: legs are made beside each other, and beside the bridge."""
-        found: list[MakeLeg] = []
-        while isinstance(effect, MakeBridge | MakeLeg) and waiting:
-            if not isinstance(waiting[0], MakeLeg):
-                break
+    def _beside(effect: ForLegs, waiting: deque[ForCalls]) -> list[ForLegs]:
+        """What need not wait for its answer."""
+        found: list[ForLegs] = []
+        while isinstance(effect, AT_ONCE) and waiting and isinstance(waiting[0], AT_ONCE):
             found.append(waiting[0])
             waiting.popleft()
         return found
@@ -212,7 +210,7 @@ class Calls:
             await self._ari.channels.setChannelVars(channel, values)
             return
         for name, value in values.items():
-            await self._ari.channels.setChannelVar(channel, name, value)
+            await self._ari.grant(self._ari.channels.setChannelVar(channel, name, value))
 
     async def _divert(self, effect: Divert) -> None:
         """Without it the call goes on all the same."""
@@ -227,8 +225,9 @@ class Calls:
             if not effect.music:
                 await self._ari.channels.stopMoh(channel)
                 return
-            await self._ari.channels.answer(channel)
-            await self._ari.channels.setChannelVar(channel, "TIMEOUT(absolute)", "0")
+            await self._ari.grant(self._ari.channels.answer(channel))
+            unbound = self._ari.channels.setChannelVar(channel, "TIMEOUT(absolute)", "0")
+            await self._ari.grant(unbound)
             await self._ari.channels.startMoh(channel, effect.music)
         except Declined as declined:
             if declined.status == 404:

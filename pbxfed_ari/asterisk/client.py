@@ -3,6 +3,7 @@
 Groups and names are the resources and nicknames of `rest-api/api-docs/*.json`, so that Asterisk's documentation is ours
 (`ari.channels.continueInDialplan`). Each request has a deadline, and only two ways to fail: Unreachable (whether it took
 effect is unknown) and Declined (it did not). Nothing is retried here; that is a decision, and decisions are the operator's.
+What may be sent together with others is made first, and then sent: `ari.post(ari.channels.dial(…), …)`.
 
 The password travels in a header, never in a URL, where logs would keep it.
 """
@@ -11,7 +12,7 @@ import asyncio
 import base64
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -38,6 +39,15 @@ PJSIP = "res_pjsip"  # the configuration class of phones, trunks and contacts
 
 Query = dict[str, str]
 T = TypeVar("T")
+
+
+class Post(NamedTuple):
+    """A POST that may be sent together with others (`AriClient.post`); `operation` is what an error calls it."""
+
+    operation: str
+    path: str
+    query: Query | None = None
+    body: object = None
 
 
 class AriClient:
@@ -94,22 +104,28 @@ class AriClient:
 
         Raises: Unreachable, Declined.
         """
-        target = f"/ari/{path}?{urlencode(query, quote_via=quote)}" if query else f"/ari/{path}"
-        json = None if body is None else msgspec.json.encode(body)
         limit = self._deadline if deadline is None else deadline
-        ((status, content),) = await self._ask(operation, limit, (method, target, json))
+        asked = _request(method, path, query, body)
+        ((status, content),) = await self._ask(operation, limit, asked)
         return _granted(operation, status, content)
 
-    async def post(self, operation: str, *requests: tuple[str, object]) -> list[Declined | None]:
-        """Several POSTs, each a path and a body, done one after the other without waiting for us in between.
+    async def post(self, *posts: Post) -> list[Declined | None]:
+        """Several POSTs, done one after the other without waiting for us in between.
 
         What comes after one that is declined may be granted: what was said to each. Raises: Unreachable.
         """
-        texts = [("POST", f"/ari/{path}", msgspec.json.encode(body)) for path, body in requests]
+        asked = [_request("POST", post.path, post.query, post.body) for post in posts]
+        answers = await self._ask(posts[-1].operation, self._deadline, *asked)
         return [
-            _declined(operation, status, content)
-            for status, content in await self._ask(operation, self._deadline, *texts)
+            _declined(post.operation, status, content)
+            for post, (status, content) in zip(posts, answers, strict=True)
         ]
+
+    async def grant(self, post: Post) -> None:
+        """One of them. Raises: Unreachable, Declined."""
+        (declined,) = await self.post(post)
+        if declined is not None:
+            raise declined
 
     async def _ask(self, operation: str, limit: float, *requests: Request) -> list[Answer]:
         assert self._pool is not None, "AriClient is used outside `async with`"
@@ -261,23 +277,20 @@ class Channels:
         }
         await self._ari.request(f"channels.create {id}", "POST", "channels/create", body=body)
 
-    async def dial(self, id: str, *, caller: str, seconds: int) -> None:
+    @staticmethod
+    def dial(id: str, *, caller: str, seconds: int) -> Post:
         """Dial a channel that was made; in the name of `caller`, unless that is "". Seconds until it has rung out."""
         query = {"timeout": str(seconds)} | ({"caller": caller} if caller else {})
-        path = f"channels/{_part(id)}/dial"
-        await self._ari.request(f"channels.dial {id}", "POST", path, query=query)
+        return Post(f"channels.dial {id}", f"channels/{_part(id)}/dial", query)
 
     async def ring(self, id: str) -> None:
         """Let it hear ringing."""
         await self._ari.request(f"channels.ring {id}", "POST", f"channels/{_part(id)}/ring")
 
-    async def progress(self, id: str) -> None:
-        """Let it hear what comes before the answer (since 22.6)."""
-        await self._ari.request(f"channels.progress {id}", "POST", f"channels/{_part(id)}/progress")
-
-    async def answer(self, id: str) -> None:
+    @staticmethod
+    def answer(id: str) -> Post:
         """Answer it."""
-        await self._ari.request(f"channels.answer {id}", "POST", f"channels/{_part(id)}/answer")
+        return Post(f"channels.answer {id}", f"channels/{_part(id)}/answer")
 
     async def startMoh(self, id: str, music: str) -> None:
         """Let it hear music of this class."""
@@ -320,11 +333,14 @@ class Channels:
 
         It goes on even if the variables are declined: what was said of them. Raises: Unreachable; Declined, if it does not.
         """
-        channel = f"channels/{_part(id)}"
+        channel, place = f"channels/{_part(id)}", _place(context, extension, label)
         unset, stays = await self._ari.post(
-            f"channels.continueInDialplan {id}",
-            (f"{channel}/variables", {"variables": variables}),
-            (f"{channel}/continue", _place(context, extension, label)),
+            Post(
+                f"channels.setChannelVars {id}",
+                f"{channel}/variables",
+                body={"variables": variables},
+            ),
+            Post(f"channels.continueInDialplan {id}", f"{channel}/continue", body=place),
         )
         if stays is not None:
             raise stays
@@ -348,13 +364,12 @@ class Channels:
         )
         return found.value
 
-    async def setChannelVar(self, id: str, variable: str, value: str) -> None:
+    @staticmethod
+    def setChannelVar(id: str, variable: str, value: str) -> Post:
         """Set a channel's variable."""
-        path = f"channels/{_part(id)}/variable"
         query = {"variable": variable, "value": value}
-        await self._ari.request(
-            f"channels.setChannelVar {id} {variable}", "POST", path, query=query
-        )
+        path = f"channels/{_part(id)}/variable"
+        return Post(f"channels.setChannelVar {id} {variable}", path, query)
 
     async def setChannelVars(self, id: str, variables: dict[str, str]) -> None:
         """Several at once (since 22.10)."""
@@ -385,20 +400,19 @@ class Bridges:
         """This one. 404: it is no more."""
         return await self._ari.ask(Bridge, f"bridges.get {id}", "GET", f"bridges/{_part(id)}")
 
-    async def createWithId(self, id: str, *, steady: bool = False) -> None:
+    @staticmethod
+    def createWithId(id: str, *, steady: bool = False) -> Post:
         """Make a mixing bridge of this name; one that is there stays. `steady`: it passes no packet by Asterisk's core."""
         query = {"type": "mixing,proxy_media" if steady else "mixing", "name": id}
-        await self._ari.request(f"bridges.create {id}", "POST", f"bridges/{_part(id)}", query=query)
+        return Post(f"bridges.create {id}", f"bridges/{_part(id)}", query)
 
-    async def addChannel(
-        self, id: str, channels: tuple[str, ...], *, quietly: bool = False
-    ) -> None:
+    @staticmethod
+    def addChannel(id: str, channels: tuple[str, ...], *, quietly: bool = False) -> Post:
         """Put channels into it; `quietly`: without an exchange of who they are."""
-        path = f"bridges/{_part(id)}/addChannel"
         query = {"channel": ",".join(channels)}
         if quietly:
             query["inhibitConnectedLineUpdates"] = "true"
-        await self._ari.request(f"bridges.addChannel {id}", "POST", path, query=query)
+        return Post(f"bridges.addChannel {id}", f"bridges/{_part(id)}/addChannel", query)
 
     async def destroy(self, id: str) -> None:
         """End it; channels in it stay in our application."""
@@ -445,6 +459,11 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
+
+
+def _request(method: str, path: str, query: Query | None, body: object) -> Request:
+    target = f"/ari/{path}?{urlencode(query, quote_via=quote)}" if query else f"/ari/{path}"
+    return method, target, None if body is None else msgspec.json.encode(body)
 
 
 def _granted(operation: str, status: int, content: bytes) -> bytes:

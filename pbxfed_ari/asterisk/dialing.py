@@ -18,6 +18,14 @@ _PLAIN = re.compile(
     r"[A-Za-z0-9@:;=._~%+\[\]!*?/-]+"
 )  # no comma, ampersand, parenthesis, caret, brace, space
 
+_UNSPEAKABLE = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")"})
+
+
+def identity(name: str, number: str) -> str:
+    """Who somebody is, for Asterisk's caller id parser, which keeps backslashes as they are: nothing in it needs an escape."""
+    spoken = "".join(c for c in name.translate(_UNSPEAKABLE) if c.isprintable()).strip()[:80]
+    return f'"{spoken}" <{number}>'
+
 
 def plain(uri: str) -> bool:
     """May this Contact, which a phone chose, stand in a dial string?"""

@@ -1,16 +1,20 @@
 """Bridge mode at one Asterisk: legs and bridges that are ours, made, dialed, joined and ended as the core asks.
 
-What Asterisk declines ends the leg for the core (LegEnded), and is hung up for Asterisk; a caller who cannot be answered is
-hung up. So a call can fail, never hang. After silence it is looked whether it was done: no conversation is cut because an
-answer of ARI's was lost or late. Ending what is gone already is no error.
+What Asterisk declines ends the leg for the core (LegEnded), and is hung up for Asterisk; a caller who cannot be put into his
+bridge, or answered, is hung up. So a call can fail, never hang. After silence it is looked whether it was done: no conversation
+is cut because an answer of ARI's was lost or late. Ending what is gone already is no error.
+
+A call waits for each way to ARI and back. So what can be said at once is said at once: a bridge and who waits in it, beside the
+legs that are made; to join and dial a leg; an answer and what goes with it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
-from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import dial_string, plain, redirecting
+from pbxfed_ari.asterisk.client import AriClient, Post
+from pbxfed_ari.asterisk.dialing import dial_string, identity, plain, redirecting
 from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import (
@@ -37,14 +41,8 @@ ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that ret
 GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
 # What is heard where no class of music is wanted: it needs no sound file, and no indications.conf. Hertz/milliseconds
 WAIT = "tone:440/250,0/150,440/250,0/3350"
-ForLegs = MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
-
-
-async def _both(*doing: Awaitable[None]) -> None:
-    """At the same time; the first error, when all have been tried."""
-    for error in await asyncio.gather(*doing, return_exceptions=True):
-        if error is not None:
-            raise error
+Together = MakeBridge | Join | DialLeg  # what is sent at once, in order
+ForLegs = Together | MakeLeg | Indicate | Soothe | Hush | HangUpLeg | EndBridge
 
 
 async def at_once() -> None:
@@ -72,28 +70,53 @@ class Legs:
         return "Legs()"
 
     async def perform(self, *effects: ForLegs) -> None:
-        """Do this, at the same time if it is several. Never raises what Asterisk says."""
-        if len(effects) == 1:
-            await self._perform(effects[0])
+        """Do this: legs are made beside all else, which is done in order. Never raises what Asterisk says."""
+        together = [effect for effect in effects if isinstance(effect, Together)]
+        doing = [self._perform(one) for one in effects if not isinstance(one, Together)]
+        if together:
+            doing.append(self._together(together))
+        if len(doing) == 1:
+            await doing[0]
         else:
-            await asyncio.gather(*map(self._perform, effects))
+            await asyncio.gather(*doing)
+
+    async def _together(self, effects: Sequence[Together]) -> None:
+        """In one write, and one wait. After silence, what was not done is asked for by itself."""
+        try:
+            if any(isinstance(effect, MakeBridge) for effect in effects):
+                await self._hear_bridges()
+            posts = [(effect, post) for effect in effects for post in self._posts(effect)]
+            posts.sort(key=lambda one: one[1].path.endswith("variable"))  # they can wait
+            said = await self._ari.post(*(post for _, post in posts))
+        except AsteriskError as error:
+            for effect in effects:
+                if len(effects) > 1 and not await self._was_done(effect):
+                    await self._together([effect])
+                else:
+                    await self._went_wrong(effect, error)
+            return
+        for (effect, _), declined in zip(posts, said, strict=True):
+            if declined is not None:
+                await self._failed(effect, declined)
+
+    def _posts(self, effect: Together) -> list[Post]:
+        channels, bridges = self._ari.channels, self._ari.bridges
+        match effect:
+            case MakeBridge(call, bridge, seconds, steady, number, name):
+                bound = channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
+                shown = channels.setChannelVar(call, "CONNECTEDLINE(all,i)", identity(name, number))
+                made = bridges.createWithId(bridge, steady=steady)
+                return [made, bound, *([shown] if number else [])]
+            case Join(_, bridge, who, quietly):
+                return [bridges.addChannel(bridge, who, quietly=quietly)]
+            case DialLeg(call, leg, seconds, shown):
+                return [channels.dial(leg, caller="" if shown else call, seconds=seconds)]
 
     async def _perform(self, effect: ForLegs) -> None:
         try:
             match effect:
-                case MakeBridge(call, bridge, seconds, steady):
-                    await self._hear_bridges()
-                    await _both(
-                        self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds)),
-                        self._ari.bridges.createWithId(bridge, steady=steady),
-                    )
                 case MakeLeg():
                     await self._make(effect)
-                case DialLeg(call, leg, seconds, shown):
-                    caller = "" if shown else call
-                    await self._ari.channels.dial(leg, caller=caller, seconds=seconds)
-                case Join(_, bridge, channels, quietly):
-                    await self._ari.bridges.addChannel(bridge, channels, quietly=quietly)
                 case Indicate():
                     await self._indicate(effect)
                 case Soothe():
@@ -105,10 +128,13 @@ class Legs:
                 case EndBridge(_, bridge):
                     await insist(lambda: self._ari.bridges.destroy(bridge))
         except (AsteriskError, Refused) as error:
-            if isinstance(error, Unreachable) and await self._was_done(effect):
-                self._note(_told(effect, f"{error}, but it was done"))
-            else:
-                await self._failed(effect, error)
+            await self._went_wrong(effect, error)
+
+    async def _went_wrong(self, effect: ForLegs, error: Exception) -> None:
+        if isinstance(error, Unreachable) and await self._was_done(effect):
+            self._note(_told(effect, f"{error}, but it was done"))
+        else:
+            await self._failed(effect, error)
 
     async def _was_done(self, effect: ForLegs) -> bool:
         """What Asterisk has not said can be seen."""
@@ -145,21 +171,29 @@ class Legs:
         )
 
     async def _indicate(self, effect: Indicate) -> None:
-        channels = self._ari.channels
         if effect.what == "answer":
-            await insist(lambda: channels.answer(effect.call))
-            await insist(lambda: channels.setChannelVar(effect.call, "TIMEOUT(absolute)", FOR_EVER))
-            with suppress(AsteriskError):  # only a record would miss it
-                await channels.setChannelVar(effect.call, ANSWERED, str(wall_ms()))
-        elif effect.what == "ring":
-            await channels.ring(effect.call)
+            await self._answer(effect.call)
         else:
-            await channels.progress(effect.call)
+            await self._ari.channels.ring(effect.call)
+
+    async def _answer(self, call: ChannelId) -> None:
+        ari, channels = self._ari, self._ari.channels
+        when = channels.setChannelVar(call, ANSWERED, str(wall_ms()))  # only a record would miss it
+        needed = channels.answer(call), channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
+        try:
+            done = [declined is None for declined in await ari.post(*needed, when)]
+        except Unreachable:
+            done = [False for _ in needed]
+        for post, granted in zip(needed, done, strict=False):
+            if not granted:
+                await insist(partial(ari.grant, post))
 
     async def _soothe(self, effect: Soothe) -> None:
         """First what the channel can do no more while it plays a tone: it obeys one request after the other."""
         channels, call = self._ari.channels, effect.call
-        await channels.setChannelVar(call, "TIMEOUT(absolute)", str(effect.seconds))
+        await self._ari.grant(
+            channels.setChannelVar(call, "TIMEOUT(absolute)", str(effect.seconds))
+        )
         if effect.music:
             await channels.startMoh(call, effect.music)
         else:
@@ -171,7 +205,7 @@ class Legs:
                 await self._ari.channels.stopMoh(call)
             else:
                 await self._ari.playbacks.stop(_tone(call))
-        await self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
+        await self._ari.grant(self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER))
 
     async def _failed(self, effect: ForLegs, error: Exception) -> None:
         if not (isinstance(error, Declined) and error.status == 404):
@@ -180,11 +214,10 @@ class Legs:
             case MakeLeg(_, leg) | DialLeg(_, leg):
                 self._post(LegEnded(leg, FAILURE))
                 await self._hang_up(leg)
-            case Join(call, _, channels):
-                leg = next((c for c in channels if c != call), call)
-                self._post(LegEnded(leg, FAILURE))
-                await self._hang_up(leg)
-            case Indicate(call, "answer"):
+            case Join(call, _, channels) if legs := [c for c in channels if c != call]:
+                self._post(LegEnded(legs[0], FAILURE))
+                await self._hang_up(legs[0])
+            case Indicate(call, "answer") | Join(call):
                 if await self._hang_up(call) == 404:
                     self._post(Ended(call))
 

@@ -1,7 +1,7 @@
 """One try in bridge mode: we own legs and bridge, by names of our own (`pf-<call>-…`), so that a restarted daemon knows them.
 
     MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
-    DIALED    rings      DIALED    let the caller hear it, once; early media only of a single leg: of several, it rings
+    DIALED    rings      DIALED    of several let the caller hear it ring, once; a single one he hears by the bridge
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
     any       ended      GONE      when all are gone the try has failed, with the status that Dial would say
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
@@ -43,6 +43,7 @@ from pbxfed_ari.core.events import (
     Returned,
 )
 from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, key_of_name, leg_of
+from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.tries import (
     ABSENT,
     BUSY,
@@ -60,7 +61,7 @@ ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHE
 PATIENCE = 60  # seconds that Asterisk lets a caller wait beside what it rings
 _TELLING = (REJECTED, NO_RESPONSE, ABSENT)  # what phones have said, before what stood in the way
 _VAGUE = (0, 3, NO_ROUTE, 38)  # none known, and what a leg ends with that was abandoned, or failed
-_HEARD = {"RINGING": "ring", "PROGRESS": "progress"}
+_HEARD = ("RINGING", "PROGRESS")
 
 
 class Step(Enum):
@@ -92,7 +93,7 @@ class Bridged:
     held: bool = False  # the caller waits in the bridge, and is to be rescued
     music: str = ""  # what he hears there
     talks: bool = False  # somebody has answered
-    heard: set[str] = field(default_factory=set)  # what the caller was let hear
+    heard: bool = False  # the caller was let hear it ring
     present: set[ChannelId] = field(default_factory=set)  # who talks
     outside: set[ChannelId] = field(
         default_factory=set
@@ -131,12 +132,16 @@ class Bridged:
         view: View,
         diverted: Diverted | None = None,
     ) -> list[Effect]:
-        """Make the legs; the bridge, too, if this is the first try."""
+        """Make the legs; the bridge, too, unless the caller waits in it. He is in it before a single leg is."""
         made = self.ring(attempt, number, called, note, view, diverted)
         if self.held:
             return made
         steady = any(_by_sip_to_peer(part.to) for part in self.legs.values())
-        return [MakeBridge(self.caller, self.bridge, self.seconds + PATIENCE, steady), *made]
+        whom = self._shown_to_caller(called, view) if self._early() else ("", "")
+        seconds = self.seconds + PATIENCE
+        bridge = MakeBridge(self.caller, self.bridge, seconds, steady, *whom)
+        waits = [Join(self.caller, self.bridge, (self.caller,))] if self._early() else []
+        return [bridge, *waits, *made]
 
     def ring(
         self,
@@ -174,14 +179,11 @@ class Bridged:
         match event:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
-                joined = (
-                    [Join(self.caller, self.bridge, (self.caller, leg), bool(_shown(part.to)))]
-                    if self._early()
-                    else []
-                )
-                return [*joined, DialLeg(self.caller, leg, self.seconds, _shown(part.to))], None
+                dial = DialLeg(self.caller, leg, self.seconds, _shown(part.to))
+                joined = [Join(self.caller, self.bridge, (leg,), quietly=True)]
+                return [*(joined if self._early() else []), dial], None
             case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:
-                return self._hear(_HEARD[how]), None
+                return self._hear(), None
             case Answered() if not self.talks:
                 return self._answer(leg, part), event
             case LegEnded(cause=cause) if part.step is not Step.UP:
@@ -277,13 +279,24 @@ class Bridged:
         """Are they joined before the answer?"""
         return len(self.legs) == 1 and not self.held
 
-    def _hear(self, what: str) -> list[Effect]:
-        """Of several that are rung none is heard before it answers: whoever speaks early rings."""
-        what = what if self._early() else "ring"
-        if self.held or what in self.heard:
+    def _hear(self) -> list[Effect]:
+        """Of several that are rung none is heard before it answers: whoever speaks early rings.
+
+        A single one is in the bridge, and Asterisk passes on whatever it says.
+        """
+        if self.held or self._early() or self.heard:
             return []
-        self.heard.add(what)
-        return [Indicate(self.caller, what)]
+        self.heard = True
+        return [Indicate(self.caller, "ring")]
+
+    def _shown_to_caller(self, called: str, view: View) -> tuple[str, str]:
+        """Number and name of the one who is rung, if it is an extension. A leg is shown the caller as it is dialed."""
+        (part,) = self.legs.values()
+        if not isinstance(part.to, Leg) or part.to.line:
+            return "", ""
+        number = part.to.number or called
+        phone = view.get("number", number)
+        return (number, phone.name) if isinstance(phone, Phone) else ("", "")
 
     def _answer(self, leg: ChannelId, part: Part) -> list[Effect]:
         part.step, self.talks = Step.UP, True
@@ -333,8 +346,8 @@ def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg, present: set[Cha
 
 
 def adopt_ringing(key: str, caller: ChannelId, leg: ChannelId, to: Leg) -> Bridged:
-    """The same of a leg that rings; the caller hears it."""
-    return Bridged(key, caller, 0, {leg: Part(to, Step.DIALED)}, heard={"ring"})
+    """The same of a leg that rings; the caller hears it by the bridge."""
+    return Bridged(key, caller, 0, {leg: Part(to, Step.DIALED)})
 
 
 def _by_sip_to_peer(to: Leg | Outside) -> bool:

@@ -263,12 +263,15 @@ class MakeBridge(Struct, frozen=True):
     """Make this call's bridge, unless it is there; the caller may stay in it unanswered for so many seconds.
 
     `steady`: each packet goes through Asterisk's core. Else the second and all that follow pass by it, and their numbers jump.
+    `number`, `name`: whom the caller's phone shows as the one who is rung; "": as it was.
     """
 
     call: ChannelId  # the caller's channel, in all effects of bridge mode: they are performed in order for each
     bridge: str
     seconds: int
     steady: bool = False
+    number: str = ""
+    name: str = ""
 
 
 class MakeLeg(Struct, frozen=True):
@@ -302,7 +305,7 @@ class Join(Struct, frozen=True):
 
 
 class Indicate(Struct, frozen=True):
-    """Let the caller hear it ring, or early media; or answer: `ring`, `progress`, `answer`."""
+    """Let the caller hear it ring, or answer him: `ring`, `answer`."""
 
     call: ChannelId
     what: str

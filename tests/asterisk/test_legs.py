@@ -1,56 +1,146 @@
-"""Bridge mode's requests, one at a time."""
+"""Bridge mode's requests: what is sent at once, and what is done about what goes wrong."""
 
-from unittest.mock import AsyncMock
+import pytest
 
+from pbxfed_ari.asterisk.client import AriClient, Post
 from pbxfed_ari.asterisk.legs import ANSWERED, WAIT, Legs
-from pbxfed_ari.core.effects import Hush, Indicate, Note, Soothe
+from pbxfed_ari.core.effects import DialLeg, Hush, Indicate, Join, MakeBridge, MakeLeg, Note, Soothe
+from pbxfed_ari.core.effects import Leg as To
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId
-from pbxfed_ari.errors import Declined
+from pbxfed_ari.errors import Declined, Unreachable
+
+CALL, LEG = ChannelId("17.1"), ChannelId("pf-f00-1-0")
+
+
+class Ari(AriClient):
+    """What Asterisk is asked, each write a list of requests. It declines what holds one of these words."""
+
+    def __init__(self, *declined: str, status: int = 500, silent: int = 0) -> None:
+        super().__init__("http://asterisk", "pbxfed", "right")
+        self.declined, self.status = declined, status
+        self.silent = silent  # so many writes are answered by nothing
+        self.writes: list[list[str]] = []
+
+    async def request(self, operation: str, method: str, path: str, **more: object) -> bytes:
+        self.writes.append([f"{method} {path}"])
+        if self._declines(path):
+            raise Declined(operation, status=self.status)
+        return b'{"id": "pf-f00", "channels": []}'
+
+    async def post(self, *posts: Post) -> list[Declined | None]:
+        told = [" ".join((post.path, *(post.query or {}).values())) for post in posts]
+        self.writes.append(told)
+        if self.silent:
+            self.silent -= 1
+            raise Unreachable("no answer")
+        return [
+            Declined(post.operation, status=self.status) if self._declines(line) else None
+            for post, line in zip(posts, told, strict=True)
+        ]
+
+    def _declines(self, line: str) -> bool:
+        return any(word in line for word in self.declined)
+
+
+class Story:
+    """Legs at that Asterisk, and what they say."""
+
+    def __init__(self, ari: Ari) -> None:
+        self.ari = ari
+        self.posted: list[LegEnded | Ended] = []
+        self.noted: list[Note] = []
+        self.legs = Legs(ari, post=self.posted.append, note=self.noted.append)
+
+
+BRIDGE = MakeBridge(CALL, "pf-f00", 90, number="1001", name='Ada "Countess"')
+WAITS = Join(CALL, "pf-f00", (CALL,))
+JOINS, DIALS = Join(CALL, "pf-f00", (LEG,), quietly=True), DialLeg(CALL, LEG, 30)
+
+
+async def test_two_ways_to_asterisk_until_the_phone_is_dialed() -> None:
+    """The leg is made beside the bridge and who waits in it; then it is joined, and dialed."""
+    story = Story(Ari())
+    await story.legs.perform(BRIDGE, WAITS, MakeLeg(CALL, LEG, "1001", To(), "", ""))
+    await story.legs.perform(JOINS, DIALS)
+    assert story.ari.writes == [
+        ["POST channels/create"],
+        [
+            "bridges/pf-f00 mixing pf-f00",
+            "bridges/pf-f00/addChannel 17.1",
+            "channels/17.1/variable TIMEOUT(absolute) 90",
+            "channels/17.1/variable CONNECTEDLINE(all,i) \"Ada 'Countess'\" <1001>",
+        ],
+        ["bridges/pf-f00/addChannel pf-f00-1-0 true", "channels/pf-f00-1-0/dial 30 17.1"],
+    ]
+
+
+@pytest.mark.parametrize("step", ["addChannel", "/dial"])
+async def test_a_leg_that_is_not_joined_or_not_dialed_is_ended(step: str) -> None:
+    """Even if Asterisk has done the other of the two."""
+    story = Story(Ari(step))
+    await story.legs.perform(JOINS, DIALS)
+    assert story.posted == [LegEnded(LEG, 38)]
+    assert story.ari.writes[1:] == [[f"DELETE channels/{LEG}"]]
+    assert [note.what for note in story.noted] == ["leg not handled"]
+
+
+async def test_a_caller_who_cannot_be_put_into_his_bridge_is_hung_up() -> None:
+    """He would hear nothing of who answers."""
+    story = Story(Ari("addChannel"))
+    await story.legs.perform(BRIDGE, WAITS)
+    assert story.ari.writes[1:] == [[f"DELETE channels/{CALL}"]]
+
+
+async def test_after_silence_what_was_not_done_is_asked_for_by_itself() -> None:
+    """What was sent at once may have been done in part."""
+    story = Story(Ari(silent=1))
+    await story.legs.perform(BRIDGE, WAITS)
+    posts = [write for write in story.ari.writes if not write[0].startswith("GET")]
+    assert [write[0] for write in posts[1:]] == [
+        "bridges/pf-f00 mixing pf-f00",
+        "bridges/pf-f00/addChannel 17.1",
+    ]
+    assert (story.posted, story.noted) == ([], [])
 
 
 async def test_an_answer_that_cannot_be_written_down_is_an_answer() -> None:
-    """It is for a daemon that returns; the call goes on without."""
+    """It is for a daemon that returns; the call goes on without. All of it is one write."""
+    story = Story(Ari(ANSWERED))
+    await story.legs.perform(Indicate(CALL, "answer"))
+    ((answered, unbound, written),) = story.ari.writes
+    assert answered == "channels/17.1/answer"
+    assert unbound == "channels/17.1/variable TIMEOUT(absolute) 0"
+    assert ANSWERED in written
+    assert (story.posted, story.noted) == ([], [])
 
-    async def set_variable(channel: str, variable: str, value: str) -> None:
-        if variable == ANSWERED:
-            raise Declined("500", status=500)
 
-    ari, posted, noted = AsyncMock(), list[LegEnded | Ended](), list[Note]()
-    ari.channels.setChannelVar = set_variable
-    await Legs(ari, post=posted.append, note=noted.append).perform(
-        Indicate(ChannelId("17.1"), "answer")
-    )
-    ari.channels.answer.assert_awaited_once_with("17.1")
-    ari.channels.hangup.assert_not_awaited()
-    assert (posted, noted) == ([], [])
+async def test_what_an_answer_needs_is_insisted_on() -> None:
+    """What became of it is unknown: asked for again, one after the other."""
+    story = Story(Ari(silent=1))
+    await story.legs.perform(Indicate(CALL, "answer"))
+    assert story.ari.writes[1:] == [
+        ["channels/17.1/answer"],
+        ["channels/17.1/variable TIMEOUT(absolute) 0"],
+    ]
+    assert (story.posted, story.noted) == ([], [])
 
 
 async def test_who_waits_hears_a_tone_or_music_and_is_bounded_by_asterisk_meanwhile() -> None:
     """Should the daemon die, he does not wait for ever; the bound comes first, for a channel that plays does nothing else."""
-    call = ChannelId("17.1")
+    bound = "channels/17.1/variable TIMEOUT(absolute)"
     for music in "", "jazz":
-        ari = AsyncMock()
-        legs = Legs(ari, post=list[object]().append, note=list[Note]().append)
-        await legs.perform(Soothe(call, music, 120))
-        await legs.perform(Hush(call, music))
-        said = [(name, args) for name, args, _ in ari.mock_calls]
-        tone = "17.1-waits"
-        on = ("channels.startMoh", (call, music)) if music else ("channels.play", (call, WAIT))
-        off = ("channels.stopMoh", (call,)) if music else ("playbacks.stop", (tone,))
-        bound = "channels.setChannelVar", (call, "TIMEOUT(absolute)", "120")
-        assert said == [
-            bound,
-            on,
-            off,
-            ("channels.setChannelVar", (call, "TIMEOUT(absolute)", "0")),
-        ]
+        story = Story(Ari())
+        await story.legs.perform(Soothe(CALL, music, 120))
+        await story.legs.perform(Hush(CALL, music))
+        on = "POST channels/17.1/moh" if music else "POST channels/17.1/play/17.1-waits"
+        off = "DELETE channels/17.1/moh" if music else "DELETE playbacks/17.1-waits"
+        assert story.ari.writes == [[f"{bound} 120"], [on], [off], [f"{bound} 0"]]
+    assert WAIT.startswith("tone:")
 
 
 async def test_a_tone_that_was_not_heard_leaves_no_bound() -> None:
     """An Asterisk without the module that plays it: nothing to stop, and the conversation may last."""
-    ari = AsyncMock()
-    ari.playbacks.stop.side_effect = Declined("404", status=404)
-    legs = Legs(ari, post=list[object]().append, note=list[Note]().append)
-    await legs.perform(Hush(ChannelId("17.1"), ""))
-    ari.channels.setChannelVar.assert_awaited_once_with("17.1", "TIMEOUT(absolute)", "0")
+    story = Story(Ari("playbacks", status=404))
+    await story.legs.perform(Hush(CALL, ""))
+    assert story.ari.writes[-1] == ["channels/17.1/variable TIMEOUT(absolute) 0"]

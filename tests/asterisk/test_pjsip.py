@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.asterisk.pjsip.extension import extension_objects, spoken
+from pbxfed_ari.asterisk.dialing import identity
+from pbxfed_ari.asterisk.pjsip.extension import extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import pair_user, trunk_objects
 from pbxfed_ari.core.effects import PushExtension, PushTrunk
@@ -75,7 +76,7 @@ def test_codecs_and_limits() -> None:
 )
 def test_a_name_cannot_break_out_of_its_quotes(name: str, said: str) -> None:
     """The name stands in a quoted string, in a SIP header, and in a dialplan variable."""
-    assert spoken(name) == said
+    assert identity(name, "1001") == f'"{said}" <1001>'
 
 
 def test_a_trunk_is_the_same_on_both_ends() -> None:

@@ -39,7 +39,10 @@ WAYS = (  # plain, ours, our trunks, and by how many ms we may be slower
     ("cross-node, SIP", "81003", "1003", ["sip", "iax2"], 6.0),
     ("cross-node, IAX2", "61003", "1003", ["iax2", "sip"], 6.0),
 )
-OWNED = "five ways to ARI and back on each node before the answer is heard, where handover has one"
+OWNED = (
+    "on each node two ways to ARI and back before the phone is rung, where handover has one, "
+    "and a channel is made by ARI, and two put into a bridge"
+)
 
 
 def calls() -> list[Row]:

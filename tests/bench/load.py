@@ -22,7 +22,7 @@ from lab.lab import Lab
 from lab.load import Load, Outcome
 from lab.process import Process
 from tests.bench import dundi
-from tests.bench.asterisks import PLAIN
+from tests.bench.asterisks import OWNED, PLAIN
 from tests.bench.table import Row
 from tests.lab.conftest import SECRET, Federation, a_lab
 
@@ -35,7 +35,7 @@ HERE = [str(number) for number in range(1101, 1121)]  # registered at a
 THERE = [str(number) for number in range(1201, 1221)]  # at b
 
 TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
-SLOWER = "five ways to ARI and back before the answer is heard, where handover has one; it is there for what needs an owner"
+SLOWER = f"{OWNED}; it is there for what needs an owner"
 COST = "six events, an answer of ARI, two lines of log: docs/decisions/0005 says what each takes"
 
 

@@ -80,7 +80,8 @@ def ringing(*places: NodeName, **more: Any) -> Board:
     """A call whose legs ring."""
     board = Board(*places, **more)
     made = board.at(0.0, arrived())
-    assert made[0] == MakeBridge(CALLER, BRIDGE, 90, steady=any(place != A for place in places))
+    assert isinstance(made[0], MakeBridge)
+    assert made[0].steady == any(place != A for place in places)
     for i in range(len([e for e in made if isinstance(e, MakeLeg)])):
         leg = ChannelId(f"pf-f00-1-{i}")
         board.at(0.01, LegEntered(leg), LegLives(CALLER, leg, "RINGING"))
@@ -88,21 +89,30 @@ def ringing(*places: NodeName, **more: Any) -> Board:
 
 
 def test_one_leg_is_made_joined_and_dialed() -> None:
-    """Joined before it is dialed: early media is heard."""
-    board = Board(A)
+    """Joined before it is dialed: by the bridge the caller hears it ring, and early media. He waits there already."""
+    board = Board(A, items=[make("extension", "1001", name="Ada")])
     assert board.at(0.0, arrived()) == [
-        MakeBridge(CALLER, BRIDGE, 90),
+        MakeBridge(CALLER, BRIDGE, 90, number="1001", name="Ada"),
+        Join(CALLER, BRIDGE, (CALLER,)),
         MakeLeg(CALLER, ONE, "1001", Leg(), "", "f00/1/1"),
     ]
     assert board.at(0.01, LegEntered(ONE)) == [
-        Join(CALLER, BRIDGE, (CALLER, ONE)),
+        Join(CALLER, BRIDGE, (ONE,), quietly=True),  # it is shown the caller as it is dialed
         DialLeg(CALLER, ONE, 30),
     ]
-    assert board.at(0.02, LegLives(CALLER, ONE, "RINGING")) == [Indicate(CALLER, "ring")]
-    assert board.at(0.03, LegLives(CALLER, ONE, "RINGING")) == []
-    assert board.at(0.04, LegLives(CALLER, ONE, "PROCEEDING")) == []  # nothing rings yet
-    assert board.at(0.04, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "progress")]
+    for how in "RINGING", "PROCEEDING", "PROGRESS":
+        assert board.at(0.02, LegLives(CALLER, ONE, how)) == []
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+
+
+def test_a_caller_is_shown_whom_he_calls_at_a_peer_but_no_line_of_a_peer() -> None:
+    """What he hears of the outside is the provider's to say."""
+    board = Board(B, items=[make("extension", "1001", name="Ada")])
+    assert board.at(0.0, arrived())[0] == MakeBridge(CALLER, BRIDGE, 90, True, "1001", "Ada")
+    fields = {"site": "main", "endpoint": "p", "nodes": ["b"], "patterns": ["_0."]}
+    board = Board(B, items=(make("trunk", "city", **fields), make("extension", "1002")))
+    made = board.at(0.0, replace(arrived("030123"), endpoint="1002"))
+    assert made[0] == MakeBridge(CALLER, BRIDGE, 150, True)
 
 
 @pytest.mark.parametrize(("trunk", "steady"), [("sip", True), ("iax2", False)])
@@ -110,7 +120,9 @@ def test_what_goes_to_a_peer_by_sip_goes_through_asterisks_core(trunk: str, stea
     """There RTP packets keep their order of numbers; by IAX2 they have none."""
     board = Board(B)
     board.view.kinds = (trunk,)
-    assert board.at(0.0, arrived())[0] == MakeBridge(CALLER, BRIDGE, 90, steady)
+    made = board.at(0.0, arrived())[0]
+    assert isinstance(made, MakeBridge)
+    assert made.steady is steady
 
 
 def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
@@ -120,7 +132,7 @@ def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
     board = Board(A, items=(line, make("extension", "1002")))
     board.at(0.0, replace(arrived("030123"), endpoint="1002"))
     assert board.at(0.01, LegEntered(ONE)) == [
-        Join(CALLER, BRIDGE, (CALLER, ONE), quietly=True),
+        Join(CALLER, BRIDGE, (ONE,), quietly=True),
         DialLeg(CALLER, ONE, 90, "+4930999"),
     ]
 
@@ -144,6 +156,7 @@ def test_where_several_ring_one_that_speaks_early_is_heard_to_ring() -> None:
     board.at(0.01, LegEntered(ONE), LegEntered(TWO))
     assert board.at(0.1, LegLives(CALLER, ONE, "PROGRESS")) == [Indicate(CALLER, "ring")]
     assert board.at(0.2, LegLives(CALLER, TWO, "RINGING")) == []
+    assert board.at(0.3, LegLives(CALLER, ONE, "PROGRESS")) == []
 
 
 def test_each_device_of_a_phone_here_has_a_leg() -> None:
@@ -269,7 +282,7 @@ def test_a_leg_that_comes_though_it_was_declined_is_ended() -> None:
     phone = make("extension", "1001", forward_unreachable="1002")
     board = Board(A, items=[phone])
     board.at(0.0, arrived())
-    assert MakeBridge(CALLER, BRIDGE, 90) in board.at(0.1, LegEnded(ONE, 38))
+    assert MakeBridge(CALLER, BRIDGE, 90, number="1002") in board.at(0.1, LegEnded(ONE, 38))
     assert board.at(0.2, LegEntered(ONE)) == [HangUpLeg(CALLER, ONE, 16)]
     second = ChannelId("pf-f00-2-0")
     assert HangUp(CALLER, 38) in board.at(0.3, LegEnded(second, 38))

@@ -29,10 +29,14 @@ def bridged(federation: Federation) -> Iterator[Federation]:
 
 @pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
 def test_a_call_is_bridged_and_leaves_nothing(bridged: Federation, called: str) -> None:
-    """The display is right; our bridge stands while they talk."""
+    """The displays are right; it rings once; our bridge stands while they talk."""
     lab = bridged.lab
+    since = time.time()
     dialled = lab.dial("1001", called)
     assert bridges(bridged, "a")
+    call = lab.calls_of("1001", since)[-1]
+    assert call["provisional"].count(180) == 1
+    assert call["display"] == {"number": called, "name": f"Phone {called}"}
     time.sleep(0.6)
     result = lab.finish(dialled)
     assert result.ok, result

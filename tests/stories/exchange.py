@@ -347,7 +347,7 @@ class Exchange(Node):
             case MakeLeg(_, leg) | DialLeg(_, leg):
                 self._failed(leg)
             case Join(call, _, channels):
-                self._failed(next((c for c in channels if c != call), call))
+                self._not_joined(call, channels)
             case HangUp() | HangUpLeg() | EndBridge() | Abandon() if again < 2:
                 self.world.after(0.5, lambda: self._ask(effect, again + 1))
             case Indicate(call, "answer"):
@@ -357,6 +357,14 @@ class Exchange(Node):
                     self.pbx.channels[call].end(FAILURE, "not answered")
                 else:
                     self._tell(Ended(call))
+
+    def _not_joined(self, call: ChannelId, channels: tuple[ChannelId, ...]) -> None:
+        if legs := [channel for channel in channels if channel != call]:
+            self._failed(legs[0])
+        elif call in self.pbx.channels:
+            self.pbx.channels[call].end(FAILURE, "not joined")
+        else:
+            self._tell(Ended(call))
 
     def _failed(self, leg: ChannelId) -> None:
         self.handle(LegEnded(leg, FAILURE))
@@ -424,7 +432,7 @@ class Exchange(Node):
                 self.world.after(seconds, rung.rings_out)
             case Join(call, bridge, some):
                 if bridge not in pbx.bridges or any(one not in channels for one in some):
-                    self._failed(next((c for c in some if c != call), call))
+                    self._not_joined(call, some)
                     return True
                 for one in some:
                     pbx.join(bridge, channels[one])

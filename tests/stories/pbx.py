@@ -249,6 +249,7 @@ class Channel:
             self.leg_of.lives(self, how)
         else:
             self.pbx.tell(LegLives(ChannelId(""), self.id, how))
+            self._passes_on("ring" if how == "RINGING" else how)
 
     def answered(self) -> None:
         """A leg is answered."""
@@ -259,6 +260,12 @@ class Channel:
             self.leg_of.answered(self)
         else:
             self.pbx.tell(Answered(ChannelId(""), self.id))
+            self._passes_on("answer")
+
+    def _passes_on(self, what: str) -> None:
+        """Asterisk tells it to who is in the same bridge, whether or not there is a daemon."""
+        for other in self.pbx.bridges.get(self.bridge, set()) - {self}:
+            other.indicate(what)
 
     def moved(self, to: str) -> None:
         """Its phone sends the call elsewhere."""

@@ -11,6 +11,7 @@ media transport it is offered, so who speaks in the clear is heard, but hears no
 a WebSocket transport must stand in pjsip.conf and http.conf.
 """
 
+from pbxfed_ari.asterisk.dialing import identity
 from pbxfed_ari.asterisk.pjsip.objects import Fields, PjsipObject, marked
 from pbxfed_ari.core.effects import PushExtension
 from pbxfed_ari.core.registering import LONGEST, SHORTEST
@@ -79,7 +80,7 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
             ("aors", number),
             ("auth", number),
             ("identify_by", "username"),
-            ("callerid", f'"{spoken(push.name)}" <{number}>'),
+            ("callerid", identity(push.name, number)),
             ("allow", ",".join(("!all", *push.codecs)) if push.codecs else CODECS),
             *PROFILES.get(push.profile, PROFILES["nat"]),
             ("send_pai", "yes"),  # else its display cannot follow a transfer, or a pick-up
@@ -91,11 +92,3 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
         ),
     )
     return marked(auth, aor, endpoint)
-
-
-_UNSPEAKABLE = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")"})
-
-
-def spoken(name: str) -> str:
-    """A caller's name that needs no escape anywhere: Asterisk's caller id parser keeps backslashes as they are."""
-    return "".join(c for c in name.translate(_UNSPEAKABLE) if c.isprintable()).strip()[:80]
