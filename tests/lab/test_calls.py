@@ -64,17 +64,38 @@ def test_a_call_to_nowhere_is_refused_at_once(federation: Federation) -> None:
     assert time.monotonic() - began < 2.0
 
 
-def test_a_busy_phone_is_busy_for_the_caller_too(federation: Federation) -> None:
-    """Across the trunk, with the phone's own cause, and without a second try."""
-    federation.phone("1001", "a")
-    federation.phone("1003", "c")
-    before = int(federation.lab.phone("1003")["invites"])
-    federation.lab.manners("1003", refuse="486 Busy Here")
-    try:
-        assert federation.fails("1001", "1003") == (486, ["Q.850;cause=17"])
-    finally:
-        federation.lab.manners("1003", answer_after_ms=0)
-    assert int(federation.lab.phone("1003")["invites"]) == before + 1
+# what a phone says after a ring, and what its caller's phone is told of it, with which cause (Q.850)
+REFUSALS = {
+    "486 Busy Here": (486, 17),
+    "603 Decline": (486, 17),
+    "480 Temporarily Unavailable": (480, 19),
+    "404 Not Found": (404, 1),
+    "503 Service Unavailable": (503, 34),
+    "504 Server Time-out": (500, 38),
+}
+
+
+@pytest.mark.parametrize("trunk", ["sip", "iax2"])
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_refusal_is_the_same_for_the_caller_by_every_way(
+    federation: Federation, control: str, trunk: str
+) -> None:
+    """Here and across the trunk, without a second try."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1002", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    with set_up(federation, control, trunk):
+        try:
+            for called in ("1002", "1003") if trunk == "sip" else ("1003",):
+                before = int(lab.phone(called)["invites"])
+                for refusal, (status, cause) in REFUSALS.items():
+                    lab.manners(called, refuse=refusal, answer_after_ms=100)
+                    told = status, [f"Q.850;cause={cause}"]
+                    assert federation.fails("1001", called) == told, (called, refusal)
+                assert int(lab.phone(called)["invites"]) == before + len(REFUSALS)
+        finally:
+            for called in "1002", "1003":
+                lab.manners(called)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from lab.lab import Lab
+from lab.netns import socket_in
 from lab.process import Process
 from lab.sip import parameter
 from tests.lab.conftest import Federation
@@ -91,6 +93,26 @@ def test_torture_messages(federation: Federation, stranger: Stranger) -> None:
     ]
     assert invites(lab) == before
     assert lab.asterisk("a", "pjsip show contacts") == registered
+    assert parameter(stranger_options(stranger), "tag")
+
+
+def test_torture_messages_by_tcp(federation: Federation, stranger: Stranger) -> None:
+    """Each by a connection of its own, and all in one."""
+    node, before = federation.lab.node("a"), invites(federation.lab)
+    here = f"{stranger.here}:{PORT}"
+    sent = [datagram(name, here, stranger.there).replace(b"/UDP ", b"/TCP ") for name in MESSAGES]
+    answers: list[bytes] = []
+    for messages in [*([one] for one in sent), sent]:
+        with socket_in(node.phones.namespace) as connection, contextlib.suppress(OSError):
+            connection.settimeout(0.04)
+            connection.connect((stranger.there, 5060))
+            for message in messages:
+                connection.sendall(message)
+            answers.append(connection.recv(65_536))
+    statuses = {one.split()[1] for one in answers if one.startswith(b"SIP/2.0 ")}
+    assert b"401" in statuses
+    assert not [status for status in statuses if status.startswith(b"2")]
+    assert invites(federation.lab) == before
     assert parameter(stranger_options(stranger), "tag")
 
 
