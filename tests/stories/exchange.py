@@ -542,7 +542,8 @@ class Telephony(World):
         attempt = Attempt(phone, number, self.now, self.wall_ms())
         phone.attempt = attempt
         self.attempts.append(attempt)
-        phone.channel = phone.home.called_by(phone, attempt)
+        channel = phone.home.called_by(phone, attempt)
+        phone.channel = None if channel.gone else channel  # without a daemon it may end at once
         return attempt
 
     def hang_up(self, phone: Phone) -> None:

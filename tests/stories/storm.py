@@ -23,6 +23,7 @@ from tests.stories.pbx import Attempt, Phone, Ring
 NAMES = "abcd"
 GROUP, QUEUE = "600", "700"
 GHOST = 1.0  # seconds after the end of a call in which a ring that was on its way may begin
+RETURNING = 1.0  # seconds until a daemon that comes back has read all
 WEATHER, CALM = 60.0, 75.0  # seconds that a storm lasts; twice after it, until all must be over
 CALLS = 25
 LASTS = (0.5, 2.0, 5.0, 15.0, 40.0)  # seconds, of cuts and absences
@@ -182,7 +183,7 @@ class Weather:
                 rung[ring.phone.uri] = ring
                 if ring.anew and (self.storm.cuts or self.storm.deaths or self.storm.crashes):
                     continue
-                if one.ended is not None and ring.at > one.ended + GHOST:
+                if one.cause and one.ended is not None and ring.at > one.ended + GHOST:
                     wrong.append(f"ghost: {said}, ended at {one.ended:.3f}")
                 if before and one.number != QUEUE and not self._excused(one, before, ring):
                     wrong.append(f"second ring: {said}, first at {before.at:.3f}")
@@ -191,9 +192,9 @@ class Weather:
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
         names = {one.caller.at.name, ring.phone.at.name}
         several = one.number in self.several
-        since = before.at if several else before.until
+        since = before.at if several else before.until - RETURNING
         return ring.instead or any(
-            self.world.was_away(name, since, ring.at if several else since) for name in names
+            self.world.was_away(name, since, ring.at if several else before.until) for name in names
         )
 
     def _ends(self) -> list[str]:
