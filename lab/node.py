@@ -15,6 +15,7 @@ import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -269,12 +270,15 @@ class Node:
             OSError: it does not listen (not started, killed, or not far enough yet).
         """
         with socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(patience)
+            # not settimeout before: when a few others are asking, connect would fail at once (unix(7), EAGAIN)
+            waits = struct.pack("ll", int(patience), int(patience % 1 * 1e6))
+            control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, waits)
             folder = os.open(self.folder / "run", os.O_PATH)
             try:  # through a handle: a socket's path may not be longer than 107 bytes
                 control.connect(f"/proc/self/fd/{folder}/asterisk.ctl")
             finally:
                 os.close(folder)
+            control.settimeout(patience)
             if not control.recv(512):  # its greeting: host/pid/version
                 raise ConnectionResetError(f"Asterisk of {self.name} closed its control socket")
             control.sendall(b"cli quit after " + command.encode() + b"\0")

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -77,6 +78,15 @@ class Net:
     def marks(self) -> dict[str, int]:
         return {node: len(self.ground.log(node).read_text()) for node in self.names}
 
+    def dead(self, whom: list[str], *, eyes: list[str]) -> None:
+        """Wait until these are dead in the eyes of those."""
+
+        def holds() -> bool:
+            found = [self.daemons.http(node, "GET", "/members")[1] for node in eyes]
+            return all({m["node"] for m in one if m["state"] == "down"} >= {*whom} for one in found)
+
+        until(holds, EVER, f"{whom} are dead in the eyes of {eyes}", every=0.1)
+
     def lose(self, percent: float) -> None:
         """Every host loses so many of the federation's frames, coming in."""
         for host in self.ground.hosts.values():
@@ -141,7 +151,8 @@ def test_a_partition(net: Net, size: int) -> None:
     contested = net.edit(net.names[0], "before")
     net.check("an edit")
     net.ground.divide(few, many)
-    time.sleep(8.0)
+    net.dead(few, eyes=many)
+    net.dead(many, eyes=few)
     for node in net.names:
         net.edit(node, "apart")
     net.edit(few[0], "few", contested)
@@ -153,11 +164,14 @@ def test_a_partition(net: Net, size: int) -> None:
 
 def test_a_one_way_cut(net: Net) -> None:
     """One is heard by nobody, but hears all; then the other way round."""
-    first = net.names[0]
+    first, *others = net.names
     host = net.ground.hosts[first]
     for outgoing in True, False:
         net.ground.network.drop(host, "udp dport 8781", outgoing=outgoing, count=None, percent=100)
-        time.sleep(6.0)
+        if outgoing:
+            net.dead([first], eyes=others)
+        else:
+            net.dead(others, eyes=[first])
         for node in net.names:
             net.edit(node, "one way")
         net.ground.unite()
@@ -211,8 +225,8 @@ def test_all_lose_power_at_once(net: Net) -> None:
         net.edit(node, "last")
     for node in net.names:
         net.ground.kill(node)
-    for node in net.names:
-        net.reborn(node)
+    with ThreadPoolExecutor(NODES) as pool:
+        list(pool.map(net.reborn, net.names))
     net.check("a power cut")
 
 
