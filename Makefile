@@ -15,7 +15,7 @@ demo: $(READY)
 test: $(READY)
 	$(MAKE) --no-print-directory check
 	$(PYTHON) -m pytest -q -rs -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
-	$(PYTHON) -m pytest -q -rs -n 2 --dist loadfile tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest -q -rs -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
 	$(PYTHON) -m pytest -q -rs $(ALONE)
 	$(MAKE) --no-print-directory test-docker
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -107,9 +107,9 @@ class Lab(Calls):
                 self._say(f"hub: {hub.url}")
             for node in members:
                 node.write(self._extra)
-            self._each(members, lambda node: self._start(node, ("asterisk",)))
+            self._start(members, ["asterisk"])
             if daemon:
-                self._each(members, lambda node: self._start(node, ("daemon",)))
+                self._start(members, ["daemon"])
             self._save({**self._load(), "complete": True})
 
     def down(self) -> None:
@@ -207,12 +207,16 @@ class Lab(Calls):
         hub = self.hub()
         if node == HUB and hub:
             hub.start()
-            return
+        else:
+            self.start_all([node], what)
+
+    def start_all(self, names: Iterable[str], what: str = "all") -> None:
+        """The same of several nodes, side by side."""
         parts = PARTS[what]
         if what == "all" and not self._load()["daemon"]:
             parts = ("asterisk",)
         with self.places.lock():
-            self._start(self.node(node), [part for part in ("asterisk", "daemon") if part in parts])
+            self._start([self.node(name) for name in names], parts)
 
     def kill(self, node: str, what: str = "all") -> None:
         """Kill -9 a node's `asterisk`, `daemon` or `all`; or the `hub`."""
@@ -224,16 +228,17 @@ class Lab(Calls):
             for part in PARTS[what]:
                 self.node(node).kill(part)
 
-    def _start(self, node: Node, parts: Sequence[str]) -> None:
-        for part in parts:
+    def _start(self, nodes: Iterable[Node], parts: Sequence[str]) -> None:
+        """All of it at once, as when machines boot: a daemon waits for its Asterisk by itself."""
+
+        def start(node: Node, part: str) -> None:
             took = node.start_asterisk() if part == "asterisk" else node.start_daemon()
             if took:
                 self._say(f"{node.name}: {part} up in {took:.1f} s")
 
-    def _each(self, nodes: Iterable[Node], do: Callable[[Node], object]) -> None:
         with ThreadPoolExecutor(8) as pool:
-            for _ in pool.map(do, nodes):
-                pass
+            for started in [pool.submit(start, node, part) for node in nodes for part in parts]:
+                started.result()
 
     def configure(self, node: str, section: str, key: str, value: Any) -> None:
         """Change a setting of a node's daemon; it reads its file again (SIGHUP). None removes the key."""

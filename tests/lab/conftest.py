@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,37 @@ from lab.places import CHECKOUT, LabError, Places
 SECRET = "correct-horse-9"
 # Asterisk pings who has a connection to it (RFC 5626 §3.5.1), by default each 90 s: here amid every call
 PINGED = {"c/pjsip.conf": "[global](+)\nkeep_alive_interval=1\n"}
+POLLS = 0.03  # of the time waited so far: who asks without a pause keeps others from work
+# Files that take a minute and more, longest first: begun early, they leave no tester alone at the end
+LONG = (
+    "failures",
+    "transfers",
+    "setup",
+    "sites",
+    "network",
+    "documents",
+    "init",
+    "garbled",
+    "newcomer",
+    "news",
+    "keys",
+    "dns",
+    "queues",
+    "alone",
+    "vagrant",
+    "objects_in_calls",
+    "rescue",
+    "outside",
+    "health",
+    "knowing",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --no-loadscope-reorder testers take files in this order."""
+    here = Path(__file__).parent
+    rank = {here / f"test_{name}.py": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONG)))
 
 
 class Federation:
@@ -30,7 +62,7 @@ class Federation:
         while not holds():
             if time.monotonic() - began > seconds:
                 raise AssertionError(f"not within {seconds} s: {what or holds}")
-            time.sleep(0.02)
+            time.sleep(min(0.1, max(0.02, POLLS * (time.monotonic() - began))))
         return time.monotonic() - began
 
     def get(self, node: str, path: str) -> Any:

@@ -86,8 +86,7 @@ def _kill(
 def revive(federation: Federation) -> None:
     """Every node as before. Asterisk may have lost, killed, what its probes had registered in its last seconds."""
     federation.lab.heal()
-    for node in federation.names:
-        federation.lab.start(node)
+    federation.lab.start_all(federation.names)
     federation.until(federation.whole, 60)
     for node in federation.names:
         for probe in probes(node):

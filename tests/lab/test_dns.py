@@ -33,8 +33,7 @@ def federation() -> Iterator[Federation]:
         listen(found, "127.0.0.1:5353")
         lab.configure("d", "asterisk", "phones", ["tls", "udp"])
         lab.configure("d", "asterisk", "phone_addresses", ["2001:db8::4", address(found, "d")])
-        for name in found.names:
-            lab.start(name, "daemon")
+        lab.start_all(found.names, "daemon")
         found.until(found.whole, 60)
         time.sleep(SETTLED)
         yield found

@@ -75,13 +75,13 @@ def of(federation: Federation, phone: str, call: str) -> dict[str, Any]:
 
 
 def both_hear(federation: Federation, calls: Talk, one: str, other: str) -> None:
-    lab = federation.lab
-    for who, whom in (one, other), (other, one):
+    def hears(who: str, whom: str) -> None:
         federation.until(
-            lambda who=who, whom=whom: lab.hears(who, calls[who], whom),  # type: ignore[misc]
-            4,
-            what=f"{who} hears {whom}",
+            lambda: federation.lab.hears(who, calls[who], whom), 4, what=f"{who} hears {whom}"
         )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(hears, (one, other), (other, one)))
 
 
 def is_over(federation: Federation, phone: str, call: str) -> None:
@@ -240,8 +240,7 @@ def test_a_daemon_that_dies_and_returns_still_knows_who_talks(
     calls = talk(phones, "1001", "1003")
     for node in "ac":
         lab.kill(node, "daemon")
-    for node in "ac":
-        lab.start(node, "daemon")
+    lab.start_all("ac", "daemon")
     phones.until(phones.whole)
     for node in "ac":
         phones.until(lambda node=node: len(phones.get(node, "/calls")) == 1, 3)  # type: ignore[misc]
@@ -289,8 +288,7 @@ def test_who_is_on_hold_while_both_daemons_die_is_talked_to_again(phones: Federa
     lab.hold("1003", calls["1003"])
     for node in "ac":
         lab.kill(node, "daemon")
-    for node in "ac":
-        lab.start(node, "daemon")
+    lab.start_all("ac", "daemon")
     phones.until(phones.whole)
     assert not lab.hears("1001", calls["1001"], "1003")
     lab.hold("1003", calls["1003"], on=False)
@@ -452,11 +450,14 @@ def test_keys_pass(phones: Federation, called: str) -> None:
     """Both ways, each once."""
     lab = phones.lab
     calls = talk(phones, "1001", called)
-    for presses, hears in ("1001", called), (called, "1001"):
-        lab.press(presses, calls[presses], "159#0")
+    keys = {"1001": "159#0", called: "37*82"}
+    for presses in keys:
+        lab.press(presses, calls[presses], keys[presses])
+    for hears in keys:
         phones.until(lambda: len(of(phones, hears, calls[hears])["keys"]) >= 5, 4)  # noqa: B023
-        time.sleep(0.3)
-        assert of(phones, hears, calls[hears])["keys"] == "159#0"
+    time.sleep(0.3)
+    for presses, hears in ("1001", called), (called, "1001"):
+        assert of(phones, hears, calls[hears])["keys"] == keys[presses]
     phones.lab.end(called, calls[called])
 
 

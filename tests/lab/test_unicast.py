@@ -55,8 +55,7 @@ def restart(federation: Federation, *, watched: bool = False, **lan: object) -> 
     for name in federation.names:
         if watched:  # not before: the daemons of before do multicast
             lab.drop(name, "multicast", outgoing=True)
-    for name in federation.names:
-        lab.start(name, "daemon")
+    lab.start_all(federation.names, "daemon")
 
 
 def test_multicast_dies_and_comes_back_under_a_call(federation: Federation) -> None:

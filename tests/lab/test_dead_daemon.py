@@ -1,0 +1,96 @@
+"""Somebody waits in Stasis, rings, or is called in vain while a daemon is dead: each is served, and has a record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from lab.calls import CallResult
+from lab.process import Process
+from tests.lab.conftest import Federation
+from tests.lab.furnishing import nothing_left
+
+
+def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Federation) -> None:
+    """It was inside Stasis when the daemon stopped; who calls while it is dead has the dialplan's own way."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1002", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    daemon = Process.load(lab.places.run / "a.daemon")
+    assert daemon is not None
+    os.kill(daemon.pid, signal.SIGSTOP)
+    results: list[CallResult] = []
+    waits = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", timeout=9)))
+    waits.start()
+    time.sleep(0.7)
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    waits.join()
+    assert results[0].ok, results
+    federation.until(federation.whole)
+    lab.kill("a", "daemon")
+    local, there = (lab.call("1001", number, hold=0.6) for number in ("1002", "1003"))
+    lab.start("a", "daemon")
+    assert local.ok, local
+    assert there.ok, there
+    federation.until(federation.whole)
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_record(
+    federation: Federation, control: str
+) -> None:
+    """By hand-over Dial rings on without it; in bridge mode the call is served anew."""
+    lab = federation.lab
+    lab.configure("a", "calls", "control", control)
+    for number, node in ("1001", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    lab.manners("1003", answer_after_ms=4000)
+    since = datetime.now(UTC).isoformat()
+    results: list[CallResult] = []
+    rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", hold=1.0)))
+    rings.start()
+    time.sleep(1)
+    lab.kill("a", "daemon")
+    lab.start("a", "daemon")
+    rings.join()
+    lab.manners("1003")
+    lab.configure("a", "calls", "control", "handover")
+    assert results[0].ok, results
+    nothing_left(federation)
+    asked = f"/calls/records?since={since.replace('+00:00', 'Z')}&number=1003"
+    (record,) = federation.get("a", asked)
+    assert (record["from"], record["reached"], record["answered"]) == ("1001", "1003", True)
+    assert record["control"] == control
+    assert 0.8 < record["talked_seconds"] < 2.5
+
+
+def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
+    federation: Federation,
+) -> None:
+    """Nobody answers there, and nobody is here: 480, at once; who was rung is not rung once more."""
+    lab = federation.lab
+    for number, node in ("1001", "a"), ("1003", "c"):
+        federation.phone(number, node)
+    lab.manners("1003", answer_after_ms=None)
+    lab.configure("a", "calls", "ring_seconds", 3)
+    time.sleep(0.3)
+    results: list[CallResult] = []
+    began = time.monotonic()
+    rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", timeout=15)))
+    rings.start()
+    time.sleep(1)
+    lab.kill("a", "daemon")
+    rings.join()
+    took = time.monotonic() - began
+    lab.configure("a", "calls", "ring_seconds", 30)
+    lab.start("a", "daemon")
+    lab.manners("1003")
+    assert str(results[0].cause).startswith("480"), results
+    assert took < 5
+    federation.until(federation.whole)
