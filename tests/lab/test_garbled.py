@@ -31,11 +31,12 @@ CALLERS = 8
 ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT)
 
 # Mode; where the called phone stands ("in": on a, and b's calls it); the request that is spoilt, once; what the caller gets,
-# by how it is spoilt (ANSWERS): the status of a refusal, or "talks". "-" is left out: who says of a channel that it is gone is
-# believed, and of two requests sent at once the second is lost with the first. A phone on b is reached by two kinds of trunk,
-# one on a in one way only: so `there` talks where `here` is refused. 503: nobody has fetched the caller from Stasis. "any" is
-# talks or 500: b tries its second trunk unless a has said before that the call is there; a leg that was not dialed yet is lost
-# with the websocket, or is not.
+# by how it is spoilt (ANSWERS): the status of a refusal, or "talks". "-" is left out: who says of a channel that it is gone
+# is believed, and of two requests sent at once the second is lost with the first. In bridge mode what was not done after
+# silence is asked for once more by itself. A phone on b is reached by two kinds of trunk, one on a in one way only: so
+# `there` talks where `here` is refused. 503: nobody has fetched the caller from Stasis. "any" is talks or 500: b tries its
+# second trunk unless a has said before that the call is there; a leg that was not dialed yet is lost with the websocket, or
+# is not.
 TABLE = """
 handover  here     EVENT  StasisStart                 -     -     -     -     503   -     -
 handover  here     POST   channels/CALLER/variables   500   500   500   500   500   -     talks
@@ -45,14 +46,13 @@ handover  in       EVENT  StasisStart                 -     -     -     -     ta
 handover  in       POST   channels/CALLER/continue    any   any   any   any   500   talks talks
 handover  nowhere  DELETE channels/CALLER             -     404   404   404   404   404   404
 bridge    here     POST   channels/CALLER/variable    talks talks talks talks talks -     any
-bridge    here     POST   bridges/BRIDGE              500   500   500   500   500   talks any
+bridge    here     POST   bridges/BRIDGE              500   500   500   500   talks talks any
 bridge    here     POST   channels/create             500   500   500   500   500   talks any
 bridge    there    POST   channels/create             talks talks talks talks talks talks talks
-bridge    here     POST   bridges/BRIDGE/addChannel   500   500   500   500   500   talks talks
-bridge    here     POST   channels/LEG/dial           500   500   500   500   500   talks talks
+bridge    here     POST   bridges/BRIDGE/addChannel   500   500   500   500   talks talks talks
+bridge    here     POST   channels/LEG/dial           500   500   500   500   talks talks talks
 bridge    there    POST   channels/LEG/dial           talks talks talks talks talks talks talks
-bridge    here     POST   channels/CALLER/ring        talks talks talks talks talks talks talks
-bridge    here     POST   channels/CALLER/answer      cut   talks talks talks talks talks talks
+bridge    here     POST   channels/CALLER/answer      talks talks talks talks talks talks talks
 bridge    here     DELETE channels/LEG                -     talks talks talks talks talks talks
 bridge    here     DELETE bridges/BRIDGE              -     talks talks talks talks talks talks
 """
