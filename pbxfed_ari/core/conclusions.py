@@ -90,12 +90,12 @@ class Conclusions:
     def _moved(self, change: ContactChanged) -> list[Effect]:
         """A registration of ours that no longer stands, because a newer one does elsewhere, is ended here.
 
-        Asterisk knows when the phone was here last by our clock: it is told by the same when the phone was there.
+        Asterisk knows when the phone was here last by our clock, which may be fast, or may have been set back since.
         """
         if change.stamp is None or not self._members.up(change.node):
             return []
         ahead = self._view.ahead(change.node)
-        wall_ms = wall_ms_of(change.stamp) - (round(ahead * 1_000) if abs(ahead) > ROUGH else 0)
+        wall_ms = wall_ms_of(change.stamp) - (round(ahead * 1_000) if ahead < -ROUGH else 0)
         effects: list[Effect] = []
         standing = self._view.where(change.extension)
         for number, uri in registering.fallen(
