@@ -6,7 +6,8 @@ no RTP packet has come for SILENT seconds; an answer, or a packet, and all begin
 
 An Asterisk may die and be back before anybody has missed it. Then it says another moment since which it runs
 (`NodeInfo.asterisk_since`): a conversation that is older is one with the dead, if nothing has come for SILENT seconds either.
-Clocks are compared once, when that word comes: whatever a clock does without it ends nothing.
+Older is, whatever the clocks say, what was there already while its SIP did not answer. Clocks are compared once, when that
+word comes: whatever a clock does without it ends nothing.
 """
 
 import asyncio
@@ -74,6 +75,9 @@ class DeadEnds:
         self._left: set[NodeName] = set()  # away, and nobody talks with them
         self._word: dict[NodeName, int] = {}  # since when each Asterisk runs, as it says itself
         self._new: dict[NodeName, float] = {}  # started anew, and when, by our clock
+        self._mourned: set[ChannelId] = (
+            set()
+        )  # those that were there while the other end was silent
 
     def __repr__(self) -> str:
         return f"DeadEnds({len(self._fading)} fading)"
@@ -118,7 +122,9 @@ class DeadEnds:
                 there.add(peer)
                 if one.state == "Up":
                     by_peer.setdefault(peer, []).append(ChannelId(one.id))
-                    if _older(one, self._new.get(peer, 0.0)):
+                    if peer in self._new and (
+                        one.id in self._mourned or _older(one, self._new[peer])
+                    ):
                         mute[ChannelId(one.id)] = peer
         self._left |= away.keys() - there
         self._new = {peer: at for peer, at in self._new.items() if peer in mute.values()}
@@ -126,6 +132,8 @@ class DeadEnds:
         answers = await asyncio.gather(*(self._ask(away[peer]) for peer in asked))
         silent = [peer for peer, answered in zip(asked, answers, strict=True) if not answered]
         mute |= {channel: peer for peer in silent for channel in by_peer[peer]}
+        self._mourned &= {channel for channels in by_peer.values() for channel in channels}
+        self._mourned |= {channel for peer in silent for channel in by_peer[peer]}
         received: dict[ChannelId, int] = {}
         for channel in mute:
             with suppress(Declined):  # it has ended, or has no RTP

@@ -138,3 +138,38 @@ async def test_a_conversation_that_begins_while_its_node_is_away_is_watched() ->
             talking |= set(map(NodeName, begins))
             await ends.turn()
             assert fake.asked.count("GET channels") == reads
+
+
+async def test_who_was_there_while_it_was_silent_is_at_a_dead_end_however_late_he_had_called() -> (
+    None
+):
+    """Clocks of whole seconds would not tell it: he had called a moment before."""
+
+    async def ask(to: Address) -> bool:
+        return False
+
+    told: list[FarEndDied] = []
+    began = datetime(2026, 1, 26, 12, 0, 10, tzinfo=UTC).timestamp()
+    said = {NodeName("b"): (int(began) - 900, began - 900)}
+    away = dict(AWAY)
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.channels = [
+            {
+                "id": number,
+                "name": f"PJSIP/pf-b-0000000{number}",
+                "state": "Up",
+                "creationtime": "2026-01-26T12:00:09.000+0000",
+            }
+            for number in "12"
+        ]
+        ends = dead_ends(ari, ask, told, [], lambda: {NodeName("b")}, lambda: said, away)
+        late, fake.channels = fake.channels[1], fake.channels[:1]
+        await ends.turn()
+        away.clear()
+        said = {NodeName("b"): (int(began), began)}
+        fake.channels.append(late)
+        await ends.turn()
+        assert ends._fading._heard.keys() == {ONE}
+        ends._fading._heard[ONE] = (500, -SILENT)
+        await ends.turn()
+        assert told == [FarEndDied(ONE)]

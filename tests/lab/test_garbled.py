@@ -229,9 +229,6 @@ def outcomes(ground: Ground, request: pytest.FixtureRequest) -> dict[Case, Outco
         desk = free.get()
         try:
             found[case] = ground.run(case, desk)
-            if found[case].untouched:  # a busy machine makes no bridges for five seconds
-                time.sleep(5.5)
-                found[case] = ground.run(case, desk)
         finally:
             free.put(desk)
 
@@ -241,6 +238,11 @@ def outcomes(ground: Ground, request: pytest.FixtureRequest) -> dict[Case, Outco
     for case in wanted:
         if case.answer == CUT:
             do(case)
+    for case in wanted:
+        for _ in range(3):
+            if found[case].untouched:  # a busy machine makes no bridges for five seconds
+                time.sleep(5.5)
+                do(case)
     return found
 
 

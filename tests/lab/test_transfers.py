@@ -390,8 +390,9 @@ def test_who_was_sent_on_and_is_transferred_is_sent_on_by_nobody(phones: Federat
     lab.manners("1002", refuse=MOVED, send_to="1003")
     since = time.time()
     calls = {"1001": lab.dial("1001", "1002").id, "1003": answers(phones, "1003", since)}
+    both_hear(phones, calls, "1001", "1003")  # a REFER right at the answer finds no bridge yet
     since = time.time()
-    lab.transfer("1003", calls["1003"], "1004")
+    assert lab.transfer("1003", calls["1003"], "1004") == 202
     calls["1004"] = answers(phones, "1004", since)
     both_hear(phones, calls, "1001", "1004")
     assert newest(phones, "1004")["diversion"] == ""
