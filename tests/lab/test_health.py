@@ -209,10 +209,24 @@ def rule(federation: Federation, text: str) -> Iterator[None]:
 
 @contextmanager
 def unread(federation: Federation) -> Iterator[None]:
-    """Who reads the pushed objects of c waits, as if the disk hung: readers find all locks held (sqlite.org/walformat.html)."""
-    file = federation.lab.node("c").folder / "lib" / "pbxfed.sqlite3-shm"
+    """Who reads the pushed objects of c waits, as if the disk hung: readers find all locks held (sqlite.org/walformat.html).
+
+    Asterisk reads on within a transaction that it has begun, and ends it when it has something to write.
+    """
+    lab = federation.lab
+    file = lab.node("c").folder / "lib" / "pbxfed.sqlite3-shm"
     with file.open("r+b") as index:
-        fcntl.lockf(index, fcntl.LOCK_EX, READ_LOCKS[1], READ_LOCKS[0])
+
+        def locked() -> bool:
+            with suppress(OSError):
+                fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, READ_LOCKS[1], READ_LOCKS[0])
+                return True
+            assert (
+                lab.http("c", "PATCH", "/extensions/1003", {"name": secrets.token_hex(4)})[0] == 200
+            )
+            return False
+
+        federation.until(locked, what="nobody reads")
         yield
 
 
