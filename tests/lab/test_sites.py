@@ -197,7 +197,7 @@ def test_a_cut_between_sites_is_survived_and_healed(
     for node in two.names:
         assert two.get(node, "/extensions/2011")["name"] == "East"
         assert two.get(node, "/extensions/2012")["name"] == "West"
-        assert two.where("2010", node) == ["f"]
+        two.until(lambda node=node: two.where("2010", node) == ["f"], 2)  # type: ignore[misc]  # f must be held alive, too
     two.until(two.whole, 20)
     reported = [
         node for node in two.names if "conflict" in log_of(two, node).read_text()[marks[node] :]
