@@ -45,7 +45,7 @@ def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Feder
 def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_record(
     federation: Federation, control: str
 ) -> None:
-    """By hand-over Dial rings on without it; in bridge mode the call is served anew."""
+    """Dial rings on without it, and so does a leg of our own: the daemon that returns knows both."""
     lab = federation.lab
     lab.configure("a", "calls", "control", control)
     for number, node in ("1001", "a"), ("1003", "c"):
