@@ -180,12 +180,18 @@ class Calls(Phones):
         call: str,
         other: str,
         *,
-        seconds: float = 0.5,
+        seconds: float = 3.0,
         share: float = tones.SHARE,
     ) -> bool:
-        """Does a phone hear another one in this call, within the next seconds? `share`: of what it hears."""
+        """Does a phone come to hear another one in this call, within the next seconds? `share`: of what it hears."""
         answer = self._group_of(phone).ask(
-            "listen", phone=phone, call=call, tone=self._hertz(other), seconds=seconds, share=share
+            "listen",
+            phone=phone,
+            call=call,
+            tone=self._hertz(other),
+            seconds=seconds,
+            enough=tones.ENOUGH,
+            share=share,
         )
         return bool(answer["heard"] >= tones.ENOUGH)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import socket
 import sys
@@ -26,6 +27,8 @@ from lab.transactions import Refused, Timers
 from lab.useragent import Phone
 
 Json = dict[str, Any]
+
+LOOK = 0.1  # seconds between two looks at what is heard
 
 
 class PhoneBox:
@@ -154,14 +157,18 @@ class PhoneBox:
         return {**call.describe(), "heard": heard}
 
     async def _listen(self, request: Json) -> Json:
-        """How long a tone is heard in a call within the next seconds."""
+        """How long a tone is heard in a call within the next seconds; no longer than until that is `enough`."""
         audio = self._call(self._phone(request), request).audio
-        before = audio.received
-        await asyncio.sleep(request["seconds"])
-        new = bytes(audio.heard[-(audio.received - before) * tones.FRAME :])
-        share = request.get("share", tones.SHARE)
-        found = tones.seconds_heard(new, request["tone"], share) if audio.received > before else 0.0
-        return {"heard": found}
+        before, share = audio.received, request.get("share", tones.SHARE)
+        until = time.monotonic() + request["seconds"]
+        enough = request.get("enough", math.inf)
+        while True:
+            await asyncio.sleep(min(LOOK, max(0.0, until - time.monotonic())))
+            new = audio.received - before
+            sound = bytes(audio.heard[-new * tones.FRAME :]) if new else b""
+            found = tones.seconds_heard(sound, request["tone"], share)
+            if found >= enough or time.monotonic() >= until:
+                return {"heard": found}
 
     def _calls(self, request: Json) -> Json:
         """The calls of one phone, or of all, that began since a moment."""

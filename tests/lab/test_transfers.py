@@ -290,7 +290,7 @@ def test_who_is_on_hold_while_both_daemons_die_is_talked_to_again(phones: Federa
         lab.kill(node, "daemon")
     lab.start_all("ac", "daemon")
     phones.until(phones.whole)
-    assert not lab.hears("1001", calls["1001"], "1003")
+    assert not lab.hears("1001", calls["1001"], "1003", seconds=0.5)
     lab.hold("1003", calls["1003"], on=False)
     both_hear(phones, calls, "1001", "1003")
     lab.end("1001", calls["1001"])
@@ -440,7 +440,7 @@ def test_hold_and_resume(phones: Federation, called: str) -> None:
     calls = talk(phones, "1001", called)
     for holds, held in ("1001", called), (called, "1001"):
         lab.hold(holds, calls[holds])
-        phones.until(lambda: not lab.hears(held, calls[held], holds), 3)  # noqa: B023
+        phones.until(lambda: not lab.hears(held, calls[held], holds, seconds=0.5), 3)  # noqa: B023
         lab.hold(holds, calls[holds], on=False)
         both_hear(phones, calls, "1001", called)
     phones.lab.end("1001", calls["1001"])
@@ -493,7 +493,7 @@ def test_ringing_and_early_media_stay_right_over_failed_tries(
     phones.until(lambda: lab.hears("1001", call, "1004"), 2)
     phones.until(lambda: newest(phones, "1002").get("state") == "ringing", 4)
     before = of(phones, "1001", call)["rtp_received"]
-    assert not lab.hears("1001", call, "1004")
+    assert not lab.hears("1001", call, "1004", seconds=0.5)
     assert of(phones, "1001", call)["rtp_received"] > before
     phones.until(lambda: lab.hears("1001", call, "1003"), 5)
     dialled = dialling.result()
