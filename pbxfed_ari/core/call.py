@@ -38,6 +38,7 @@ from pbxfed_ari.core.names import (
     ChannelId,
     Extension,
     NodeName,
+    key_of_name,
 )
 from pbxfed_ari.core.rescue import Half, Rescue
 from pbxfed_ari.core.setup import NEVER, Setup
@@ -197,7 +198,13 @@ class Call:
     def is_stranger(self, channel: ChannelId) -> bool:
         """Was it put into our bridge by a transfer?"""
         legs = self.bridged.legs if self.bridged else {}
-        return channel not in (self.arrival.channel, self.caller) and channel not in legs
+        known = channel in (self.arrival.channel, self.caller) or channel in legs
+        return not known and not self.is_of_before(channel)
+
+    def is_of_before(self, channel: ChannelId) -> bool:
+        """Is it a leg of a try before this one?"""
+        legs = self.bridged.legs if self.bridged else {}
+        return key_of_name(channel) == self.key and channel not in (self.caller, *legs)
 
     def heard(self, attempt: int, peer: NodeName, sent_to: str = "") -> None:
         """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""

@@ -107,7 +107,7 @@ def redirected(call: Call, event: Input, now: float, view: View, lines: Lines) -
 def came_in(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """Somebody has come into our bridge."""
     assert isinstance(event, CameIn)
-    if call.bridged is None:
+    if call.bridged is None or call.is_of_before(event.channel):
         return []
     effects = call.bridged.came(event.channel)
     call.caller = call.bridged.caller

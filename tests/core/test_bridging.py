@@ -289,6 +289,21 @@ def test_a_leg_that_comes_though_it_was_declined_is_ended() -> None:
     assert board.at(0.4, LegEntered(second)) == [HangUpLeg(CALLER, second, 16)]
 
 
+def test_who_was_joined_for_a_try_that_was_declined_is_nobody_that_a_transfer_has_put_there() -> (
+    None
+):
+    """Asterisk joins a leg and declines to dial it; that it came in is heard last. Its end is not the caller's."""
+    board = Board(A, items=[make("extension", "1001", forward_unreachable="1002")])
+    board.at(0.0, arrived())
+    board.at(0.1, LegEntered(ONE), LegEnded(ONE, 38))
+    assert board.at(0.11, CameIn(ONE, BRIDGE), WentOut(ONE, BRIDGE), LegEnded(ONE, 38)) == []
+    second = ChannelId("pf-f00-2-0")
+    board.at(0.2, LegEntered(second))
+    assert board.at(2.0, Answered(CALLER, second)) == [Indicate(CALLER, "answer")]
+    assert board.at(5.0, CameIn(ONE, BRIDGE)) == []
+    assert board.at(9.0, LegEnded(second, 16))[0] == HangUp(CALLER, 16)
+
+
 # --- transfers: Asterisk puts a Local channel into the place of who transfers
 
 LOCAL, OTHER = ChannelId("18.1"), ChannelId("18.2")
