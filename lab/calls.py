@@ -11,6 +11,10 @@ from lab import tones
 from lab.phone import Group, PhoneRefused
 from lab.phones import Phones, extension_of
 
+HEARD_WITHIN = (
+    3.0  # seconds more, in which who talks is heard; a busy machine sends the first sound late
+)
+
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
@@ -72,10 +76,8 @@ class Calls(Phones):
             dialled = self.dial(caller, called, timeout=timeout)
         except PhoneRefused as refusal:
             return self._failed(caller, called, str(refusal), before, invites)
-        until = time.monotonic() + hold
-        way = self.way(caller, patience=min(hold, 0.3))
-        time.sleep(max(0.0, until - time.monotonic()))
-        return self.finish(dialled, way=way)
+        time.sleep(hold)
+        return self.finish(dialled, ways=True)
 
     def dial(
         self, caller: str, called: str, *, timeout: float = 40.0, diversion: str = ""
@@ -99,7 +101,7 @@ class Calls(Phones):
     def way(self, caller: str, *, patience: float = 0.3) -> Way:
         """Which way a phone's present call takes, by its PBX's own account.
 
-        Under load the 200 may leave before the legs are bridged: it is asked again for `patience` seconds.
+        The 200 may leave before the legs are bridged: it is asked again for `patience` seconds.
         """
         node = self._node_at(self.phone(caller)["server"])
         deadline = time.monotonic() + patience
@@ -131,9 +133,21 @@ class Calls(Phones):
         return bool(bridges), Way(node, node)
 
     def listen(
-        self, dialled: Dialled, *, last_seconds: float = 10.0
+        self, dialled: Dialled, *, last_seconds: float = 10.0, within: float = HEARD_WITHIN
     ) -> tuple[dict[str, bool], Any]:
-        """Who has heard whom in a call, and the called phone's side of it (None if no phone was found)."""
+        """Who has heard whom lately, and the called phone's side of the call (None if no phone was found).
+
+        As long as one is not heard it is listened on, for so many seconds more; not in a call that is over.
+        """
+        until = time.monotonic() + within
+        while True:
+            media, theirs, over = self._heard(dialled, last_seconds)
+            if all(media.values()) or over or time.monotonic() >= until:
+                return media, theirs
+            time.sleep(0.2)
+
+    def _heard(self, dialled: Dialled, last_seconds: float) -> tuple[dict[str, bool], Any, bool]:
+        """The same now, and whether the caller's side is over."""
         theirs = self._other_side(dialled, last_seconds)
         spoken = theirs["hertz"] if theirs else self._hertz(dialled.called)
         ours = self._group_of(dialled.caller).ask(
@@ -143,10 +157,14 @@ class Calls(Phones):
             tones=[spoken] if spoken else [],
             last_seconds=last_seconds,
         )
-        return {
-            "a_to_b": theirs is not None and _enough(theirs, self._hertz(dialled.caller)),
-            "b_to_a": _enough(ours, spoken),
-        }, theirs
+        return (
+            {
+                "a_to_b": theirs is not None and _enough(theirs, self._hertz(dialled.caller)),
+                "b_to_a": _enough(ours, spoken),
+            },
+            theirs,
+            ours["state"] == "ended",
+        )
 
     def hang_up(self, dialled: Dialled) -> None:
         """Let the caller hang up."""
@@ -195,17 +213,18 @@ class Calls(Phones):
         )
         return bool(answer["heard"] >= tones.ENOUGH)
 
-    def finish(self, dialled: Dialled, *, way: Way | None = None) -> CallResult:
-        """Judge an open call by what was heard, then hang it up."""
+    def finish(self, dialled: Dialled, *, ways: bool = False) -> CallResult:
+        """Judge an open call by what was heard, then hang it up. `ways`: tell the way that it took, too."""
         media, theirs = self.listen(dialled)
+        way = self.way(dialled.caller) if ways else Way()
         self.hang_up(dialled)
         missing = [way.replace("_", " ") for way, heard in media.items() if not heard]
         return CallResult(
             ok=not missing,
             caller=dialled.caller,
             called=dialled.called,
-            nodes=(way.node, way.peer) if way else (None, None),
-            trunk=way.trunk if way else None,
+            nodes=(way.node, way.peer),
+            trunk=way.trunk,
             setup_ms=dialled.setup_ms,
             media=media,
             cause=f"answered, but nothing heard from {' and '.join(missing)}" if missing else None,

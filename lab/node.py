@@ -38,6 +38,9 @@ DOMAIN = "pbxfed.lab"
 DAEMON_PORT = 8780
 ASTERISK_STARTS_WITHIN = 20.0  # seconds; 2 on an idle machine
 DAEMON_STARTS_WITHIN = 20.0  # seconds
+READS_WITHIN = (
+    2.0  # seconds until a daemon has read its file again; one that is stopped reads it later
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class Node:
         return self.folder / "clock"
 
     def configure(self, section: str, key: str, value: Any) -> None:
-        """Change one setting of the daemon and let it read its file again. None removes the key."""
+        """Change one setting of the daemon and wait until it has read its file again. None removes the key."""
         settings = tomllib.loads(self.config.read_text())
         chosen = settings.setdefault(section, {})
         if value is None:
@@ -153,7 +156,11 @@ class Node:
         self._write_daemon_config(settings)
         daemon = Process.load(self._record("daemon"))
         if daemon is not None:
+            log = self.folder / "log" / "pbxfed.log"
+            before, until = log.stat().st_size, time.monotonic() + READS_WITHIN
             daemon.signal(signal.SIGHUP)
+            while b"reload" not in log.read_bytes()[before:] and time.monotonic() < until:
+                time.sleep(0.01)
 
     def _write_daemon_config(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         temporary = self.config.with_suffix(".new")

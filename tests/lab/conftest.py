@@ -106,7 +106,10 @@ class Federation:
         """An extension, unless it is there; known to every node's Asterisk afterwards."""
         status, _ = self.lab.http(node, "GET", f"/extensions/{number}")
         if status == 404:
-            self.lab.add_extension(number, name=name or f"Phone {number}", secret=SECRET, node=node)
+            name = name or f"Phone {number}"
+            fields = {"name": name, "secret": SECRET}
+            assert self.lab.http(node, "PUT", f"/extensions/{number}", fields)[0] == 201
+            self.lab.remember_extension(number, SECRET, name=name)
         self.until(self.whole, what=f"{number} everywhere")
 
     def phone(self, number: str, node: str, *, name: str = "", known: str = "abc") -> None:

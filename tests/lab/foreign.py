@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.calls import Dialled
 from lab.lab import Lab
 from lab.root import INSIDE, inside
+from tests.lab.conftest import Federation
 
 MODULES = "/usr/lib/baresip/modules"
 TONE = 700  # Hz: what it says
@@ -38,6 +40,17 @@ def running(lab: Lab, home: str, folder: Path) -> Iterator[Path]:
         phone.kill()
         phone.wait()
         print((folder / "log").read_text(errors="replace")[-1500:])
+
+
+def is_heard(federation: Federation, home: str, phone: str, call: Dialled) -> None:
+    """Who has called it hears what it says, for most of a second; it has been spoken to for as long then."""
+
+    def heard() -> bool:
+        group = federation.lab.group(home)
+        found = group.ask("call", phone=phone, call=call.id, tones=[TONE], last_seconds=1.0)
+        return bool(found["heard"][str(TONE)] >= 0.8)
+
+    federation.until(heard, what="it is heard")
 
 
 def _speak(path: Path) -> None:

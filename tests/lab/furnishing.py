@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -69,7 +68,6 @@ def connecting(lab: Lab, control: str) -> Iterator[None]:
     nodes = [node.name for node in lab.nodes()]
     for node in nodes:
         lab.configure(node, "calls", "control", control)
-    time.sleep(0.3)
     try:
         yield
     finally:
@@ -138,4 +136,5 @@ def nothing_left(federation: Federation) -> None:
 
 
 def both_hear(federation: Federation, dialled: Dialled) -> bool:
+    """Within the next seconds."""
     return all(federation.lab.listen(dialled, last_seconds=1.0)[0].values())

@@ -228,11 +228,12 @@ def test_of_two_devices_at_two_nodes_one_answers(federation: Federation) -> None
     lab = federation.lab
     two_devices(federation)
     lab.manners("1030", answer_after_ms=None)
-    lab.manners("1030/2", answer_after_ms=700)
+    lab.manners("1030/2", answer_after_ms=1_000)
     try:
         with dead(federation, "a"):
             since = time.time()
             result = lab.call("1001", "1030", hold=0.6)
+            federation.until(lambda: lab.calls_of("1030", since)[-1]["state"] == "ended", 5)
             (other,) = lab.calls_of("1030", since)
     finally:
         lab.manners("1030", answer_after_ms=0)

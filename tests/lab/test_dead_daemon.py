@@ -79,7 +79,6 @@ def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
         federation.phone(number, node)
     lab.manners("1003", answer_after_ms=None)
     lab.configure("a", "calls", "ring_seconds", 3)
-    time.sleep(0.3)
     results: list[CallResult] = []
     began = time.monotonic()
     rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", timeout=15)))

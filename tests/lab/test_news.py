@@ -14,8 +14,7 @@ from tests.lab.conftest import SECRET, Federation
 
 def events(federation: Federation, node: str, name: str) -> list[dict[str, Any]]:
     """The fields of a node's events of one name."""
-    listed = json.loads(federation.lab.pbxfed(node, "events", "--json"))
-    return [event["fields"] for event in listed if event["event"] == name]
+    return [e["fields"] for e in federation.get(node, "/events?limit=1000") if e["event"] == name]
 
 
 def test_a_number_added_on_both_sides_of_a_cut_is_told_everywhere_and_one_is_removed_by_its_id(
@@ -33,6 +32,8 @@ def test_a_number_added_on_both_sides_of_a_cut_is_told_everywhere_and_one_is_rem
         lambda: all(len(events(federation, node, "number_contested")) == 1 for node in "abc")
     )
     told = [events(federation, node, "number_contested")[0] for node in "abc"]
+    typed = json.loads(lab.pbxfed("a", "events", "--json"))
+    assert told[0] in [event["fields"] for event in typed]
     assert told[0] == told[1] == told[2]
     assert (told[0]["winner"], told[0]["loser"]) == ("First", "Second")
     assert "pbxfed_contested_numbers 1" in metrics(federation, "b")
@@ -54,16 +55,7 @@ def test_a_number_added_on_both_sides_of_a_cut_is_told_everywhere_and_one_is_rem
 
 
 def metrics(federation: Federation, node: str) -> str:
-    done = federation.lab.exec(
-        node,
-        [
-            "python3",
-            "-c",
-            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8780/metrics').read().decode())",
-        ],
-        capture_output=True,
-    )
-    return str(done.stdout)
+    return str(federation.get(node, "/metrics"))
 
 
 def ring(federation: Federation, node: str) -> list[str]:

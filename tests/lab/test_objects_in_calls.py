@@ -86,7 +86,7 @@ def test_a_group_rings_everywhere_and_who_answers_has_the_call(controlled: Feder
     put(controlled, "group", "600", members=["1002", "1003", "1004"])
     for number in "1002", "1004":
         lab.manners(number, answer_after_ms=None)
-    lab.manners("1003", answer_after_ms=300)
+    lab.manners("1003", answer_after_ms=1_000)
     since = time.time()
     assert talk(controlled, "1001", "600") == "1003"
     assert sorted(rang(controlled, since)) == ["1002", "1003", "1004"]
@@ -97,7 +97,7 @@ def test_a_group_rings_everywhere_and_who_answers_has_the_call(controlled: Feder
         lambda: all(
             c["state"] == "ended" for n in ("1002", "1004") for c in lab.calls_of(n, since)
         ),
-        2,
+        5,
     )
 
 
@@ -179,7 +179,6 @@ def test_who_is_rung_sees_by_whom_the_call_was_sent_on(controlled: Federation, t
     try:
         for node in "bc":
             lab.configure(node, "calls", "trunks", [trunk])
-        time.sleep(0.3)
         controlled.until(controlled.whole)
         lab.manners("1002", refuse="486 Busy Here")
         for to, phone in (
@@ -223,13 +222,11 @@ def hears_himself(federation: Federation, caller: str, number: str, node: str = 
     """Is what he says echoed there? And does his node say meanwhile that he talks?"""
     lab = federation.lab
     dialled = lab.dial(caller, number)
-    time.sleep(0.8)
+    heard = lab.hears(caller, dialled.id, caller)
     if node:
         assert [one["state"] for one in federation.get(node, "/calls")] == ["talking"]
-    group, hertz = lab._group_of(caller), int(lab.phone(caller)["hertz"])
-    heard = group.ask("call", phone=caller, call=dialled.id, tones=[hertz], last_seconds=5.0)
     lab.hang_up(dialled)
-    return float(heard["heard"][str(hertz)]) > 0.2
+    return heard
 
 
 def test_a_service_is_reached_from_every_node(federation: Federation) -> None:
@@ -276,7 +273,7 @@ def test_a_phone_cannot_say_for_whom_a_call_was(controlled: Federation) -> None:
         for number, said in ("702", "by  why  from"), ("1003", "by 1003 why cfu from 1003"):
             lab.asterisk("b", "dialplan set global BOX none")
             dialled = lab.dial(caller, number, diversion=FORGED)
-            controlled.until(lambda said=said: f"BOX={said}" in globals_of_b(controlled), 3)  # type: ignore[misc]
+            controlled.until(lambda said=said: f"BOX={said}" in globals_of_b(controlled), 5)  # type: ignore[misc]
             lab.hang_up(dialled)
             assert "1002" not in globals_of_b(controlled)
     lab.asterisk("b", "dialplan set global BOX none")
@@ -344,6 +341,8 @@ def test_what_the_guide_says_of_the_end_of_a_call(controlled: Federation) -> Non
     lab.register("door", "b", secret=SECRET)
     before = ends(controlled)
     assert talk(controlled, "door", "1003") == "1003"
+    if bridges:
+        controlled.until(lambda: ends(controlled) == before + 1, 5, what="an end in the house")
     time.sleep(0.5)
     assert ends(controlled) == before + bridges
     log = lab.node("b").folder / "log" / "full"
@@ -353,8 +352,8 @@ def test_what_the_guide_says_of_the_end_of_a_call(controlled: Federation) -> Non
     controlled.until(lambda: [c["state"] for c in controlled.get("b", "/calls")] == ["talking"], 8)
     (call,) = [c for c in lab.calls_of("1003", since) if c["incoming"]]
     lab.end("1003", call["call"])
-    controlled.until(lambda: log.read_text().count(ENDED) == said + 1, 3)
-    controlled.until(lambda: controlled.get("b", "/calls") == [], 3)
+    controlled.until(lambda: log.read_text().count(ENDED) == said + 1, 5)
+    controlled.until(lambda: controlled.get("b", "/calls") == [], 5)
 
 
 def test_a_group_that_is_removed_leaves_no_error_in_asterisks_log(federation: Federation) -> None:

@@ -158,7 +158,7 @@ def test_two_nodes_that_have_lost_each_other_join_their_phones_again_and_none_ri
         again = incoming(bridged, "1003", died)["call"]
         assert talk(bridged, "1005", other.id, "1003", again)
         lab.end("1016", impatient)
-        bridged.until(lambda: states(bridged, "b") == {"1001": "rescuing"}, 2)
+        bridged.until(lambda: states(bridged, "b") == {"1001": "rescuing"}, 5)
         rang = {number: lab.phone(number)["invites"] for number in ("1014", "1016")}
     finally:
         for node in "ab":
@@ -172,7 +172,7 @@ def test_two_nodes_that_have_lost_each_other_join_their_phones_again_and_none_ri
     assert {number: lab.phone(number)["invites"] for number in rang} == rang
     lab.end("1014", theirs)
     lab.end("1003", again)
-    bridged.until(lambda: all(states(bridged, node) == {} for node in "abc"), 2, what="they end")
+    bridged.until(lambda: all(states(bridged, node) == {} for node in "abc"), 5, what="they end")
     bridged.until(lambda: all(channels(bridged, node) == 0 for node in "abc"), 5)
 
 
@@ -196,14 +196,14 @@ def test_a_daemon_says_that_its_asterisk_has_died(bridged: Federation) -> None:
                 what=f"{phone} is called",
             )
         print(f"both are called {time.time() - died:.1f} s after the death")
-        bridged.until(lambda: states(bridged, "a") == both, 2)
+        bridged.until(lambda: states(bridged, "a") == both, 5)
         first = incoming(bridged, "1014", died)["call"]
         back = incoming(bridged, "1016", died)["call"]
         assert talk(bridged, "1001", call.id, "1014", first)
         assert talk(bridged, "1002", second, "1016", back)
         lab.hang_up(call)
         lab.end("1002", second)
-        bridged.until(lambda: all(states(bridged, node) == {} for node in "ab"), 3, what="they end")
+        bridged.until(lambda: all(states(bridged, node) == {} for node in "ab"), 5, what="they end")
         bridged.until(lambda: all(channels(bridged, node) == 0 for node in "ab"), 5)
     finally:
         lab.configure("b", "calls", "trunks", ["sip", "iax2"])
@@ -229,7 +229,7 @@ def test_a_phone_that_hangs_up_while_its_daemon_is_dead_is_not_called_again(
         assert states(bridged, "a") == {"1001": "talking"}
         lab.end("1014", str(theirs))
         lab.asterisk("b", "channel request hangup all")
-        bridged.until(lambda: states(bridged, "a") == {}, 3, what="it ends")
+        bridged.until(lambda: states(bridged, "a") == {}, 5, what="it ends")
         ended = bridged.get("a", "/calls/records?last=true&limit=1")[0]
         assert (ended["tries"], ended["cause"]) == (1, 16)
     finally:

@@ -339,7 +339,7 @@ def test_the_caller_hears_what_speaks_before_the_answer_on_both_ways(
             lab.manners("1003", answer_after_ms=2_500, early=True)
             lab.kill("c", "asterisk")
             time.sleep(0.3)
-            controlled.until(lambda: lab.hears("1001", call, "1003"), 3)
+            controlled.until(lambda: lab.hears("1001", call, "1003"), 5)
             (seen,) = lab.calls_of("1001", since)
             assert seen["answered_at"] is None
             dialled = asked.result()
@@ -471,7 +471,7 @@ def test_a_daemon_that_loses_its_living_asterisk_cuts_nobody(
                 time.sleep(1.0)
                 if what == "websocket":
                     lab.asterisk("c", "ari shutdown websocket sessions")
-                    federation.until(lambda: log.read_text().count(LOST) > lost, 3)
+                    federation.until(lambda: log.read_text().count(LOST) > lost, 5)
                 else:
                     lab.kill("c", "daemon")
                     lab.start("c", "daemon")
@@ -514,7 +514,7 @@ def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
             assert control == ["bridge"]
             if what == "websocket":
                 lab.asterisk("a", "ari shutdown websocket sessions")
-                federation.until(lambda: log.read_text().count(LOST_AT_A) > lost, 3)
+                federation.until(lambda: log.read_text().count(LOST_AT_A) > lost, 5)
             else:
                 lab.kill("a", "daemon")
                 lab.start("a", "daemon")

@@ -72,7 +72,7 @@ def test_multicast_dies_and_comes_back_under_a_call(federation: Federation) -> N
     assert lab.finish(talking).ok
     assert lab.call("1002", "1001", hold=0.5).ok
     lab.register("1001", "b")
-    federation.until(lambda: all(federation.where("1001", n) == ["b"] for n in "abc"), 2)
+    federation.until(lambda: all(federation.where("1001", n) == ["b"] for n in "abc"), 5)
     before = lab.bytes()
     time.sleep(8)
     after = lab.bytes()
