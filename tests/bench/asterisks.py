@@ -129,7 +129,7 @@ def deaths() -> list[Row]:
 
 
 def naming() -> list[Row]:
-    """A node dies and returns in three ways: when the last of the others' DNS says so, as dig shows."""
+    """A node dies and returns in three ways: when the last of the others' DNS says so."""
     names, rng, rows = "abc", Random(2), []
     with real_lab(names) as federation:
         listen(federation)

@@ -1,15 +1,21 @@
-"""What dig is told of a node, by all others at once: since when they name it, or do not."""
+"""What DNS says of a node, by all others at once: since when they name it, or do not."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 
+import dns.exception
+import dns.message
+import dns.query
+
+from lab.netns import socket_in
 from lab.node import DOMAIN
 from lab.root import ensure_tools
 from tests.lab.conftest import Federation
@@ -46,6 +52,17 @@ def services(federation: Federation, server: str, *words: str, **how: str) -> di
     return {row[3].split(".")[0]: int(row[0]) for row in rows}
 
 
+def named(federation: Federation, server: str) -> set[str]:
+    """Whom an answer of this node names; nobody, if it is silent. No program is started to ask, which would take its time."""
+    link = socket_in(federation.lab.node(server).host.namespace, socket.SOCK_DGRAM)
+    with closing(link), suppress(dns.exception.DNSException, OSError):
+        link.setblocking(False)
+        query = dns.message.make_query(f"{UDP}.", "SRV")
+        found = dns.query.udp(query, address(federation, server), timeout=1.0, sock=link)
+        return {str(record.target).partition(".")[0] for rows in found.answer for record in rows}
+    return set()
+
+
 class Naming:
     """Asks, beside whatever is done meanwhile. Results are moments (monotonic) at which an answer had come."""
 
@@ -60,9 +77,9 @@ class Naming:
     def __exit__(self, *error: object) -> None:
         self._pool.shutdown()
 
-    def all_say(self, *, named: bool) -> Callable[[], float]:
+    def all_say(self, *, there: bool) -> Callable[[], float]:
         """Begin to ask; the returned function waits until the last of the others has said so, and tells when."""
-        asks = [partial(self._says, name, named) for name in self._others]
+        asks = [partial(self._says, name, there) for name in self._others]
         found = [self._pool.submit(self._until, ask) for ask in asks]
         return lambda: max(one.result() for one in found)
 
@@ -70,15 +87,15 @@ class Naming:
         """Do it this harm: after how many seconds the last of the others names it no more."""
         began = time.monotonic()
         harm()
-        return self.all_say(named=False)() - began
+        return self.all_say(there=False)() - began
 
     def says_itself(self) -> Callable[[], float]:
         """Begin to ask its own /health; the returned function tells when that said that calls can be served."""
         return self._pool.submit(self._until, self._well).result
 
-    def _says(self, server: str, named: bool) -> bool:
-        found = services(self._federation, server)
-        return bool(found) and (self.victim in found) is named
+    def _says(self, server: str, there: bool) -> bool:
+        found = named(self._federation, server)
+        return bool(found) and (self.victim in found) is there
 
     def _well(self) -> bool:
         with suppress(OSError, HTTPException):
@@ -104,7 +121,7 @@ def killed(federation: Federation, victim: str) -> Change:
     lab = federation.lab
     with Naming(federation, victim) as naming:
         gone = naming.gone(partial(lab.kill, victim))
-        told, able = naming.all_say(named=True), naming.says_itself()
+        told, able = naming.all_say(there=True), naming.says_itself()
         lab.start(victim)
         return Change(gone, told() - able())
 
@@ -114,7 +131,7 @@ def asterisk_killed(federation: Federation, victim: str) -> Change:
     lab = federation.lab
     with Naming(federation, victim) as naming:
         gone = naming.gone(partial(lab.kill, victim, "asterisk"))
-        told = naming.all_say(named=True)
+        told = naming.all_say(there=True)
         lab.start(victim, "asterisk")
         able = time.monotonic()
         return Change(gone, told() - able)
@@ -126,7 +143,7 @@ def cut(federation: Federation, victim: str) -> Change:
     with Naming(federation, victim) as naming:
         gone = naming.gone(partial(lab.cut, victim))
         time.sleep(AWAY)
-        told = naming.all_say(named=True)
+        told = naming.all_say(there=True)
         began = time.monotonic()
         lab.heal()
         return Change(gone, told() - began)

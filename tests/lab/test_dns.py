@@ -1,4 +1,4 @@
-"""What dig is told by real daemons: the living, in the order of the asker's site; a death and a return within seconds."""
+"""What DNS says at real daemons: the living, in the order of the asker's site; a death and a return within seconds."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_drained_node_is_named_last_until_that_is_taken_back(federation: Feder
 
 @pytest.mark.parametrize("what", [killed, asterisk_killed, cut])
 @pytest.mark.parametrize("forwards", [False, True], ids=["another", "forwarder"])
-def test_dig_shows_the_living_within_two_seconds_of_a_death_and_of_a_return(
+def test_the_living_are_named_within_two_seconds_of_a_death_and_of_a_return(
     federation: Federation, what: Callable[[Federation, str], Change], forwards: bool
 ) -> None:
     """At its own site and across, where only the site's word tells: of the death of who spoke for it, another's."""
