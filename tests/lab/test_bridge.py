@@ -175,7 +175,7 @@ def test_who_is_answered_while_the_daemon_is_away_talks_for_as_long_as_he_likes(
 ) -> None:
     """Asterisk passes the answer on by itself; the time that he had to wait for it limits nothing any more."""
     lab = bridged.lab
-    lab.manners("1002", answer_after_ms=800)
+    lab.manners("1002", answer_after_ms=2_000)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(lab.dial, "1001", "1002", timeout=8)
         bridged.until(lambda: bool(bridges(bridged, "a")), 5)

@@ -41,6 +41,14 @@ def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Feder
     federation.until(federation.whole)
 
 
+def rung(federation: Federation, times: int) -> None:
+    """Wait until 1003 has been called so often, ever; and rings, which is known at a, too."""
+    federation.until(
+        lambda: int(federation.lab.phone("1003")["invites"]) == times, what="1003 rings"
+    )
+    time.sleep(0.5)
+
+
 @pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_record(
     federation: Federation, control: str
@@ -54,8 +62,9 @@ def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_r
     since = datetime.now(UTC).isoformat()
     results: list[CallResult] = []
     rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", hold=1.0)))
+    before = int(lab.phone("1003")["invites"])
     rings.start()
-    time.sleep(1)
+    rung(federation, before + 1)
     lab.kill("a", "daemon")
     lab.start("a", "daemon")
     rings.join()
@@ -80,10 +89,11 @@ def test_a_try_that_fails_while_the_daemon_is_dead_takes_the_local_path(
     lab.manners("1003", answer_after_ms=None)
     lab.configure("a", "calls", "ring_seconds", 3)
     results: list[CallResult] = []
+    before = int(lab.phone("1003")["invites"])
     began = time.monotonic()
     rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", timeout=15)))
     rings.start()
-    time.sleep(1)
+    rung(federation, before + 1)
     lab.kill("a", "daemon")
     rings.join()
     took = time.monotonic() - began

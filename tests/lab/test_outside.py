@@ -11,7 +11,16 @@ import pytest
 
 from lab.lab import Lab
 from tests.lab.conftest import SECRET, Federation
-from tests.lab.furnishing import PROVIDER, channels, connecting, furnished, nothing_left, put, talk
+from tests.lab.furnishing import (
+    PROVIDER,
+    both_hear,
+    channels,
+    connecting,
+    furnished,
+    nothing_left,
+    put,
+    talk,
+)
 from tests.lab.stranger import EXECUTED, NAMES, Stranger
 
 # b has a line, too; what plays the outside there has another name, or it would be the same phone, moved
@@ -258,6 +267,8 @@ def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both(
     put(federation, "extension", "1003", calling_class="few")
     since = time.time()
     first, second = lab.dial("1003", "030123"), lab.dial("1003", "030124")
+    assert both_hear(federation, first)  # a REFER right at the answer finds no bridge yet
+    assert both_hear(federation, second)
     assert lab.transfer("1003", first.id, "030124", other=second.id) == 202
     federation.until(lambda: all(c["state"] == "ended" for c in lab.calls_of("1003", since)), 5)
     talking = [c for c in lab.calls_of("provider", since) if c["state"] == "answered"]

@@ -478,7 +478,7 @@ def test_keys_pass(phones: Federation, called: str) -> None:
 def test_early_media_is_heard(phones: Federation, aside: ThreadPoolExecutor, called: str) -> None:
     """Before the answer; afterwards they talk."""
     lab = phones.lab
-    lab.manners(called, early=True, answer_after_ms=2000)
+    lab.manners(called, early=True, answer_after_ms=3_000)
     dialling, call = calling(phones, aside, called)
     phones.until(lambda: lab.hears("1001", call, called), 5)
     assert of(phones, "1001", call)["state"] == "ringing"
@@ -494,13 +494,13 @@ def test_ringing_and_early_media_stay_right_over_failed_tries(
     """Early media, then a ring (its tone, since there is sound already), then early media again."""
     lab = phones.lab
     members = ["1004", "1002", "1003"]
-    put(phones, "group", "610", members=members, strategy="hunt", ring_seconds=2)
+    put(phones, "group", "610", members=members, strategy="hunt", ring_seconds=3)
     lab.manners("1004", early=True, answer_after_ms=None)
     lab.manners("1002", answer_after_ms=None)
     lab.manners("1003", early=True, answer_after_ms=1500)
     dialling, call = calling(phones, aside, "610")
     phones.until(lambda: lab.hears("1001", call, "1004"), 5)
-    phones.until(lambda: newest(phones, "1002").get("state") == "ringing", 4)
+    phones.until(lambda: newest(phones, "1002").get("state") == "ringing", 6)
     before = of(phones, "1001", call)["rtp_received"]
     assert not lab.hears("1001", call, "1004", seconds=0.5)
     assert of(phones, "1001", call)["rtp_received"] > before
