@@ -210,6 +210,7 @@ class Node:
             ["ip", "netns", "exec", self.host.namespace, *command],
             record=self._record("asterisk"),
             log=self.folder / "log" / "console",
+            nice=-5,  # before who tests it: while ARI is slow no call is bridged
         )
         while True:
             with contextlib.suppress(OSError):

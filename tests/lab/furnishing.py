@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -133,6 +134,19 @@ def nothing_left(federation: Federation) -> None:
     federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 5)
     federation.until(lambda: all(bridges(federation, n) == [] for n in "abc"), 5)
     federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)
+
+
+def in_bridge_mode(federation: Federation, caller: str, called: str) -> Dialled:
+    """A call of which all nodes that it crosses own the legs. A machine that is busy hands calls over for five seconds."""
+    lab = federation.lab
+    for _ in range(3):
+        dialled = lab.dial(caller, called)
+        live = [call for node in federation.names for call in federation.get(node, "/calls")]
+        if {call["control"] for call in live if call["from"] == caller} == {"bridge"}:
+            return dialled
+        lab.hang_up(dialled)
+        time.sleep(6.0)
+    raise AssertionError("the machine is too busy for bridge mode")
 
 
 def both_hear(federation: Federation, dialled: Dialled) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from lab.calls import Dialled
 from lab.places import LabError
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import bridges, channels, connecting
+from tests.lab.furnishing import bridges, channels, connecting, in_bridge_mode
 
 HERE = {"1001": "a", "1002": "a", "1005": "a", "1003": "c"}
 THERE = ("1014", "1016", "1017", "1018")  # at b
@@ -69,7 +69,7 @@ def test_who_talked_with_a_dead_node_hears_a_tone_and_then_the_same_phone_again(
     """The caller, and the called; who hangs up meanwhile, and who waits at a node whose daemon dies, too, leave nothing."""
     lab, began = bridged.lab, time.time()
     ways = {"1001": "1014", "1016": "1002", "1005": "1017", "1003": "1018"}
-    talks = {caller: lab.dial(caller, called) for caller, called in ways.items()}
+    talks = {caller: in_bridge_mode(bridged, caller, called) for caller, called in ways.items()}
     second = incoming(bridged, "1002", began)["call"]
     for number in THERE:
         lab.manners(number, refuse="486 Busy Here")  # with the dead call
@@ -137,8 +137,8 @@ def test_two_nodes_that_have_lost_each_other_join_their_phones_again_and_none_ri
     """
     lab = bridged.lab
     began = time.time()
-    call, other = lab.dial("1001", "1014"), lab.dial("1005", "1003")
-    lab.dial("1002", "1016")
+    call, other = in_bridge_mode(bridged, "1001", "1014"), in_bridge_mode(bridged, "1005", "1003")
+    in_bridge_mode(bridged, "1002", "1016")
     theirs = incoming(bridged, "1014", began)["call"]
     impatient = incoming(bridged, "1016", began)["call"]
     time.sleep(3.5)  # what is older than an Asterisk is so by two whole seconds
@@ -182,7 +182,7 @@ def test_a_daemon_says_that_its_asterisk_has_died(bridged: Federation) -> None:
     lab.configure("b", "calls", "trunks", ["iax2", "sip"])
     bridged.until(lambda: bridged.get("a", "/route/1014")["tries"][0]["legs"][0]["trunk"] == "iax2")
     try:
-        call, _ = lab.dial("1001", "1014"), lab.dial("1016", "1002")
+        call, _ = in_bridge_mode(bridged, "1001", "1014"), in_bridge_mode(bridged, "1016", "1002")
         second = incoming(bridged, "1002", began)["call"]
         time.sleep(0.5)
         died = time.time()
@@ -220,7 +220,7 @@ def test_a_phone_that_hangs_up_while_its_daemon_is_dead_is_not_called_again(
 ) -> None:
     """Its node is out of reach for calls; its Asterisk says goodbye."""
     lab, began = bridged.lab, time.time()
-    lab.dial("1001", "1014")
+    in_bridge_mode(bridged, "1001", "1014")
     theirs: Dialled | str = incoming(bridged, "1014", began)["call"]
     lab.kill("b", "daemon")
     try:
