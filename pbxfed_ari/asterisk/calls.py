@@ -6,7 +6,8 @@ becomes Ended; a call that cannot be handed over has Returned, as if nobody had 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
@@ -16,10 +17,13 @@ from pbxfed_ari.asterisk.legs import ForLegs, Legs, Together
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
+    DialLeg,
     Divert,
+    Effect,
     Enter,
     HandOver,
     HangUp,
+    HangUpLeg,
     Hold,
     Lead,
     MakeLeg,
@@ -101,6 +105,8 @@ class Calls:
         try:
             while waiting:
                 effect = waiting.popleft()
+                if is_moot(effect, waiting):
+                    continue
                 if isinstance(effect, HangUp):
                     await self._hang_up(channel, effect.cause)
                 elif isinstance(effect, HandOver | Lead | Enter):
@@ -121,8 +127,10 @@ class Calls:
         """What need not wait for its answer."""
         found: list[ForLegs] = []
         while isinstance(effect, AT_ONCE) and waiting and isinstance(waiting[0], AT_ONCE):
-            found.append(waiting[0])
+            beside = waiting[0]
             waiting.popleft()
+            if not is_moot(beside, waiting):
+                found.append(beside)
         return found
 
     async def _hand_over(self, effect: HandOver | Lead | Enter) -> None:
@@ -225,9 +233,9 @@ class Calls:
             if not effect.music:
                 await self._ari.channels.stopMoh(channel)
                 return
-            await self._ari.grant(self._ari.channels.answer(channel))
             unbound = self._ari.channels.setChannelVar(channel, "TIMEOUT(absolute)", "0")
-            await self._ari.grant(unbound)
+            for needed in self._ari.channels.answer(channel), unbound:  # else he is cut off soon
+                await insist(partial(self._ari.grant, needed))
             await self._ari.channels.startMoh(channel, effect.music)
         except Declined as declined:
             if declined.status == 404:
@@ -265,6 +273,16 @@ class Calls:
                 self._note(trouble("leg not abandoned", declined, leg=effect.leg))
         except Unreachable as unreachable:
             self._note(trouble("leg not abandoned", unreachable, leg=effect.leg))
+
+
+def is_moot(effect: Effect, waiting: Iterable[Effect]) -> bool:
+    """Is the end of what this would ring asked for already? If Asterisk was slow nobody rings for a moment, for nobody."""
+    match effect:
+        case MakeLeg(leg=leg) | DialLeg(leg=leg):
+            return any(isinstance(one, HangUpLeg) and one.leg == leg for one in waiting)
+        case HandOver():
+            return any(isinstance(one, HangUp) for one in waiting)
+    return False
 
 
 def room_variables(effect: Enter) -> dict[str, str]:

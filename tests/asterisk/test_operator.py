@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.asterisk import iaxpeers, objects, operator
+from pbxfed_ari.asterisk import iaxpeers, insisting, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts, contact_id
 from pbxfed_ari.asterisk.dialing import PEERS, hand_over
@@ -17,15 +17,18 @@ from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
 from pbxfed_ari.asterisk.operator import Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
+    DialLeg,
     Divert,
     Diverted,
     DropContact,
     Enter,
     HandOver,
     HangUp,
+    HangUpLeg,
     Hold,
     Lead,
     Leg,
+    MakeLeg,
     Note,
     Outside,
     PushExtension,
@@ -232,6 +235,33 @@ async def test_a_caller_is_answered_and_waits_with_music_until_it_ends() -> None
         ]
 
 
+@pytest.mark.parametrize("step", ["answer", "variable"])
+async def test_who_waits_is_not_cut_off_because_asterisk_has_declined_once(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To answer him, and that he may wait, is asked for again."""
+    monkeypatch.setattr(insisting, "AGAIN", 0.01)
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse[f"POST channels/1/{step}"] = 500
+        desk.operator.perform(Hold(ChannelId("1"), "calm"))
+        await desk.idle()
+        assert fake.asked.count(f"POST channels/1/{step}") == insisting.TIMES
+
+
+async def test_nobody_is_rung_whose_end_is_asked_for_already() -> None:
+    """Asterisk was slow, and who called has hung up meanwhile."""
+    call, one, two = ChannelId("1"), ChannelId("pf-f00-1-0"), ChannelId("pf-f00-1-1")
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(MakeLeg(call, two, "1001", Leg(), "", "f00/1/1"))
+        desk.operator.perform(DialLeg(call, one, 30))
+        desk.operator.perform(HangUpLeg(call, one, 16))
+        desk.operator.perform(HangUpLeg(call, two, 16))
+        desk.operator.perform(HandOver(call, Extension("1001"), (Leg(),), "f00/1/1", 30))
+        desk.operator.perform(HangUp(call, 16))
+        await desk.idle()
+        assert fake.asked == [f"DELETE channels/{one}" for one in (one, two, call)]
+
+
 async def test_who_has_sent_a_call_on_is_set_before_somebody_is_rung() -> None:
     """In PJSIP's words; a call of which Asterisk does not want to know it goes on."""
     async with FakeAri() as fake, at_work(fake) as desk:
@@ -283,16 +313,15 @@ async def test_before_22_10_each_variable_goes_alone() -> None:
 
 
 async def test_one_calls_effects_are_in_order_and_other_calls_do_not_wait() -> None:
-    """A hang-up must not overtake its hand-over."""
+    """A hang-up must not overtake what was asked before."""
     async with FakeAri() as fake, at_work(fake) as desk:
         for channel in ("1", "2"):
-            desk.operator.perform(effect(channel))
+            desk.operator.perform(Divert(ChannelId(channel), Diverted("1003", "cfb")))
             desk.operator.perform(HangUp(ChannelId(channel), 17))
         await desk.idle()
         for channel in ("1", "2"):
             assert [line for line in fake.asked if f"channels/{channel}" in line] == [
                 f"POST channels/{channel}/variables",
-                f"POST channels/{channel}/continue",
                 f"DELETE channels/{channel}",
             ]
 

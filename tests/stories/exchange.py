@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from pbxfed_ari.asterisk.calls import is_moot
 from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -83,6 +84,8 @@ ForCalls = (
     Abandon | Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp
     | MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
 )  # fmt: skip
+INSISTED = Abandon | HangUp | HangUpLeg | EndBridge | Hold  # and an answer
+SILENT, AGAIN, TIMES = 2.0, 0.5, 3  # as asterisk/client.py, insisting.py
 PATIENT = LegDialed | LegLives | Answered | LegEnded | Ended
 
 
@@ -104,7 +107,7 @@ class Exchange(Node):
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()
         self._ringing: set[ChannelId] = set()
-        self._last: dict[ChannelId, float] = {}  # when the last effect of a channel is done
+        self._asked: dict[ChannelId, deque[ForCalls]] = {}  # of each channel, what is not done yet
         self._ended: list[CallEnded] = []
         self._known = 0  # which boot of Asterisk
         self._busy = False
@@ -325,38 +328,78 @@ class Exchange(Node):
     # --- what Asterisk is asked
 
     def _order(self, effect: ForCalls) -> None:
-        key: ChannelId = getattr(effect, "channel", getattr(effect, "call", ChannelId("")))
-        last = max(self.world.now, self._last.get(key, 0.0))
-        at = self._last[key] = last + 0.001 + self.world.rng.random() * 0.003
-        self.world.after(at - self.world.now, lambda: self._ask(effect))
+        key = effect.leg if isinstance(effect, Abandon) else _whose(effect)
+        waiting = self._asked.setdefault(key, deque())
+        waiting.append(effect)
+        if len(waiting) == 1:
+            self._next(key)
 
-    def _ask(self, effect: ForCalls, again: int = 0) -> None:
-        if self.stopped or self.pbx.dead or self.pbx.app is not self:
-            return  # what Asterisk does not hear it does not do
-        said = self.world.fault(self, effect)
-        if said != "declined" and self._do(effect):
+    def _next(self, key: ChannelId) -> None:
+        self.world.after(0.001 + self.world.rng.random() * 0.003, lambda: self._ask(key, 1))
+
+    @property
+    def _deaf(self) -> bool:
+        """What Asterisk does not hear it does not do."""
+        return bool(self.stopped) or self.pbx.dead or self.pbx.app is not self
+
+    def _ask(self, key: ChannelId, times: int) -> None:
+        effect = self._asked[key][0]
+        said = "" if self._deaf else self.world.fault(self, effect)
+        if not self._deaf and said in ("", "lost"):
+            self._do(effect)
+        silence = SILENT if said in ("silent", "lost") else 0.0
+        self.world.after(silence, lambda: self._answered(key, times, said))
+
+    def _answered(self, key: ChannelId, times: int, said: str) -> None:
+        """What the edge makes of it (asterisk/calls.py, legs.py): what must be done is asked for again."""
+        waiting = self._asked[key]
+        effect = waiting[0]
+        insisted = isinstance(effect, INSISTED) or _is_answer(effect)
+        if said and insisted and times < TIMES and not self._deaf:
+            self.world.after(AGAIN, lambda: self._ask(key, times + 1))
             return
-        if said == "declined":
-            self._declined(effect, again)
+        if said and not self._deaf and not self._was_done(effect, said):
+            self._refused(effect, said, alone=len(waiting) == 1)
+        waiting.popleft()
+        while waiting and is_moot(waiting[0], [*waiting][1:]):
+            waiting.popleft()
+        if waiting:
+            self._next(key)
+        else:
+            del self._asked[key]
 
-    def _declined(self, effect: ForCalls, again: int) -> None:
-        """What the edge makes of it (asterisk/calls.py, legs.py): what must end is asked for again."""
+    def _was_done(self, effect: ForCalls, said: str) -> bool:
+        """What Asterisk has not said can be seen."""
+        channels = self.pbx.channels
         match effect:
+            case MakeLeg(_, leg):
+                return said == "lost" and leg in channels
+            case DialLeg(_, leg):
+                return said == "lost" and leg in channels and channels[leg].state != "Down"
+            case Join(_, bridge, some):
+                inside = {one.id for one in self.pbx.bridges.get(bridge, ())}
+                return said == "lost" and inside >= set(some)
+        return False
+
+    def _refused(self, effect: ForCalls, said: str, *, alone: bool) -> None:
+        """`alone`: nothing was asked for since."""
+        channels = self.pbx.channels
+        match effect:
+            case HandOver(channel) | Lead(channel) | Enter(channel) if said != "declined":
+                if channel not in channels:
+                    self._tell(Ended(channel))
+                elif channels[channel].place == "stasis" and alone:
+                    self.handle(Returned(channel, "CHANUNAVAIL", FAILURE))
             case HandOver(channel) | Lead(channel) | Enter(channel):
                 self.handle(Returned(channel, "CHANUNAVAIL", FAILURE))
             case MakeLeg(_, leg) | DialLeg(_, leg):
                 self._failed(leg)
-            case Join(call, _, channels):
-                self._not_joined(call, channels)
-            case HangUp() | HangUpLeg() | EndBridge() | Abandon() if again < 2:
-                self.world.after(0.5, lambda: self._ask(effect, again + 1))
+            case Join(call, _, some):
+                self._not_joined(call, some)
             case Indicate(call, "answer"):
-                if again < 2:
-                    self.world.after(0.5, lambda: self._ask(effect, again + 1))
-                elif call in self.pbx.channels:
-                    self.pbx.channels[call].end(FAILURE, "not answered")
-                else:
-                    self._tell(Ended(call))
+                self._not_joined(call, (call,))
+            case SendElsewhere(channel) if channel in channels:
+                channels[channel].end(28, "not sent elsewhere")
 
     def _not_joined(self, call: ChannelId, channels: tuple[ChannelId, ...]) -> None:
         if legs := [channel for channel in channels if channel != call]:
@@ -371,7 +414,7 @@ class Exchange(Node):
         if (channel := self.pbx.channels.get(leg)) is not None:
             channel.end(FAILURE, "declined")
 
-    def _do(self, effect: ForCalls) -> bool:
+    def _do(self, effect: ForCalls) -> None:
         pbx, channels = self.pbx, self.pbx.channels
         match effect:
             case Abandon(leg):
@@ -408,6 +451,7 @@ class Exchange(Node):
             case SendElsewhere(channel, number):
                 if channel in channels and (dialog := channels[channel].dialog) is not None:
                     dialog.refuses(23, number)
+                    channels[channel].dialog = None  # that is its last word
                     channels[channel].end(23, "sent elsewhere")
             case MakeBridge(call, bridge, seconds):
                 pbx.bridges.setdefault(bridge, set())
@@ -417,7 +461,7 @@ class Exchange(Node):
                 found = pbx.targets(to, number, uri)
                 if not found or call not in channels:
                     self._failed(leg_id)
-                    return True
+                    return
                 whom, kind, called = found[0]
                 made = pbx.leg(whom, kind, channels[call].attempt, called, leg_id)
                 made.told, self._whom[leg_id] = effect.note, (whom, kind)
@@ -426,14 +470,14 @@ class Exchange(Node):
             case DialLeg(_, leg_id, seconds):
                 if leg_id not in channels:
                     self._failed(leg_id)
-                    return True
+                    return
                 rung, (whom, kind) = channels[leg_id], self._whom.pop(leg_id)
                 pbx.invite(rung, whom, kind, rung.told)
                 self.world.after(seconds, rung.rings_out)
             case Join(call, bridge, some):
                 if bridge not in pbx.bridges or any(one not in channels for one in some):
                     self._not_joined(call, some)
-                    return True
+                    return
                 for one in some:
                     pbx.join(bridge, channels[one])
             case Indicate(call, what):
@@ -454,7 +498,6 @@ class Exchange(Node):
                 for inside in list(pbx.bridges.get(bridge, ())):
                     inside.leave()
                 pbx.bridges.pop(bridge, None)
-        return True
 
     @property
     def _whom(self) -> dict[ChannelId, tuple[Phone | Pbx, str]]:
@@ -462,8 +505,16 @@ class Exchange(Node):
 
     def _hang_up(self, channel: Channel | None, cause: int, effect: Effect) -> None:
         if channel is not None:
-            self.world.daemon_ends(self, channel, effect)
+            self.world.cut(channel, f"{self.name} has cut them: {effect}")
             channel.end(cause, f"{type(effect).__name__} of {self.name}")
+
+
+def _whose(effect: ForCalls) -> ChannelId:
+    return getattr(effect, "channel", getattr(effect, "call", ChannelId("")))
+
+
+def _is_answer(effect: ForCalls) -> bool:
+    return isinstance(effect, Indicate) and effect.what == "answer"
 
 
 class Telephony(World):
@@ -612,7 +663,7 @@ class Telephony(World):
             return
         phone.dialogs.append(dialog)
         instead = dialog.pbx is not phone.home
-        dialog.ring = Ring(self.now, phone, instead, attempt.answered is not None)
+        dialog.ring = Ring(self.now, phone, instead, attempt.taken, not dialog.note)
         attempt.rings.append(dialog.ring)
         self.note(f"{phone} rings for {attempt.caller} by {dialog.pbx.name} {dialog.note}")
         self.after(0.05, dialog.rings)
@@ -623,7 +674,7 @@ class Telephony(World):
             return
         if phone.manner == "answers":
             self.note(f"{phone} answers {dialog.caller.attempt.caller}")
-            dialog.up = True
+            dialog.up = dialog.caller.attempt.taken = True
             dialog.answers()
             return
         self._leaves(dialog, phone)
@@ -667,19 +718,17 @@ class Telephony(World):
             self.note(f"    {node.name} > {effect}")
 
     def fault(self, node: Exchange, effect: Effect) -> str:
-        """What ARI says to this."""
+        """What ARI says to this: "declined", "absent" (404, 409); "silent", "lost": nothing, though in the end it is done."""
         return self.faults(node, effect)
 
-    def daemon_ends(self, node: Exchange, channel: Channel, effect: Effect) -> None:
-        """A daemon hangs up: not who talks with somebody."""
+    def cut(self, channel: Channel, why: str) -> None:
+        """It is hung up, and not by a phone: not who talks with somebody."""
         other = channel.with_whom()
         if channel.state != "Up" or other is None or channel.gone:
             return
         a, b = channel.other_end(), other.other_end()
         if a is not None and b is not None and a is not b:
-            self.wrong.append(
-                f"{self.now:.3f}: {a} and {b} talked, {node.name} has cut them: {effect}"
-            )
+            self.wrong.append(f"{self.now:.3f}: {a} and {b} talked, {why}")
 
     def watch(self) -> None:
         """Who talks with nobody any more is found out, by IAX2 itself or by the daemon (asterisk/deadends.py)."""

@@ -45,12 +45,16 @@ ALONE = 4.0  # seconds without a ring that peers have, who are asked without a d
 
 @dataclass(slots=True)
 class Ring:
-    """A phone rang; `instead` of its own Asterisk, which was out of reach, another one let it; `anew`: they had talked."""
+    """A phone rang; `instead` of its own Asterisk, which was out of reach, another one let it.
+
+    `anew`: somebody had answered; `unasked`: no daemon has sent it.
+    """
 
     at: float
     phone: "Phone"
     instead: bool
     anew: bool
+    unasked: bool
     until: float = float("inf")
 
 
@@ -65,6 +69,7 @@ class Attempt:
     ended: float | None = None
     cause: int = 0
     answered: float | None = None
+    taken: bool = False  # a phone has answered, whether or not the caller has heard of it
     heard: list[str] = field(default_factory=list)  # what the caller was let hear
     rings: list[Ring] = field(default_factory=list)
 
@@ -299,7 +304,8 @@ class Channel:
             self.pbx.world.after(seconds, lambda: self._time_over(mine))
 
     def _time_over(self, limit: int) -> None:
-        if limit == self._time:
+        if limit == self._time and not self.gone:
+            self.pbx.world.cut(self, f"its time is over at {self.pbx.name}")
             self.end(42, "its time")
 
     def rings_out(self) -> None:

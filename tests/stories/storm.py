@@ -23,6 +23,7 @@ from tests.stories.pbx import Attempt, Phone, Ring
 NAMES = "abcd"
 GROUP, QUEUE = "600", "700"
 GHOST = 1.0  # seconds after the end of a call in which a ring that was on its way may begin
+UNDER_WAY = 0.1  # seconds until what has become of a ring is known
 RETURNING = 1.0  # seconds until a daemon that comes back has read all
 WEATHER, CALM = 60.0, 75.0  # seconds that a storm lasts; twice after it, until all must be over
 CALLS = 25
@@ -36,8 +37,14 @@ class Storm:
     cuts: bool = False
     deaths: bool = False  # of daemons
     crashes: bool = False  # of Asterisks
-    refusals: float = 0.0  # share of ARI's answers
+    refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
+    silences: float = 0.0  # of those that do not come, whether or not it is done
     frames: float = 0.0  # shares of those that are lost, doubled, overtaken
+
+    @property
+    def troubles(self) -> float:
+        """Share of what is asked of ARI that it does not grant at once."""
+        return self.refusals + self.silences
 
 
 STORMS = {
@@ -47,6 +54,8 @@ STORMS = {
     "crashes": Storm(crashes=True),
     "all": Storm(cuts=True, deaths=True, crashes=True),
     "refusals": Storm(refusals=0.05),
+    "silences": Storm(silences=0.05),
+    "trouble": Storm(refusals=0.03, silences=0.03, deaths=True, crashes=True),
     "frames": Storm(frames=0.02),
 }
 
@@ -67,6 +76,7 @@ class Weather:
         network = self.world.network
         network.loss = network.doubled = network.overtaken = storm.frames
         self.several: set[str] = {GROUP}  # numbers by which several phones ring
+        self.refused: Counter[object] = Counter()
         self.troubled: dict[str, list[float]] = {name: [] for name in NAMES}
         self.phones = self._people()
 
@@ -169,7 +179,13 @@ class Weather:
             self.world.start(name)
 
     def _refuse(self, node: Exchange, effect: Effect) -> str:
-        return "declined" if self.rng.random() < self.storm.refusals else ""
+        """What is asked for a third time is granted: else it stays, and nobody could help."""
+        asked = (node.name, effect)
+        self.refused[asked] += 1
+        if self.refused[asked] > 2 or (chance := self.rng.random()) >= self.storm.troubles:
+            return ""
+        ways = ("declined", "absent") if chance < self.storm.refusals else ("silent", "lost")
+        return self.rng.choice(ways)
 
     # --- what must hold
 
@@ -183,7 +199,8 @@ class Weather:
                 rung[ring.phone.uri] = ring
                 if ring.anew and (self.storm.cuts or self.storm.deaths or self.storm.crashes):
                     continue
-                if one.cause and one.ended is not None and ring.at > one.ended + GHOST:
+                over = one.ended is not None and ring.at > one.ended + GHOST
+                if one.cause and over and not ring.unasked:
                     wrong.append(f"ghost: {said}, ended at {one.ended:.3f}")
                 if before and one.number != QUEUE and not self._excused(one, before, ring):
                     wrong.append(f"second ring: {said}, first at {before.at:.3f}")
@@ -193,9 +210,8 @@ class Weather:
         names = {one.caller.at.name, ring.phone.at.name}
         several = one.number in self.several
         since = before.at if several else before.until - RETURNING
-        return ring.instead or any(
-            self.world.was_away(name, since, ring.at if several else before.until) for name in names
-        )
+        until = ring.at if several else before.until + UNDER_WAY
+        return ring.instead or any(self.world.was_away(name, since, until) for name in names)
 
     def _ends(self) -> list[str]:
         return [f"no end: {_named(one)}" for one in self.world.attempts if one.ended is None]
