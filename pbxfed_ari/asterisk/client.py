@@ -263,9 +263,9 @@ class Channels:
         }
         await self._ari.request(f"channels.create {id}", "POST", "channels/create", query=query)
 
-    async def createWithVariables(
+    def createWithVariables(
         self, endpoint: str, *, id: str, originator: str, args: str, variables: dict[str, str]
-    ) -> None:
+    ) -> Post:
         """Make a channel, in our application with these arguments and variables, and dial nobody yet."""
         body = {
             "endpoint": endpoint,
@@ -275,7 +275,7 @@ class Channels:
             "originator": originator,
             "variables": variables,
         }
-        await self._ari.request(f"channels.create {id}", "POST", "channels/create", body=body)
+        return Post(f"channels.create {id}", "channels/create", body=body)
 
     @staticmethod
     def dial(id: str, *, caller: str, seconds: int) -> Post:

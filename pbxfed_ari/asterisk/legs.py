@@ -4,14 +4,16 @@ What Asterisk declines ends the leg for the core (LegEnded), and is hung up for 
 bridge, or answered, is hung up. So a call can fail, never hang. After silence it is looked whether it was done: no conversation
 is cut because an answer of ARI's was lost or late. Ending what is gone already is no error.
 
-A call waits for each way to ARI and back. So what can be said at once is said at once: a bridge and who waits in it, beside the
-legs that are made; to join and dial a leg; an answer and what goes with it.
+A call waits for each way to ARI and back. So what can be said at once is said at once: all that rings a single phone, from its
+leg to the bridge and the dial; a bridge and who waits in it, beside several legs; an answer and what goes with it. A leg is
+told what to do before it is known to stand in Stasis: if not yet, Asterisk declines, and it is told again when it has entered.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeGuard
 
 from pbxfed_ari.asterisk.client import AriClient, Post
 from pbxfed_ari.asterisk.dialing import dial_string, identity, plain, redirecting
@@ -65,43 +67,85 @@ class Legs:
         self._hear_bridges = hear_bridges
         self._post = post
         self._note = note
+        self._ahead: dict[ChannelId, list[Together]] = {}  # of a caller: what is done already
 
     def __repr__(self) -> str:
         return "Legs()"
 
     async def perform(self, *effects: ForLegs) -> None:
-        """Do this: legs are made beside all else, which is done in order. Never raises what Asterisk says."""
-        together = [effect for effect in effects if isinstance(effect, Together)]
-        doing = [self._perform(one) for one in effects if not isinstance(one, Together)]
+        """Do this: several legs are made beside all else, which is done in order. Never raises what Asterisk says."""
+        asked = self._not_done(effects)
+        together = [one for one in asked if _at_once(one)]
+        doing = [self._perform(one) for one in asked if not _at_once(one)]
         if together:
             doing.append(self._together(together))
         if len(doing) == 1:
             await doing[0]
         else:
             await asyncio.gather(*doing)
+        if len(asked) < len(effects):
+            for late in (one for one in asked if isinstance(one, Join)):
+                await self._ring_late(late)
 
-    async def _together(self, effects: Sequence[Together]) -> None:
+    def _not_done(self, effects: Sequence[ForLegs]) -> list[ForLegs]:
+        """What was not done ahead. What was is remembered until it is asked for, or its try ends."""
+        call = effects[0].call
+        ahead = self._ahead.pop(call, [])
+        left = [effect for effect in ahead if effect not in effects]
+        if left and not any(isinstance(effect, EndBridge) for effect in effects):
+            self._ahead[call] = left
+        return [effect for effect in effects if effect not in ahead]
+
+    async def _together(self, effects: Sequence[Together | MakeLeg]) -> None:
         """In one write, and one wait. After silence, what was not done is asked for by itself."""
+        legs = [effect for effect in effects if isinstance(effect, MakeLeg)]
+        rest = [effect for effect in effects if not isinstance(effect, MakeLeg)]
+        then = [effect for leg in legs for effect in leg.then]
         try:
-            if any(isinstance(effect, MakeBridge) for effect in effects):
+            if any(isinstance(effect, MakeBridge) for effect in rest):
                 await self._hear_bridges()
-            posts = [(effect, post) for effect in effects for post in self._posts(effect)]
+            whole = (*legs, *rest, *then)
+            posts = [(effect, post) for effect in whole for post in self._posts(effect)]
             posts.sort(key=lambda one: one[1].path.endswith("variable"))  # they can wait
             said = await self._ari.post(*(post for _, post in posts))
-        except AsteriskError as error:
-            for effect in effects:
+        except (AsteriskError, Refused) as error:
+            for effect in rest:
                 if len(effects) > 1 and not await self._was_done(effect):
                     await self._together([effect])
                 else:
                     await self._went_wrong(effect, error)
+            for leg in legs:
+                for one in leg.then:
+                    if await self._was_done(one):
+                        self._ahead.setdefault(leg.call, []).append(one)
+                await self._went_wrong(leg, error)
             return
-        for (effect, _), declined in zip(posts, said, strict=True):
-            if declined is not None:
-                await self._failed(effect, declined)
+        for (asked, _), declined in zip(posts, said, strict=True):
+            if asked in then:
+                if declined is None and isinstance(asked, Together):
+                    self._ahead.setdefault(asked.call, []).append(asked)
+            elif declined is not None:
+                if (
+                    isinstance(asked, Join) and asked.call in asked.channels
+                ):  # who answers is not heard
+                    for leg in legs:
+                        self._post(LegEnded(leg.leg, FAILURE))
+                        await self._hang_up(leg.leg)
+                await self._failed(asked, declined)
 
-    def _posts(self, effect: Together) -> list[Post]:
+    async def _ring_late(self, join: Join) -> None:
+        """A leg was dialed before it was in the bridge: the caller has not heard it ring."""
+        with suppress(AsteriskError):
+            for leg in join.channels:
+                if (await self._ari.channels.get(leg)).state == "Ringing":
+                    await self._ari.channels.ring(join.call)
+
+    def _posts(self, effect: Together | MakeLeg) -> list[Post]:
+        """Raises Refused."""
         channels, bridges = self._ari.channels, self._ari.bridges
         match effect:
+            case MakeLeg():
+                return [self._leg(effect)]
             case MakeBridge(call, bridge, seconds, steady, number, name):
                 bound = channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
                 shown = channels.setChannelVar(call, "CONNECTEDLINE(all,i)", identity(name, number))
@@ -116,7 +160,7 @@ class Legs:
         try:
             match effect:
                 case MakeLeg():
-                    await self._make(effect)
+                    await self._ari.grant(self._leg(effect))
                 case Indicate():
                     await self._indicate(effect)
                 case Soothe():
@@ -150,7 +194,7 @@ class Legs:
             return False
         return False
 
-    async def _make(self, effect: MakeLeg) -> None:
+    def _leg(self, effect: MakeLeg) -> Post:
         to = effect.to
         string = dial_string(to, Extension(effect.number))
         if effect.uri and plain(effect.uri):
@@ -166,7 +210,7 @@ class Legs:
             variables["PJSIP_HEADER(add,X-PBXFED-Call)"] = effect.note
             if to.codec:
                 variables["PJSIP_MEDIA_OFFER(audio)"] = f"!all,{to.codec}"
-        await self._ari.channels.createWithVariables(
+        return self._ari.channels.createWithVariables(
             string, id=effect.leg, originator=effect.call, args="leg", variables=variables
         )
 
@@ -230,6 +274,11 @@ class Legs:
         except AsteriskError:
             return 0  # or it is found when Asterisk is back (core/switchboard.py)
         return 0
+
+
+def _at_once(effect: ForLegs) -> TypeGuard[Together | MakeLeg]:
+    """Is it said at once with others? A leg, if it is told what to do, too."""
+    return isinstance(effect, Together) or (isinstance(effect, MakeLeg) and bool(effect.then))
 
 
 def _told(effect: ForLegs, error: str) -> Note:

@@ -153,14 +153,16 @@ class Bridged:
         diverted: Diverted | None = None,
     ) -> list[Effect]:
         """Make these legs, beside those that there are."""
+        targets = self._targets(attempt, called, view)
+        legs = [leg_of(self.key, number, len(self.legs) + index) for index in range(len(targets))]
+        self.legs |= {leg: Part(to) for leg, (to, _) in zip(legs, targets, strict=True)}
         effects: list[Effect] = []
-        for to, uri in self._targets(attempt, called, view):
-            leg = leg_of(self.key, number, len(self.legs))
-            self.legs[leg] = Part(to)
+        for leg, (to, uri) in zip(legs, targets, strict=True):
             by = (
                 diverted if diverted and diverted.by and _shown(to) else None
             )  # others: as the caller
-            effects.append(MakeLeg(self.caller, leg, called, to, uri, note, by))
+            then = self._dial(leg) if self._early() else ()
+            effects.append(MakeLeg(self.caller, leg, called, to, uri, note, by, then))
         return effects
 
     def handle(
@@ -179,9 +181,7 @@ class Bridged:
         match event:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
-                dial = DialLeg(self.caller, leg, self.seconds, _shown(part.to))
-                joined = [Join(self.caller, self.bridge, (leg,), quietly=True)]
-                return [*(joined if self._early() else []), dial], None
+                return list(self._dial(leg)), None
             case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:
                 return self._hear(), None
             case Answered() if not self.talks:
@@ -274,6 +274,12 @@ class Bridged:
             Join(self.caller, self.bridge, (channel,)),
             *(HangUpLeg(self.caller, loser, NORMAL) for loser in losers),
         ]
+
+    def _dial(self, leg: ChannelId) -> tuple[Join | DialLeg, ...]:
+        """What a leg that is there is asked for."""
+        dial = DialLeg(self.caller, leg, self.seconds, _shown(self.legs[leg].to))
+        joined = Join(self.caller, self.bridge, (leg,), quietly=True)
+        return (joined, dial) if self._early() else (dial,)
 
     def _early(self) -> bool:
         """Are they joined before the answer?"""

@@ -274,18 +274,6 @@ class MakeBridge(Struct, frozen=True):
     name: str = ""
 
 
-class MakeLeg(Struct, frozen=True):
-    """Make a channel to what `to` says; `uri`: to this one of a phone's Contacts."""
-
-    call: ChannelId
-    leg: ChannelId
-    number: str
-    to: Leg | Outside
-    uri: str
-    note: str
-    diverted: Diverted | None = None  # of a leg that shall not look like the caller's
-
-
 class DialLeg(Struct, frozen=True):
     """Ring it, for so many seconds; it shall see the caller's number, or `shown`."""
 
@@ -302,6 +290,21 @@ class Join(Struct, frozen=True):
     bridge: str
     channels: tuple[ChannelId, ...]
     quietly: bool = False
+
+
+class MakeLeg(Struct, frozen=True):
+    """Make a channel to what `to` says; `uri`: to this one of a phone's Contacts."""
+
+    call: ChannelId
+    leg: ChannelId
+    number: str
+    to: Leg | Outside
+    uri: str
+    note: str
+    diverted: Diverted | None = None  # of a leg that shall not look like the caller's
+    then: tuple[
+        Join | DialLeg, ...
+    ] = ()  # what is asked for when it has entered; may be done before
 
 
 class Indicate(Struct, frozen=True):

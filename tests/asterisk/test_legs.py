@@ -1,10 +1,21 @@
 """Bridge mode's requests: what is sent at once, and what is done about what goes wrong."""
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.asterisk.client import AriClient, Post
 from pbxfed_ari.asterisk.legs import ANSWERED, WAIT, Legs
-from pbxfed_ari.core.effects import DialLeg, Hush, Indicate, Join, MakeBridge, MakeLeg, Note, Soothe
+from pbxfed_ari.core.effects import (
+    DialLeg,
+    EndBridge,
+    Hush,
+    Indicate,
+    Join,
+    MakeBridge,
+    MakeLeg,
+    Note,
+    Soothe,
+)
 from pbxfed_ari.core.effects import Leg as To
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId
@@ -20,13 +31,14 @@ class Ari(AriClient):
         super().__init__("http://asterisk", "pbxfed", "right")
         self.declined, self.status = declined, status
         self.silent = silent  # so many writes are answered by nothing
+        self.state = "Down"  # of its channels
         self.writes: list[list[str]] = []
 
     async def request(self, operation: str, method: str, path: str, **more: object) -> bytes:
         self.writes.append([f"{method} {path}"])
         if self._declines(path):
             raise Declined(operation, status=self.status)
-        return b'{"id": "pf-f00", "channels": []}'
+        return b'{"id": "pf-f00", "channels": [], "state": "%s"}' % self.state.encode()
 
     async def post(self, *posts: Post) -> list[Declined | None]:
         told = [" ".join((post.path, *(post.query or {}).values())) for post in posts]
@@ -58,21 +70,112 @@ WAITS = Join(CALL, "pf-f00", (CALL,))
 JOINS, DIALS = Join(CALL, "pf-f00", (LEG,), quietly=True), DialLeg(CALL, LEG, 30)
 
 
-async def test_two_ways_to_asterisk_until_the_phone_is_dialed() -> None:
-    """The leg is made beside the bridge and who waits in it; then it is joined, and dialed."""
+LEG_OF_ONE = MakeLeg(CALL, LEG, "1001", To(), "", "", then=(JOINS, DIALS))
+JOINED, DIALED = "bridges/pf-f00/addChannel pf-f00-1-0 true", "channels/pf-f00-1-0/dial 30 17.1"
+
+
+async def test_one_way_to_asterisk_until_a_single_phone_is_dialed() -> None:
+    """The leg first: while the bridge is made it comes to stand in Stasis. What can wait comes last. It is not asked again."""
     story = Story(Ari())
-    await story.legs.perform(BRIDGE, WAITS, MakeLeg(CALL, LEG, "1001", To(), "", ""))
+    await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
     await story.legs.perform(JOINS, DIALS)
     assert story.ari.writes == [
-        ["POST channels/create"],
         [
+            "channels/create",
             "bridges/pf-f00 mixing pf-f00",
             "bridges/pf-f00/addChannel 17.1",
+            JOINED,
+            DIALED,
             "channels/17.1/variable TIMEOUT(absolute) 90",
             "channels/17.1/variable CONNECTEDLINE(all,i) \"Ada 'Countess'\" <1001>",
-        ],
-        ["bridges/pf-f00/addChannel pf-f00-1-0 true", "channels/pf-f00-1-0/dial 30 17.1"],
+        ]
     ]
+    await story.legs.perform(JOINS, DIALS)  # asked once more it is done
+    assert story.ari.writes[1:] == [[JOINED, DIALED]]
+    assert story.posted == []
+
+
+async def test_several_legs_are_made_beside_the_bridge_and_dialed_when_they_stand() -> None:
+    """They would wait for each other."""
+    story = Story(Ari())
+    await story.legs.perform(BRIDGE, MakeLeg(CALL, LEG, "1001", To(), "", ""))
+    assert [write[0] for write in story.ari.writes] == [
+        "channels/create",
+        "bridges/pf-f00 mixing pf-f00",
+    ]
+
+
+async def test_a_leg_that_did_not_stand_in_stasis_is_joined_and_dialed_when_it_does() -> None:
+    """What was declined, and no more. A phone is never dialed twice."""
+    for declined, again in (
+        (("1-0 true", "/dial"), [JOINED, DIALED]),
+        (("1-0 true",), [JOINED]),
+        (("/dial",), [DIALED]),
+    ):
+        story = Story(Ari(*declined))
+        await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+        assert (story.posted, story.noted) == ([], [])
+        story.ari.declined = ()
+        await story.legs.perform(JOINS, DIALS)
+        assert story.ari.writes[1] == again
+
+
+async def test_who_was_dialed_before_he_was_joined_is_heard_to_ring() -> None:
+    """It was said into the void."""
+    story = Story(Ari("1-0 true"))
+    await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+    story.ari.declined, story.ari.state = (), "Ringing"
+    await story.legs.perform(JOINS, DIALS)
+    assert story.ari.writes[2:] == [[f"GET channels/{LEG}"], ["POST channels/17.1/ring"]]
+
+
+async def test_whoever_was_dialed_for_a_caller_who_cannot_hear_him_is_given_up_at_once() -> None:
+    """His answer is none."""
+    story = Story(Ari("addChannel 17.1"))
+    await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+    assert story.posted == [LegEnded(LEG, 38)]
+    assert story.ari.writes[1:] == [[f"DELETE channels/{LEG}"], [f"DELETE channels/{CALL}"]]
+
+
+async def test_a_leg_of_the_try_before_takes_no_other_along() -> None:
+    """It is asked for at once with the next one's."""
+    story = Story(Ari("1-0"))
+    other = ChannelId("pf-f00-2-0")
+    await story.legs.perform(JOINS, BRIDGE, WAITS, replace(LEG_OF_ONE, leg=other, then=()))
+    await story.legs.perform(
+        JOINS, replace(LEG_OF_ONE, leg=other, then=(DialLeg(CALL, other, 30),))
+    )
+    assert story.posted == [LegEnded(LEG, 38), LegEnded(LEG, 38)]
+
+
+async def test_after_silence_a_leg_is_dialed_unless_it_was() -> None:
+    """By what can be seen of it."""
+    for state, again in ("Ringing", [JOINED]), ("Down", [JOINED, DIALED]):
+        story = Story(Ari(silent=1))
+        story.ari.state = state
+        await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+        await story.legs.perform(JOINS, DIALS)
+        posts = [w for w in story.ari.writes if not w[0].startswith("GET") and "ring" not in w[0]]
+        assert posts[-1] == again
+        assert story.posted == []
+
+
+async def test_a_try_that_ends_before_its_leg_has_entered_leaves_nothing_behind() -> None:
+    """Not even the memory of what was done."""
+    story = Story(Ari())
+    await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+    await story.legs.perform(EndBridge(CALL, "pf-f00"))
+    await story.legs.perform(JOINS, DIALS)
+    assert story.ari.writes[-1] == [JOINED, DIALED]
+
+
+async def test_a_number_that_cannot_be_dialed_ends_its_leg_and_not_the_caller() -> None:
+    """The next try may ring."""
+    story = Story(Ari())
+    await story.legs.perform(BRIDGE, WAITS, replace(LEG_OF_ONE, number="1&2"))
+    assert story.posted == [LegEnded(LEG, 38)]
+    assert ["bridges/pf-f00/addChannel 17.1"] in story.ari.writes
+    assert [f"DELETE channels/{CALL}"] not in story.ari.writes
 
 
 @pytest.mark.parametrize("step", ["addChannel", "/dial"])

@@ -40,8 +40,8 @@ WAYS = (  # plain, ours, our trunks, and by how many ms we may be slower
     ("cross-node, IAX2", "61003", "1003", ["iax2", "sip"], 6.0),
 )
 OWNED = (
-    "on each node two ways to ARI and back before the phone is rung, where handover has one, "
-    "and a channel is made by ARI, and two put into a bridge"
+    "on each node a channel is made by ARI, and two put into a bridge, before the phone is rung; "
+    "its answer passes two threads"
 )
 
 

@@ -91,15 +91,16 @@ def ringing(*places: NodeName, **more: Any) -> Board:
 def test_one_leg_is_made_joined_and_dialed() -> None:
     """Joined before it is dialed: by the bridge the caller hears it ring, and early media. He waits there already."""
     board = Board(A, items=[make("extension", "1001", name="Ada")])
+    then = (
+        Join(CALLER, BRIDGE, (ONE,), quietly=True),  # it is shown the caller as it is dialed
+        DialLeg(CALLER, ONE, 30),
+    )
     assert board.at(0.0, arrived()) == [
         MakeBridge(CALLER, BRIDGE, 90, number="1001", name="Ada"),
         Join(CALLER, BRIDGE, (CALLER,)),
-        MakeLeg(CALLER, ONE, "1001", Leg(), "", "f00/1/1"),
+        MakeLeg(CALLER, ONE, "1001", Leg(), "", "f00/1/1", then=then),
     ]
-    assert board.at(0.01, LegEntered(ONE)) == [
-        Join(CALLER, BRIDGE, (ONE,), quietly=True),  # it is shown the caller as it is dialed
-        DialLeg(CALLER, ONE, 30),
-    ]
+    assert board.at(0.01, LegEntered(ONE)) == [*then]
     for how in "RINGING", "PROCEEDING", "PROGRESS":
         assert board.at(0.02, LegLives(CALLER, ONE, how)) == []
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
