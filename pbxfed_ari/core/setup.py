@@ -18,10 +18,10 @@ A node may live whose Asterisk has died: then no trunk tells of the end of what 
 of that death (asterisk/process.py): it counts them, and the count travels with its condition, in heartbeats and site reports,
 so that a lost frame is made good by the next one. The legs to that node are abandoned at once, what it had sent is hung up.
 
-**The receiver's side.** It says CallHere after WORDS seconds (WORDS_AFAR to another site), once more if nothing has rung yet;
-and at once to who has waited already, or is refused. What rings tells it by itself: by IAX2 for certain, by SIP in a datagram
-that nobody repeats. So a phone that must be woken is waited for, and a line whose provider is slow: that has its own timer
-where the line is.
+**The receiver's side.** It says CallHere after WORDS seconds (WORDS_AFAR to another site), and once more; and at once to who
+has waited already, or is refused. What rings tells it by itself: by IAX2 for certain, by SIP in a datagram that nobody repeats,
+and that half a second without a network may cost together with the first word. So a phone that must be woken is waited for, and
+a line whose provider is slow: that has its own timer where the line is.
 
 An INVITE that was given up is sent again until somebody hears it: a node that wakes would let phones ring for nobody. So the
 waybill says until when its sender waits at most. What comes later (GRACE: clocks are compared by whole seconds) is dropped

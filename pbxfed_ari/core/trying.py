@@ -95,8 +95,7 @@ def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines
     if now >= call.word_due and call.bill and call.arrival.peer:
         told = setup.here(call.bill, call.arrival.peer, view)
         last = call.began + setup.words(call.arrival.peer, view)[1]
-        rang = call.setup is not None and call.setup.rang
-        call.word_due = last if now < last and not rang else NEVER
+        call.word_due = last if now < last else NEVER
     if call.setup is None:
         return told
     return [*told, *call.setup.tick(now, view, lines, CallId(call.key))]
