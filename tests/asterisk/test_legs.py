@@ -1,5 +1,7 @@
 """Bridge mode's requests: what is sent at once, and what is done about what goes wrong."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -240,6 +242,18 @@ async def test_who_waits_hears_a_tone_or_music_and_is_bounded_by_asterisk_meanwh
         off = "DELETE channels/17.1/moh" if music else "DELETE playbacks/17.1-waits"
         assert story.ari.writes == [[f"{bound} 120"], [on], [off], [f"{bound} 0"]]
     assert WAIT.startswith("tone:")
+
+
+async def test_a_tone_that_would_not_stop_is_stopped_again() -> None:
+    """Who is rescued in the moment in which he begins to wait: Asterisk 22.10.1 says 500, and the tone goes on."""
+    story = Story(Ari("playbacks", status=500))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(story.legs.perform(Hush(CALL, "")))
+        while not story.ari.writes:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        story.ari.declined = ()
+    stops = [["DELETE playbacks/17.1-waits"]] * 2
+    assert story.ari.writes == [*stops, ["channels/17.1/variable TIMEOUT(absolute) 0"]]
 
 
 async def test_a_tone_that_was_not_heard_leaves_no_bound() -> None:
