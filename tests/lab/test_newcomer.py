@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,8 @@ def test_a_call_between_two_machines_of_ones_own(lan: BootedLan, checkout: Path)
         if line.startswith("make deb"):
             package(line, checkout)
             continue
-        for machine in first, other:
-            typed(machine, line)
+        with ThreadPoolExecutor() as pool:  # each is a machine of its own
+            list(pool.map(typed, (first, other), (line, line)))
     for line in on_the_first:
         said = typed(first, line)
     token = said

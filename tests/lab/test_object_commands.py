@@ -98,23 +98,24 @@ def clean(federation: Federation) -> Iterator[Federation]:
     """With extension 7001, and without what these tests have added afterwards."""
     federation.add("7001")
     yield federation
-    for command in (
+    order = [
         "did",
         "trunk",
         "group",
         "queue",
         "room",
         "service",
-        "ext",
+        "extension",
         "time",
         "class",
         "site",
-    ):
-        kind = KIND[command]
-        mine = [key for key in keys(federation, "a", command) if MINE.fullmatch(key)]
-        gone = [{"kind": kind.name, kind.key_name: key, "remove": True} for key in mine]
-        text = json.dumps({"objects": gone})
-        pbxfed(federation, "a", command, "import", "-", "--format", "json", given=text)
+    ]
+    found = [(KINDS[one["kind"]], one) for one in federation.get("a", "/export")["objects"]]
+    mine = [(kind, one[kind.key_name]) for kind, one in found if MINE.fullmatch(one[kind.key_name])]
+    mine.sort(key=lambda one: order.index(one[0].name))
+    gone = [{"kind": kind.name, kind.key_name: key, "remove": True} for kind, key in mine]
+    status, said = federation.lab.http("a", "POST", "/import", {"objects": gone})
+    assert status == 200, said
     federation.until(federation.whole, what="all is removed everywhere")
 
 
