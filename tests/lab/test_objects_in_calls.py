@@ -222,11 +222,17 @@ def hears_himself(federation: Federation, caller: str, number: str, node: str = 
     """Is what he says echoed there? And does his node say meanwhile that he talks?"""
     lab = federation.lab
     dialled = lab.dial(caller, number)
-    heard = lab.hears(caller, dialled.id, caller)
-    if node:
-        assert [one["state"] for one in federation.get(node, "/calls")] == ["talking"]
-    lab.hang_up(dialled)
-    return heard
+    try:
+        if node:
+            federation.until(lambda: states(federation, node) == ["talking"], 5, what="he talks")
+        return lab.hears(caller, dialled.id, caller)
+    finally:
+        lab.hang_up(dialled)
+
+
+def states(federation: Federation, node: str) -> list[str]:
+    """Of the calls at a node."""
+    return [str(call["state"]) for call in federation.get(node, "/calls")]
 
 
 def test_a_service_is_reached_from_every_node(federation: Federation) -> None:
@@ -349,7 +355,7 @@ def test_what_the_guide_says_of_the_end_of_a_call(controlled: Federation) -> Non
     said = log.read_text().count(ENDED)
     since = time.time()
     lab.asterisk("b", "channel originate PJSIP/door extension 1003@counted")
-    controlled.until(lambda: [c["state"] for c in controlled.get("b", "/calls")] == ["talking"], 8)
+    controlled.until(lambda: states(controlled, "b") == ["talking"], 8)
     (call,) = [c for c in lab.calls_of("1003", since) if c["incoming"]]
     lab.end("1003", call["call"])
     controlled.until(lambda: log.read_text().count(ENDED) == said + 1, 5)
