@@ -44,6 +44,8 @@ FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no
 AT_ONCE = Together | MakeLeg
 ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
 
+Failed = tuple[HandOver, AsteriskError]  # what has failed, and why
+
 
 class Calls:
     """Performs the effects of calls, while it has a group to do it in."""
@@ -97,12 +99,50 @@ class Calls:
             self._group.create_task(self._abandon(effect), name=f"asterisk leg {effect.leg}")
 
     def _start(self, channel: ChannelId) -> None:
-        if self._group is not None:
-            self._group.create_task(self._perform_calls(channel), name=f"asterisk call {channel}")
+        if self._group is None or self._begun(channel, self._calls[channel]):
+            return
+        self._go_on(self._group, channel)
 
-    async def _perform_calls(self, channel: ChannelId) -> None:
+    def _go_on(
+        self, group: asyncio.TaskGroup, channel: ChannelId, failed: Failed | None = None
+    ) -> None:
+        group.create_task(self._perform_calls(channel, failed), name=f"asterisk call {channel}")
+
+    def _begun(self, channel: ChannelId, waiting: deque[ForCalls]) -> bool:
+        """What most calls need and nothing else, a HandOver, is done without a task, if that is possible now."""
+        effect = waiting[0]
+        if not isinstance(effect, HandOver) or len(waiting) > 1 or not self.several:
+            return False
+        try:
+            label, values = hand_over(effect, self._devices)
+        except Refused:
+            return False
+        posts = self._ari.channels.continueWithVariables(
+            channel, values, context=DIAL, extension=effect.extension, label=label
+        )
+        if not self._ari.begin(partial(self._handed_over, effect), *posts):
+            return False
+        waiting.popleft()
+        return True
+
+    def _handed_over(self, effect: HandOver, told: list[Declined | None] | Unreachable) -> None:
+        channel = effect.channel
+        try:
+            self._judge(channel, told)
+        except AsteriskError as error:
+            if self._group is not None:
+                self._go_on(self._group, channel, (effect, error))
+                return
+        if self._calls[channel]:
+            self._start(channel)
+        else:
+            del self._calls[channel]
+
+    async def _perform_calls(self, channel: ChannelId, failed: Failed | None) -> None:
         waiting = self._calls[channel]
         try:
+            if failed is not None:
+                await self._not_handed_over(*failed)
             while waiting:
                 effect = waiting.popleft()
                 if is_moot(effect, waiting):
@@ -147,15 +187,17 @@ class Calls:
                 await self._continue(effect.channel, values, DIAL, effect.extension, label)
         except Refused as refused:
             self._failed(effect, INVALID_NUMBER, str(refused))
-        except Declined as declined:
-            if declined.status == 404 and "label" in str(declined).lower():
-                self._failed(effect, FAILURE, f"{declined}: {OLD_DIALPLAN}")
-            elif declined.status in (404, 409):
-                await self._look_for(effect, declined)
-            else:
-                self._failed(effect, FAILURE, str(declined))
-        except Unreachable as unreachable:
-            await self._look_for(effect, unreachable)
+        except AsteriskError as error:
+            await self._not_handed_over(effect, error)
+
+    async def _not_handed_over(self, effect: HandOver | Lead | Enter, error: AsteriskError) -> None:
+        status = error.status if isinstance(error, Declined) else 0
+        if status == 404 and "label" in str(error).lower():
+            self._failed(effect, FAILURE, f"{error}: {OLD_DIALPLAN}")
+        elif isinstance(error, Unreachable) or status in (404, 409):
+            await self._look_for(effect, error)
+        else:
+            self._failed(effect, FAILURE, str(error))
 
     def _failed(self, effect: HandOver | Lead | Enter, cause: int, why: str) -> None:
         """It is as if Dial had reached nobody: the core chooses what comes next."""
@@ -204,14 +246,23 @@ class Calls:
         """In one go. Whoever goes on without what is dialed comes back from the dialplan by himself, as if that were absent."""
         channels = self._ari.channels
         if self.several and values:
-            unset = await channels.continueWithVariables(
+            posts = channels.continueWithVariables(
                 channel, values, context=context, extension=exten, label=label
             )
-            if unset is not None:
-                self._note(trouble("call handed over without a way", unset, channel=channel))
+            self._judge(channel, await self._ari.post(*posts))
             return
         await self._set(channel, values)
         await channels.continueInDialplan(channel, context=context, extension=exten, label=label)
+
+    def _judge(self, channel: ChannelId, told: list[Declined | None] | Unreachable) -> None:
+        """It goes on even if the variables are declined. Raises: Unreachable; Declined, if it does not."""
+        if isinstance(told, Unreachable):
+            raise told
+        unset, stays = told
+        if stays is not None:
+            raise stays
+        if unset is not None:
+            self._note(trouble("call handed over without a way", unset, channel=channel))
 
     async def _set(self, channel: ChannelId, values: dict[str, str]) -> None:
         if self.several and values:

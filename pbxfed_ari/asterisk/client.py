@@ -10,8 +10,8 @@ The password travels in a header, never in a URL, where logs would keep it.
 
 import asyncio
 import base64
+import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -30,12 +30,14 @@ from pbxfed_ari.asterisk.models import (
     Variable,
     Variables,
 )
-from pbxfed_ari.asterisk.pool import Answer, Pool, Request
+from pbxfed_ari.asterisk.pool import Answer, Pool, Request, Told
 from pbxfed_ari.errors import Declined, Unreachable
 
 DEADLINE = 2.0  # seconds for one request; a healthy Asterisk answers in milliseconds
 CONNECTIONS = 16  # at once; Asterisk spends a thread on each (main/http.c)
 PJSIP = "res_pjsip"  # the configuration class of phones, trunks and contacts
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 Query = dict[str, str]
 T = TypeVar("T")
@@ -115,11 +117,22 @@ class AriClient:
         What comes after one that is declined may be granted: what was said to each. Raises: Unreachable.
         """
         asked = [_request("POST", post.path, post.query, post.body) for post in posts]
-        answers = await self._ask(posts[-1].operation, self._deadline, *asked)
-        return [
-            _declined(post.operation, status, content)
-            for post, (status, content) in zip(posts, answers, strict=True)
-        ]
+        return _judged(posts, await self._ask(posts[-1].operation, self._deadline, *asked))
+
+    def begin(
+        self, then: Callable[[list[Declined | None] | Unreachable], None], *posts: Post
+    ) -> bool:
+        """`post` without a task, if a connection is free now: `then` is told what came of it."""
+        assert self._pool is not None, "AriClient is used outside `async with`"
+
+        def told(what: Told) -> None:
+            if isinstance(what, OSError):
+                then(self._unreachable(posts[-1].operation, self._deadline, what))
+            else:
+                then(_judged(posts, what))
+
+        asked = [_request("POST", post.path, post.query, post.body) for post in posts]
+        return self._pool.begin(self._deadline, told, *asked)
 
     async def grant(self, post: Post) -> None:
         """One of them. Raises: Unreachable, Declined."""
@@ -132,10 +145,14 @@ class AriClient:
         try:
             async with asyncio.timeout(limit):
                 return await self._pool.ask(*requests)
-        except TimeoutError:
-            raise Unreachable(f"{operation}: no answer within {limit:g} s") from None
         except OSError as error:
-            raise Unreachable(f"{operation}: {reason(error)}") from error
+            raise self._unreachable(operation, limit, error) from error
+
+    @staticmethod
+    def _unreachable(operation: str, limit: float, error: OSError) -> Unreachable:
+        late = isinstance(error, TimeoutError)
+        why = f"no answer within {limit:g} s" if late else reason(error)
+        return Unreachable(f"{operation}: {why}")
 
     async def ask(
         self,
@@ -320,31 +337,17 @@ class Channels:
         path = f"channels/{_part(id)}/continue"
         await self._ari.request(f"channels.continueInDialplan {id}", "POST", path, body=body)
 
-    async def continueWithVariables(
-        self,
-        id: str,
-        variables: dict[str, str],
-        *,
-        context: str,
-        extension: str,
-        label: str = "",
-    ) -> Declined | None:
-        """`setChannelVars` (since 22.10) and `continueInDialplan`, at once.
-
-        It goes on even if the variables are declined: what was said of them. Raises: Unreachable; Declined, if it does not.
-        """
+    @staticmethod
+    def continueWithVariables(
+        id: str, variables: dict[str, str], *, context: str, extension: str, label: str = ""
+    ) -> tuple[Post, Post]:
+        """`setChannelVars` (since 22.10) and `continueInDialplan`, at once: it goes on even if the variables are declined."""
         channel, place = f"channels/{_part(id)}", _place(context, extension, label)
-        unset, stays = await self._ari.post(
-            Post(
-                f"channels.setChannelVars {id}",
-                f"{channel}/variables",
-                body={"variables": variables},
-            ),
+        body = {"variables": variables}
+        return (
+            Post(f"channels.setChannelVars {id}", f"{channel}/variables", body=body),
             Post(f"channels.continueInDialplan {id}", f"{channel}/continue", body=place),
         )
-        if stays is not None:
-            raise stays
-        return unset
 
     async def hangup(self, id: str, *, reason_code: int) -> None:
         """End the channel with this Q.850 cause."""
@@ -472,6 +475,13 @@ def _granted(operation: str, status: int, content: bytes) -> bytes:
     return content
 
 
+def _judged(posts: Iterable[Post], answers: Iterable[Answer]) -> list[Declined | None]:
+    return [
+        _declined(post.operation, status, content)
+        for post, (status, content) in zip(posts, answers, strict=True)
+    ]
+
+
 def _declined(operation: str, status: int, content: bytes) -> Declined | None:
     if status < 400:
         return None
@@ -495,9 +505,4 @@ def _place(context: str, extension: str, label: str) -> dict[str, object]:
 
 
 def _part(text: str) -> str:
-    return text if text.isalnum() and text.isascii() else _quoted(text)
-
-
-@lru_cache(maxsize=1_024)
-def _quoted(text: str) -> str:
-    return quote(text, safe=";@")
+    return text if _PLAIN.fullmatch(text) else quote(text, safe=";@")

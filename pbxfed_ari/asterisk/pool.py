@@ -3,10 +3,13 @@
 Requests to ARI are most of what a call costs the daemon, so there is nothing here that they do not need: no cookies, redirects,
 proxies or compression. Whoever asks takes a connection for himself, the one used last, and gives it back after the answer; what
 went wrong closes it. Several requests may be sent at once; the server does one after the other (pipelining, RFC 9112 §9.3.2).
-llhttp (by `httptools`) reads the answers.
+llhttp (by `httptools`) reads the answers. `begin` is for the request that each call needs: it wakes no task, and sets no timer.
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -16,6 +19,7 @@ IDLE = 10.0  # seconds; Asterisk closes a connection that was idle for 15 (sessi
 
 Request = tuple[str, str, bytes | None]  # method; target, quoted already; JSON
 Answer = tuple[int, bytes]  # status, content
+Told = list[Answer] | OSError
 
 
 class Pool:
@@ -32,6 +36,8 @@ class Pool:
         self._room = asyncio.Semaphore(most)
         self._idle: list[_Wire] = []
         self._wires: set[_Wire] = set()
+        self._begun: dict[_Wire, float] = {}  # until when their answers are waited for
+        self._looks: asyncio.TimerHandle | None = None  # whether one is late
 
     def __repr__(self) -> str:
         return f"Pool({self._host}:{self._port}, {len(self._wires)} open, {len(self._idle)} idle)"
@@ -53,6 +59,38 @@ class Pool:
                 self._idle.append(wire)
             return answers
 
+    def begin(self, limit: float, then: Callable[[Told], None], *requests: Request) -> bool:
+        """By a connection that is free now: `then` is told what came of it within `limit` seconds. False: none is free."""
+        if self._room.locked() or (wire := self._take()) is None:
+            return False
+        with suppress(StopIteration):
+            self._room.acquire().send(None)  # which waits only if it is locked
+        loop = asyncio.get_running_loop()
+        self._begun[wire] = loop.time() + limit
+        if self._looks is None:
+            self._looks = loop.call_later(limit, self._look)
+        text = b"".join(map(self._text, requests))
+        wire.begin(text, len(requests), partial(self._end, wire, then))
+        return True
+
+    def _end(self, wire: "_Wire", then: Callable[[Told], None], told: Told) -> None:
+        del self._begun[wire]
+        self._room.release()
+        if isinstance(told, OSError):
+            wire.close()
+        elif wire.usable:
+            self._idle.append(wire)
+        then(told)
+
+    def _look(self) -> None:
+        """End what is late; look again when the next one would be."""
+        loop = asyncio.get_running_loop()
+        for wire in [wire for wire, until in self._begun.items() if until <= loop.time()]:
+            wire.fail(TimeoutError())
+        self._looks = None
+        if self._begun:
+            self._looks = loop.call_at(min(self._begun.values()), self._look)
+
     def _text(self, request: Request) -> bytes:
         method, target, json = request
         head = f"{method} {self._path}{target} HTTP/1.1\r\n{self._head}"
@@ -63,6 +101,8 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._looks is not None:
+            self._looks.cancel()
         for wire in list(self._wires):
             wire.close()
         await asyncio.sleep(0)  # lets the transports close their sockets
@@ -94,18 +134,28 @@ class _Wire(asyncio.Protocol):
         self._content = b""
         self._answers: list[Answer] = []
         self._missing = 0  # answers that have not come
-        self._all: asyncio.Future[list[Answer]] | None = None
+        self._then: Callable[[Told], None] | None = None
         self._transport: asyncio.Transport | None = None
         self.usable = False
         self.since = 0.0  # when the last answer came
 
     async def ask(self, text: bytes, requests: int) -> list[Answer]:
         """Send so many requests and wait for all answers. Raises: OSError."""
+        told: asyncio.Future[list[Answer]] = self._loop.create_future()
+        self.begin(text, requests, partial(_settle, told))
+        return await told
+
+    def begin(self, text: bytes, requests: int, then: Callable[[Told], None]) -> None:
+        """The same, without waiting: `then` is told once."""
         assert self._transport is not None
-        self._answers, self._missing = [], requests
-        self._all = self._loop.create_future()
+        self._answers, self._missing, self._then = [], requests, then
         self._transport.write(text)
-        return await self._all
+
+    def fail(self, error: OSError) -> None:
+        """No answer will come."""
+        then, self._then = self._then, None
+        if then is not None:
+            then(error)
 
     def close(self) -> None:
         """It is of no more use."""
@@ -124,17 +174,19 @@ class _Wire(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._failed(ConnectionError(f"the answer is not HTTP: {error}"))
+            self.fail(ConnectionError(f"the answer is not HTTP: {error}"))
             self.close()
+            return
+        if not self._missing and self._then is not None:
+            then, self._then = self._then, None
+            self.since = self._loop.time()
+            then(self._answers)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.usable = False
         self._wires.discard(self)
-        self._failed(error or ConnectionError("the connection was closed"))
-
-    def _failed(self, error: Exception) -> None:
-        if self._all is not None and not self._all.done():
-            self._all.set_exception(error)
+        lost = error if isinstance(error, OSError) else ConnectionError("the connection was closed")
+        self.fail(lost)
 
     # --- httptools
 
@@ -146,6 +198,12 @@ class _Wire(asyncio.Protocol):
         self._answers.append((self._parser.get_status_code(), self._content))
         self._content = b""
         self._missing -= 1
-        if not self._missing and self._all is not None and not self._all.done():
-            self.since = self._loop.time()
-            self._all.set_result(self._answers)
+
+
+def _settle(future: asyncio.Future[list[Answer]], told: Told) -> None:
+    if future.done():
+        return
+    if isinstance(told, OSError):
+        future.set_exception(told)
+    else:
+        future.set_result(told)

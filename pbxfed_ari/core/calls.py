@@ -124,7 +124,6 @@ class Calls:
         self._calls[channel] = call
         self._by_key[call.key] = channel
         self._by_id.setdefault(call.id, []).append(channel)
-        self.usage.count(call)
         self.notebook.name(call)
         return call
 
@@ -143,9 +142,9 @@ class Calls:
         self.usage.count(call)
         if stood != (call.phase, call.tries):
             self.notebook.changed(call)
-        effects += self.usage.learned(call, now)
-        if any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
+        if effects and any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
             self.usage.began(call, now)
+        effects += self.usage.learned(call, now)
         self.attendance.goes_to(call.arrival.channel, call.room)
         self.agenda.note(call)
         self._note_leg(call, event, now)

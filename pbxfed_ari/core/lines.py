@@ -111,16 +111,18 @@ class Usage:
         peers: frozenset[NodeName],
         waits: str,
     ) -> None:
-        for fact in known.facts - facts:
-            self._facts[fact].discard(channel)
-            if not self._facts[fact]:
-                del self._facts[fact]
-        for fact in facts - known.facts:
-            self._facts.setdefault(fact, set()).add(channel)
-        for with_whom, more in ((known.peers, -1), (peers, 1)):
-            self._peers[with_whom] += more
-            if not self._peers[with_whom]:
-                del self._peers[with_whom]
+        if facts != known.facts:
+            for fact in known.facts - facts:
+                self._facts[fact].discard(channel)
+                if not self._facts[fact]:
+                    del self._facts[fact]
+            for fact in facts - known.facts:
+                self._facts.setdefault(fact, set()).add(channel)
+        if peers != known.peers:
+            for with_whom, more in ((known.peers, -1), (peers, 1)):
+                self._peers[with_whom] += more
+                if not self._peers[with_whom]:
+                    del self._peers[with_whom]
         if waits != known.waits:
             if waits:
                 insort(self._waiting.setdefault(waits, []), known.place)

@@ -48,6 +48,8 @@ class Registrations:
             for (n, uri), contact in known.items()
             if counts(n)
         ]
+        if len(standing) < 2:
+            return standing
         standing.sort(key=lambda r: (not r.sure, -r.stamp, r.node, r.uri))
         newest: dict[str, Registration] = {}
         for registration in standing:

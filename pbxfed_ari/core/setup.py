@@ -219,7 +219,7 @@ class Setup:
 
     def _settle(self) -> None:
         """If nobody is waited for who has not shown life, time does not matter any more."""
-        if self.watched <= self.spoke | self.proceeds | self.gone:
+        if self.deadline < NEVER and self.watched <= self.spoke | self.proceeds | self.gone:
             self.deadline = NEVER
 
     def _ask(self, now: float, view: View) -> list[Effect]:

@@ -145,7 +145,9 @@ class Exchange(FakeAri):
 
 
 @asynccontextmanager
-async def exchange(control: str, devices: int = 1) -> AsyncIterator[Exchange]:
+async def exchange(
+    control: str, devices: int = 1, *, connected: bool = False
+) -> AsyncIterator[Exchange]:
     """An exchange with an operator at work."""
     async with (
         Exchange(control, devices) as found,
@@ -165,6 +167,9 @@ async def exchange(control: str, devices: int = 1) -> AsyncIterator[Exchange]:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(found.operator.run())
             await asyncio.sleep(0)
+            if connected:
+                await ari.asterisk.ping(deadline=1.0)
+                found.asked.clear()
             try:
                 yield found
             finally:
@@ -178,12 +183,17 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("status", WAYS_TO_FAIL)
 @pytest.mark.parametrize(
-    ("control", "step"),
-    [*(("handover", step) for step in HANDED_OVER), *(("bridge", step) for step in BRIDGED)],
+    ("control", "connected", "step"),
+    [
+        *(("handover", connected, step) for connected in (False, True) for step in HANDED_OVER),
+        *(("bridge", False, step) for step in BRIDGED),
+    ],
 )
-async def test_a_call_ends_whatever_fails(control: str, step: str, status: int) -> None:
-    """Of itself, or they talk; no channel, bridge or call is left over."""
-    async with exchange(control) as at:
+async def test_a_call_ends_whatever_fails(
+    control: str, connected: bool, step: str, status: int
+) -> None:
+    """Of itself, or they talk; no channel, bridge or call is left over. Whether a connection is open already or not."""
+    async with exchange(control, connected=connected) as at:
         at.refuse[step] = status
         at.post(Arrived(CALLER, "1001", "1002", "", fresh_id="f00"))
         over = await settle(at)

@@ -198,3 +198,47 @@ async def test_an_answer_of_several_may_fail_to_come() -> None:
     async with served(lambda heard: next(answers)) as (_, found):
         with pytest.raises(OSError, match="closed"):
             await found.ask(("GET", "/", None), ("GET", "/", None), ("GET", "/", None))
+
+
+async def test_a_connection_that_is_free_can_be_used_at_once() -> None:
+    """By whom no task shall be woken for; he is told, and the connection is used again."""
+    told: list[pool.Told] = []
+    async with served(lambda heard: OK, most=1) as (server, found):
+        assert not found.begin(1.0, told.append, ("GET", "/", None))  # none is open
+        await get(found)
+        server.gate.clear()
+        assert found.begin(1.0, told.append, ("GET", "/a", None), ("GET", "/b", None))
+        assert not found.begin(1.0, told.append, ("GET", "/c", None))  # none is free
+        waits = asyncio.ensure_future(get(found, "/d"))
+        await asyncio.sleep(0.01)
+        assert not told
+        assert not waits.done()
+        server.gate.set()
+        assert await waits == (200, b"hi")
+        assert told == [[(200, b"hi"), (200, b"hi")]]
+        assert server.connections == 1
+        assert [heard.split()[1] for heard in server.heard] == [
+            b"/prefix/", b"/prefix/a", b"/prefix/b", b"/prefix/d",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_what_was_begun_may_have_no_answer(late: bool) -> None:
+    """In time, or at all: it is told once, and the connection is of no more use."""
+    told: list[pool.Told] = []
+    over = asyncio.Event()
+
+    def then(what: pool.Told) -> None:
+        told.append(what)
+        over.set()
+
+    async with served(lambda heard: b"" if heard[12:13] == b"x" else OK) as (server, found):
+        await get(found)
+        if late:
+            server.gate.clear()
+        assert found.begin(0.05, then, ("GET", "/x", None))
+        await over.wait()
+        server.gate.set()
+        assert await get(found) == (200, b"hi")
+        assert server.connections == 2
+    assert [type(what) for what in told] == [TimeoutError if late else ConnectionError]
