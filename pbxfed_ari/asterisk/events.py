@@ -177,6 +177,8 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
     `wall_ms` is now, for events that do not say when; `fresh_id` may name a new call.
     """
     match event:
+        case Dial():
+            return _dial(event)
         case StasisStart():
             if event.application not in ("", app):
                 return None
@@ -194,16 +196,6 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             return Redirected(ChannelId(""), ChannelId(leg), str(event.userevent.get("to", "")))
         case ChannelUserevent(eventname="pbxfed-answered", channel=Channel(id=caller)):
             return Answered(ChannelId(caller), ChannelId(""))
-        case Dial(caller=Channel(id=caller), forward=to) if to:
-            return Redirected(ChannelId(caller), ChannelId(event.peer.id), to)
-        case Dial(caller=None):
-            return _own_leg(event)
-        case Dial(dialstatus="ANSWER", caller=Channel(id=caller)):
-            return Answered(ChannelId(caller), ChannelId(event.peer.id))
-        case Dial(dialstatus="", caller=Channel(id=caller)):
-            return LegDialed(ChannelId(caller), ChannelId(event.peer.id), event.peer.name)
-        case Dial(caller=Channel(id=caller)) if event.dialstatus in _LIFE:
-            return LegLives(ChannelId(caller), ChannelId(event.peer.id), event.dialstatus)
         case ContactStatusChange(contact_info=contact, timestamp=when):
             return _contact(contact, wall_ms if when is None else milliseconds(when))
     return None
@@ -309,6 +301,19 @@ def _endpoint(name: str) -> str:
 def owner(name: str) -> str:
     """The same, of any technology."""
     return name.partition("/")[2].rpartition("-")[0]
+
+
+def _dial(dial: Dial) -> Answered | LegDialed | LegLives | Redirected | None:
+    if dial.caller is None:
+        return _own_leg(dial)
+    caller, leg, status = ChannelId(dial.caller.id), ChannelId(dial.peer.id), dial.dialstatus
+    if dial.forward:
+        return Redirected(caller, leg, dial.forward)
+    if status == "ANSWER":
+        return Answered(caller, leg)
+    if status == "":
+        return LegDialed(caller, leg, dial.peer.name)
+    return LegLives(caller, leg, status) if status in _LIFE else None
 
 
 def _own_leg(dial: Dial) -> Answered | LegLives | None:

@@ -16,6 +16,7 @@ FULL = (
     1_000  # bytes of records in one message: with seal and headers one frame that no path must cut
 )
 _size = msgspec.msgpack.Encoder().encode
+SENT = frozenset({Broadcast, Forward, SendTo, Stop})  # what must not overtake what is held
 _Key = tuple[object, ...]
 
 
@@ -32,13 +33,15 @@ class Bundle:
     def through(self, effects: Iterable[Effect]) -> Iterator[Effect]:
         """What is to be performed now, in order."""
         for effect in effects:
+            if type(effect) not in SENT:
+                yield effect
+                continue
             if isinstance(effect, Broadcast | Forward) and isinstance(
                 effect.message, Delta | Piece
             ):
                 yield from self._take(effect, effect.message)
                 continue
-            if isinstance(effect, Broadcast | Forward | SendTo | Stop):
-                yield from self.rest()
+            yield from self.rest()
             yield effect
 
     def rest(self) -> list[Effect]:

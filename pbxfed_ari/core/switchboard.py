@@ -12,6 +12,7 @@ from pbxfed_ari.core.calls import PLAIN, Calls, Manner
 from pbxfed_ari.core.crossing import Crossing
 from pbxfed_ari.core.effects import Effect, HangUp, Leg, Note, Tell
 from pbxfed_ari.core.events import (
+    Answered,
     AriWasSlow,
     Arrived,
     CallersEvent,
@@ -20,7 +21,9 @@ from pbxfed_ari.core.events import (
     ChannelsListed,
     DrainOver,
     Ended,
+    LegDialed,
     LegEnded,
+    LegLives,
     PeerGaveUp,
     PeerHasCall,
     PeerLostCalls,
@@ -37,6 +40,8 @@ from pbxfed_ari.core.notebook import Notebook, Noted
 from pbxfed_ari.core.reconciling import Reconciler
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import read
+
+OFTEN = (LegDialed, LegLives, Answered, LegEnded, Ended)  # most of what is heard
 
 
 class Switchboard:
@@ -118,6 +123,8 @@ class Switchboard:
         return call.arrival.wall_ms + round((now - call.began) * 1_000) if call else 0
 
     def _handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
+        if isinstance(event, OFTEN):
+            return self._told(event, now, view)
         match event:
             case ChannelsListed():
                 return self._reconciler.listed(event, now, view)
