@@ -543,7 +543,9 @@ class Telephony(World):
         self.pbxs = {name: Pbx(self, name) for name in names}
         self.phones: dict[str, Phone] = {}  # by URI
         self.attempts: list[Attempt] = []
+        self.transferred: list[Attempt] = []  # to another number, out of one of those
         self.whom: dict[ChannelId, tuple[Phone | Pbx, str]] = {}
+        self.sent = 0  # who was transferred, as daemons have heard it
         self.wrong: list[str] = []  # what must not have happened
         self.blocked: set[tuple[str, str, str]] = set()  # kind, from, to
         self.log: list[str] | None = None
@@ -607,6 +609,21 @@ class Telephony(World):
                 self.note(f"{phone} hangs up")
                 self._leaves(dialog, phone)
                 dialog.refuses(NORMAL)
+
+    def talks(self, phone: Phone) -> list[Channel]:
+        """By these channels it is connected, at its own Asterisk."""
+        legs = [dialog.caller for dialog in phone.dialogs if dialog.up]
+        own = [phone.channel] if phone.channel is not None else []
+        return [c for c in (*legs, *own) if c.with_whom() is not None and c.pbx is phone.home]
+
+    def transfer(self, phone: Phone, number: str = "") -> None:
+        """It sends whom it talks with to a number; without one it connects the two."""
+        channels = self.talks(phone)
+        self.note(f"{phone} transfers to {number or 'the other one'}")
+        if number and channels:
+            channels[0].pbx.blind(channels[0], number)
+        elif len(channels) == 2:
+            channels[0].pbx.attended(*channels)
 
     def kill(self, name: str) -> None:
         """Of its daemon; Asterisk goes on."""
@@ -712,6 +729,7 @@ class Telephony(World):
 
     def heard(self, node: Exchange, event: Event) -> None:
         self.note(f"    {node.name} < {event}")
+        self.sent += isinstance(event, Arrived) and bool(event.by) and not event.again
 
     def did(self, node: Exchange, effect: Effect) -> None:
         if isinstance(effect, ForCalls | CallEnded | Tell):

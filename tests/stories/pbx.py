@@ -240,6 +240,8 @@ class Channel:
         self.partner: Channel | None = None  # with whom Dial has connected it
         self.leg_of: Dial | None = None
         self.bridge = ""
+        self.local: Channel | None = None  # the other half of a Local channel
+        self.by = ""  # who has transferred it here
         self.gone = False
         self._time = 0  # of the limit that counts
 
@@ -289,11 +291,13 @@ class Channel:
             self.state = "Up"
             if self.phone is not None:
                 self.attempt.answered = self.attempt.answered or self.pbx.world.now
-            elif self.dialog is not None:
+            elif self.local is not None:
+                self.local.state = "Up"
+            elif self.dialog is not None and self.called:
                 self.dialog.answers()
         elif what != "answer" and self.phone is not None:
             self.attempt.heard.append(what)
-        elif what != "answer" and self.dialog is not None and self.state != "Up":
+        elif what != "answer" and self.called and self.dialog is not None and self.state != "Up":
             self.dialog.rings("RINGING" if what == "ring" else what)
 
     def limit(self, seconds: float) -> None:
@@ -318,6 +322,8 @@ class Channel:
         if self.gone:
             return
         self.gone = True
+        if self.by:
+            self.attempt.ended, self.attempt.cause = self.pbx.world.now, cause
         self.pbx.channels.pop(self.id, None)
         if self.dialog is not None:
             (self.dialog.refuses if self.called else self.dialog.gives_up)(cause)
@@ -331,6 +337,10 @@ class Channel:
         self.pbx.tell(told)
         if self.leg_of is not None:
             self.leg_of.ended(self, cause)
+        half, self.local = self.local, None
+        if half is not None:
+            half.local = None
+            half.end(cause, why)
         partner, self.partner = self.partner, None
         if partner is not None:
             partner.partner = None
@@ -348,6 +358,9 @@ class Channel:
         dialog = self.dialog
         if self.phone is not None:
             return self.phone
+        if self.local is not None:
+            there = self.local.with_whom()
+            return there.other_end() if there is not None else None
         if dialog is None or dialog.over or not dialog._passes() or not dialog._passes(back=True):
             return None
         if isinstance(dialog.to, Phone):
@@ -563,7 +576,7 @@ class Pbx:
         """It enters our application; without a daemon it goes on alone. `over`: somebody was rung for it already."""
         channel.args = args
         if self.app is None:
-            if over:
+            if over or channel.by:
                 channel.end(19 if cause == NORMAL else cause, "without the daemon")
             else:
                 self._alone(channel)
@@ -597,7 +610,7 @@ class Pbx:
 
     def came(self, channel: Channel, *, again: bool = False) -> Arrived:
         """How this caller came."""
-        peer = NodeName(channel.peer) if channel.called else None
+        peer = NodeName(channel.peer) if channel.called and not channel.by else None
         endpoint = channel.name.partition("/")[2].rpartition("-")[0]
         return Arrived(
             channel.id,
@@ -605,12 +618,63 @@ class Pbx:
             channel.shown,
             "",
             peer,
-            channel.note,
+            channel.note if peer else "",
             self.world.fresh_id(),
-            endpoint if channel.kind != "iax2" else "",
+            endpoint if channel.name.startswith("PJSIP/") else "",
             wall_ms=channel.created_ms,
+            by=channel.by,
             again=again,
         )
+
+    # --- transfers
+
+    def blind(self, sender: Channel, number: str) -> None:
+        """A phone sends whom it talks with to another number."""
+        by, other = sender.attempt.caller.number, sender.with_whom()
+        if sender.dialog is not None and isinstance(sender.dialog.to, Phone):
+            by = sender.dialog.to.number
+        whom = other.other_end() if other is not None else None
+        if other is None or whom is None:
+            return
+        attempt = Attempt(whom, number, self.world.now, self.world.wall_ms())
+        self.world.transferred.append(attempt)
+        if not sender.bridge:  # Dial has connected them
+            sender.partner = other.partner = None
+            if other.phone is not None or other.by:
+                other.attempt.ended, other.attempt.cause = self.world.now, NORMAL
+            if other.phone is not None:
+                other.phone.attempt = attempt
+            other.attempt = attempt
+            other.number, other.by, other.shown = number, by, whom.number
+            self.stasis(other, ["phone"])
+            sender.end(NORMAL, "it has transferred")
+            return
+        bridge, (here, there) = sender.bridge, self._local(number, attempt)
+        there.number, there.by, there.shown = number, by, whom.number
+        sender.leave()
+        self.join(bridge, here)
+        self.stasis(there, ["phone"])
+
+    def attended(self, first: Channel, second: Channel) -> None:
+        """A phone connects the two with whom it talks."""
+        one, other = first.with_whom(), second.with_whom()
+        if one is None or other is None or bool(first.bridge) != bool(second.bridge):
+            return
+        if not first.bridge:
+            first.partner = second.partner = None
+            one.partner, other.partner = other, one
+            first.end(NORMAL, "it has transferred")
+            second.end(NORMAL, "it has transferred")
+            return
+        for sender, half in zip((first, second), self._local("", first.attempt), strict=True):
+            bridge, half.state = sender.bridge, "Up"
+            sender.leave()
+            self.join(bridge, half)
+
+    def _local(self, number: str, attempt: Attempt) -> tuple[Channel, Channel]:
+        one, other = (self._new(f"Local/{number}@pbxfed", attempt, number) for _ in range(2))
+        one.local, other.local = other, one
+        return one, other
 
     # --- what a daemon that connects reads
 

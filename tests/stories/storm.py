@@ -1,4 +1,4 @@
-"""Calls amid cuts, deaths of daemons and of Asterisks, refusals of ARI, lost frames: what one seed makes of it, what must hold.
+"""Calls and transfers amid cuts, deaths, refusals and silence of ARI, lost frames: what one seed makes of it, what must hold.
 
     python -m tests.stories.storm KIND SEED      one storm, with all that was said and done
 
@@ -37,6 +37,7 @@ class Storm:
     cuts: bool = False
     deaths: bool = False  # of daemons
     crashes: bool = False  # of Asterisks
+    transfers: bool = False
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
     silences: float = 0.0  # of those that do not come, whether or not it is done
     frames: float = 0.0  # shares of those that are lost, doubled, overtaken
@@ -57,6 +58,8 @@ STORMS = {
     "silences": Storm(silences=0.05),
     "trouble": Storm(refusals=0.03, silences=0.03, deaths=True, crashes=True),
     "frames": Storm(frames=0.02),
+    "transfers": Storm(transfers=True),
+    "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
 }
 
 
@@ -88,6 +91,8 @@ class Weather:
         world.faults = self._refuse
         for _ in range(CALLS):
             world.after(rng.random() * WEATHER, self._call)
+        for _ in range(20 * self.storm.transfers):
+            world.after(rng.random() * WEATHER, self._transfer)
         happen: list[Callable[[], None]] = []
         happen += [self._cut] * 3 * self.storm.cuts + [self._death] * 3 * self.storm.deaths
         happen += [self._crash] * self.storm.crashes
@@ -146,6 +151,28 @@ class Weather:
         if phone.attempt is attempt:
             self.world.hang_up(phone)
 
+    def _transfer(self) -> None:
+        """Blind; or a phone that was called asks another first, whom it connects with its caller if he answers."""
+        world, rng = self.world, self.rng
+        talking = [phone for phone in self.phones if len(world.talks(phone)) == 1]
+        if not talking:
+            return
+        phone = rng.choice(talking)
+        others = [p for p in self.phones if p.number != phone.number]
+        ready = [p for p in others if not p.dialogs and p.channel is None]
+        number = rng.choice(ready or others).number
+        if phone.channel is not None or rng.random() < 0.5:
+            world.transfer(phone, number)
+            return
+        attempt = world.dial(phone, number)
+        world.after(6.0, lambda: self._connect(phone, attempt))
+
+    def _connect(self, phone: Phone, attempt: Attempt) -> None:
+        if phone.attempt is attempt and len(self.world.talks(phone)) == 2:
+            self.world.transfer(phone)
+        else:
+            self._hang_up(phone, attempt)
+
     def _cut(self) -> None:
         world, rng = self.world, self.rng
         some = rng.sample(NAMES, rng.choice((1, 1, 2)))
@@ -191,7 +218,7 @@ class Weather:
 
     def _rings(self) -> list[str]:
         wrong: list[str] = []
-        for one in self.world.attempts:
+        for one in self._all:
             rung: dict[str, Ring] = {}
             for ring in one.rings:
                 said = f"{_named(one)}: {ring.phone} at {ring.at:.3f}"
@@ -214,7 +241,11 @@ class Weather:
         return ring.instead or any(self.world.was_away(name, since, until) for name in names)
 
     def _ends(self) -> list[str]:
-        return [f"no end: {_named(one)}" for one in self.world.attempts if one.ended is None]
+        return [f"no end: {_named(one)}" for one in self._all if one.ended is None]
+
+    @property
+    def _all(self) -> list[Attempt]:
+        return [*self.world.attempts, *self.world.transferred]
 
     def _left(self) -> list[str]:
         wrong: list[str] = []
@@ -237,13 +268,16 @@ class Weather:
     def _records(self) -> list[str]:
         """One of each; none, perhaps, if it began or ended when its daemon was not there."""
         kept: list[CallEnded] = [one for of in self.world.records.values() for one in of]
-        found = Counter((one.caller, one.began_ms) for one in kept if not one.peer)
+        found = Counter((one.caller, one.began_ms) for one in kept if not one.peer and not one.by)
         wrong: list[str] = []
         for one in self.world.attempts:
             times, ended = found[one.caller.number, one.wall_ms], one.ended or self.world.now
             near = any(one.began - 45 < at < ended + 2 for at in self.troubled[one.caller.at.name])
             if times > 1 or (times == 0 and not near):
                 wrong.append(f"{times} records: {_named(one)}, ended at {ended:.3f}")
+        sent = sum(1 for one in kept if one.by and not one.peer)
+        if sent != self.world.sent:
+            wrong.append(f"{self.world.sent} were transferred, and {sent} have records")
         return wrong
 
 
