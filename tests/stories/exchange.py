@@ -304,7 +304,7 @@ class Exchange(Node):
                 if channel and channel.place == "dial" and channel.told and of_before:
                     leg = channel.partner
                     seen = self.pbx._leg_seen(leg) if leg else None
-                    came, now = self.pbx.came(channel), self.world.wall_ms()
+                    came, now = self.pbx.came(channel), self.wall_ms()
                     self._talk(TalkFound(came, channel.told, seen, now, now))
                     return
             case Arrived(channel=caller) | Returned(channel=caller):
@@ -540,6 +540,7 @@ class Telephony(World):
         self.notes: dict[str, dict[str, Noted]] = {name: {} for name in names}
         self.seen = dict.fromkeys(names, 0)
         self.away: dict[str, list[list[float]]] = {name: [] for name in names}  # from, to
+        self.skews = {}
         self.pbxs = {name: Pbx(self, name) for name in names}
         self.phones: dict[str, Phone] = {}  # by URI
         self.attempts: list[Attempt] = []
@@ -592,7 +593,7 @@ class Telephony(World):
     def dial(self, phone: Phone, number: str) -> Attempt:
         """It calls."""
         assert phone.home is not None
-        attempt = Attempt(phone, number, self.now, self.wall_ms())
+        attempt = Attempt(phone, number, self.now, phone.at.wall_ms())
         phone.attempt = attempt
         self.attempts.append(attempt)
         channel = phone.home.called_by(phone, attempt)
@@ -638,6 +639,11 @@ class Telephony(World):
         self.note(f"daemon {name} starts")
         self.away[name][-1][1] = self.now
         self.boot(name)
+
+    def set_clock(self, name: str, seconds: int) -> None:
+        """Of its machine, by so many seconds."""
+        self.skews[name] = self.skews.get(name, 0) + seconds * 1_000
+        self[name].skew_ms = self.skews[name]
 
     def was_away(self, name: str, since: float, until: float) -> bool:
         """Was its daemon, at any time within this?"""

@@ -228,7 +228,7 @@ class Channel:
         self.number = number  # where it is in the dialplan
         self.shown = attempt.caller.number
         self.state, self.place, self.args = "Down", "", [""]
-        self.created_ms = pbx.world.wall_ms()
+        self.created_ms = pbx.wall_ms()
         self.dialog: Dialog | None = None
         self.called = False  # is it the called side of its dialog?
         self.phone: Phone | None = None  # whose own call it is
@@ -502,7 +502,11 @@ class Pbx:
         self.channels: dict[ChannelId, Channel] = {}
         self.bridges: dict[str, set[Channel]] = {}
         self.incoming: set[Dialog] = set()
-        self.since_ms = self.world.wall_ms()
+        self.since_ms = self.wall_ms()
+
+    def wall_ms(self) -> int:
+        """What its machine's clock says."""
+        return self.world.wall_ms() + self.world.skews.get(self.name, 0)
 
     @property
     def alive(self) -> bool:
@@ -636,7 +640,7 @@ class Pbx:
         whom = other.other_end() if other is not None else None
         if other is None or whom is None:
             return
-        attempt = Attempt(whom, number, self.world.now, self.world.wall_ms())
+        attempt = Attempt(whom, number, self.world.now, self.wall_ms())
         self.world.transferred.append(attempt)
         if not sender.bridge:  # Dial has connected them
             sender.partner = other.partner = None
@@ -687,7 +691,7 @@ class Pbx:
             if one.place == "stasis" and one.answered_ms and not one.bridge
             if not key_of_name(one.id)
         )
-        return ChannelsListed(frozenset(self.channels), seen, self.world.wall_ms(), alone)
+        return ChannelsListed(frozenset(self.channels), seen, self.wall_ms(), alone)
 
     def _seen(self, name: str) -> BridgeSeen:
         inside = sorted(self.bridges[name], key=lambda one: one.id)
@@ -713,7 +717,7 @@ class Pbx:
         for one in self.channels.values():
             if one.place != "dial" or not one.told:
                 continue
-            came, now = self.came(one), self.world.wall_ms()
+            came, now = self.came(one), self.wall_ms()
             if one.partner is not None:
                 found.append((one, TalkFound(came, one.told, self._leg_seen(one.partner), now)))
             elif one.dial is not None:

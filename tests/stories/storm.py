@@ -38,6 +38,7 @@ class Storm:
     deaths: bool = False  # of daemons
     crashes: bool = False  # of Asterisks
     transfers: bool = False
+    clocks: bool = False  # of machines are set
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
     silences: float = 0.0  # of those that do not come, whether or not it is done
     frames: float = 0.0  # shares of those that are lost, doubled, overtaken
@@ -59,6 +60,7 @@ STORMS = {
     "trouble": Storm(refusals=0.03, silences=0.03, deaths=True, crashes=True),
     "frames": Storm(frames=0.02),
     "transfers": Storm(transfers=True),
+    "clocks": Storm(clocks=True, deaths=True),
     "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
 }
 
@@ -91,6 +93,8 @@ class Weather:
         world.faults = self._refuse
         for _ in range(CALLS):
             world.after(rng.random() * WEATHER, self._call)
+        for _ in range(6 * self.storm.clocks):
+            world.after(rng.random() * WEATHER, self._set_clock)
         for _ in range(20 * self.storm.transfers):
             world.after(rng.random() * WEATHER, self._transfer)
         happen: list[Callable[[], None]] = []
@@ -173,6 +177,13 @@ class Weather:
         else:
             self._hang_up(phone, attempt)
 
+    def _set_clock(self) -> None:
+        """By seconds, as after a boot; or by an hour, by hand."""
+        name = self.rng.choice(NAMES)
+        step = self.rng.choice((-3_600, -60, -8, -2, 2, 8, 60, 3_600))
+        self.world.note(f"clock of {name} set by {step} s")
+        self.world.set_clock(name, step)
+
     def _cut(self) -> None:
         world, rng = self.world, self.rng
         some = rng.sample(NAMES, rng.choice((1, 1, 2)))
@@ -227,11 +238,17 @@ class Weather:
                 if ring.anew and (self.storm.cuts or self.storm.deaths or self.storm.crashes):
                     continue
                 over = one.ended is not None and ring.at > one.ended + GHOST
-                if one.cause and over and not ring.unasked:
+                untold = one.number == QUEUE and self._untold(one)
+                if one.cause and over and not ring.unasked and not untold:
                     wrong.append(f"ghost: {said}, ended at {one.ended:.3f}")
                 if before and one.number != QUEUE and not self._excused(one, before, ring):
                     wrong.append(f"second ring: {said}, first at {before.at:.3f}")
         return wrong
+
+    def _untold(self, one: Attempt) -> bool:
+        """May the node of the queue not have heard of its end: by no way, or of nobody?"""
+        ended = one.ended or self.world.now
+        return self.storm.cuts or self.world.was_away(one.caller.at.name, ended, ended)
 
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
         names = {one.caller.at.name, ring.phone.at.name}
