@@ -251,7 +251,8 @@ class Legs:
                 await insist(lambda: ari.channels.stopMoh(call))
             else:
                 await insist(lambda: ari.playbacks.stop(_tone(call)))
-        await self._ari.grant(self._ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER))
+        unbound = ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
+        await insist(partial(ari.grant, unbound))
 
     async def _failed(self, effect: ForLegs, error: Exception) -> None:
         if not (isinstance(error, Declined) and error.status == 404):
