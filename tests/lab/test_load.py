@@ -165,7 +165,8 @@ def test_a_minute_at_seven_tenths_of_plain_dial() -> None:
     ways = {way.name: way for way in WAYS}
     with Ground.up() as ground:
         plain = Found(ways["plain Dial, SIP"], ground.calls(ways["plain Dial, SIP"], 5, 1), 0.0)
-        ground.climb(plain)
+        for _ in ground.climb(plain):
+            pass
         rate = min(100.0, 0.7 * plain.sustained)
         ground.set(ways["handover, SIP"].settings)
         found = ground.calls(ways["handover, SIP"], rate, 60)
