@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -116,6 +116,12 @@ def talk(federation: Federation, caller: str, called: str, hold: float = 0.6) ->
     found = federation.lab.call(caller, called, hold=hold)
     assert found.ok, found
     return str(found.details["answered_by"])
+
+
+def the_only(federation: Federation, found: Callable[[], list[str]]) -> str:
+    """What is found, as soon as it is one thing."""
+    federation.until(lambda: len(found()) == 1, 5, what="there is one")
+    return found()[0]
 
 
 def bridges(federation: Federation, node: str) -> list[str]:

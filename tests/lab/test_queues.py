@@ -10,7 +10,7 @@ import pytest
 
 from lab.calls import Dialled
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import channels
+from tests.lab.furnishing import channels, the_only
 from tests.lab.test_rooms import add
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "a", "1005": "c"}
@@ -35,12 +35,6 @@ def stands(federation: Federation, node: str) -> list[str]:
     return [str(name) for name in federation.get(node, "/queues/700")["stands"]]
 
 
-def its_node(federation: Federation, node: str) -> str:
-    """Where it stands, as soon as a node knows it."""
-    federation.until(lambda: len(stands(federation, node)) == 1, 5, what="it stands")
-    return stands(federation, node)[0]
-
-
 def talks_with(federation: Federation, call: Dialled, *members: str) -> str:
     """The member whom the caller hears; "" if none."""
     lab = federation.lab
@@ -53,7 +47,7 @@ def test_callers_wait_for_a_member_and_come_to_him_in_their_order(line: Federati
     lab.manners("1001", refuse="486 Busy Here")
     first = lab.dial("1003", "700", timeout=5)
     line.until(lambda: talks_with(line, first, "1001", "1002") == "1002", 8, what="1002 talks")
-    place = its_node(line, "c")
+    place = the_only(line, lambda: stands(line, "c"))
     second = lab.dial("1004", "700", timeout=5)
     time.sleep(1.0)
     assert talks_with(line, second, "1001", "1002") == ""
@@ -104,7 +98,7 @@ def test_who_waits_while_the_queues_daemon_dies_waits_on(line: Federation) -> No
     for member in "1001", "1002":
         lab.manners(member, refuse="486 Busy Here")
     call = lab.dial("1003", "700", timeout=5)
-    place = its_node(line, "c")
+    place = the_only(line, lambda: stands(line, "c"))
     time.sleep(1.5)
     lab.kill(place, "daemon")
     lab.start(place, "daemon")
@@ -120,7 +114,7 @@ def test_when_its_node_dies_callers_wait_at_another(line: Federation) -> None:
     """Who calls anew."""
     lab = line.lab
     call = lab.dial("1003", "700", timeout=5)
-    place = its_node(line, "c")
+    place = the_only(line, lambda: stands(line, "c"))
     if place == "c":
         lab.hang_up(call)
         call = lab.dial("1004", "700", timeout=5)

@@ -9,7 +9,7 @@ import pytest
 
 from lab.calls import Dialled
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import channels
+from tests.lab.furnishing import channels, the_only
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c"}
 PART = 0.3  # of what is heard, if two others talk
@@ -38,12 +38,6 @@ def stands(federation: Federation, node: str) -> list[str]:
     return [str(name) for name in found]
 
 
-def its_node(federation: Federation, node: str) -> str:
-    """Where it stands, as soon as a node knows it."""
-    federation.until(lambda: len(stands(federation, node)) == 1, 5, what="it stands")
-    return stands(federation, node)[0]
-
-
 def hear(federation: Federation, calls: dict[str, Dialled]) -> bool:
     """Does everybody come to hear everybody else?"""
     return all(
@@ -60,7 +54,7 @@ def test_three_phones_at_three_nodes_meet_and_when_the_node_dies_they_meet_elsew
     """One conference, at one node; it is gone when all have gone; calls, records and `room list` tell of it."""
     lab = meeting.lab
     calls = {number: lab.dial(number, "800") for number in PHONES}
-    place = its_node(meeting, "a")
+    place = the_only(meeting, lambda: stands(meeting, "a"))
     meeting.until(lambda: all(stands(meeting, n) == [place] for n in "abc"), 5)
     meeting.until(lambda: hear(meeting, calls), 10, what="all hear one another")
     assert lab.asterisk(place, "confbridge list").count("pf-800") == 1
@@ -80,7 +74,7 @@ def test_three_phones_at_three_nodes_meet_and_when_the_node_dies_they_meet_elsew
         calls = {number: lab.dial(number, "800", timeout=10) for number in others}
         assert time.time() - since < 10
         meeting.until(lambda: hear(meeting, calls), 10, what="they hear one another")
-        now = its_node(meeting, PHONES[others[0]])
+        now = the_only(meeting, lambda: stands(meeting, PHONES[others[0]]))
         assert now != place
         for call in calls.values():
             lab.hang_up(call)
@@ -98,7 +92,7 @@ def test_a_daemon_that_dies_cuts_nobody_off_and_finds_the_room_again(meeting: Fe
     """Of the node where it stands; whoever comes then comes to the same conference, and each call has its record."""
     lab = meeting.lab
     calls = {number: lab.dial(number, "800") for number in ("1001", "1002")}
-    place = its_node(meeting, "a")
+    place = the_only(meeting, lambda: stands(meeting, "a"))
     meeting.until(lambda: hear(meeting, calls), 10, what="both hear one another")
     last = meeting.get(place, "/calls/records?last=true&limit=1&parts=true")
     lab.kill(place, "daemon")
@@ -123,7 +117,7 @@ def test_who_does_not_know_the_pin_stays_outside(meeting: Federation) -> None:
     lab = meeting.lab
     add(meeting, "room", "set", "800", "--pin", "90417253")
     inside = lab.dial("1001", "800")
-    place = its_node(meeting, "a")
+    place = the_only(meeting, lambda: stands(meeting, "a"))
     lab.press("1001", inside.id, "90417253#")
     meeting.until(lambda: "pf-800" in lab.asterisk(place, "confbridge list"), 10)
     outside = lab.dial("1002", "800")
