@@ -5,6 +5,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+TOLD := -q --tb=short -rfEs  # what failed is named in the last lines, and what was skipped
 ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
 
 .PHONY: demo test test-docker check bench stories unit deb clean
@@ -14,14 +15,14 @@ demo: $(READY)
 
 test: $(READY)
 	$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest -q -rs -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
-	$(PYTHON) -m pytest -q -rs -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
-	$(PYTHON) -m pytest -q -rs $(ALONE)
+	$(PYTHON) -m pytest $(TOLD) -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
+	$(PYTHON) -m pytest $(TOLD) -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest $(TOLD) $(ALONE)
 	$(MAKE) --no-print-directory test-docker
 
 # The lab in containers, in a Docker engine of its own; where none can be started, that is said, with the reason.
 test-docker: $(READY)
-	$(PYTHON) -m pytest -q -rs tests/docker
+	$(PYTHON) -m pytest $(TOLD) tests/docker
 
 check: $(READY)
 	.venv/bin/ruff format --check .

@@ -135,8 +135,10 @@ class Federation:
             if number.isdecimal() and self.lab.http("a", "GET", f"/extensions/{number}")[0] == 404:
                 self.lab.unplug(str(phone["extension"]))
 
-    def end_calls(self) -> None:
-        """Nobody talks, no cable is cut: what a test has left that failed."""
+    def mend(self) -> None:
+        """All nodes run, nobody talks, no cable is cut: whatever a test has left that failed. The next one is another."""
+        self.lab.heal()
+        self.lab.start_all(self.names)
         for name in self.names:
             self.lab.undrop(name)
             with suppress(OSError, LabError):  # it has no phones
@@ -182,8 +184,8 @@ def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]
     found.until(found.whole, what="the federation is whole")
     failed = request.session.testsfailed
     yield found
-    found.quiet()
     if request.session.testsfailed > failed:
         for node in lab.nodes():
             print(f"── {node.name}\n{node.tail('pbxfed.log', 30)}")
-        found.end_calls()
+        found.mend()
+    found.quiet()
