@@ -66,11 +66,13 @@ class Desk:
         self.operator.up()
 
     async def idle(self) -> None:
-        """Until nothing is left to do."""
+        """Until nothing is left to do, nor was a moment ago: what was due then is begun."""
+        quiet = 0
         async with asyncio.timeout(5):
-            await asyncio.sleep(0.01)
-            while self.operator.objects.pending or len(self.operator.calls):  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
+            while quiet < 3:
+                await asyncio.sleep(0.003)
+                busy = self.operator.objects.pending or len(self.operator.calls)
+                quiet = 0 if busy else quiet + 1
 
 
 @asynccontextmanager
