@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.netns import socket_in
 from lab.places import LabError
+from lab.process import Process
 from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.takeover import ASK
 from pbxfed_ari.store.sqlite import Store
@@ -162,23 +163,23 @@ def test_a_cut_node_serves_its_own_phones_and_comes_back_by_itself(federation: F
 def test_a_paused_daemon_accuses_nobody_and_is_welcome_back(federation: Federation) -> None:
     """SIGSTOP for four seconds: the others go on without it; on its return nobody has died in its eyes."""
     lab = federation.lab
-    pid = daemon_pid(federation, "b")
+    daemon = daemon_of(federation, "b")
     log = lab.node("b").folder / "log" / "pbxfed.log"
     before = log.read_text().count("member down")
-    os.kill(pid, signal.SIGSTOP)
-    federation.until(lambda: federation.state("a", "b") == "down")
-    time.sleep(1.0)
-    os.kill(pid, signal.SIGCONT)
+    daemon.signal(signal.SIGSTOP)
+    try:
+        federation.until(lambda: federation.state("a", "b") == "down")
+        time.sleep(1.0)
+    finally:
+        daemon.signal(signal.SIGCONT)
     federation.until(federation.whole)
     assert log.read_text().count("member down") == before
 
 
-def daemon_pid(federation: Federation, node: str) -> int:
-    from lab.process import Process
-
+def daemon_of(federation: Federation, node: str) -> Process:
     found = Process.load(federation.lab.places.run / f"{node}.daemon")
     assert found is not None
-    return found.pid
+    return found
 
 
 def condition(federation: Federation, node: str) -> str:
@@ -326,16 +327,16 @@ def test_a_hung_disk_makes_a_node_step_aside_and_its_calls_go_on(
 def test_a_stopped_daemon_goes_at_once_whatever_its_clients_do(federation: Federation) -> None:
     """SIGTERM with half a request in the air: gone within two seconds, and it does not come back to life meanwhile."""
     lab = federation.lab
-    pid = daemon_pid(federation, "b")
+    daemon = daemon_of(federation, "b")
     half = socket_in(lab.node("b").host.namespace)
     half.connect(("127.0.0.1", 8780))
     half.sendall(
         b"PUT /extensions/1001 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
     )
     began = time.monotonic()
-    os.kill(pid, signal.SIGTERM)
+    daemon.signal(signal.SIGTERM)
     federation.until(lambda: federation.state("a", "b") == "left", 2)
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+    while daemon.alive():
         assert time.monotonic() - began < 3
         assert federation.state("a", "b") == "left"
         time.sleep(0.05)
