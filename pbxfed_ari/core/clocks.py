@@ -42,6 +42,10 @@ class Clocks:
             self._set_back = (now + KNOWN, max(before, self._believed(now)))
         return before is not None and abs(self._own - before) > STEP
 
+    def own_ms(self, now: float) -> int:
+        """What our own clock says, as it was last read, milliseconds since 1970; 0 before that."""
+        return 0 if self._own is None else round((self._own + now) * 1_000)
+
     def told_ms(self, now: float) -> int:
         """What peers believe that our clock says, milliseconds since 1970; 0 before it was read.
 

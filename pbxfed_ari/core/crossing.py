@@ -83,7 +83,7 @@ class Crossing:
         peer = arrived.peer
         if bill is None or peer is None or bill.attempt < 2:
             return None
-        if not held and lateness(bill, peer, arrived.wall_ms, view):
+        if not held and lateness(bill, peer, arrived, now, view):
             return None
         if (peer, bill.call, bill.attempt) in self._given_up:
             return None

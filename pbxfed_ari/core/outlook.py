@@ -207,6 +207,10 @@ class Outlook:
         speaker = self._sites.speaker(self.site(node))
         return None if speaker is None else wan(speaker)
 
+    def clock_ms(self, now: float) -> int:
+        """What our clock says, as it was last read, milliseconds since 1970; 0: it was not read yet."""
+        return self._clocks.own_ms(now)
+
     def told_ms(self, now: float) -> int:
         """What peers believe that our clock says, milliseconds since 1970; 0: it was not read yet."""
         return self._clocks.told_ms(now)

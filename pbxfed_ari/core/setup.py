@@ -32,6 +32,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.effects import Abandon, AskSip, Effect, Leg, Outside
+from pbxfed_ari.core.events import Arrived
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName, node_of_trunk
 from pbxfed_ari.core.tries import (
@@ -302,8 +303,12 @@ def words(peer: NodeName, view: View) -> tuple[float, float]:
     return WORDS_AFAR if view.door(peer) is None else WORDS
 
 
-def lateness(bill: Waybill, peer: NodeName, wall_ms: int, view: View) -> str:
-    """Is a peer's call "late", or "doubtful", or in time ("")?"""
+def lateness(bill: Waybill, peer: NodeName, arrived: Arrived, now: float, view: View) -> str:
+    """Is a peer's call "late", or "doubtful", or in time ("")? One that has just come: by our clock as it was last read.
+
+    For by that, too, it is known how far the peer's clock is ahead: ours may have been set since, a moment ago.
+    """
+    wall_ms = (not arrived.again and view.clock_ms(now)) or arrived.wall_ms
     if not bill.until_ms or not wall_ms:
         return ""
     passed = wall_ms + view.ahead(peer) * 1_000 - bill.until_ms

@@ -108,6 +108,10 @@ class View(Protocol):
         """What says this to a node, of whatever site; nothing if there is no way to it."""
         ...
 
+    def clock_ms(self, now: float) -> int:
+        """What our clock says, as it was last read, milliseconds since 1970; 0: it was not read yet."""
+        ...
+
     def told_ms(self, now: float) -> int:
         """What peers believe that our clock says, milliseconds since 1970; 0: it was not read yet."""
         ...

@@ -65,7 +65,7 @@ def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> l
     arrival = call.arrival
     if call.bill is None or arrival.peer is None:
         return _begin(call, now, view, lines)
-    late = setup.lateness(call.bill, arrival.peer, arrival.wall_ms, view)
+    late = setup.lateness(call.bill, arrival.peer, arrival, now, view)
     call.word_due = now + setup.words(arrival.peer, view)[0]
     told: list[Effect] = []
     if late or call.bill.attempt > 1:

@@ -85,6 +85,9 @@ class View:
     def tell(self, node: NodeName, said: CallHere | CallOver) -> list[Effect]:
         return [SendTo(self.door(node) or wan(node), said)]
 
+    def clock_ms(self, now: float) -> int:
+        return self.told_ms(now)
+
     def told_ms(self, now: float) -> int:
         return self.clock and self.clock + round(now * 1_000)
 

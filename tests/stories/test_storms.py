@@ -33,6 +33,21 @@ def test_a_call_is_answered_at_another_node(control: str) -> None:
     assert [len(world.records[name]) for name in "ab"] == [1, 1]
 
 
+@pytest.mark.parametrize("step", [-3_600, 60, 3_600])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_call_comes_about_though_a_clock_was_set_a_moment_ago(name: str, step: int) -> None:
+    """Before its node has read it: what comes is not held for late, at the one nor at the other."""
+    world = Telephony(names="ab")
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    caller, called = world.add("1001", "a"), world.add("1002", "b")
+    world.run(40.0)
+    world.set_clock(name, step)
+    attempt = world.dial(caller, "1002")
+    world.run(0.5)
+    assert [ring.phone for ring in attempt.rings] == [called]
+
+
 def test_who_cuts_a_conversation_is_found_out() -> None:
     """The storms can fail."""
     world = Telephony(names="ab")
