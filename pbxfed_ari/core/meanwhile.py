@@ -44,7 +44,7 @@ def _ring(call: Call, late: Setup, now: float, view: View, lines: Lines) -> list
     known = set(call.bridged.legs)
     made = call.bridged.ring(more, call.tries, number, bill, view, call.shown)
     to = call.bridged.peers().items()
-    late.legs.update({leg: end for leg, end in to if leg not in known})
+    late.makes({leg: end for leg, end in to if leg not in known})
     return made
 
 

@@ -38,6 +38,7 @@ class Reconciler:
         self._calls = calls
         self._wall = (0, 0.0)  # milliseconds since 1970, and when on our clock
         self._ending: set[ChannelId] = set()  # whom we found and have hung up
+        self._at_home: set[ChannelId] = set()  # who stood in our application for us to look after
 
     def __repr__(self) -> str:
         return f"Reconciler({len(self._ending)} found and hung up)"
@@ -45,17 +46,19 @@ class Reconciler:
     def listed(self, listed: ChannelsListed, now: float, view: View) -> list[Effect]:
         """These are all channels, and our bridges."""
         self.has_listed, self._wall = True, (listed.wall_ms, now)
+        at_home = {call.arrival.channel for call in self._calls if _at_home(call)}
+        ours = {call.bridged.bridge for call in self._calls if call.bridged}
         self._calls.usage.listed(listed.channels, now)
         self._calls.listed(listed.channels)
         effects: list[Effect] = []
         for call in self._calls:
             effects += self._ended_meanwhile(call, listed.channels, now, view)
-        ours = {call.bridged.bridge for call in self._calls if call.bridged}
         for seen in listed.bridges:
             if seen.name not in ours:
                 effects += self._found(seen, now, listed.wall_ms, view)
         effects += self._strays(listed)
         self._ending = {effect.channel for effect in effects if isinstance(effect, HangUp)}
+        self._at_home = at_home
         left = listed.channels - self._ending
         return [*effects, *self._calls.notebook.listed(left, listed.wall_ms)]
 
@@ -148,16 +151,16 @@ class Reconciler:
     # --- what comes then
 
     def looked_after(self, channel: ChannelId) -> bool:
-        """Does it talk, wait, or end, as we know? It is at home in our application in a queue and in bridge mode."""
-        if channel in self._ending:
+        """Does it talk, wait, or end, as we know? It is at home in our application in a queue and in bridge mode.
+
+        What was read may have ended a try of such a call, and its next one may be handed over already: it was at home then.
+        """
+        if channel in self._ending or channel in self._at_home:
             return True
         if self._calls.began_by(self._calls.put.get(channel, ChannelId(""))) is not None:
             return True
         call = self._calls.began_by(channel)
-        if call is None or call.caller_gone:
-            return False
-        bridged = call.phase in (Phase.DIALING, Phase.TALKING) and call.bridged is not None
-        return bridged or call.phase in (Phase.HELD, Phase.WAITING, Phase.RESCUING, Phase.OVER)
+        return call is not None and _at_home(call)
 
     def stranger(self, event: CallersEvent, now: float) -> list[Effect]:
         """Of a call that nobody knows: if it comes back from Dial its try has failed, and its tries are forgotten."""
@@ -172,3 +175,10 @@ class Reconciler:
                 return [HangUp(leg, NORMAL)]  # its call has ended while it was made
             case _:
                 return []
+
+
+def _at_home(call: Call) -> bool:
+    """Does its caller stand in our application as he should?"""
+    bridged = call.phase in (Phase.DIALING, Phase.TALKING) and call.bridged is not None
+    waits = call.phase in (Phase.HELD, Phase.WAITING, Phase.RESCUING, Phase.OVER)
+    return not call.caller_gone and (bridged or waits)

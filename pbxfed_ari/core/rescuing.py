@@ -266,7 +266,7 @@ def _seek(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
         replace(trying.waybill_of(call, attempt, call.setup.latest, now, view), diverted=None)
     )
     made = call.bridged.begin(attempt, call.tries, number, said, view)
-    call.setup.legs.update(call.bridged.peers())
+    call.setup.makes(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
     return [*made, note]
 
@@ -278,6 +278,8 @@ def rescue_news(call: Call, event: Input, now: float, view: View, lines: Lines) 
         return left_alone(call, now, view)
     if call.bridged is None or call.rescue is None:
         return []
+    if isinstance(event, LegEntered) and call.setup is not None:
+        call.setup.entered(event.leg)
     if isinstance(event, LegLives) and call.setup is not None:
         call.setup.hears(event.leg, event.how)
     effects, outcome = call.bridged.handle(event)

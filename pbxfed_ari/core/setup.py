@@ -28,7 +28,7 @@ waybill says until when its sender waits at most. What comes later (GRACE: clock
 before it rings; what comes suspiciously late is held while its sender is asked: he answers CallOver if he has given it up.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pbxfed_ari.core.effects import Abandon, AskSip, Effect, Leg, Outside
@@ -54,7 +54,7 @@ LIFE = 2.0  # seconds
 AFAR = 4.0
 ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just been silent
 BUSY = 6.0  # to a peer that answers others
-AGAIN = 0.5  # until a leg that Dial has not begun yet is looked for again
+AGAIN = 0.5  # until a leg that is not begun yet is looked for again
 GRACE = 1_000  # ms
 # seconds after which a receiver says that a try is there, and without a ring says it again
 WORDS, WORDS_AFAR = (0.4, 1.0), (1.0, 2.5)
@@ -90,6 +90,7 @@ class Setup:
     overdue: set[NodeName] = field(default_factory=set)  # of those, whose time was over, only that
     abandoned: bool = False  # all of it is
     legs: dict[ChannelId, End] = field(default_factory=dict)  # begun, and whither
+    unseen: set[ChannelId] = field(default_factory=set)  # of those: Asterisk has not made them yet
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
@@ -99,6 +100,15 @@ class Setup:
         self.legs[leg] = _peer_of(name)
         if self.legs[leg] is None:
             self.phones[leg] = _owner_of(name)
+
+    def makes(self, legs: Mapping[ChannelId, End]) -> None:
+        """Legs of our own, which Asterisk is to make."""
+        self.unseen |= legs.keys() - self.legs.keys()
+        self.legs.update(legs)
+
+    def entered(self, leg: ChannelId) -> None:
+        """Asterisk has made it."""
+        self.unseen.discard(leg)
 
     def whom(self, leg: ChannelId, called: str) -> tuple[Leg | Outside, ...]:
         """Of those that were rung, who has answered by this leg; several phones of one peer cannot be told apart."""
@@ -122,6 +132,7 @@ class Setup:
 
     def hears(self, leg: ChannelId, how: str) -> None:
         """A leg of this try gives a sign of life. By PROCEEDING an Asterisk says that it has it, whatever its daemon does."""
+        self.entered(leg)
         ends = self.watched
         end = self.legs[leg] if leg in self.legs else ends.pop() if len(ends) == 1 else None
         if how == PROCEEDING:
@@ -187,7 +198,8 @@ class Setup:
         if not hopeless:
             return asks
         busy = {end for end in hopeless if self._busy(end, now, view, lines)}
-        doomed = {leg: end for leg, end in self.legs.items() if end in hopeless - busy}
+        begun = ((leg, end) for leg, end in self.legs.items() if leg not in self.unseen)
+        doomed = {leg: end for leg, end in begun if end in hopeless - busy}
         given_up = set(doomed.values())
         self.gone |= given_up
         quiet = given_up - self.spoke - self.lost

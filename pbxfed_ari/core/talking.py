@@ -53,6 +53,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
         rescuing.leaves_half(call, event.leg)
         if call.setup is not None:
             call.setup.ended(event.leg, event.cause)
+    if isinstance(event, LegEntered) and call.setup is not None:
+        call.setup.entered(event.leg)
     if isinstance(event, LegLives) and call.setup is not None:
         call.setup.hears(event.leg, event.how)
         if event.how in setup.RINGS:

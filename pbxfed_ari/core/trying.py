@@ -307,7 +307,7 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
         return [*left, handed, note]
     call.bridged = Bridged(call.key, channel, seconds)
     made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown)
-    call.setup.legs.update(call.bridged.peers())
+    call.setup.makes(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
     return [*([Divert(channel, news)] if news else []), *made, note]
 

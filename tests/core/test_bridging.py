@@ -263,6 +263,20 @@ def test_silence_is_abandoned_here_too() -> None:
     assert HangUp(CALLER, 27) in board.at(2.1, LegEnded(ONE, 3))  # not what we hung up with
 
 
+def test_who_was_not_called_yet_is_not_blamed_for_the_silence_of_our_own_asterisk() -> None:
+    """It has not made the leg: the next trunk to that node has all its time."""
+    board = Board(NodeName("b"))
+    board.view.kinds = ("sip", "iax2")
+    board.at(0.0, arrived())
+    assert board.at(2.2) == []
+    (made,) = [e for e in board.at(2.3, LegEnded(ONE, 0)) if isinstance(e, MakeLeg)]
+    assert isinstance(made.to, Leg)
+    assert made.to.trunk == "iax2"
+    board.at(2.35, LegEntered(made.leg))
+    assert board.at(4.2) == []
+    assert Abandon(made.leg) in board.at(4.4)
+
+
 def test_what_asterisk_declines_fails_the_try() -> None:
     """It never hangs."""
     board = Board(A)
@@ -510,6 +524,20 @@ def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
     board = ringing(A)
     assert HangUp(CALLER, 38) in board.at(1.0, found(seen(CALLER, talks=False)))
     assert board.at(1.0, AGAIN) == []
+
+
+def test_who_is_handed_over_because_of_what_was_read_is_not_taken_for_one_of_an_earlier_life() -> (
+    None
+):
+    """He stood there when it was read, in bridge mode. His leg had gone with the websocket; the next trunk rings by now."""
+    board = Board(NodeName("b"))
+    board.view.kinds = ("sip", "iax2")
+    board.at(0.0, arrived())
+    effects = board.at(1.0, found(seen(CALLER, talks=False)))
+    assert [e.legs for e in effects if isinstance(e, HandOver)] == [(Leg(NodeName("b"), "iax2"),)]
+    assert not any(isinstance(e, HangUp) for e in effects)
+    assert board.at(1.0, AGAIN) == []
+    assert HangUp(CALLER, 17) in board.at(1.1, Returned(CALLER, "BUSY", 17))
 
 
 BACK = Returned(CALLER, "BUSY", 17, again=True)  # from a try that was handed over

@@ -336,6 +336,7 @@ def test_a_failed_try_in_which_nobody_rang_is_followed_by_a_fork(
             with dead(federation, "a"):
                 lab.manners("1031", refuse="480 Temporarily Unavailable")
                 lab.register("1031/2", "c", home="c")
+                lab.manners("1031/2", answer_after_ms=1_000)  # both are rung before one answers
                 result = asks.result()
     finally:
         for phone in "1031", "1031/2":

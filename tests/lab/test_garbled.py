@@ -27,6 +27,7 @@ HOLD = {
     False: (0.5, 1.2),
     True: (2.6, 3.2),
 }  # seconds: longer than ARI may be silent; an answer is asked for again
+ANEW = 5.0  # seconds in which a daemon that had lost its websocket knows again who talks
 GONE = 8.0  # seconds until nothing is left: what must end is asked for three times
 CALLERS = 8
 ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT)
@@ -161,6 +162,10 @@ class Ground:
         try:
             dialled = self.lab.dial(caller, called, timeout=BOUND + 1)
             seconds = time.monotonic() - began
+            if (
+                case.answer == CUT
+            ):  # who hangs up before all is read anew was never answered, for all we know
+                self.hears_of(caller)
             time.sleep(HOLD[case.answer in (SILENCE, LOST)][case.request.endswith("answer")])
             lives = [one["state"] for one in self.lab.calls_of(caller, wall)] == ["answered"]
             heard = self.lab.finish(dialled)
@@ -175,6 +180,15 @@ class Ground:
         record = self.record("b" if case.where == "in" else "a", caller, wall)
         again = self.lab.call(caller, desk.phone("here", case.mode), hold=0.4)
         return Outcome(gets, round(seconds, 1), untouched, left, record, again)
+
+    def hears_of(self, caller: str) -> None:
+        """Until a's daemon, whose websocket was cut, knows that he talks."""
+        until = time.monotonic() + ANEW
+        while time.monotonic() < until:
+            calls = self.federation.get("a", "/calls")
+            if "talking" in {one["state"] for one in calls if one["from"] == caller}:
+                return
+            time.sleep(0.05)
 
     def left(self, desk: Desk) -> list[str]:
         """What there is of this desk at both Asterisks and daemons."""
