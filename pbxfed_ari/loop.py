@@ -105,7 +105,8 @@ class Loop:
         try:
             if type(event) in FOR_CALLS:
                 told = cast(CallEvent, event)
-                self.perform(self.switchboard.handle(told, now, self.federation.view))
+                if effects := self.switchboard.handle(told, now, self.federation.view):
+                    self.perform(effects)
                 return
             self._federation_due = None
             self.perform(self.federation.handle(event, now))

@@ -13,7 +13,7 @@ from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.conferences import Conferences
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.events import AriEvent, Dial, StasisStart, translate
+from pbxfed_ari.asterisk.events import AriEvent, ContactStatusChange, Dial, StasisStart, translate
 from pbxfed_ari.asterisk.models import Channel
 from pbxfed_ari.asterisk.subscriptions import Subscriptions
 from pbxfed_ari.clock import wall_ms
@@ -27,11 +27,13 @@ from pbxfed_ari.core.events import (
     HungUp,
     LegDialed,
     LegEnded,
+    LegLives,
     Returned,
     RingFound,
 )
 from pbxfed_ari.core.names import ChannelId
 
+TIMED = frozenset({StasisStart, ContactStatusChange})  # what is told of these says when
 MISSED = 0.7  # seconds after a hang-up in which its channel ends, or Asterisk has missed it
 
 
@@ -90,18 +92,19 @@ class Callers:
             self._hear(event, told)
 
     def _hear(self, event: AriEvent, but: Collection[ChannelId] = ()) -> None:
-        if isinstance(event, Dial) and event.dialstatus == "ANSWER":
+        if type(event) is Dial and event.dialstatus == "ANSWER":
             caller = event.caller
             if caller and found.is_handed_over(caller) and self.is_of_before(caller):
                 self.talk([(caller, event.peer)], wall_ms())  # it rang before we lived
                 return
-        id = fresh_id() if isinstance(event, StasisStart) else ""
-        told = translate(event, app=self._ari.app, wall_ms=wall_ms(), fresh_id=id)
+        id = fresh_id() if type(event) is StasisStart else ""
+        now = wall_ms() if type(event) in TIMED else 0
+        told = translate(event, app=self._ari.app, wall_ms=now, fresh_id=id)
         if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
             return
-        if isinstance(told, Arrived) and not told.endpoint and told.peer is None and self._group:
+        if type(told) is Arrived and not told.endpoint and told.peer is None and self._group:
             self._group.create_task(self._follow(told), name=f"asterisk caller {told.channel}")
-        elif isinstance(told, HungUp):
+        elif type(told) is HungUp:
             asyncio.get_running_loop().call_later(MISSED, self.tell, told)
         else:
             self.tell(told)
@@ -114,11 +117,13 @@ class Callers:
     def tell(self, event: Event) -> None:
         """This has happened, to whom it may."""
         match event:
+            case LegLives():
+                pass
+            case LegDialed(leg=leg):
+                self._dialed.add(leg)
             case Arrived(channel=channel) | Returned(channel=channel):
                 self._callers.add(channel)
                 self._ringing.discard(channel)
-            case LegDialed(leg=leg):
-                self._dialed.add(leg)
             case Answered(channel=channel, leg="") if channel:
                 self._conferences.entered(channel)
             case Ended(channel=channel, cause=cause):

@@ -69,9 +69,12 @@ class Phase(Enum):
     RESCUING = "rescuing"
     OVER = "over"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python
+
 
 NEW, HELD_BACK, WAITING, DIALING, TALKING, RESCUING, OVER = Phase
 SETTING_UP = (HELD_BACK, WAITING, DIALING)
+ROOMED = (WAITING, DIALING, TALKING)  # in these a call may be in a room, or a queue
 
 
 @dataclass(slots=True)
@@ -163,16 +166,18 @@ class Call:
     @property
     def legs(self) -> tuple[Leg | Outside, ...]:
         """What rings now, or talks."""
-        if self.phase is Phase.TALKING and self.talks_with is not None:
+        phase = self.phase
+        if phase is TALKING and self.talks_with is not None:
             return self.talks_with
-        rescued = self.phase is Phase.RESCUING and self.setup is not None
-        live = rescued or self.phase in (Phase.DIALING, Phase.TALKING)
+        live = (
+            phase is DIALING or phase is TALKING or (phase is RESCUING and self.setup is not None)
+        )
         return self.tried[-1].legs if live and self.tried else ()
 
     @property
     def room(self) -> str:
         """The conference room here where its caller is, or at whose door, or the queue; "" if none."""
-        live = self.phase in (Phase.WAITING, Phase.DIALING, Phase.TALKING)
+        live = self.phase in ROOMED
         if live and self.queue:
             return self.queue
         meet = self.tried[-1].meet if live and self.tried else None
@@ -192,7 +197,7 @@ class Call:
 
     def next_deadline(self) -> float:
         """When `tick` is due."""
-        word = self.word_due if self.phase is Phase.DIALING else NEVER
+        word = self.word_due if self.phase is DIALING else NEVER
         return min(self.held_until, self.setup.deadline if self.setup else NEVER, word)
 
     def is_stranger(self, channel: ChannelId) -> bool:

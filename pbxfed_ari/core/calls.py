@@ -24,6 +24,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    Redirected,
     Returned,
     WentOut,
 )
@@ -33,6 +34,7 @@ from pbxfed_ari.core.notebook import Notebook
 from pbxfed_ari.core.tries import View
 
 NOBODY = ChannelId("")
+BEGINS = (HandOver, MakeBridge)  # with these a try begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,24 @@ class Calls:
 
     def of(self, event: CallersEvent) -> Call | None:
         """The call that an event concerns: by the name of our own leg or bridge, or by the caller's channel."""
-        match event:
+        match event:  # what comes most often stands first (switchboard.py, OFTEN)
+            case LegDialed(channel, leg) | LegLives(channel, leg) | Answered(channel, leg):
+                return self._of_leg(leg, channel)
+            case Ended(channel=channel) | Arrived(channel=channel) | Returned(channel=channel):
+                return self._calls.get(self.put.get(channel, channel))
+            case LegEnded(leg=leg) | LegEntered(leg=leg):
+                return self._of_leg(leg, NOBODY)
             case CameIn(bridge=name) | WentOut(bridge=name):
                 return self.named(key_of_name(name))
             case FarEndDied(channel=channel) | HungUp(channel=channel):
                 mine = self._by_key.get(key_of_name(channel))
                 return self._calls.get(mine or self.put.get(channel, channel))
-            case Arrived(channel=channel) | Returned(channel=channel) | Ended(channel=channel):
-                return self._calls.get(self.put.get(channel, channel))
-        mine = self._by_key.get(key_of_name(event.leg)) or self._by_leg.get(event.leg)
-        channel = NOBODY if isinstance(event, LegEntered | LegEnded) else event.channel
-        return self._calls.get(mine or channel)
+            case Redirected(channel=channel, leg=leg):
+                return self._of_leg(leg, channel)
+
+    def _of_leg(self, leg: ChannelId, caller: ChannelId) -> Call | None:
+        mine = self._by_key.get(key_of_name(leg)) or self._by_leg.get(leg)
+        return self._calls.get(mine or caller)
 
     def began_by(self, channel: ChannelId) -> Call | None:
         """The call of this caller."""
@@ -139,31 +148,34 @@ class Calls:
             return []
         stood = call.phase, call.tries
         effects = transitions.handle(call, event, now, view, self.usage.at(view, now, call))
+        if call.finished:  # nothing else is to be counted of it
+            effects += self.usage.learned(call, now)
+            self._note_leg(call, event, now)
+            self.forget(call)
+            return effects
         self.usage.count(call)
         if stood != (call.phase, call.tries):
             self.notebook.changed(call)
-        if effects and any(isinstance(effect, HandOver | MakeBridge) for effect in effects):
+        if effects and any(type(effect) in BEGINS for effect in effects):
             self.usage.began(call, now)
         effects += self.usage.learned(call, now)
         self.attendance.goes_to(call.arrival.channel, call.room)
         self.agenda.note(call)
         self._note_leg(call, event, now)
-        if call.finished:
-            self.forget(call)
         return effects
 
     def _note_leg(self, call: Call, event: Input, now: float) -> None:
-        match event:
-            case LegDialed(leg=leg):
-                if call.setup is not None and leg in call.setup.legs:
-                    self._by_leg[leg] = call.arrival.channel
-                self.usage.dialed(call, leg)
-            case LegEnded(leg=leg):
-                self._by_leg.pop(leg, None)
-            case LegLives(leg=leg) if call.setup and (peer := call.setup.legs.get(leg)):
+        if type(event) is LegDialed:
+            if call.setup is not None and event.leg in call.setup.legs:
+                self._by_leg[event.leg] = call.arrival.channel
+            self.usage.dialed(call, event.leg)
+        elif type(event) is LegEnded:
+            self._by_leg.pop(event.leg, None)
+        elif type(event) is LegLives:
+            if call.setup and (peer := call.setup.legs.get(event.leg)):
                 self.usage.acknowledged(call, peer, now)
-            case Answered() if call.leg:
-                self._by_leg[call.leg] = call.arrival.channel
+        elif type(event) is Answered and call.leg:
+            self._by_leg[call.leg] = call.arrival.channel
 
     def listed(self, channels: frozenset[ChannelId]) -> None:
         """These are all channels that there are."""

@@ -70,6 +70,8 @@ class Catalogue:
 
     def all(self, kind: Kind) -> list[Item]:
         """All objects of a kind that hold their key, by key."""
+        if not self._counts[kind.byte]:
+            return []
         return [self._item(object_id) for _, object_id in self._holders(kind)]
 
     def keys(self, kind: Kind) -> Sequence[str]:

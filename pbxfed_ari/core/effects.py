@@ -5,6 +5,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -411,7 +412,12 @@ class Note(Struct, frozen=True):
     @property
     def event(self) -> str:
         """The event's name."""
-        return re.sub(r"[^a-z0-9]+", "_", self.what.lower())
+        return _event(self.what)
+
+
+@cache
+def _event(what: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", what.lower())
 
 
 class Stop(Struct, frozen=True):

@@ -85,17 +85,17 @@ class Usage:
         known = self._calls.get(channel)
         if known is None:
             known = self._calls[channel] = _Counted(next(self._places))
-        queue, payer, number = call.queue, call.asking.payer, call.route.number
+        queue, payer, number, legs = call.queue, call.asking.payer, call.route.number, call.legs
         bridged = call.bridged is not None
-        state = (call.phase, call.legs, call.caller_gone, queue, payer, number, bridged)
+        state = (call.phase, legs, call.caller_gone, queue, payer, number, bridged)
         if state != known.state:
             known.state = state
-            facts = frozenset(_facts(call))
+            facts = frozenset(_facts(call, legs))
             if call.phase in SETTING_UP:
                 ceased = known.facts - facts
                 self._in_vain.update((fact[1], self._now) for fact in ceased if fact[0] == "rings")
             waits = queue if call.phase is Phase.WAITING else ""
-            self._change(channel, known, facts, _peers(call), waits)
+            self._change(channel, known, facts, _peers(call, legs), waits)
 
     def forget(self, channel: ChannelId) -> None:
         """This call is over."""
@@ -144,10 +144,10 @@ class Usage:
         for leg in call.legs:
             if self.detours and isinstance(leg, Leg) and leg.peer:
                 self.detours.tries(leg.peer, leg.trunk, now)
-            if isinstance(leg, Outside) or leg.line:
-                self._lately(call.asking.payer, now).setdefault(call.id, now)  # once for all tries
-            else:
+            if isinstance(leg, Leg) and not leg.line:
                 self._last[leg.number or call.route.number] = now
+            else:
+                self._lately(call.asking.payer, now).setdefault(call.id, now)  # once for all tries
 
     def dialed(self, call: Call, leg: ChannelId) -> None:
         """Dial has begun this leg of the call."""
@@ -290,8 +290,8 @@ class Usage:
         return found
 
 
-def _facts(call: Call) -> Iterator[Fact]:
-    """What is true of it."""
+def _facts(call: Call, legs: Sequence[Leg | Outside]) -> Iterator[Fact]:
+    """What is true of it, and of its legs."""
     if call.bridged is not None:
         yield BRIDGED
     ours, live = call.arrival.peer is None, call.phase in LIVE
@@ -300,7 +300,7 @@ def _facts(call: Call) -> Iterator[Fact]:
         yield "of", call.arrival.caller
     if live and not call.caller_gone:
         yield "rings", call.arrival.endpoint
-    inside = [leg for leg in call.legs if isinstance(leg, Leg)]
+    inside = [leg for leg in legs if isinstance(leg, Leg)]
     rung = [leg for leg in inside if not leg.line]
     # of several at one peer nobody knows who has answered
     known = call.phase is not Phase.TALKING or len({leg.number for leg in rung}) < 2
@@ -310,23 +310,23 @@ def _facts(call: Call) -> Iterator[Fact]:
             yield "of", number
         if live and known and not leg.line:
             yield "rings", number
-    for out in call.legs:
-        if isinstance(out, Outside) or out.line:
+    for out in legs:
+        if type(out) is Outside or out.line:
             yield "leaves", call.id
             yield "pays", call.asking.payer
-            if isinstance(out, Outside):
+            if type(out) is Outside:
                 yield "line", out.line
             if ours:
                 yield "sent", out.line, (isinstance(out, Leg) and out.peer) or HERE
 
 
-def _peers(call: Call) -> frozenset[NodeName]:
+def _peers(call: Call, legs: Sequence[Leg | Outside]) -> frozenset[NodeName]:
     """With which nodes it goes on."""
     if call.phase not in LIVE:
         return frozenset()
-    peers = [call.arrival.peer, *(leg.peer for leg in call.legs if isinstance(leg, Leg))]
+    peers = [call.arrival.peer, *(leg.peer for leg in legs if isinstance(leg, Leg))]
     return frozenset(peer for peer in peers if peer is not None)
 
 
 def _leaves(call: Call) -> bool:
-    return any(isinstance(leg, Outside) or leg.line for leg in call.legs)
+    return any(type(leg) is Outside or leg.line for leg in call.legs)

@@ -5,9 +5,10 @@ a call, or to several: one arrives, or was given up before it came, or a transfe
 """
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from pbxfed_ari.core import outside
-from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.call import RESCUING, Call, Phase
 from pbxfed_ari.core.calls import PLAIN, Calls, Manner
 from pbxfed_ari.core.crossing import Crossing
 from pbxfed_ari.core.effects import Effect, HangUp, Leg, Note, Tell
@@ -41,7 +42,9 @@ from pbxfed_ari.core.reconciling import Reconciler
 from pbxfed_ari.core.tries import NORMAL, View
 from pbxfed_ari.core.waybill import read
 
-OFTEN = (LegDialed, LegLives, Answered, LegEnded, Ended)  # most of what is heard
+# Most of what is heard. By type, here and in what is done for each event: `isinstance`, and `match`, take 0.14 µs for each
+# struct that it is not.
+OFTEN = frozenset({LegDialed, LegLives, Answered, LegEnded, Ended})
 
 
 class Switchboard:
@@ -113,7 +116,9 @@ class Switchboard:
 
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to the call that it concerns."""
-        return [*self._handle(event, now, view), *self._rooms_called(now)]
+        effects = self._handle(event, now, view)
+        rooms = self._rooms_called(now)
+        return [*effects, *rooms] if rooms else effects
 
     def _rooms_called(self, now: float) -> list[Tell]:
         return self.calls.attendance.news(lambda channel: self._clock(channel, now))
@@ -123,8 +128,10 @@ class Switchboard:
         return call.arrival.wall_ms + round((now - call.began) * 1_000) if call else 0
 
     def _handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
-        if isinstance(event, OFTEN):
-            return self._told(event, now, view)
+        if type(event) in OFTEN:
+            return self._told(cast(CallersEvent, event), now, view)
+        if type(event) is Arrived and not event.again:
+            return self._arrived(event, now, view)
         match event:
             case ChannelsListed():
                 return self._reconciler.listed(event, now, view)
@@ -193,20 +200,22 @@ class Switchboard:
 
     def _told(self, event: CallersEvent, now: float, view: View) -> list[Effect]:
         """What is heard of a call that is here, or of a stranger."""
-        if isinstance(event, LegEnded | Ended):
-            self.usage.gone(event.leg if isinstance(event, LegEnded) else event.channel)
-        if isinstance(event, WentOut) and event.channel in self.calls.put:
+        if type(event) is LegEnded:
+            self.usage.gone(event.leg)
+        elif type(event) is Ended:
+            self.usage.gone(event.channel)
+        elif type(event) is WentOut and event.channel in self.calls.put:
             event = Ended(event.channel)  # of Local channels ARI tells no other end
         call = self.calls.of(event)
         if call is None:
             return self._reconciler.stranger(event, now)
-        if isinstance(event, CameIn) and call.is_stranger(event.channel):
+        if type(event) is CameIn and call.is_stranger(event.channel):
             self.calls.put[event.channel] = call.arrival.channel
-        waited = call.phase is Phase.RESCUING
+        waited = call.phase is RESCUING
         effects = self.calls.tell(call, event, now, view)
-        if isinstance(event, LegEnded | Ended):
+        if type(event) is LegEnded or type(event) is Ended:
             effects += self._crossing.hangs_up(call, view, waited=waited)
-        if isinstance(event, Ended):
+        if type(event) is Ended:
             self._crossing.caller_gone(call)
         return effects
 

@@ -30,6 +30,7 @@ from pbxfed_ari.core.tries import (
     View,
 )
 
+NEWS = (LegLives, Answered, LegEnded, LegEntered)  # of a leg, the frequent ones first
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 ANSWERING = 2.0  # seconds after the answer; half a second by Asterisk's clock, but a busy machine's events come late
 
@@ -44,30 +45,28 @@ def leg_dialed(call: Call, event: Input, now: float, view: View, lines: Lines) -
 
 def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """Of Dial's legs, or our own."""
-    assert isinstance(event, LegEntered | LegLives | LegEnded | Answered)
-    if isinstance(event, LegEnded) and (
-        lost := rescuing.lost_end(call, event.leg, event.cause, now, view)
-    ):
-        return rescuing.hold(call, lost, now, view, lines)
-    if isinstance(event, LegEnded):
+    assert isinstance(event, NEWS)
+    if type(event) is LegEnded:
+        if lost := rescuing.lost_end(call, event.leg, event.cause, now, view):
+            return rescuing.hold(call, lost, now, view, lines)
         rescuing.leaves_half(call, event.leg)
         if call.setup is not None:
             call.setup.ended(event.leg, event.cause)
-    if isinstance(event, LegEntered) and call.setup is not None:
+        if event.sip == MOVED:
+            call.sent_to = call.moved.get(event.leg, "")
+    elif type(event) is LegEntered and call.setup is not None:
         call.setup.entered(event.leg)
-    if isinstance(event, LegLives) and call.setup is not None:
+    elif type(event) is LegLives and call.setup is not None:
         call.setup.hears(event.leg, event.how)
         if event.how in setup.RINGS:
             trying.rings(call, view)
-    if isinstance(event, LegEnded) and event.sip == MOVED:
-        call.sent_to = call.moved.get(event.leg, "")
     if call.bridged is None:
-        if isinstance(event, Answered) and call.phase is Phase.DIALING:
+        if type(event) is Answered and call.phase is Phase.DIALING:
             _talks(call, now, event.leg)
             call.leg, call.leg_lives = event.leg, bool(event.leg)
-        if isinstance(event, LegEnded):
+        if type(event) is LegEnded:
             return _without(call, event.leg, now)
-        late = isinstance(event, LegEntered)  # of a try before this one
+        late = type(event) is LegEntered  # of a try before this one
         return [HangUpLeg(call.arrival.channel, event.leg, NORMAL)] if late else []
     effects, outcome = call.bridged.handle(event)
     if isinstance(outcome, Answered):

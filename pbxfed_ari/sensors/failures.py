@@ -16,15 +16,18 @@ class Failures:
 
     def __init__(self) -> None:
         self._ended: deque[tuple[float, bool]] = deque()
+        self._failed = 0  # of these
 
     def ended(self, call: CallEnded, now: float) -> None:
         """A call is over. One that a peer sent here counts there."""
         if not call.peer:
-            self._ended.append((now, not call.answered and call.cause in FAULTS))
+            failed = not call.answered and call.cause in FAULTS
+            self._ended.append((now, failed))
+            self._failed += failed
 
     def read(self, now: float) -> Reading | None:
         """Which part of them failed; None if they were few."""
         while self._ended and self._ended[0][0] < now - WINDOW:
-            self._ended.popleft()
-        failed, whole = sum(failed for _, failed in self._ended), len(self._ended)
+            self._failed -= self._ended.popleft()[1]
+        failed, whole = self._failed, len(self._ended)
         return Reading(failed / whole, f"{failed} of {whole}", "20 %") if whole >= FEW else None

@@ -112,7 +112,7 @@ class Metrics:
             buckets=LAGS,
             registry=self._registry,
         )
-        self._ended = prometheus.Counter(
+        ended = prometheus.Counter(
             "pbxfed_calls_ended",
             "Calls that came in here and are over, by how they ended.",
             ["outcome"],
@@ -123,8 +123,9 @@ class Metrics:
             "Ways that calls which are over were tried on; more than calls: first ways fail.",
             registry=self._registry,
         )
-        for outcome in (ANSWERED, FAILED, *OUTCOMES.values()):
-            self._ended.labels(outcome)  # from 0 on, so that the first one is seen as a growth
+        outcomes = (ANSWERED, FAILED, *OUTCOMES.values())
+        # From 0 on, so that the first one is seen as a growth.
+        self._ended = {outcome: ended.labels(outcome) for outcome in outcomes}
 
     def late(self, seconds: float) -> None:
         """The loop came so late to a deadline."""
@@ -133,7 +134,7 @@ class Metrics:
     def call_ended(self, call: CallEnded) -> None:
         """A call is over."""
         outcome = ANSWERED if call.answered else OUTCOMES.get(call.cause, FAILED)
-        self._ended.labels(outcome).inc()
+        self._ended[outcome].inc()
         self._tries.inc(call.tries)
 
     def render(self) -> bytes:

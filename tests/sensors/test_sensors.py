@@ -157,6 +157,9 @@ def test_calls_that_found_no_way_are_counted_and_no_others() -> None:
     assert failures.read(WINDOW) == Reading(0.3, "3 of 10", "20 %")
     assert FEW > 7
     assert failures.read(WINDOW + 0.5) is None
+    for _ in range(3):
+        failures.ended(ended(27), WINDOW + 0.5)
+    assert failures.read(WINDOW + 0.5) == Reading(0.3, "3 of 10", "20 %")  # the first are forgotten
 
 
 def test_of_two_clocks_that_differ_neither_makes_sick() -> None:
