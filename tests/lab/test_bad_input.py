@@ -97,9 +97,9 @@ def test_the_second_node_of_a_name_refuses_to_start(federation: Federation) -> N
     state = lab.node("c").folder / "state"
     lab.configure("c", "node", "name", "b")
     try:
-        other = lab.exec("c", ["pbxfed", "run"], capture_output=True, text=True, timeout=20)
+        other = lab.exec("c", ["pbxfed", "run"], capture_output=True, text=True, timeout=60)
         lab.configure("c", "node", "state", str(state.with_name("fresh")))
-        done = lab.exec("c", ["pbxfed", "run"], capture_output=True, text=True, timeout=20)
+        done = lab.exec("c", ["pbxfed", "run"], capture_output=True, text=True, timeout=60)
     finally:
         lab.configure("c", "node", "name", "c")
         lab.configure("c", "node", "state", str(state))

@@ -228,6 +228,7 @@ def unread(federation: Federation) -> Iterator[None]:
 
         federation.until(locked, what="nobody reads")
         yield
+    assert lab.http("c", "PATCH", "/extensions/1003", {"name": "Phone 1003"})[0] == 200
 
 
 def ask(link: socket.socket, requests: int) -> None:
