@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lab.calls import Dialled
 from lab.lab import Lab
+from lab.phone import PhoneRefused
 from tests.lab.conftest import SECRET, Federation, a_lab
 
+TURNS, CALM = (
+    12,
+    6.0,
+)  # times that bridge mode is asked for, and seconds between: a busy node has none for five
 # a line to the outside, written by hand; what plays the outside is a phone that registers there
 PROVIDER = f"""
 [provider]
@@ -87,6 +93,7 @@ def set_up(federation: Federation, control: str, trunk: str) -> Iterator[None]:
             federation.until(
                 lambda: federation.get("a", "/route/1003")["tries"][0]["legs"][0]["trunk"] == trunk
             )
+            calm(federation, control)
             yield
     finally:
         lab.configure("c", "calls", "trunks", ["sip", "iax2"])
@@ -142,17 +149,62 @@ def nothing_left(federation: Federation) -> None:
     federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)
 
 
-def in_bridge_mode(federation: Federation, caller: str, called: str) -> Dialled:
-    """A call of which all nodes that it crosses own the legs. A machine that is busy hands calls over for five seconds."""
-    lab = federation.lab
-    for _ in range(3):
-        dialled = lab.dial(caller, called)
-        live = [call for node in federation.names for call in federation.get(node, "/calls")]
-        if {call["control"] for call in live if call["from"] == caller} == {"bridge"}:
-            return dialled
-        lab.hang_up(dialled)
-        time.sleep(6.0)
+def turns() -> Iterator[None]:
+    """What must be in bridge mode is begun anew until it is: a machine that is busy hands calls over. Whoever has it leaves."""
+    for _ in range(TURNS):
+        yield
+        time.sleep(CALM)
     raise AssertionError("the machine is too busy for bridge mode")
+
+
+def bridged(federation: Federation, since: float) -> bool:
+    """Do all nodes own the legs of the calls that go on, and came to them since then (time.time())?"""
+    live = [call for node in federation.names for call in federation.get(node, "/calls")]
+    lately = time.time() - since
+    return {call["control"] for call in live if call["seconds"] < lately} == {"bridge"}
+
+
+def in_bridge_mode(federation: Federation, caller: str, called: str) -> Dialled:
+    """A call of which all nodes that it crosses own the legs."""
+    return in_mode("bridge", federation, caller, called)
+
+
+def in_mode(control: str, federation: Federation, caller: str, called: str) -> Dialled:
+    """The same in either mode."""
+    for _ in turns():
+        dialled = federation.lab.dial(caller, called)
+        if control != "bridge" or bridged(federation, dialled.started):
+            break
+        federation.lab.hang_up(dialled)
+    return dialled
+
+
+def rings_in_mode(
+    control: str, federation: Federation, pool: Executor, caller: str, called: str
+) -> Future[Dialled]:
+    """The same of a call to a phone that rings now, and answers later."""
+    lab = federation.lab
+    for _ in turns():
+        since = time.time()
+        call = pool.submit(lab.dial, caller, called, timeout=20)
+        federation.until(
+            lambda: [c["state"] for c in lab.calls_of(called, since)] == ["ringing"],  # noqa: B023
+            what=f"{called} rings",
+        )
+        if control != "bridge" or bridged(federation, since):
+            break
+        with suppress(PhoneRefused):
+            lab.hang_up(call.result())
+    return call
+
+
+def calm(federation: Federation, control: str, caller: str = "1001", called: str = "1003") -> None:
+    """If that is bridge mode it is to be had just now: else a test of both modes would be about handover again."""
+    if control == "bridge":
+        federation.lab.hang_up(in_bridge_mode(federation, caller, called))
+        federation.until(
+            lambda: all(federation.get(n, "/calls") == [] for n in federation.names), 5
+        )
 
 
 def both_hear(federation: Federation, dialled: Dialled) -> bool:

@@ -11,7 +11,7 @@ from lab.calls import CallResult
 from lab.phone import PhoneRefused
 from pbxfed_ari.asterisk.contacts import SETTLED
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import both_hear, set_up
+from tests.lab.furnishing import both_hear, in_mode, set_up
 
 CACHE = 75.0  # seconds: how long Asterisk keeps an aor at hand (dialplan/sorcery.conf), and some
 
@@ -239,8 +239,7 @@ def test_one_record_a_call_across_nodes(federation: Federation, control: str, tr
     federation.phone("1001", "a")
     federation.phone("1003", "c")
     with set_up(federation, control, trunk):
-        began = time.monotonic()
-        dialled = federation.lab.dial("1001", "1003")
+        dialled = in_mode(control, federation, "1001", "1003")
         time.sleep(1.0)
         assert federation.lab.way("1001").trunk == trunk
     going_on = federation.lab.pbxfed("a", "calls")
@@ -248,7 +247,7 @@ def test_one_record_a_call_across_nodes(federation: Federation, control: str, tr
         going_on
     )
     assert federation.lab.finish(dialled).ok
-    took = time.monotonic() - began
+    took = time.time() - dialled.started
     federation.until(lambda: federation.get("a", "/calls") == [] == federation.get("c", "/calls"))
     (record,) = federation.get("a", "/calls/records?last=true&limit=1")
     assert (record["from"], record["to"], record["reached"]) == ("1001", "1003", "1003")

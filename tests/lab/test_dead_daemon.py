@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from lab.calls import CallResult
 from lab.process import Process
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import nothing_left
+from tests.lab.furnishing import connecting, nothing_left, rings_in_mode
 
 
 def test_who_waits_for_a_dead_daemon_is_served_when_it_is_back(federation: Federation) -> None:
@@ -55,23 +56,21 @@ def test_who_rang_while_the_daemon_died_and_is_answered_after_its_return_has_a_r
 ) -> None:
     """Dial rings on without it, and so does a leg of our own: the daemon that returns knows both."""
     lab = federation.lab
-    lab.configure("a", "calls", "control", control)
     for number, node in ("1001", "a"), ("1003", "c"):
         federation.phone(number, node)
     lab.manners("1003", answer_after_ms=4000)
-    since = datetime.now(UTC).isoformat()
-    results: list[CallResult] = []
-    rings = threading.Thread(target=lambda: results.append(lab.call("1001", "1003", hold=1.0)))
-    before = int(lab.phone("1003")["invites"])
-    rings.start()
-    rung(federation, before + 1)
-    lab.kill("a", "daemon")
-    lab.start("a", "daemon")
-    rings.join()
+    with connecting(lab, control), ThreadPoolExecutor(1) as pool:
+        call = rings_in_mode(control, federation, pool, "1001", "1003")
+        time.sleep(0.5)  # known at a, too
+        lab.kill("a", "daemon")
+        lab.start("a", "daemon")
+        dialled = call.result()
+        time.sleep(1.0)
+        result = lab.finish(dialled)
     lab.manners("1003")
-    lab.configure("a", "calls", "control", "handover")
-    assert results[0].ok, results
+    assert result.ok, result
     nothing_left(federation)
+    since = datetime.fromtimestamp(dialled.started, UTC).isoformat()
     asked = f"/calls/records?since={since.replace('+00:00', 'Z')}&number=1003"
     (record,) = federation.get("a", asked)
     assert (record["from"], record["reached"], record["answered"]) == ("1001", "1003", True)

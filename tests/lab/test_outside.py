@@ -14,6 +14,7 @@ from tests.lab.conftest import SECRET, Federation
 from tests.lab.furnishing import (
     PROVIDER,
     both_hear,
+    calm,
     channels,
     connecting,
     furnished,
@@ -65,6 +66,7 @@ def mode(ground: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
 def federation(ground: Lab, mode: str) -> Iterator[Federation]:
     """Each test leaves no trunk and no call behind."""
     found = Federation(ground)
+    calm(found, mode)
     yield found
     for number, node in (*PHONES.items(), ("provider", "c"), ("beyond", "b")):
         ground.register(number, node)

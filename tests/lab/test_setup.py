@@ -16,7 +16,7 @@ from lab.lab import Lab
 from lab.phone import PhoneRefused
 from lab.process import Process
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import connecting, set_up, two_devices
+from tests.lab.furnishing import calm, connecting, set_up, turns, two_devices
 
 LOST = "condition node=c is=no Asterisk"  # what c says in its log
 LOST_AT_A = "condition node=a is=no Asterisk"
@@ -25,16 +25,18 @@ ELSEWHERE = 2_500  # ms until a call toward a dying node has connected elsewhere
 
 @pytest.fixture(params=["handover", "bridge"])
 def controlled(federation: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
-    """The legs are Dial's, or ours."""
+    """The legs are Dial's, or ours. 1001 is at a, 1003 at c."""
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
     with connecting(federation.lab, request.param):
+        calm(federation, request.param)
         yield federation
 
 
 @pytest.fixture
 def forwarded(controlled: Federation) -> Iterator[Federation]:
     """1003 at c forwards to 1002 at b when it cannot be reached."""
-    for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
-        controlled.phone(number, node)
+    controlled.phone("1002", "b")
     change(controlled, "1003", forward_unreachable="1002")
     yield controlled
     change(controlled, "1003", forward_unreachable="")
@@ -187,8 +189,6 @@ def test_after_a_call_that_found_sip_blocked_others_begin_with_the_trunk_that_wo
 ) -> None:
     """The first one has waited for two seconds. It is told where operators look."""
     lab = controlled.lab
-    controlled.phone("1001", "a")
-    controlled.phone("1003", "c")
     with sip_blocked(controlled):
         took: list[float] = []
         for _ in range(3):
@@ -209,7 +209,6 @@ def test_after_a_call_that_found_sip_blocked_others_begin_with_the_trunk_that_wo
 def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation) -> None:
     """1030 rings at b and is declined; SIP to c is blocked: its device there is called by IAX2, and each rings once."""
     lab = controlled.lab
-    controlled.phone("1001", "a")
     two_devices(controlled)
     before = {phone: int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")}
     lab.manners("1030", refuse="486 Busy Here")
@@ -238,7 +237,7 @@ def test_in_bridge_mode_a_device_that_is_not_reached_is_called_by_the_other_trun
     change(federation, "1030", control="bridge")
     lab.manners("1030", answer_after_ms=None)
     try:
-        for _ in range(3):  # a machine that is busy hands calls over
+        for _ in turns():
             before = {phone: int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")}
             since = time.time()
             with sip_blocked(federation), ThreadPoolExecutor(1) as pool:
@@ -252,7 +251,6 @@ def test_in_bridge_mode_a_device_that_is_not_reached_is_called_by_the_other_trun
                     break
                 with suppress(PhoneRefused):
                     lab.hang_up(call.result())
-        assert control == ["bridge"]
     finally:
         lab.manners("1030")
         for phone in before:
@@ -304,7 +302,6 @@ def test_the_asterisk_dies_at_which_the_phone_rings(
     lab = federation.lab
     federation.phone("1001", "a")
     federation.phone("1003", "c")
-    since = time.time()
     with set_up(federation, control, trunk), ringing(federation, "1003", "1003") as call:
         lab.kill("c", "asterisk")
         killed = time.time()
@@ -319,7 +316,7 @@ def test_the_asterisk_dies_at_which_the_phone_rings(
     federation.until(federation.whole, 30)
     assert found.ok, found
     assert (found.details["answered_by"], found.invites) == ("1003", 2)
-    heard_by_caller(federation, since)
+    heard_by_caller(federation, dialled.started)
     print(f"{control}, {trunk}: connected elsewhere {took:.0f} ms after that death")
     assert took <= ELSEWHERE
     federation.until(lambda: all(federation.get(node, "/calls") == [] for node in "abc"), 5)
@@ -330,8 +327,6 @@ def test_the_caller_hears_what_speaks_before_the_answer_on_both_ways(
 ) -> None:
     """Early media, until the Asterisk dies that carries it, and again from where the phone is called next; then the answer."""
     lab, since = controlled.lab, time.time()
-    controlled.phone("1001", "a")
-    controlled.phone("1003", "c")
     lab.manners("1003", answer_after_ms=None, early=True)
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -507,7 +502,7 @@ def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
     lab.manners("1002", answer_after_ms=2_500)
     try:
         with ThreadPoolExecutor(1) as pool:
-            for _ in range(3):  # a machine that is busy hands calls over
+            for _ in turns():
                 before = int(lab.phone("1002")["invites"])
                 call = pool.submit(lab.dial, "1001", "1003", timeout=20)
                 rings(federation, "1002", before + 1)
@@ -516,8 +511,6 @@ def test_a_second_try_in_bridge_mode_goes_on_when_its_daemon_loses_asterisk(
                 if control == ["bridge"]:
                     break
                 lab.hang_up(call.result())
-                time.sleep(6.0)
-            assert control == ["bridge"]
             if what == "websocket":
                 lab.asterisk("a", "ari shutdown websocket sessions")
                 federation.until(lambda: log.read_text().count(LOST_AT_A) > lost, 5)
@@ -588,8 +581,7 @@ def test_a_daemon_that_returns_knows_the_tries_of_its_calls_and_when_they_were_a
 ) -> None:
     """By what it had written down: one was busy, the other rang for a while. They talk on, and the record is whole."""
     lab = controlled.lab
-    for number, node in ("1001", "a"), ("1002", "b"), ("1003", "c"):
-        controlled.phone(number, node)
+    controlled.phone("1002", "b")
     change(controlled, "1003", forward_busy="1002")
     lab.manners("1003", refuse="486 Busy Here")
     lab.manners("1002", answer_after_ms=1_500)
@@ -626,7 +618,7 @@ def test_calls_that_end_while_their_daemon_is_away_have_a_record_each(
 ) -> None:
     """One talked, one rang. It says until when they were seen; the part at the other node tells of the end."""
     lab = controlled.lab
-    for number, node in ("1001", "a"), ("1004", "a"), ("1003", "c"), ("1005", "c"):
+    for number, node in ("1004", "a"), ("1005", "c"):
         controlled.phone(number, node)
     last = {n: controlled.get(n, "/calls/records?last=true&limit=1&parts=true") for n in ("a", "c")}
     after = {n: one[0]["id"] if one else 0 for n, one in last.items()}

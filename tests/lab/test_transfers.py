@@ -14,7 +14,7 @@ from lab.calls import Dialled
 from lab.lab import Lab
 from lab.places import LabError
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import connecting, nothing_left, put
+from tests.lab.furnishing import calm, connecting, in_mode, nothing_left, put
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b", "1005": "c"}
 Talk = dict[str, str]  # the call of each phone, as it calls it
@@ -34,6 +34,7 @@ def mode(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def phones(federation: Federation, mode: str) -> Iterator[Federation]:
     """Five phones on three nodes; each test leaves nothing behind."""
+    calm(federation, mode)
     yield federation
     for number in PHONES:
         federation.lab.manners(number)
@@ -44,9 +45,9 @@ def phones(federation: Federation, mode: str) -> Iterator[Federation]:
     nothing_left(federation)
 
 
-def talk(federation: Federation, caller: str, called: str) -> Talk:
-    """A conversation: each hears the other."""
-    dialled = federation.lab.dial(caller, called)
+def talk(federation: Federation, caller: str, called: str, control: str = "") -> Talk:
+    """A conversation: each hears the other. `control`: who must own the legs."""
+    dialled = in_mode(control, federation, caller, called)
     calls = {caller: dialled.id, called: newest(federation, called)["call"]}
     both_hear(federation, calls, caller, called)
     return calls
@@ -246,7 +247,7 @@ def test_a_daemon_that_dies_and_returns_still_knows_who_talks(
 ) -> None:
     """At both ends of the trunk; and the record is kept as if it had lived on."""
     lab = phones.lab
-    calls = talk(phones, "1001", "1003")
+    calls = talk(phones, "1001", "1003", mode)
     for node in "ac":
         lab.kill(node, "daemon")
     lab.start_all("ac", "daemon")
