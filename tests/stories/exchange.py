@@ -8,6 +8,7 @@ attempt = world.dial(phone, "1002")
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import combinations, product
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ from pbxfed_ari.core.effects import (
     CallEnded,
     DialLeg,
     Divert,
+    DropContact,
     Effect,
     EndBridge,
     Enter,
@@ -73,6 +75,7 @@ from tests.stories.pbx import (
     Phone,
     Ring,
 )
+from tests.stories.promises import TALKS, History
 from tests.stories.world import Node, World
 
 MOMENT = 0.02  # seconds that what Dial does may wait, as in asterisk/connection.py
@@ -157,6 +160,10 @@ class Exchange(Node):
                     self._ended.append(effect)
                 case WhenAlone(legs):
                     self.pbx.peers = legs
+                case DropContact(number, uri):
+                    stand = self.pbx.contacts.get(number, [])
+                    stand[:] = [phone for phone in stand if phone.uri != uri]
+                    super().perform([effect])
                 case _ if isinstance(effect, ForCalls):
                     self._order(effect)
                 case _:
@@ -345,6 +352,8 @@ class Exchange(Node):
     def _ask(self, key: ChannelId, times: int) -> None:
         effect = self._asked[key][0]
         said = "" if self._deaf else self.world.fault(self, effect)
+        if said and key in self.pbx.channels:
+            self.pbx.channels[key].attempt.troubled = True
         if not self._deaf and said in ("", "lost"):
             self._do(effect)
         silence = SILENT if said in ("silent", "lost") else 0.0
@@ -505,7 +514,7 @@ class Exchange(Node):
 
     def _hang_up(self, channel: Channel | None, cause: int, effect: Effect) -> None:
         if channel is not None:
-            self.world.cut(channel, f"{self.name} has cut them: {effect}")
+            self.world.severed(channel, f"{self.name} has cut them: {effect}")
             channel.end(cause, f"{type(effect).__name__} of {self.name}")
 
 
@@ -548,6 +557,8 @@ class Telephony(World):
         self.whom: dict[ChannelId, tuple[Phone | Pbx, str]] = {}
         self.sent = 0  # who was transferred, as daemons have heard it
         self.wrong: list[str] = []  # what must not have happened
+        self.history = History()
+        self.answers: list[tuple[Attempt, Phone, float, bool]] = []  # when, and did they talk?
         self.blocked: set[tuple[str, str, str]] = set()  # kind, from, to
         self.log: list[str] | None = None
         self.faults: Callable[[Exchange, Effect], str] = lambda node, effect: ""
@@ -570,9 +581,16 @@ class Telephony(World):
 
     def passes(self, kind: str, sender: str, to: str) -> bool:
         """Does a message between two Asterisks arrive?"""
+        return self.open(kind, sender, to) and self.rng.random() >= self.network.loss
+
+    def open(self, kind: str, sender: str, to: str) -> bool:
+        """Would it, if none were lost?"""
         ends = self[sender].address[0], self[to].address[0]
-        cut = ends in self.network._cut or (kind, sender, to) in self.blocked
-        return not cut and self.rng.random() >= self.network.loss
+        return ends not in self.network._cut and (kind, sender, to) not in self.blocked
+
+    def item(self, number: str) -> object:
+        """What a number is."""
+        return self["a"].federation.view.get("number", number)
 
     # --- what happens
 
@@ -593,15 +611,17 @@ class Telephony(World):
     def dial(self, phone: Phone, number: str) -> Attempt:
         """It calls."""
         assert phone.home is not None
-        attempt = Attempt(phone, number, self.now, phone.at.wall_ms())
+        attempt = Attempt(phone, number, self.now, phone.at.wall_ms(), phone.home)
         phone.attempt = attempt
         self.attempts.append(attempt)
         channel = phone.home.called_by(phone, attempt)
         phone.channel = None if channel.gone else channel  # without a daemon it may end at once
+        self._engaged(phone)
         return attempt
 
     def hang_up(self, phone: Phone) -> None:
         """It ends whatever it talks in, or its own call."""
+        phone.acted.append(self.now)
         if phone.channel is not None:
             self.note(f"{phone} hangs up")
             phone.channel.end(NORMAL, "the phone")
@@ -620,6 +640,7 @@ class Telephony(World):
     def transfer(self, phone: Phone, number: str = "") -> None:
         """It sends whom it talks with to a number; without one it connects the two."""
         channels = self.talks(phone)
+        phone.acted.append(self.now)
         self.note(f"{phone} transfers to {number or 'the other one'}")
         if number and channels:
             channels[0].pbx.blind(channels[0], number)
@@ -630,6 +651,7 @@ class Telephony(World):
         """Of its daemon; Asterisk goes on."""
         self.note(f"daemon {name} killed")
         self.away[name].append([self.now, float("inf")])
+        self.history.of["daemon", name].set(True, self.now)
         super().kill(name)
         if self.pbxs[name].app is self[name]:
             self.pbxs[name].app = None
@@ -638,12 +660,33 @@ class Telephony(World):
         """Its daemon is there again."""
         self.note(f"daemon {name} starts")
         self.away[name][-1][1] = self.now
+        self.history.of["daemon", name].set(False, self.now)
         self.boot(name)
 
     def set_clock(self, name: str, seconds: int) -> None:
         """Of its machine, by so many seconds."""
         self.skews[name] = self.skews.get(name, 0) + seconds * 1_000
         self[name].skew_ms = self.skews[name]
+
+    def cut(self, some: Sequence[str], *, one_way: bool = False) -> None:
+        """Nothing passes between these nodes and the others, or none of theirs."""
+        others = [name for name in self.nodes if name not in some]
+        hosts = ([self[name].address[0] for name in names] for names in (some, others))
+        self.network.cut(*hosts, one_way=one_way)
+        for one, other in product(some, others):
+            self.history.of["way", frozenset((one, other))].set(True, self.now)
+
+    def heal(self) -> None:
+        """All cuts are mended."""
+        self.network.heal()
+        for one, other in combinations(self.nodes, 2):
+            self.history.of["way", frozenset((one, other))].set(False, self.now)
+
+    def block(self, kind: str, one: str, other: str, *, on: bool = True) -> None:
+        """A firewall lets this kind of trunk pass no more, or does again."""
+        ways = {(kind, one, other), (kind, other, one)}
+        self.blocked = self.blocked | ways if on else self.blocked - ways
+        self.history.of["trunk", kind, frozenset((one, other))].set(on, self.now)
 
     def was_away(self, name: str, since: float, until: float) -> bool:
         """Was its daemon, at any time within this?"""
@@ -653,6 +696,7 @@ class Telephony(World):
         """Kill -9. `surely`: its daemon knows for certain."""
         self.note(f"asterisk {name} killed")
         pbx = self.pbxs[name]
+        self.history.of["asterisk", name].set(True, self.now)
         pbx.dead, pbx.app = True, None
         for channel in list(pbx.channels.values()):
             channel.gone = True
@@ -672,6 +716,7 @@ class Telephony(World):
     def start_asterisk(self, name: str) -> None:
         """It is there again, without calls."""
         self.note(f"asterisk {name} starts")
+        self.history.of["asterisk", name].set(False, self.now)
         self.pbxs[name].start()
         if not self[name].stopped:
             self[name].connect()
@@ -685,6 +730,7 @@ class Telephony(World):
             dialog.refuses(BUSY)
             return
         phone.dialogs.append(dialog)
+        self._engaged(phone)
         instead = dialog.pbx is not phone.home
         dialog.ring = Ring(self.now, phone, instead, attempt.taken, not dialog.note)
         attempt.rings.append(dialog.ring)
@@ -697,7 +743,9 @@ class Telephony(World):
             return
         if phone.manner == "answers":
             self.note(f"{phone} answers {dialog.caller.attempt.caller}")
-            dialog.up = dialog.caller.attempt.taken = True
+            attempt = dialog.caller.attempt
+            dialog.up = attempt.taken = True
+            self.after(TALKS, partial(self._look_who_talks, attempt, dialog, phone, self.now))
             dialog.answers()
             return
         self._leaves(dialog, phone)
@@ -705,6 +753,16 @@ class Telephony(World):
             dialog.refuses(REJECTED)
         else:
             dialog.refuses(23, phone.manner)
+
+    def _look_who_talks(self, attempt: Attempt, dialog: Dialog, phone: Phone, at: float) -> None:
+        """With him it should, who has called; or with whom somebody has connected it since."""
+        other = dialog.caller.with_whom()
+        there = other.other_end() if other is not None else None
+        self.answers.append((attempt, phone, at, there is not None))
+
+    def _engaged(self, phone: Phone) -> None:
+        busy = bool(phone.dialogs) or phone.channel is not None
+        self.history.of["engaged", phone.uri].set(busy, self.now)
 
     def stops(self, dialog: Dialog, phone: Phone) -> None:
         """The call is over for it."""
@@ -714,6 +772,7 @@ class Telephony(World):
 
     def _leaves(self, dialog: Dialog, phone: Phone) -> None:
         phone.dialogs.remove(dialog)
+        self._engaged(phone)
         if dialog.ring is not None:
             dialog.ring.until = min(dialog.ring.until, self.now)
 
@@ -724,6 +783,7 @@ class Telephony(World):
         attempt.ended, attempt.cause = self.now, cause
         if phone.channel is channel:
             phone.channel = phone.attempt = None
+            self._engaged(phone)
         self.note(f"call of {phone} to {attempt.number} ends: {cause}, {why}")
 
     # --- what is watched
@@ -745,7 +805,7 @@ class Telephony(World):
         """What ARI says to this: "declined", "absent" (404, 409); "silent", "lost": nothing, though in the end it is done."""
         return self.faults(node, effect)
 
-    def cut(self, channel: Channel, why: str) -> None:
+    def severed(self, channel: Channel, why: str) -> None:
         """It is hung up, and not by a phone: not who talks with somebody."""
         other = channel.with_whom()
         if channel.state != "Up" or other is None or channel.gone:
@@ -767,7 +827,7 @@ class Telephony(World):
             return
         far = dialog.caller if channel.called else dialog.called
         away = dialog.pbx if channel.called else dialog.to
-        open_ = dialog._passes() and dialog._passes(back=True)
+        open_ = dialog.open
         if far is not None and open_ and not far.gone and not away.dead:
             dialog.broken = None
             return

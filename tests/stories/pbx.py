@@ -66,10 +66,13 @@ class Attempt:
     number: str
     began: float
     wall_ms: int
+    at: "Pbx"  # where its way is looked for
+    by: str = ""  # who has transferred it
     ended: float | None = None
     cause: int = 0
     answered: float | None = None
     taken: bool = False  # a phone has answered, whether or not the caller has heard of it
+    troubled: bool = False  # ARI has declined something of it, or did not answer
     heard: list[str] = field(default_factory=list)  # what the caller was let hear
     rings: list[Ring] = field(default_factory=list)
 
@@ -86,6 +89,7 @@ class Phone:
     dialogs: list["Dialog"] = field(default_factory=list)  # of calls that it rings for, or talks in
     attempt: Attempt | None = None  # its own, that goes on
     channel: "Channel | None" = None  # of it
+    acted: list[float] = field(default_factory=list)  # when it hung up, or transferred
 
     def __repr__(self) -> str:
         return self.number
@@ -111,6 +115,14 @@ class Dialog:
         self._invite(0.5, 0.0)
 
     # --- between the two
+
+    @property
+    def open(self) -> bool:
+        """Do the two sides hear each other, but for a single packet?"""
+        if isinstance(self.to, Phone):
+            return True
+        ends = self.pbx.name, self.to.name
+        return self.world.open(self.kind, *ends) and self.world.open(self.kind, *ends[::-1])
 
     def _passes(self, *, back: bool = False) -> bool:
         if isinstance(self.to, Phone):
@@ -309,7 +321,7 @@ class Channel:
 
     def _time_over(self, limit: int) -> None:
         if limit == self._time and not self.gone:
-            self.pbx.world.cut(self, f"its time is over at {self.pbx.name}")
+            self.pbx.world.severed(self, f"its time is over at {self.pbx.name}")
             self.end(42, "its time")
 
     def rings_out(self) -> None:
@@ -361,7 +373,7 @@ class Channel:
         if self.local is not None:
             there = self.local.with_whom()
             return there.other_end() if there is not None else None
-        if dialog is None or dialog.over or not dialog._passes() or not dialog._passes(back=True):
+        if dialog is None or dialog.over or not dialog.open:
             return None
         if isinstance(dialog.to, Phone):
             return dialog.to
@@ -640,7 +652,7 @@ class Pbx:
         whom = other.other_end() if other is not None else None
         if other is None or whom is None:
             return
-        attempt = Attempt(whom, number, self.world.now, self.wall_ms())
+        attempt = Attempt(whom, number, self.world.now, self.wall_ms(), self, by)
         self.world.transferred.append(attempt)
         if not sender.bridge:  # Dial has connected them
             sender.partner = other.partner = None

@@ -1,14 +1,17 @@
 """Storms over calls; `make stories` has more of them. What they have found stands as tests of its own in tests/core."""
 
+from functools import partial
+
 import pytest
 
 from tests.stories.exchange import Telephony
+from tests.stories.promises import Promises
 from tests.stories.storm import STORMS, play
 
 
 @pytest.mark.parametrize("kind", STORMS)
 def test_what_must_hold_holds(kind: str) -> None:
-    """Nobody is cut, no phone rings twice or for nobody, each call ends and has its record, nothing is left."""
+    """Who is ready is rung, nobody is cut, no phone rings twice or for nobody, each call ends, has a record, and is gone."""
     assert play(kind, seed=1) == []
 
 
@@ -46,6 +49,46 @@ def test_a_call_comes_about_though_a_clock_was_set_a_moment_ago(name: str, step:
     attempt = world.dial(caller, "1002")
     world.run(0.5)
     assert [ring.phone for ring in attempt.rings] == [called]
+
+
+def test_who_is_not_rung_is_found_out() -> None:
+    """And who is rung only by the second kind of trunk, though nothing is known to be blocked."""
+    world = Telephony(names="ab")
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    caller, _ = world.add("1001", "a"), world.add("1002", "b", after=0.5)
+    world.run(4.0)
+    world.dial(caller, "1002")
+    world.run(4.0)
+    assert Promises(world).broken() == []
+    world.hang_up(caller)
+    world.run(1.0)
+    world.blocked = {("sip", "a", "b"), ("iax2", "a", "b")}
+    world.dial(caller, "1002")
+    world.run(10.0)
+    world.blocked = {("sip", "a", "b")}
+    world.dial(caller, "1002")
+    world.run(10.0)
+    first, second = Promises(world).broken()
+    assert "not at all" in first
+    assert "only at" in second
+
+
+def test_who_answers_and_hears_nobody_is_found_out() -> None:
+    """Who calls has hung up by himself: that is nobody's fault."""
+    world = Telephony(names="a")
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    caller, _ = world.add("1001", "a"), world.add("1002", "a", after=0.5)
+    world.run(4.0)
+    attempt = world.dial(caller, "1002")
+    assert caller.channel is not None
+    world.after(0.6, partial(caller.channel.end, 16, "somebody"))
+    world.run(4.0)
+    (wrong,) = Promises(world).broken()
+    assert wrong.startswith("no talk: 1002")
+    caller.acted.append(attempt.began + 0.6)
+    assert Promises(world).broken() == []
 
 
 def test_who_cuts_a_conversation_is_found_out() -> None:
