@@ -13,10 +13,8 @@ from lab.lab import Lab
 from lab.phone import PhoneRefused
 from tests.lab.conftest import SECRET, Federation, a_lab
 
-TURNS, CALM = (
-    12,
-    6.0,
-)  # times that bridge mode is asked for, and seconds between: a busy node has none for five
+TURNS = 12  # times that bridge mode is asked for
+CALM = 6.0  # seconds between them: a busy node has none for five
 # a line to the outside, written by hand; what plays the outside is a phone that registers there
 PROVIDER = f"""
 [provider]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import nothing_left, set_up
+from tests.lab.furnishing import in_mode, nothing_left, set_up
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_two_phones_without_a_common_codec_hear_each_other(
         for caller, called in [("PCMA", "PCMU"), ("PCMU", "PCMA")] * times:
             phones.lab.speaks("1001", caller)
             phones.lab.speaks("1003", called)
-            assert heard(phones, "1001", "1003") == ([caller], [called])
+            assert heard(phones, control) == ([caller], [called])
 
 
 @pytest.mark.parametrize("trunk", ["sip", "iax2"])
@@ -46,23 +46,21 @@ def test_what_the_caller_speaks_goes_all_the_way(
             phones.lab.speaks("1001", codec)
             phones.lab.speaks("1003", *knows)
             own = {"PCMU": "ulaw", "PCMA": "alaw"}[codec]
-            found = heard(phones, "1001", "1003", only=own, translated=control != "bridge")
+            found = heard(phones, control, only=own)
             assert found == ([codec], [codec])
 
 
-def heard(
-    federation: Federation, caller: str, called: str, *, only: str = "", translated: bool = True
-) -> tuple[list[str], list[str]]:
-    """They talk: in which codecs what each hears comes. `only`: what all channels speak; perhaps none is `translated`."""
-    lab, since = federation.lab, time.time()
-    dialled = lab.dial(caller, called)
+def heard(federation: Federation, control: str, *, only: str = "") -> tuple[list[str], list[str]]:
+    """1001 and 1003 talk: in which codecs what each hears comes. `only`: what all channels speak."""
+    lab = federation.lab
+    dialled = in_mode(control, federation, "1001", "1003")
     time.sleep(0.6)
     for shown in _channels(federation) if only else []:
         assert f"NativeFormats: ({only})" in shown, shown
-        assert translated or "Transcode: Yes" not in shown, shown
+        assert control != "bridge" or "Transcode: Yes" not in shown, shown
     result = lab.finish(dialled)
     assert result.ok, result
-    (first,), (second,) = (lab.calls_of(number, since) for number in (caller, called))
+    (first,), (second,) = (lab.calls_of(number, dialled.started) for number in ("1001", "1003"))
     return list(first["codecs"]), list(second["codecs"])
 
 

@@ -20,7 +20,7 @@ from tests.bench.load import CALLERS as DIALING
 from tests.bench.load import THERE as AFAR
 from tests.bench.load import WAYS, Found, Ground, channels
 from tests.lab.conftest import SECRET, Federation
-from tests.lab.furnishing import both_hear, nothing_left
+from tests.lab.furnishing import both_hear, in_mode, nothing_left
 from tests.lab.test_metrics import value
 
 CALLERS = [str(number) for number in range(3001, 3011)]
@@ -116,7 +116,8 @@ def test_fifty_talk_on_while_the_daemon_dies_and_returns(
     for node in "ab":
         lab.configure(node, "calls", "control", control)
     time.sleep(0.3)
-    heard = [lab.dial(one, other) for one in ("1001", "1002") for other in ("1004", "1006")]
+    pairs = [(one, other) for one in ("1001", "1002") for other in ("1004", "1006")]
+    heard = [in_mode(control, federation, *pair) for pair in pairs]
     talking = load.begin("a", CALLERS, THERE, SECRET, rate=15, seconds=46 / 15, hold=11.0)
     federation.until(lambda: channels(federation, "b") == 100, 12, what="fifty calls")
     lab.kill("a", "daemon")
