@@ -74,10 +74,12 @@ class Notebook:
         return {channel for one in self._before.values() for channel in one.channels}
 
     def listed(self, channels: Collection[ChannelId], wall_ms: int) -> list[CallEnded]:
-        """These are all that there are: which calls have ended while nobody looked?"""
-        gone = [
-            one for one in self._before.values() if not any(c in channels for c in one.channels)
-        ]
+        """These are all that there are: which calls have ended while nobody looked? The others wait for who is left."""
+        for key, one in self._before.items():
+            self._before[key] = replace(
+                one, channels=tuple(c for c in one.channels if c in channels)
+            )
+        gone = [one for one in self._before.values() if not one.channels]
         seen, self._seen_ms = self._seen_ms, wall_ms
         return [self._over(one, seen, wall_ms, UNTOLD) for one in gone]
 

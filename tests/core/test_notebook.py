@@ -234,6 +234,17 @@ def test_what_goes_on_without_us_ends_with_its_last_channel() -> None:
     assert [(one.seconds, one.unseen) for one in lives.records] == [(25.0, 4.0)]
 
 
+def test_a_leg_that_talks_on_by_a_transfer_ends_the_call_alone_if_its_caller_had_gone_before() -> (
+    None
+):
+    """The note may name him: nobody will tell his end again."""
+    lives = talking()
+    lives.dies()
+    lives.at(5.0, listed(LEG, after=25.0))
+    lives.at(6.0, Ended(LEG, 16))
+    assert [(one.seconds, one.cause) for one in lives.records] == [(26.0, 16)]
+
+
 def test_a_call_that_was_no_call_is_struck_out() -> None:
     """Its sender had given it up before it came; nor has what ends without a record a note that stays."""
     lives = Lives(View(A))

@@ -650,8 +650,8 @@ class Pbx:
         if sender.dialog is not None and isinstance(sender.dialog.to, Phone):
             by = sender.dialog.to.number
         whom = other.other_end() if other is not None else None
-        if other is None or whom is None:
-            return
+        if other is None or whom is None or (sender.bridge and self.app is None):
+            return  # without a daemon nobody leaves a bridge of Stasis
         attempt = Attempt(whom, number, self.world.now, self.wall_ms(), self, by)
         self.world.transferred.append(attempt)
         if not sender.bridge:  # Dial has connected them
@@ -675,6 +675,8 @@ class Pbx:
         """A phone connects the two with whom it talks."""
         one, other = first.with_whom(), second.with_whom()
         if one is None or other is None or bool(first.bridge) != bool(second.bridge):
+            return
+        if first.bridge and self.app is None:
             return
         if not first.bridge:
             first.partner = second.partner = None
@@ -710,13 +712,14 @@ class Pbx:
         legs = [one for one in inside if key_of_name(one.id)]
         legs.sort(key=lambda one: -attempt_of(one.id))
         callers = [one for one in inside if one not in legs]
-        came = [self.came(one) for one in callers]
+        put = frozenset(one.id for one in callers if one.local is not None)
+        came = [self.came(one) for one in callers if one.place]
         answered = next((one.answered_ms for one in callers), 0)
-        talks = all(one.state == "Up" for one in legs or inside)
+        talks = all(one.state == "Up" or not one.place for one in legs or inside)
         ids = tuple(one.id for one in inside)
         leg = self._leg_seen(legs[0]) if legs else None
         rings = [one.state for one in legs] == ["Ringing"]
-        return BridgeSeen(name, ids, talks, frozenset(), tuple(came), leg, answered, rings)
+        return BridgeSeen(name, ids, talks, put, tuple(came), leg, answered, rings)
 
     @staticmethod
     def _leg_seen(leg: Channel) -> LegSeen:
