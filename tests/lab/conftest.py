@@ -138,9 +138,10 @@ class Federation:
     def mend(self) -> None:
         """All nodes run, nobody talks, no cable is cut: whatever a test has left that failed. The next one is another."""
         self.lab.heal()
-        self.lab.start_all(self.names)
         for name in self.names:
             self.lab.undrop(name)
+        self.lab.start_all(self.names)
+        for name in self.names:
             with suppress(OSError, LabError):  # it has no phones
                 group = self.lab.group(name)
                 for call in group.ask("calls")["calls"]:
