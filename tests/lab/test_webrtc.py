@@ -17,7 +17,7 @@ from lab.places import CHECKOUT
 from tests.lab.conftest import SECRET, Federation
 from tests.lab.recording import power
 
-NUMBER, TONE = "1022", 700
+NUMBER, TONE = "1052", 700
 
 
 @pytest.fixture
