@@ -70,6 +70,7 @@ STORMS = {
     "transfers": Storm(transfers=True),
     "firewalls": Storm(firewalls=True),
     "clocks": Storm(clocks=True, deaths=True),
+    "transfers amid deaths": Storm(transfers=True, deaths=True),
     "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
 }
 
@@ -284,7 +285,7 @@ class Weather:
         return self.storm.cuts or self.world.was_away(one.caller.at.name, ended, ended)
 
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
-        names = {one.caller.at.name, ring.phone.at.name}
+        names = {one.caller.at.name, one.at.name, ring.phone.at.name}
         several = one.number in self.several
         since = before.at if several else before.until - RETURNING
         until = ring.at if several else before.until + UNDER_WAY
