@@ -127,6 +127,8 @@ RULES: dict[tuple[str, str, str], Rule] = {
     ("ari.conf", "general", "websocket_write_timeout"): KEEP,
     ("logger.conf", "logfiles", "pbxfed-security.log"): KEEP,
     ("iax.conf", "general", "autokill"): KEEP,
+    ("iax.conf", "general", "iaxthreadcount"): KEEP,
+    ("iax.conf", "general", "iaxmaxthreadcount"): KEEP,
     ("iax.conf", "general", "maxcallnumbers"): KEEP,
     ("iax.conf", "general", "disallow"): ALONE,
     ("iax.conf", "general", "allow"): ALONE,
