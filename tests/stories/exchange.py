@@ -556,6 +556,9 @@ class Telephony(World):
         self.transferred: list[Attempt] = []  # to another number, out of one of those
         self.whom: dict[ChannelId, tuple[Phone | Pbx, str]] = {}
         self.sent = 0  # who was transferred, as daemons have heard it
+        self.were_sent: set[ChannelId] = (
+            set()
+        )  # of those; some for the first time when all was read anew
         self.wrong: list[str] = []  # what must not have happened
         self.history = History()
         self.answers: list[tuple[Attempt, Phone, float, bool]] = []  # when, and did they talk?
@@ -795,7 +798,9 @@ class Telephony(World):
 
     def heard(self, node: Exchange, event: Event) -> None:
         self.note(f"    {node.name} < {event}")
-        self.sent += isinstance(event, Arrived) and bool(event.by) and not event.again
+        if isinstance(event, Arrived) and event.by:
+            self.sent += not event.again or event.channel not in self.were_sent
+            self.were_sent.add(event.channel)
 
     def did(self, node: Exchange, effect: Effect) -> None:
         if isinstance(effect, ForCalls | CallEnded | Tell):
