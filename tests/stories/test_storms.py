@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from tests.stories.exchange import Telephony
+from tests.stories.pbx import Phone
 from tests.stories.promises import Promises
 from tests.stories.storm import STORMS, play
 
@@ -15,13 +16,18 @@ def test_what_must_hold_holds(kind: str) -> None:
     assert play(kind, seed=1) == []
 
 
+def two(names: str, after: float, control: str = "handover") -> tuple[Telephony, Phone, Phone]:
+    """These nodes; 1001 at the first, and 1002 at the last, which answers so many seconds after it rings."""
+    world = Telephony(names=names, control=control)
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    return world, world.add("1001", names[0]), world.add("1002", names[-1], after=after)
+
+
 @pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_a_call_is_answered_at_another_node(control: str) -> None:
     """The simulated Asterisks do what they are asked: else nothing could go wrong either."""
-    world = Telephony(names="ab", control=control)
-    for number in "1001", "1002":
-        world["a"].edit(number, create=True, secret="secret-12345")
-    caller, called = world.add("1001", "a"), world.add("1002", "b", after=2.0)
+    world, caller, called = two("ab", after=2.0, control=control)
     world.run(1.0)
     attempt = world.dial(caller, "1002")
     world.run(1.0)
@@ -40,10 +46,7 @@ def test_a_call_is_answered_at_another_node(control: str) -> None:
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_a_call_comes_about_though_a_clock_was_set_a_moment_ago(name: str, step: int) -> None:
     """Before its node has read it: what comes is not held for late, at the one nor at the other."""
-    world = Telephony(names="ab")
-    for number in "1001", "1002":
-        world["a"].edit(number, create=True, secret="secret-12345")
-    caller, called = world.add("1001", "a"), world.add("1002", "b")
+    world, caller, called = two("ab", after=2.0)
     world.run(40.0)
     world.set_clock(name, step)
     attempt = world.dial(caller, "1002")
@@ -53,10 +56,7 @@ def test_a_call_comes_about_though_a_clock_was_set_a_moment_ago(name: str, step:
 
 def test_who_is_not_rung_is_found_out() -> None:
     """And who is rung only by the second kind of trunk, though nothing is known to be blocked."""
-    world = Telephony(names="ab")
-    for number in "1001", "1002":
-        world["a"].edit(number, create=True, secret="secret-12345")
-    caller, _ = world.add("1001", "a"), world.add("1002", "b", after=0.5)
+    world, caller, _ = two("ab", after=0.5)
     world.run(4.0)
     world.dial(caller, "1002")
     world.run(4.0)
@@ -76,10 +76,7 @@ def test_who_is_not_rung_is_found_out() -> None:
 
 def test_who_answers_and_hears_nobody_is_found_out() -> None:
     """Who calls has hung up by himself: that is nobody's fault."""
-    world = Telephony(names="a")
-    for number in "1001", "1002":
-        world["a"].edit(number, create=True, secret="secret-12345")
-    caller, _ = world.add("1001", "a"), world.add("1002", "a", after=0.5)
+    world, caller, _ = two("a", after=0.5)
     world.run(4.0)
     attempt = world.dial(caller, "1002")
     assert caller.channel is not None
@@ -93,10 +90,7 @@ def test_who_answers_and_hears_nobody_is_found_out() -> None:
 
 def test_who_cuts_a_conversation_is_found_out() -> None:
     """The storms can fail."""
-    world = Telephony(names="ab")
-    for number in "1001", "1002":
-        world["a"].edit(number, create=True, secret="secret-12345")
-    caller, _ = world.add("1001", "a"), world.add("1002", "b", after=0.5)
+    world, caller, _ = two("ab", after=0.5)
     world.run(1.0)
     world.dial(caller, "1002")
     world.run(2.0)
