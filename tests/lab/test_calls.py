@@ -262,3 +262,10 @@ def test_one_record_a_call_across_nodes(federation: Federation, control: str, tr
     table = federation.lab.pbxfed("a", "calls", "--csv", "--number", "1003")
     assert table.splitlines()[0].startswith("call,node,began,from,to")
     assert record["call"] in table
+
+
+def test_chan_iax2_reads_the_frames_of_a_call_in_one_thread(federation: Federation) -> None:
+    """In several they come into disorder, and now and then an answer is never seen (docs/limits.md)."""
+    for node in federation.names:
+        said = federation.lab.asterisk(node, "iax2 show threads")
+        assert "1 of 1 threads accounted for with 0 dynamic threads" in said
