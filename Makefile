@@ -16,7 +16,8 @@ demo: $(READY)
 test: $(READY)
 	$(MAKE) --no-print-directory check
 	$(PYTHON) -m pytest $(TOLD) -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
-	$(PYTHON) -m pytest $(TOLD) -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%)
+	$(PYTHON) -m pytest $(TOLD) -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%) \
+	  || { [ $$? = 1 ] && $(PYTHON) -m tests.again $(TOLD); }  # 1: tests failed, and nothing else
 	$(PYTHON) -m pytest $(TOLD) $(ALONE)
 	$(MAKE) --no-print-directory test-docker
 

@@ -41,7 +41,7 @@ MATCHES = {
 
 
 class Lab(Calls):
-    """One lab. `extra` adds text to Asterisk's files: keys `pjsip.conf`, or `a/pjsip.conf` for one node."""
+    """One lab, of nodes that share one machine and so its load: their daemons do not read that sensor."""
 
     domain = DOMAIN
 
@@ -50,11 +50,20 @@ class Lab(Calls):
         places: Places | None = None,
         *,
         extra: Mapping[str, str] | None = None,
+        unread: Sequence[str] = ("load",),
         say: Say = lambda text: None,
     ) -> None:
+        """How its nodes shall be.
+
+        Args:
+            places: where it is.
+            extra: text added to Asterisk's files: keys `pjsip.conf`, or `a/pjsip.conf` for one node.
+            unread: sensors that no daemon reads.
+            say: is told what is done.
+        """
         self.places = places or Places.default()
         self.network = Network(self.places.prefix)
-        self._extra = dict(extra or {})
+        self._extra, self._unread = dict(extra or {}), tuple(unread)
         self._say = say
 
     # --- the whole -------------------------------------------------------------------------------
@@ -106,7 +115,7 @@ class Lab(Calls):
                 hub.start()
                 self._say(f"hub: {hub.url}")
             for node in members:
-                node.write(self._extra)
+                node.write(self._extra, self._unread)
             self._start(members, ["asterisk"])
             if daemon:
                 self._start(members, ["daemon"])

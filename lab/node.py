@@ -88,8 +88,13 @@ class Node:
 
     # --- files -----------------------------------------------------------------------------------
 
-    def write(self, extra: Mapping[str, str]) -> None:
-        """Write all configuration. `extra` adds text to a file: keys `pjsip.conf` or `a/pjsip.conf`."""
+    def write(self, extra: Mapping[str, str], unread: Sequence[str]) -> None:
+        """Write all configuration.
+
+        Args:
+            extra: text added to a file of Asterisk's: keys `pjsip.conf` or `a/pjsip.conf`.
+            unread: sensors of the daemon that are not read.
+        """
         for part in ("etc", "lib/keys", "spool", "run", "log", "cache", "state", "bin"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         shutil.copytree(CHECKOUT / "dialplan", self.etc / "pbxfed", dirs_exist_ok=True)
@@ -108,10 +113,10 @@ class Node:
         secret = self.folder / "ari.password"
         secret.touch(mode=0o600)
         secret.write_text(password + "\n")
-        self._write_daemon_config(self._daemon_settings())
+        self._write_daemon_config(self._daemon_settings(unread))
         self._write_shims()
 
-    def _daemon_settings(self) -> dict[str, dict[str, Any]]:
+    def _daemon_settings(self, unread: Sequence[str]) -> dict[str, dict[str, Any]]:
         return {
             "node": {
                 "name": self.name,
@@ -136,7 +141,7 @@ class Node:
             },
             "calls": {"trunks": ["sip", "iax2"], "ring_seconds": 30},
             "http": {"listen": f"127.0.0.1:{DAEMON_PORT}"},
-            "health": {"ignore": ["load"]},  # all nodes share one machine, and so its load
+            "health": {"ignore": list(unread)},
             "log": {"level": "info"},
         }
 

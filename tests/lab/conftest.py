@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from lab.places import CHECKOUT, LabError, Places
 SECRET = "correct-horse-9"
 # Asterisk pings who has a connection to it (RFC 5626 §3.5.1), by default each 90 s: here amid every call
 PINGED = {"c/pjsip.conf": "[global](+)\nkeep_alive_interval=1\n"}
+# Sensors of what other testers do to the machine, and of calls that tests let fail: read where health is what is tested
+TESTERS = ("load", "lag", "ari", "sip", "queues", "failures")
 POLLS = 0.03  # of the time waited so far: who asks without a pause keeps others from work
 # Files that take a minute and more, longest first: begun early, they leave no tester alone at the end
 LONG = (
@@ -158,10 +160,15 @@ class Federation:
 
 @contextmanager
 def a_lab(
-    name: str, nodes: int, *, extra: Mapping[str, str] | None = None, **how: Any
+    name: str,
+    nodes: int,
+    *,
+    extra: Mapping[str, str] | None = None,
+    unread: Sequence[str] = TESTERS,
+    **how: Any,
 ) -> Iterator[Lab]:
     """So many nodes, a, b, c …, from nothing; everything is removed at the end. `extra`: lines of Asterisk's files."""
-    lab = Lab(Places(CHECKOUT / f".lab-{name}"), extra=extra)
+    lab = Lab(Places(CHECKOUT / f".lab-{name}"), extra=extra, unread=unread)
     lab.down()
     try:
         lab.up(nodes, **how)

@@ -7,15 +7,19 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.lab import Lab
+from lab.netns import Host
 from lab.package import unpacked
-from lab.phone import PhoneRefused
-from lab.places import CHECKOUT
+from lab.places import CHECKOUT, LabError
+from lab.wander import register
 from pbxfed_ari.sensors.security_log import parse
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import Federation
 
 GUESSER = "4001"  # extension whose secret is guessed
 CONTRIB = CHECKOUT / "contrib" / "fail2ban"
@@ -72,11 +76,23 @@ def stranger(federation: Federation) -> str:
     return here
 
 
-def guess(federation: Federation, node: str, times: int) -> None:
-    """A phone with a wrong secret, of the phones of node c."""
+@pytest.fixture(scope="module")
+def guesser(lab: Lab) -> Iterator[Host]:
+    """Beside the phones of node c, at an address of its own: what phones have failed at is known for an hour."""
+    host = replace(lab.node("c").phones, address="10.77.0.240")
+    at = ["addr", "add", f"{host.address}/24", "dev", "e0"]
+    subprocess.run(["ip", "-n", host.namespace, *at], check=True)
+    yield host
+    at[1] = "del"
+    subprocess.run(["ip", "-n", host.namespace, *at], check=True)
+
+
+def guess(federation: Federation, guesser: Host, node: str, times: int) -> None:
+    """A phone with a wrong secret."""
+    contact, server = f"sip:x@{guesser.address}:7071", federation.lab.node(node).host.address
     for _ in range(times):
-        with pytest.raises(PhoneRefused):
-            federation.lab.register(GUESSER, node, secret="wrong-horse-1", home="c")
+        with pytest.raises(LabError, match="401"):
+            register(guesser, contact, GUESSER, "wrong-horse-1", server)
 
 
 def failures(federation: Federation, node: str) -> dict[str, tuple[int, list[str]]]:
@@ -102,18 +118,17 @@ def judged(path: Path, filter_: str, *options: str) -> dict[str, int]:
     return found
 
 
-def test_guesses_are_counted_in_the_whole_federation(federation: Federation) -> None:
+def test_guesses_are_counted_in_the_whole_federation(federation: Federation, guesser: Host) -> None:
     """Three at each of two nodes, four at the third: ten, on every node, as an event and in the log."""
     federation.add(GUESSER)
-    address = federation.lab.node("c").phones.address
+    address = guesser.address
     for node, times in ("a", 3), ("b", 3), ("c", 4):
-        guess(federation, node, times)
+        guess(federation, guesser, node, times)
     ten = (10, ["a", "b", "c"])
     federation.until(lambda: failures(federation, "c").get(address) == ten, 10)
     federation.until(
         lambda: all(failures(federation, n).get(address, (0, []))[0] >= 9 for n in "abc"), 10
     )
-    federation.lab.remember_extension(GUESSER, SECRET)
     text = federation.lab.pbxfed("c", "status")
     assert f"failing     {address}: 10 failed authentications at a, b, c" in text
     metrics = federation.get("c", "/metrics")
@@ -143,13 +158,23 @@ def test_fail2ban_finds_who_it_was_and_nobody_else(federation: Federation) -> No
     assert judged(path, f"{ours}[mode=aggressive]") == every
 
 
-def test_fail2ban_reads_what_the_daemon_says_of_all_nodes(federation: Federation) -> None:
+def test_fail2ban_reads_what_the_daemon_says_of_all_nodes(
+    federation: Federation, guesser: Host
+) -> None:
     """The line that every node writes; an IPv6 host is its network."""
     path = log(federation, "c", "pbxfed.log")
     ours = str(CONTRIB / "filter.d" / "pbxfed.conf")
-    address = federation.lab.node("c").phones.address
+    address = guesser.address
+    federation.add(GUESSER)
+    guess(federation, guesser, "c", 10)
+
+    def told() -> list[str]:
+        said = f"failed authentications address={address} "
+        return [line for line in path.read_text().splitlines() if said in line]
+
+    federation.until(lambda: bool(told()))
+    lines = told()
     assert address in judged(path, ours)
-    lines = [line for line in path.read_text().splitlines() if "failed authentications" in line]
     copy = path.with_suffix(".copy")
     copy.write_text(lines[0].replace(address, "2001:db8::/64") + "\n")
     assert judged(copy, ours) == {"2001:db8::/64": 1}

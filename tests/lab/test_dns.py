@@ -163,7 +163,7 @@ def test_the_zone_is_exported(federation: Federation) -> None:
         return str(federation.lab.exec("a", ["pbxfed", "dns", "zone"], capture_output=True).stdout)
 
     assert zone().startswith(f"$ORIGIN {DOMAIN}.\n")
-    for name in federation.names:  # who is poorly for a moment is named after the others
+    for name in federation.names:
         served = f"10 100 5060 {name}.{DOMAIN}."
         federation.until(lambda served=served: served in zone(), what=served)  # type: ignore[misc]
     done = federation.lab.exec("a", ["pbxfed", "dns", "zone", "--delegation"], capture_output=True)

@@ -22,7 +22,7 @@ import pytest
 
 from lab.netns import socket_in
 from lab.process import Process
-from tests.lab.conftest import Federation
+from tests.lab.conftest import TESTERS, Federation
 
 HUNG_WITHIN = 3.0  # seconds
 TRIALS = int(os.environ.get("PBXFED_TRIALS", "1"))
@@ -33,10 +33,11 @@ CPU = Path("/sys/fs/cgroup/cpu")  # version 1: where its files are, groups can b
 
 @pytest.fixture(scope="module")
 def checked(lab: Any) -> Iterator[Federation]:
-    """The federation; the daemon of c has three checks, which fail, hang or print without end once a file is there."""
+    """The federation; c reads its sensors, and has three checks, which fail, hang or print without end once a file is there."""
     federation = Federation(lab)
     federation.until(federation.whole)
     node = lab.node("c")
+    node.configure("health", "ignore", ["load"])
     once = {"shell": True, "every": 1, "timeout": 2}
     for name, bad in ("fails", "exit 2"), ("hangs", "sleep 600"), ("floods", "exec yes"):
         file = node.folder / name
@@ -47,6 +48,7 @@ def checked(lab: Any) -> Iterator[Federation]:
     federation.phone("1001", "a")
     federation.phone("1003", "c")
     yield federation
+    node.configure("health", "ignore", list(TESTERS))
     node.configure("checks", "fails", None)
     node.configure("checks", "hangs", None)
     node.configure("checks", "floods", None)

@@ -1,0 +1,44 @@
+"""What failed beside other testers, once more and alone: `python -m tests.again OPTIONS`, after a run of pytest that failed.
+
+Several testers share the machine's cores, and the rules of a federation are times: a node that gets no processor for two
+seconds is rightly held for dead. So a test that failed among them is judged by a second run of its whole file with nobody
+beside it (docs/decisions/0041). Both are told. What fails again has failed;
+and many that fail at once have not failed by chance.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+FAILED = Path(".pytest_cache/v/cache/lastfailed")  # pytest's own list, of which --last-failed reads
+FEW = 4  # tests; of more, none is tried again
+
+
+def failed() -> list[str]:
+    """What failed when it was last run, of the files that are there."""
+    found = json.loads(FAILED.read_text()) if FAILED.exists() else {}
+    return [name for name in found if Path(name.partition("::")[0]).exists()]
+
+
+def main(options: list[str]) -> int:
+    """Run the files of what failed again; pytest's exit code, or 1 if nothing was run."""
+    names = failed()
+    listed = "".join(f"\n  {name}" for name in names)
+    if not 0 < len(names) <= FEW:
+        print(f"\n{len(names)} failed, so none is tried again (from 1 to {FEW} are):{listed}")
+        return 1
+    print(f"\nfailed beside other testers, and run again now, alone:{listed}", flush=True)
+    files = dict.fromkeys(name.partition("::")[0] for name in names)
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *files], check=False
+    ).returncode
+    if code == 0:
+        print(f"\nFAILED ONCE, beside other testers, and not alone (see above why):{listed}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
