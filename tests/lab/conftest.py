@@ -1,4 +1,4 @@
-"""One federation of three real Asterisks for the tests of this folder; a test that breaks something mends it."""
+"""A federation of three real Asterisks for each file of tests; a test that breaks something mends it."""
 
 from __future__ import annotations
 
@@ -177,9 +177,9 @@ def a_lab(
         lab.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Three nodes; each of several testers has its own."""
+    """Three nodes, new for each file: what happens in it does not depend on which others were run before, nor where."""
     tester = os.environ.get("PYTEST_XDIST_WORKER", "")
     with a_lab(f"test{tester}", 3, extra=PINGED, dns=True) as lab:
         yield lab

@@ -22,7 +22,7 @@ import pytest
 
 from lab.netns import socket_in
 from lab.process import Process
-from tests.lab.conftest import TESTERS, Federation
+from tests.lab.conftest import Federation
 
 HUNG_WITHIN = 3.0  # seconds
 TRIALS = int(os.environ.get("PBXFED_TRIALS", "1"))
@@ -32,7 +32,7 @@ CPU = Path("/sys/fs/cgroup/cpu")  # version 1: where its files are, groups can b
 
 
 @pytest.fixture(scope="module")
-def checked(lab: Any) -> Iterator[Federation]:
+def checked(lab: Any) -> Federation:
     """The federation; c reads its sensors, and has three checks, which fail, hang or print without end once a file is there."""
     federation = Federation(lab)
     federation.until(federation.whole)
@@ -47,14 +47,7 @@ def checked(lab: Any) -> Iterator[Federation]:
     lab.start("c", "daemon")
     federation.phone("1001", "a")
     federation.phone("1003", "c")
-    yield federation
-    node.configure("health", "ignore", list(TESTERS))
-    node.configure("checks", "fails", None)
-    node.configure("checks", "hangs", None)
-    node.configure("checks", "floods", None)
-    lab.kill("c", "daemon")
-    lab.start("c", "daemon")
-    federation.until(federation.whole)
+    return federation
 
 
 def condition(federation: Federation, peer: str = "c", node: str = "a") -> str:

@@ -34,7 +34,7 @@ module_path {MODULES}
 
 
 @pytest.fixture(scope="module")
-def serving(lab: Lab) -> Iterator[Lab]:
+def serving(lab: Lab) -> Lab:
     """Nodes a and b serve files, each with a certificate of its own for its address."""
     ensure_tools({"curl": "curl"})
     for name in SERVING:
@@ -50,13 +50,7 @@ def serving(lab: Lab) -> Iterator[Lab]:
         }.items():
             lab.configure(name, "provisioning", key, value)
         lab.start(name, "daemon")
-    yield lab
-    for name in SERVING:
-        lab.start(name)
-        lab.kill(name, "daemon")
-        for key in ("listen", "host", "certificate_file", "key_file", "expires"):
-            lab.configure(name, "provisioning", key, None)
-        lab.start(name, "daemon")
+    return lab
 
 
 def certify(lab: Lab, name: str) -> None:
