@@ -274,8 +274,8 @@ def _rows(found: Found, peer: Found) -> list[Row]:
                 f"a daemon's CPU for a call, {way.name} ({rate:g} calls/s)",
                 f"{cost / daemons:.2f} ms ({found.cpu / daemons:.2f} at {way.rate:g}/s)",
                 f"of a plain call's events alone {((busy and peer.busy) or peer.cpu) / daemons:.2f} ms",
-                "≤ 1 ms",
-                cost / daemons <= 1.0,
+                "none: the bar is for handover" if bridged else "≤ 1 ms",
+                bridged or cost / daemons <= 1.0,
                 "",
                 COST,
             )
