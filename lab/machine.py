@@ -186,11 +186,11 @@ def own_groups() -> list[Path]:
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, names, path = line.split(":", 2)
         place[names] = path.lstrip("/")
-    found = []
+    found: dict[str, Path] = {}  # by tree: one may be mounted several times
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, mount, kind, options, *_ = line.split()
         if kind == "cgroup2":
-            found.append(Path(mount) / place[""])
+            found.setdefault("", Path(mount) / place[""])
         elif kind == "cgroup" and "name=systemd" in options.split(","):
-            found.append(Path(mount) / place["name=systemd"])
-    return found
+            found.setdefault("name=systemd", Path(mount) / place["name=systemd"])
+    return list(found.values())
