@@ -251,10 +251,10 @@ def test_a_phone_that_rings_while_the_daemon_dies_and_returns_rings_on(
 def test_the_other_side_hangs_up_while_the_daemon_is_away(bridged: Federation) -> None:
     """Nobody was there to end the other leg: the returned daemon does."""
     lab = bridged.lab
-    in_bridge_mode(bridged, "1001", "1002")
+    dialled = in_bridge_mode(bridged, "1001", "1002")
     time.sleep(0.3)
     lab.kill("a", "daemon")
-    (call,) = [c for c in lab.calls_of("1002", time.time() - 5) if c["state"] == "answered"]
+    (call,) = lab.calls_of("1002", dialled.started)
     lab.end("1002", call["call"])
     lab.start("a", "daemon")
     bridged.until(bridged.whole)
