@@ -137,11 +137,20 @@ class Federation:
             if number.isdecimal() and self.lab.http("a", "GET", f"/extensions/{number}")[0] == 404:
                 self.lab.unplug(str(phone["extension"]))
 
-    def mend(self) -> None:
-        """All nodes run, nobody talks, no cable is cut: whatever a test has left that failed. The next one is another."""
-        self.lab.heal()
+    def settings(self) -> dict[str, str]:
+        """What stands in each daemon's file."""
+        return {name: self.lab.node(name).config.read_text() for name in self.names}
+
+    def mend(self, settings: Mapping[str, str]) -> None:
+        """What a test leaves that has failed: nodes run, with these settings, nobody talks, phones answer, no cable is cut."""
         for name in self.names:
+            print(f"── {name}\n{self.lab.node(name).tail('pbxfed.log', 30)}")
+        self.lab.heal()
+        for name, text in self.settings().items():
             self.lab.undrop(name)
+            if text != settings[name]:
+                self.lab.kill(name, "daemon")
+                self.lab.node(name).config.write_text(settings[name])
         self.lab.start_all(self.names)
         for name in self.names:
             with suppress(OSError, LabError):  # it has no phones
@@ -149,6 +158,8 @@ class Federation:
                 for call in group.ask("calls")["calls"]:
                     if call["state"] == "answered":
                         group.ask("hang_up", phone=call["phone"], call=call["call"])
+        for phone in self.lab.status()["phones"]:
+            self.lab.manners(phone["extension"])
 
     def refused(self, node: str, *argv: str) -> str:
         """The one line that a refused command prints; it must exit with 1."""
@@ -189,11 +200,13 @@ def lab() -> Iterator[Lab]:
 def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]:
     """The federation, whole. A test that fails shows what the daemons had said."""
     found = Federation(lab)
-    found.until(found.whole, what="the federation is whole")
-    failed = request.session.testsfailed
+    failed, settings = request.session.testsfailed, found.settings()
+    try:
+        found.until(found.whole, what="the federation is whole")
+    except AssertionError:
+        found.mend(settings)
+        raise
     yield found
     if request.session.testsfailed > failed:
-        for node in lab.nodes():
-            print(f"── {node.name}\n{node.tail('pbxfed.log', 30)}")
-        found.mend()
+        found.mend(settings)
     found.quiet()

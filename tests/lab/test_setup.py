@@ -629,6 +629,7 @@ def test_calls_that_end_while_their_daemon_is_away_have_a_record_each(
             rings = pool.submit(lab.dial, "1004", "1005", timeout=5)
             time.sleep(2.5)  # they are written down every second
             lab.kill("a", "daemon")
+            seen = time.time() - talks.started
             with pytest.raises(PhoneRefused):
                 rings.result()
         lab.hang_up(talks)
@@ -647,7 +648,7 @@ def test_calls_that_end_while_their_daemon_is_away_have_a_record_each(
         assert one["unseen_seconds"] > 0.5, one
     assert (talked["from"], talked["answered"], talked["reached"]) == ("1001", True, "1003")
     assert [one["outcome"] for one in talked["attempts"]] == ["answered"]
-    assert 0.0 < talked["talked_seconds"] < 4.0, talked
+    assert 0.0 < talked["talked_seconds"] < seen, talked
     assert (rang["from"], rang["answered"]) == ("1004", False)
     assert [one["outcome"] for one in rang["attempts"]] == ["lost_sight"]
     asked = f"/calls/records?after={after['c']}&parts=true"
