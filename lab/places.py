@@ -86,6 +86,7 @@ def locked(path: Path) -> Iterator[int]:
     The file is removed while locked; whoever waited for the removed one opens the path anew. Yields the
     handle: a child that inherits it holds the lock too, for as long as it lives.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)  # /run/lock is systemd's to make
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
