@@ -135,6 +135,7 @@ class Call:
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
     came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
     history: list[Attempted] = field(default_factory=list)  # of `tried`, what came of each
+    known: list[Attempted] = field(default_factory=list)  # of an earlier life, tries that go before
     reached: set[tuple[NodeName | None, str]] = field(
         default_factory=set
     )  # nodes that have spoken for a phone of theirs

@@ -145,6 +145,11 @@ class Reconciler:
         self._calls.found(call)
         return []
 
+    def anew(self, call: Call, now: float) -> None:
+        """Its caller stands in our application, perhaps since an earlier life of ours."""
+        wall_ms, then = self._wall
+        returning.anew(call, now, wall_ms + round((now - then) * 1_000))
+
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
         return self._calls.begin(known, arrival, now - (wall_ms - arrival.wall_ms) / 1_000)
 

@@ -1,4 +1,4 @@
-"""A call that was found after a restart: it talks, or rings.
+"""A call that was found after a restart: it talks, or rings, or its caller waits for us.
 
 What its note (notebook.py) says of it is exact. What has happened since is taken from Asterisk, as far as that knows.
 """
@@ -75,6 +75,17 @@ def found_ringing(call: Call, attempt: int, now: float, wall_ms: int) -> None:
     """It was found handed over and not answered yet, after a restart: whom it rings the note knows, or nobody."""
     why = "it rang already when the daemon came back: whom is not known any more"
     _ring(call, attempt, Attempted(call.arrival.number, (), why, 0.0), now, wall_ms)
+
+
+def anew(call: Call, now: float, wall_ms: int) -> None:
+    """Nobody rings for it any more: it goes on where it stood. Who rang when it was seen last is rung once more."""
+    before = call.before
+    if before is None or before.answered or before.by != call.arrival.by or not before.attempts:
+        return
+    _recall(call, 0, before.attempts[-1], now, wall_ms)
+    call.history = [one.lost_sight(before.seconds) for one in call.history]
+    call.asking = replace(call.asking, number=call.arrival.number)
+    call.known = list(call.history)
 
 
 def _ring(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int) -> Setup:

@@ -170,6 +170,8 @@ class Switchboard:
         self.usage.arrived(now)
         call = self.calls.begin(CallId(bill.call if bill else event.fresh_id), event, now)
         call.shown = former.shown if former else None
+        if event.again:
+            self._reconciler.anew(call, now)
         if self._crossing.was_given_up(call):
             self.calls.forget(call)
             return [HangUp(event.channel, NORMAL)]

@@ -61,7 +61,7 @@ TABLE = (
         trying.arrived,
         (DIALING, WAITING, HELD_BACK, OVER),
         "ask for its way and hand over the first try, or let him wait in a queue here; "
-        "hold a peer's call that may be given up, "
+        "hold a peer's call that may be given up, one that was transferred and is found after a restart, "
         "and one without a way as long as this node does not know yet who lives; hang up if there is no way",
     ),
     Row(

@@ -61,8 +61,14 @@ CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 
 
 def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-    """A peer's call is looked at: is it still wanted? Who sends it again has waited already, and hears that it is here."""
+    """A peer's call is looked at: is it still wanted? Who sends it again has waited already, and hears that it is here.
+
+    Who was transferred out of a bridge, and is found after a restart, is held a moment: his other end may have hung up.
+    """
     arrival = call.arrival
+    if arrival.again and arrival.by and not arrival.endpoint:
+        call.phase, call.held_until = Phase.HELD, now + setup.AGAIN
+        return []
     if call.bill is None or arrival.peer is None:
         return _begin(call, now, view, lines)
     late = setup.lateness(call.bill, arrival.peer, arrival, now, view)
@@ -206,6 +212,22 @@ def _look_up(call: Call, view: View, lines: Lines) -> None:
             call.done |= _tried(number, attempt)
 
 
+def _known(call: Call) -> str:
+    """What an earlier life has tried of this number is not tried again. What came of it?"""
+    number, outcome = call.route.number, ""
+    while call.known and call.known[0].number == number:
+        one = call.known.pop(0)
+        if one.outcome == SENT_ON and call.known:
+            outcome, call.sent_to = SENT_ON, call.known[0].number
+        elif one.outcome in OUTCOMES.values():
+            outcome, call.cause = one.outcome, CAUSES.get(one.outcome, FAILED)
+            call.done |= {(number, leg) for leg in one.legs}
+        if one.outcome in CAUSES:
+            call.came = outcome
+            call.reached |= {_at(leg) for leg in one.legs}
+    return outcome
+
+
 def _line_up(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
     """Who was rung for him had no time: he waits on."""
     _outcome_of(call, event, now)
@@ -268,7 +290,12 @@ def _begin(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
 
 def _next_try(call: Call, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
     """The next try; without one the way onward after this outcome, which a route without tries says itself."""
-    left = next(filter(None, map(partial(_left_of, call, view), call.route.tries)), None)
+    outcome = _known(call) if call.known else outcome
+    if outcome == SENT_ON:
+        return _send_on(call, now, view, lines)
+    gone_on = bool(outcome and call.known)
+    tries = () if gone_on else call.route.tries
+    left = next(filter(None, map(partial(_left_of, call, view), tries)), None)
     if left is not None:
         return _start(call, left, now, view, lines)
     if not call.route.tries:

@@ -16,8 +16,10 @@ from pbxfed_ari.core.events import (
     LegDialed,
     LegEnded,
     LegEntered,
+    LegLives,
     LegSeen,
     PeerGaveUp,
+    Redirected,
     Returned,
     RingFound,
     TalkFound,
@@ -408,3 +410,102 @@ def test_in_bridge_mode_too_a_hunt_goes_on_where_it_was() -> None:
     effects = lives.board.handle(LegEnded(leg, 19), 125.0, lives.view)
     assert [e.to for e in effects if isinstance(e, MakeLeg)] == [Leg(number="1004")]
     assert [(one.began, one.outcome) for one in call.history] == [(0.0, "no_answer"), (30.0, "")]
+
+
+# --- who waits for us when we return, and nobody rings for him any more
+
+
+def anew(lives: Lives, number: str) -> list[Effect]:
+    """The daemon is back after ten seconds; his channel says the number that was rung last."""
+    lives.note(20.0)
+    lives.dies()
+    lives.at(100.0, listed(CALLER, after=30.0))
+    again = Arrived(CALLER, number, "1002", "", fresh_id="f01", wall_ms=WALL - 20, again=True)
+    return lives.board.handle(again, 100.0, lives.view)
+
+
+def test_a_call_that_has_gone_onward_goes_on_from_there() -> None:
+    """Who had rung out, was busy or had sent it on before the daemon died is not called once more; who rang then is."""
+    view = View(
+        A,
+        items=[
+            make("extension", "1001", forward_no_answer="1003"),
+            make("extension", "1003", forward_busy="1004"),
+            make("extension", "1004", forward_no_answer="1006"),
+        ],
+    )
+    lives = Lives(view)
+    lives.at(0.0, ARRIVED, LegDialed(CALLER, LEG, "PJSIP/pf-b-0000002a"))
+    lives.at(0.1, LegLives(CALLER, LEG, "RINGING"))
+    lives.at(9.0, LegEnded(LEG, 19), Returned(CALLER, "NOANSWER", 19))
+    lives.at(9.0, Returned(CALLER, "BUSY", 17))
+    (call,) = lives.board
+    assert [(one.number, one.outcome) for one in call.history] == [
+        ("1001", "no_answer"),
+        ("1003", "busy"),
+        ("1004", ""),
+    ]
+    (handed,) = [e for e in anew(lives, "1004") if isinstance(e, HandOver)]
+    assert (handed.extension, handed.note) == ("1004", "f01/1/4//////1003.cfb")
+    lives.at(100.1, LegDialed(CALLER, LEG, "PJSIP/1004-0000002b"), LegLives(CALLER, LEG, "RINGING"))
+    effects = lives.board.handle(Returned(CALLER, "NOANSWER", 19), 105.0, view)
+    (onward,) = [e for e in effects if isinstance(e, HandOver)]
+    assert onward.extension == "1006"
+    lives.at(106.0, Ended(CALLER, 16))
+    (record,) = lives.records
+    assert (record.call, record.number, record.seconds) == ("f01", "1001", 36.0)
+    assert [(one.number, one.began, one.outcome) for one in record.attempts] == [
+        ("1001", 0.0, "no_answer"),
+        ("1003", 9.0, "busy"),
+        ("1004", 9.0, "lost_sight"),
+        ("1004", 30.0, "no_answer"),
+        ("1006", 35.0, "given_up"),
+    ]
+
+
+def test_so_does_one_that_a_phone_has_sent_on_and_one_from_the_outside() -> None:
+    """The inbound number is no number of the channel any more; the phone that has sent it on is not asked once more."""
+    did = make("did", "4930123", destination="1001")
+    lives = Lives(View(A, items=[did]))
+    came = replace(ARRIVED, number="4930123", caller="0891", outside=True)
+    lives.at(0.0, came, LegDialed(CALLER, LEG, "PJSIP/1001-0000002a"))
+    lives.at(1.0, Redirected(CALLER, LEG, "1003"), Returned(CALLER, "BUSY", 23))
+    lives.note(20.0)
+    lives.dies()
+    lives.at(100.0, listed(CALLER, after=30.0))
+    again = replace(came, number="1003", fresh_id="f01", again=True)
+    effects = lives.board.handle(again, 100.0, lives.view)
+    assert [e.extension for e in effects if isinstance(e, HandOver)] == ["1003"]
+
+
+def test_a_hunt_whose_member_has_rung_out_unseen_rings_him_once_more_and_nobody_before_him() -> (
+    None
+):
+    """And when nobody is left it goes where the group says."""
+    members = ["1003", "1004", "1005"]
+    group = make("group", "600", strategy="hunt", members=members, overflow="1006")
+    lives = Lives(View(A, items=[group]))
+    lives.at(0.0, Arrived(CALLER, "600", "1002", "Ann", fresh_id="f00", wall_ms=WALL))
+    lives.at(5.0, Returned(CALLER, "NOANSWER", 19))
+    effects = anew(lives, "600")
+    rung: list[object] = []
+    for second in 101.0, 106.0, 111.0:
+        rung += [(e.extension, e.legs) for e in effects if isinstance(e, HandOver)]
+        effects = lives.board.handle(Returned(CALLER, "NOANSWER", 19), second, lives.view)
+    assert rung == [
+        ("600", (Leg(number="1004"),)),
+        ("600", (Leg(number="1005"),)),
+        ("1006", (Leg(),)),
+    ]
+
+
+def test_who_was_transferred_out_of_a_bridge_is_called_a_moment_after_the_return() -> None:
+    """Whom he stands for may have hung up meanwhile: that is heard then, and no phone rings for nobody."""
+    for stays in True, False:
+        lives = Lives(View(A))
+        lives.at(0.0, listed(CALLER, after=30.0))
+        came = replace(ARRIVED, by="1005", again=True)
+        assert lives.board.handle(came, 0.0, lives.view) == []
+        lives.at(0.1, *([] if stays else [Ended(CALLER, 16)]))
+        handed = [e for e in lives.board.tick(0.5, lives.view) if isinstance(e, HandOver)]
+        assert len(handed) == stays

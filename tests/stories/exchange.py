@@ -555,7 +555,7 @@ class Telephony(World):
         self.attempts: list[Attempt] = []
         self.transferred: list[Attempt] = []  # to another number, out of one of those
         self.whom: dict[ChannelId, tuple[Phone | Pbx, str]] = {}
-        self.sent = 0  # who was transferred, as daemons have heard it
+        self.sent: list[tuple[str, float]] = []  # who was transferred: which daemon heard it, when
         self.were_sent: set[ChannelId] = (
             set()
         )  # of those; some for the first time when all was read anew
@@ -695,6 +695,10 @@ class Telephony(World):
         """Was its daemon, at any time within this?"""
         return any(began <= until and since <= ended for began, ended in self.away[name])
 
+    def was_killed(self, name: str, since: float, until: float) -> bool:
+        """Was its daemon, within this?"""
+        return any(since <= began <= until for began, _ in self.away[name])
+
     def kill_asterisk(self, name: str, *, surely: bool = True) -> None:
         """Kill -9. `surely`: its daemon knows for certain."""
         self.note(f"asterisk {name} killed")
@@ -799,7 +803,8 @@ class Telephony(World):
     def heard(self, node: Exchange, event: Event) -> None:
         self.note(f"    {node.name} < {event}")
         if isinstance(event, Arrived) and event.by:
-            self.sent += not event.again or event.channel not in self.were_sent
+            if not event.again or event.channel not in self.were_sent:
+                self.sent.append((node.name, self.now))
             self.were_sent.add(event.channel)
 
     def did(self, node: Exchange, effect: Effect) -> None:
