@@ -53,9 +53,12 @@ class Reconciler:
         effects: list[Effect] = []
         for call in self._calls:
             effects += self._ended_meanwhile(call, listed.channels, now, view)
+        left = ours - self._in_use() - {one.bridge for one in effects if isinstance(one, EndBridge)}
         for seen in listed.bridges:
             if seen.name not in ours:
                 effects += self._found(seen, now, listed.wall_ms, view)
+            elif seen.name in left:
+                effects.append(EndBridge(ChannelId(seen.name), seen.name))
         effects += self._strays(listed)
         self._ending = {effect.channel for effect in effects if isinstance(effect, HangUp)}
         self._at_home = at_home
@@ -78,6 +81,11 @@ class Reconciler:
         if call.phase is Phase.OVER and not call.finished:
             effects.append(HangUp(call.arrival.channel, call.cause or NORMAL))
         return effects
+
+    def _in_use(self) -> set[str]:
+        """Bridges of calls that go on. Asterisk may not have heard that another one is to end."""
+        going = (call for call in self._calls if call.phase is not Phase.OVER)
+        return {call.bridged.bridge for call in going if call.bridged}
 
     def _strays(self, listed: ChannelsListed) -> list[Effect]:
         """Legs of ours that are in no bridge and of no call, and who was replaced."""

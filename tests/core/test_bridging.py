@@ -726,6 +726,17 @@ def test_what_should_have_ended_and_has_not_is_ended_when_asterisk_is_back() -> 
     assert board.at(5.0, found(more=(CALLER,))) == [HangUp(CALLER, 16)]
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_so_is_a_bridge_whose_call_is_over(stays: bool) -> None:
+    """Whether or not the caller has gone by himself meanwhile."""
+    board = ringing(A)
+    ends = EndBridge(CALLER, BRIDGE)
+    assert board.at(2.0, LegEnded(ONE, 19)) == [HangUp(CALLER, 19), ends]
+    left = found(seen(CALLER) if stays else seen())
+    again = [HangUp(CALLER, 19)] if stays else []
+    assert board.at(5.0, left) == [*again, EndBridge(ChannelId(BRIDGE), BRIDGE)]
+
+
 def record_after(bridge: BridgeSeen) -> CallEnded:
     """Of the call that was found talking at 100 and ended at 110."""
     board = Switchboard(Manner(control="bridge"))

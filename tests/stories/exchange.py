@@ -74,6 +74,7 @@ from tests.stories.pbx import (
     Pbx,
     Phone,
     Ring,
+    Wait,
 )
 from tests.stories.promises import TALKS, History
 from tests.stories.world import Node, World
@@ -225,6 +226,7 @@ class Exchange(Node):
         stand = [one for one in pbx.channels.values() if one.place == "stasis"]
         restarted = self._known not in (0, boot)
         self._known, self.live = boot, True
+        self.world.history.of["deaf", self.name].set(False, self.world.now)
         if restarted:
             self._forget()
             self.handle(AsteriskDied())
@@ -439,6 +441,8 @@ class Exchange(Node):
                 if caller is None:
                     self._tell(Ended(channel))
                 elif caller.place == "stasis":
+                    if caller.wait is not None and caller.wait.number != number:
+                        caller.waits_no_more()
                     caller.leave()
                     caller.told, caller.number = note, str(number)
                     found = [t for leg in legs for t in pbx.targets(leg, number)]
@@ -457,6 +461,9 @@ class Exchange(Node):
                 elif music:
                     channels[channel].indicate("answer")
                     channels[channel].limit(0)
+                    self._waits(channels[channel])
+                else:
+                    channels[channel].waits_no_more()
             case SendElsewhere(channel, number):
                 if channel in channels and (dialog := channels[channel].dialog) is not None:
                     dialog.refuses(23, number)
@@ -465,6 +472,7 @@ class Exchange(Node):
             case MakeBridge(call, bridge, seconds):
                 pbx.bridges.setdefault(bridge, set())
                 if call in channels:
+                    channels[call].waits_no_more()
                     channels[call].limit(seconds)
             case MakeLeg(call, leg_id, number, to, uri):
                 found = pbx.targets(to, number, uri)
@@ -507,6 +515,13 @@ class Exchange(Node):
                 for inside in list(pbx.bridges.get(bridge, ())):
                     inside.leave()
                 pbx.bridges.pop(bridge, None)
+
+    def _waits(self, channel: Channel) -> None:
+        """He hears music, and has his place in the queue; who comes back to it has it still."""
+        if channel.wait is None:
+            wait = Wait(channel.attempt, str(channel.number), self, self.world.now)
+            channel.wait = wait
+            self.world.waits.append(wait)
 
     @property
     def _whom(self) -> dict[ChannelId, tuple[Phone | Pbx, str]]:
@@ -562,6 +577,7 @@ class Telephony(World):
         self.wrong: list[str] = []  # what must not have happened
         self.history = History()
         self.answers: list[tuple[Attempt, Phone, float, bool]] = []  # when, and did they talk?
+        self.waits: list[Wait] = []  # in queues
         self.blocked: set[tuple[str, str, str]] = set()  # kind, from, to
         self.log: list[str] | None = None
         self.faults: Callable[[Exchange, Effect], str] = lambda node, effect: ""
@@ -658,6 +674,8 @@ class Telephony(World):
         super().kill(name)
         if self.pbxs[name].app is self[name]:
             self.pbxs[name].app = None
+        for channel in self.pbxs[name].channels.values():
+            channel.waits_no_more()
 
     def start(self, name: str) -> None:
         """Its daemon is there again."""
@@ -665,6 +683,14 @@ class Telephony(World):
         self.away[name][-1][1] = self.now
         self.history.of["daemon", name].set(False, self.now)
         self.boot(name)
+
+    def deafen(self, name: str) -> None:
+        """Its daemon hears its Asterisk no more, nor is it heard."""
+        if self.pbxs[name].app is self[name]:
+            self.note(f"websocket of {name} lost")
+            self.history.of["deaf", name].set(True, self.now)
+            self.pbxs[name].app = None
+            self[name].lose(died=False)
 
     def set_clock(self, name: str, seconds: int) -> None:
         """Of its machine, by so many seconds."""
@@ -695,6 +721,10 @@ class Telephony(World):
         """Was its daemon, at any time within this?"""
         return any(began <= until and since <= ended for began, ended in self.away[name])
 
+    def was_alone(self, name: str, at: float) -> bool:
+        """Did its Asterisk have no daemon then?"""
+        return self.was_away(name, at, at) or self.history.of["deaf", name].touch(at, at)
+
     def was_killed(self, name: str, since: float, until: float) -> bool:
         """Was its daemon, within this?"""
         return any(since <= began <= until for began, _ in self.away[name])
@@ -707,6 +737,7 @@ class Telephony(World):
         pbx.dead, pbx.app = True, None
         for channel in list(pbx.channels.values()):
             channel.gone = True
+            channel.waits_no_more()
             if channel.phone is not None:
                 self.caller_ends(channel, 0, "its Asterisk has died")
         pbx.channels.clear()
@@ -752,6 +783,8 @@ class Telephony(World):
             self.note(f"{phone} answers {dialog.caller.attempt.caller}")
             attempt = dialog.caller.attempt
             dialog.up = attempt.taken = True
+            if dialog.ring is not None:
+                dialog.ring.answered = self.now
             self.after(TALKS, partial(self._look_who_talks, attempt, dialog, phone, self.now))
             dialog.answers()
             return

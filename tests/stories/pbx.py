@@ -32,6 +32,7 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.names import ChannelId, NodeName, attempt_of, key_of_name
+from tests.stories.promises import Spells
 
 if TYPE_CHECKING:
     from tests.stories.exchange import Exchange, Telephony
@@ -56,6 +57,19 @@ class Ring:
     anew: bool
     unasked: bool
     until: float = float("inf")
+    answered: float = float("inf")
+
+
+@dataclass(eq=False)
+class Wait:
+    """Somebody waits in a queue, in one life of the daemon that holds it; `rung`: Dial has him meanwhile."""
+
+    attempt: "Attempt"
+    number: str
+    node: "Exchange"
+    since: float
+    until: float = float("inf")
+    rung: Spells = field(default_factory=Spells)
 
 
 @dataclass(eq=False)
@@ -254,6 +268,7 @@ class Channel:
         self.bridge = ""
         self.local: Channel | None = None  # the other half of a Local channel
         self.by = ""  # who has transferred it here
+        self.wait: Wait | None = None  # in a queue
         self.gone = False
         self._time = 0  # of the limit that counts
 
@@ -342,6 +357,7 @@ class Channel:
         if self.phone is not None:
             self.pbx.world.caller_ends(self, cause, why)
         self.leave()
+        self.waits_no_more()
         if self.dial is not None:
             self.dial.caller_gone()
         sip = 302 if why == "the called side" and cause == 23 else 0
@@ -357,6 +373,11 @@ class Channel:
         if partner is not None:
             partner.partner = None
             partner.end(cause, why)
+
+    def waits_no_more(self) -> None:
+        """It is in no queue any more."""
+        if self.wait is not None:
+            self.wait.until, self.wait = self.pbx.world.now, None
 
     def leave(self) -> None:
         """It is in no bridge any more."""
@@ -409,6 +430,8 @@ class Dial:
         self.causes: list[int] = []
         caller.dial, caller.place = self, "dial"
         caller.limit(0)
+        if caller.wait is not None:
+            caller.wait.rung.set(True, caller.pbx.world.now)
         if not legs:
             self._over("CHANUNAVAIL", ABSENT)
             return
@@ -437,6 +460,7 @@ class Dial:
             return
         caller, others = self.caller, [one for one in self.legs if one is not leg]
         self.legs.clear()
+        caller.waits_no_more()
         caller.dial, leg.leg_of = None, None
         caller.partner, leg.partner = leg, caller
         caller.indicate("answer")
@@ -481,6 +505,8 @@ class Dial:
     def _over(self, status: str, cause: int) -> None:
         caller = self.caller
         caller.dial = None
+        if caller.wait is not None:
+            caller.wait.rung.set(False, caller.pbx.world.now)
         if caller.gone:
             return
         if self.unasked:

@@ -11,7 +11,7 @@ kind of trunk is blocked the other one is tried after LIFE seconds. It is not ow
     to a call of which ARI has declined something, or has not answered: that may cost a try, and there may be no other
     where several ring together in handover, and a trunk is blocked: Dial takes no new leg (docs/limits.md)
     after a word that had to pass where a trunk is blocked: SIP says it again, for up to 32 seconds
-    in queues, and in groups that ring one after the other: when a member's turn comes depends on all other calls
+    in queues: when a member's turn comes depends on all other calls (lines.py)
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pbxfed_ari.core.objects.extension import Phone as Described
-from pbxfed_ari.core.objects.group import ALL, Group
+from pbxfed_ari.core.objects.group import ALL, HUNT, Group
 from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.setup import LIFE
 
@@ -61,6 +61,14 @@ class Spells:
         """Was it so all the time?"""
         return any(began <= since and until <= ended for began, ended in self._spells)
 
+    def began(self, at: float) -> float:
+        """Since when was it so then? That moment itself, if it was not."""
+        return next((began for began, ended in self._spells if began <= at <= ended), at)
+
+    def within(self, since: float, until: float) -> list[Window]:
+        """When it was so, as far as it touches this."""
+        return [(began, ended) for began, ended in self._spells if began < until and since < ended]
+
 
 class History:
     """What stood in the way of calls, and when."""
@@ -72,7 +80,7 @@ class History:
         """Did these live, and hear the first of them?"""
         since -= SETTLED
         ways = [("way", frozenset((nodes[0], node))) for node in nodes]
-        ends = [(what, node) for node in nodes for what in ("daemon", "asterisk")]
+        ends = [(what, node) for node in nodes for what in ("daemon", "asterisk", "deaf")]
         blocked = any(self.blocked(nodes[0], node, since, until) > 1 for node in nodes)
         return not blocked and not any(self.of[key].touch(since, until) for key in (*ways, *ends))
 
@@ -130,12 +138,40 @@ class Promises:
     def _several(
         self, one: "Attempt", item: Group | Queue, path: list[str], when: Window, via: str
     ) -> Iterator[str]:
-        if not isinstance(item, Group) or item.strategy != ALL:
+        if not isinstance(item, Group):
             return
         payer = path[-1] if path else one.by or one.caller.number
-        for member in item.members:
-            for phone in self.phones[member] if member != payer else ():
+        members = [member for member in item.members if member != payer]
+        if item.strategy != ALL:
+            yield from self._in_turn(one, item, members, when, via)
+            return
+        for member in members:
+            for phone in self.phones[member]:
                 yield from self._owed(one, phone, when, via, several=True)
+
+    def _in_turn(
+        self, one: "Attempt", item: Group, members: list[str], when: Window, via: str
+    ) -> Iterator[str]:
+        """One after the other, as far as it is certain when: in what order they rang, if that is not said.
+
+        Who did not ring then, and was busy for a while, may have been asked in that.
+        """
+        rang = {ring.phone.number: ring.at for ring in reversed(one.rings)}
+        if item.strategy != HUNT:
+            members = sorted(members, key=lambda member: rang.get(member, float("inf")))
+        for member in members:
+            phones = self.phones[member]
+            busy = [self.history.of["engaged", phone.uri] for phone in phones]
+            asked = any(spells.touch(one.began, when[1] + LOSSY) for spells in busy)
+            if item.strategy != HUNT and member not in rang and asked:
+                continue
+            for phone in phones:
+                yield from self._owed(one, phone, when, via, several=len(phones) > 1)
+            if len(phones) > 1:
+                return
+            outcome, when = self._outcome(one, phones[0], when, via, item.ring_seconds or RING)
+            if not outcome:
+                return
 
     def _owed(
         self, one: "Attempt", phone: "Phone", when: Window, via: str, *, several: bool

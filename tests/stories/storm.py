@@ -19,12 +19,14 @@ from typing import Any
 
 from pbxfed_ari.core.effects import CallEnded, Effect
 from tests.stories.exchange import NOTED, Exchange, Telephony
+from tests.stories.lines import Lines
 from tests.stories.pbx import Attempt, Phone, Ring
 from tests.stories.promises import Promises
 
 NAMES = "abcd"
 GROUP, QUEUE = "600", "700"
 GHOST = 1.0  # seconds after the end of a call in which a ring that was on its way may begin
+SAID_AGAIN = 4.0  # seconds after which SIP says again what nobody has heard
 UNDER_WAY = 0.1  # seconds until what has become of a ring is known
 RETURNING = 1.0  # seconds until a daemon that comes back has read all
 WEATHER, CALM = 60.0, 75.0  # seconds that a storm lasts; twice after it, until all must be over
@@ -42,6 +44,8 @@ class Storm:
     firewalls: bool = False  # let one kind of trunk pass no more
     transfers: bool = False
     clocks: bool = False  # of machines are set
+    sockets: bool = False  # daemons hear their Asterisks no more for a while
+    lines: bool = False  # most call the queue or the group
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
     silences: float = 0.0  # of those that do not come, whether or not it is done
     frames: float = 0.0  # shares of those that are lost, doubled, overtaken
@@ -70,6 +74,10 @@ STORMS = {
     "transfers": Storm(transfers=True),
     "firewalls": Storm(firewalls=True),
     "clocks": Storm(clocks=True, deaths=True),
+    "sockets": Storm(sockets=True),
+    "lines": Storm(lines=True),
+    "lines amid deaths": Storm(lines=True, deaths=True, sockets=True),
+    "lines amid all": Storm(lines=True, cuts=True, crashes=True, sockets=True, refusals=0.02),
     "transfers amid deaths": Storm(transfers=True, deaths=True),
     "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
 }
@@ -90,7 +98,7 @@ class Weather:
         self.world.log = log
         network = self.world.network
         network.loss = network.doubled = network.overtaken = storm.frames
-        self.several: set[str] = {GROUP}  # numbers by which several phones ring
+        self.several: set[str] = set()  # numbers by which several phones ring
         self.refused: Counter[object] = Counter()
         self.troubled: dict[str, list[float]] = {name: [] for name in NAMES}
         self.phones = self._people()
@@ -111,7 +119,7 @@ class Weather:
             world.after(rng.random() * WEATHER, self._firewall)
         happen: list[Callable[[], None]] = []
         happen += [self._cut] * 3 * self.storm.cuts + [self._death] * 3 * self.storm.deaths
-        happen += [self._crash] * self.storm.crashes
+        happen += [self._crash] * self.storm.crashes + [self._deafen] * 3 * self.storm.sockets
         for _ in range(rng.randrange(2, 8) if happen else 0):
             world.after(rng.random() * WEATHER, rng.choice(happen))
         world.run(WEATHER)
@@ -119,12 +127,13 @@ class Weather:
         world.faults = lambda node, effect: ""
         for name in NAMES:
             self._mend(name)
+            world[name].connect()
         world.run(CALM)
         for phone in self.phones:
             world.hang_up(phone)
         world.run(CALM)
         wrong = [*world.wrong, *self._rings(), *self._ends(), *self._left(), *self._records()]
-        return [*wrong, *Promises(world).broken()]
+        return [*wrong, *Promises(world).broken(), *Lines(world).broken()]
 
     # --- who is there, and what happens
 
@@ -152,7 +161,13 @@ class Weather:
             admin.edit(number, **forwards)
         hunt, members = rng.choice(("all", "hunt", "random")), rng.sample(numbers, 4)
         admin.put("group", GROUP, create=True, members=members, strategy=hunt, ring_seconds=5)
-        admin.put("queue", QUEUE, create=True, members=rng.sample(numbers, 3), wait_seconds=30)
+        if hunt == "all":
+            self.several.add(GROUP)
+        queue: dict[str, Any] = {"members": rng.sample(numbers, 3), "wait_seconds": 30}
+        if self.storm.lines:
+            queue["strategy"] = rng.choice(("round_robin", "hunt", "all"))
+            queue["otherwise"] = rng.choice(("", numbers[0]))
+        admin.put("queue", QUEUE, create=True, **queue)
         return phones
 
     def _call(self) -> None:
@@ -162,7 +177,8 @@ class Weather:
             return
         phone = rng.choice(free)
         others = [p.number for p in self.phones if p.number != phone.number]
-        attempt = world.dial(phone, rng.choice([*others, GROUP, GROUP, QUEUE]))
+        lines = [GROUP, QUEUE, QUEUE] * 8 if self.storm.lines else [GROUP, GROUP, QUEUE]
+        attempt = world.dial(phone, rng.choice([*others, *lines]))
         patience = rng.choice((1.0, 3.0, 10.0, 40.0, 90.0))
         world.after(patience, lambda: self._hang_up(phone, attempt))
 
@@ -226,6 +242,13 @@ class Weather:
             lasts = self.rng.choice(LASTS)
             world.after(lasts, partial(self._mend, name))
 
+    def _deafen(self) -> None:
+        world, name = self.world, self.rng.choice(NAMES)
+        if not world[name].stopped:
+            self.troubled[name].append(world.now)
+            world.deafen(name)
+            world.after(self.rng.choice(LASTS), world[name].connect)
+
     def _crash(self) -> None:
         world, name = self.world, self.rng.choice(NAMES)
         if not world.pbxs[name].dead:
@@ -275,14 +298,14 @@ class Weather:
         What an Asterisk alone has sent has no date: it rings for a moment, if it is heard so late.
         """
         began, ended, here = one.began, one.ended or self.world.now, one.caller.at.name
-        alone = self.world.was_away(here, began, began) and ring.until - ring.at < UNDER_WAY
+        alone = self.world.was_alone(here, began) and ring.until - ring.at < UNDER_WAY
         way = self.world.history.of["way", frozenset((here, ring.phone.at.name))]
-        return ring.unasked or alone or way.fill(ended, ring.at)
+        return ring.unasked or alone or way.fill(ended, max(ended, ring.at - SAID_AGAIN))
 
     def _untold(self, one: Attempt) -> bool:
         """May the node of the queue not have heard of its end: by no way, or of nobody?"""
         ended = one.ended or self.world.now
-        return self.storm.cuts or self.world.was_away(one.caller.at.name, ended, ended)
+        return self.storm.cuts or self.world.was_alone(one.caller.at.name, ended)
 
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
         names = {one.caller.at.name, one.at.name, ring.phone.at.name}
