@@ -55,6 +55,7 @@ class Callers:
         self._ringing: set[ChannelId] = set()  # callers, handed over before we lived
         self._before: Collection[ChannelId] = ()  # channels of an earlier life's calls
         self._held: list[AriEvent] | None = None
+        self._gone_on: set[ChannelId] = set()  # meanwhile, as we have asked
         self._group: asyncio.TaskGroup | None = None
 
     def __contains__(self, channel: str) -> bool:
@@ -69,8 +70,18 @@ class Callers:
         self._held = []
 
     def begin(self, group: asyncio.TaskGroup) -> None:
-        """Asterisk is connected."""
+        """Asterisk is connected, and heard."""
         self._group = group
+        self._gone_on.clear()
+
+    def goes_on(self, channel: ChannelId) -> None:
+        """He leaves our application, by our word. What is read just now may say that he stands in it."""
+        if self._held is not None:
+            self._gone_on.add(channel)
+
+    def has_gone_on(self, channel: str) -> bool:
+        """Has he, since Asterisk is heard? Should he come back, that is heard, too."""
+        return channel in self._gone_on
 
     def forget(self) -> None:
         """All have ended with their Asterisk."""
@@ -88,6 +99,7 @@ class Callers:
     def release(self, told: Collection[ChannelId]) -> None:
         """Tell what was held, but of these nothing of how they came here: it is told."""
         held, self._held = self._held or [], None
+        self._gone_on.clear()
         for event in held:
             self._hear(event, told)
 

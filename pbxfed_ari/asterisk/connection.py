@@ -130,6 +130,10 @@ class Connection:
         """An earlier life has left these channels: the end of each is told."""
         self._callers.expect(channels)
 
+    def goes_on(self, channel: ChannelId) -> None:
+        """This caller leaves our application, by our word."""
+        self._callers.goes_on(channel)
+
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""
         wait = SHORTEST_WAIT

@@ -124,6 +124,8 @@ class Reconciler:
         self._callers.keep(standing.channels)
         told: set[ChannelId] = set()
         for channel in standing.channels:
+            if self._callers.has_gone_on(channel.id):
+                continue  # a call that goes on is no new one
             news = waiting(channel, app=self._ari.app, wall_ms=wall_ms(), fresh_id=fresh_id())
             for one in news:
                 if isinstance(one, Arrived | Returned):

@@ -13,7 +13,7 @@ from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.asterisk.versions import SEVERAL_VARIABLES, Version
-from pbxfed_ari.core.effects import Note
+from pbxfed_ari.core.effects import Enter, HandOver, Lead, Note
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.errors import Declined
@@ -82,6 +82,8 @@ class AsteriskRoom:
 
     def perform(self, effect: ForAsterisk) -> None:
         """Do this, soon."""
+        if isinstance(effect, HandOver | Lead | Enter):
+            self.connection.goes_on(effect.channel)
         self.operator.perform(effect)
 
     def settled(self) -> None:

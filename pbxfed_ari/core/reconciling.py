@@ -53,11 +53,11 @@ class Reconciler:
         effects: list[Effect] = []
         for call in self._calls:
             effects += self._ended_meanwhile(call, listed.channels, now, view)
-        left = ours - self._in_use() - {one.bridge for one in effects if isinstance(one, EndBridge)}
+        over = ours - self._in_use() - {one.bridge for one in effects if isinstance(one, EndBridge)}
         for seen in listed.bridges:
             if seen.name not in ours:
                 effects += self._found(seen, now, listed.wall_ms, view)
-            elif seen.name in left:
+            elif seen.name in over:
                 effects.append(EndBridge(ChannelId(seen.name), seen.name))
         effects += self._strays(listed)
         self._ending = {effect.channel for effect in effects if isinstance(effect, HangUp)}

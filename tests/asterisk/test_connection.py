@@ -78,6 +78,7 @@ class Inbox:
         self.prepared = 0
         self.tidied = 0
         self.process = Killable()
+        self.meanwhile: Callable[[], None] = lambda: None  # happens while all is read
 
     async def prepare(self) -> None:
         self.prepared += 1
@@ -87,6 +88,7 @@ class Inbox:
 
     async def tidy(self) -> None:
         self.tidied += 1
+        self.meanwhile()
 
     async def look(self) -> None:
         pass
@@ -467,6 +469,26 @@ async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() ->
     assert inbox.of(LegDialed) == [LegDialed(ChannelId("1.1"), ChannelId("1.2"), str(leg["name"]))]
     assert inbox.of(Answered) == [Answered(ChannelId("1.1"), ChannelId("1.2"))]
     assert inbox.of(TalkFound) == []
+
+
+@pytest.mark.parametrize("goes", [True, False])
+async def test_who_is_handed_over_while_all_is_read_does_not_arrive_again(goes: bool) -> None:
+    """A queue looks for a free member twice a second. Asterisk says still that he waits for us; his return is heard."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        here = inbox.connection  # type: ignore[attr-defined]
+        here.goes_on(ChannelId("1.1"))  # as every call does: that is past
+        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
+        await inbox.until_kind(Arrived)
+        fake.channels = [channel("1.1", "pbxfed,phone")]
+        if goes:
+            inbox.meanwhile = lambda: here.goes_on(ChannelId("1.1"))
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 2)
+        start: Json = {"type": "StasisStart", "args": ["next", "BUSY", "17"]}
+        await fake.send({**start, "channel": channel("1.1")})
+        await inbox.until_kind(Returned)
+    assert len(inbox.of(Arrived)) == (1 if goes else 2)
 
 
 @pytest.mark.parametrize(

@@ -45,15 +45,16 @@ from pbxfed_ari.core.events import (
     AsteriskDown,
     AsteriskUp,
     CallEvent,
+    ChannelsListed,
     ContactsListed,
     Ended,
     Event,
     FarEndDied,
     LegDialed,
     LegEnded,
-    LegEntered,
     LegLives,
     Returned,
+    RingFound,
     TalkFound,
     Ticked,
 )
@@ -80,7 +81,7 @@ from tests.stories.promises import TALKS, History
 from tests.stories.world import Node, World
 
 MOMENT = 0.02  # seconds that what Dial does may wait, as in asterisk/connection.py
-RECONCILED = 0.2  # seconds from a connect until all was read
+READ, RECONCILED = 0.1, 0.2  # seconds from a connect until what stands is read, and told
 GATHERED, NOTED = 0.5, 1.0  # seconds: as in store/recorder.py
 DEAD_END = 12.0  # seconds after which asterisk/deadends.py has noticed
 FAILURE = 38
@@ -108,6 +109,7 @@ class Exchange(Node):
         self.live = False
         self._held: list[Event] | None = None
         self._waiting: deque[Event] = deque()
+        self._gone_on: set[ChannelId] = set()
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()
         self._ringing: set[ChannelId] = set()
@@ -200,8 +202,8 @@ class Exchange(Node):
         """Hear what happens from now on; a moment later all that stands is read."""
         if self.stopped or self.pbx.dead or self.pbx.app is self:
             return
-        self.pbx.app, self._held = self, []
-        self.world.after(RECONCILED, lambda: self._reconcile(self.pbx.boots))
+        self.pbx.app, self._held, self._gone_on = self, [], set()
+        self.world.after(READ, lambda: self._read(self.pbx.boots))
 
     def lose(self, *, died: bool) -> None:
         """The connection is gone; or Asterisk's process, for certain."""
@@ -217,13 +219,38 @@ class Exchange(Node):
     def _forget(self) -> None:
         self._callers, self._dialed, self._ringing = set(), set(), set()
 
-    def _reconcile(self, boot: int) -> None:
+    def _read(self, boot: int) -> None:
+        """What stands, as Asterisk says it; that is told when all of it has come."""
         pbx = self.pbx
         if self.stopped or pbx.app is not self or not pbx.lives(boot):
             return
-        strangers = {one for one in pbx.channels if one not in self._callers}
-        listed, handed = pbx.listed(), pbx.handed_over()
-        stand = [one for one in pbx.channels.values() if one.place == "stasis"]
+        stand = [(one, self._stands(one)) for one in pbx.channels.values() if one.place == "stasis"]
+        handed = [(one, found, one.partner) for one, found in pbx.handed_over()]
+        listed = pbx.listed()
+        self.world.after(RECONCILED - READ, lambda: self._reconcile(boot, listed, handed, stand))
+
+    def _stands(self, channel: Channel) -> list[Event]:
+        event: Event = self.pbx.entered(channel, again=True)
+        stranger = channel.id not in self._callers
+        if isinstance(event, Returned) and stranger and channel.told:
+            event = self.pbx.came(channel, again=True)
+        leg = channel.args[0] == "leg"
+        more: dict[str, Event] = {
+            "Ringing": LegLives(ChannelId(""), channel.id, "RINGING"),
+            "Up": Answered(ChannelId(""), channel.id),
+        }
+        return [event, more[channel.state]] if leg and channel.state in more else [event]
+
+    def _reconcile(
+        self,
+        boot: int,
+        listed: ChannelsListed,
+        handed: list[tuple[Channel, TalkFound | RingFound, Channel | None]],
+        stand: list[tuple[Channel, list[Event]]],
+    ) -> None:
+        pbx = self.pbx
+        if self.stopped or pbx.app is not self or not pbx.lives(boot):
+            return
         restarted = self._known not in (0, boot)
         self._known, self.live = boot, True
         self.world.history.of["deaf", self.name].set(False, self.world.now)
@@ -234,10 +261,9 @@ class Exchange(Node):
         contacts = {(Extension(n), p.uri) for n, at in pbx.contacts.items() for p in at}
         self.handle(ContactsListed(frozenset(contacts), self.wall_ms()))
         self.handle(AsteriskUp("22.10.1", restarted))
-        for caller, found in handed:
+        for caller, found, leg in handed:
             known = caller.id in self._callers and caller.id not in self._ringing
             if isinstance(found, TalkFound) and known:
-                leg = caller.partner
                 assert leg is not None
                 self._tell(LegDialed(caller.id, leg.id, leg.name))
                 self._tell(Answered(caller.id, leg.id))
@@ -248,21 +274,15 @@ class Exchange(Node):
                 self._ringing.add(caller.id)
                 self.handle(found)
         for kept in (self._callers, self._dialed, self._ringing):
-            kept &= set(pbx.channels) | {one.id for one, _ in handed}
+            kept &= set(listed.channels)
         told: set[ChannelId] = set()
-        for channel in stand:
-            if channel.gone:
+        for channel, events in stand:
+            if channel.id in self._gone_on:
                 continue
-            event: Arrived | Returned | LegEntered = pbx.entered(channel, again=True)
-            if isinstance(event, Returned) and channel.id in strangers and channel.told:
-                event = pbx.came(channel, again=True)
-            if isinstance(event, Arrived | Returned):
-                told.add(event.channel)
-            self._tell(event)
-            if channel.args[0] == "leg" and channel.state == "Ringing":
-                self._tell(LegLives(ChannelId(""), channel.id, "RINGING"))
-            if channel.args[0] == "leg" and channel.state == "Up":
-                self._tell(Answered(ChannelId(""), channel.id))
+            for event in events:
+                if isinstance(event, Arrived | Returned):
+                    told.add(event.channel)
+                self._tell(event)
         held, self._held = self._held or [], None
         for one in held:
             if not isinstance(one, Arrived | Returned) or one.channel not in told:
@@ -337,6 +357,8 @@ class Exchange(Node):
     # --- what Asterisk is asked
 
     def _order(self, effect: ForCalls) -> None:
+        if isinstance(effect, HandOver | Lead | Enter) and self._held is not None:
+            self._gone_on.add(effect.channel)
         key = effect.leg if isinstance(effect, Abandon) else _whose(effect)
         waiting = self._asked.setdefault(key, deque())
         waiting.append(effect)

@@ -177,20 +177,18 @@ class Lines:
             for phone in {ring.phone for ring, _ in found}:
                 mine = [one for one in found if one[0].phone is phone]
                 for (ring, wait), (later, after) in pairwise(mine):
-                    passed = later.at - ring.until
-                    if (
-                        wait.node is not after.node
-                        or passed >= rests
-                        or not self._in_vain(ring, wait)
-                    ):
+                    early = wait.node is after.node and later.at - ring.until < rests
+                    if not early or not self._in_vain(ring, wait, later.at):
                         continue
                     if self._well(wait.node.name, phone, wait.since, later.at):
-                        yield f"no rest: {phone} rings at {later.at:.3f}, had rung in vain until {ring.until:.3f}"
+                        until = f"{ring.until:.3f}"
+                        yield f"no rest: {phone} rings at {later.at:.3f}, rang in vain until {until}"
 
-    def _in_vain(self, ring: "Ring", wait: "Wait") -> bool:
-        """Not if its caller had gone, or somebody else had answered."""
+    def _in_vain(self, ring: "Ring", wait: "Wait", later: float) -> bool:
+        """Not if its caller had gone, or somebody else had answered; of several, until then: docs/limits.md."""
         over = min([wait.until, *(other.answered for other in wait.attempt.rings)])
-        return ring.until + MOMENT < over and not wait.attempt.troubled and not ring.unasked
+        until = later if self._queue(wait.number).strategy == ALL else ring.until + MOMENT
+        return until < over and not wait.attempt.troubled and not ring.unasked
 
     # --- queues and groups
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from pbxfed_ari.core.call import Phase
 from tests.stories.exchange import Telephony
 from tests.stories.pbx import Phone
 from tests.stories.promises import Promises
@@ -98,3 +99,25 @@ def test_who_cuts_a_conversation_is_found_out() -> None:
     world["a"].perform(call.clear())
     world.run(0.5)
     assert len(world.wrong) == 1
+
+
+def test_who_is_handed_over_while_a_daemon_reads_is_in_one_call() -> None:
+    """A member of a queue has rested while the daemon, which had lost its websocket, reads who waits for it."""
+    for moment in range(12):
+        world, caller, called = two("a", after=0.3)
+        world["a"].put("queue", "700", create=True, members=["1002"], strategy="hunt")
+        called.manner = "declines"
+        world.run(1.0)
+        attempt = world.dial(caller, "700")
+        world.run(4.0)
+        called.manner = "answers"
+        world.deafen("a")
+        world.run(0.8 + 0.05 * moment)
+        world["a"].connect()
+        world.run(10.0)
+        assert [ring.phone for ring in attempt.rings] == [called, called]
+        (call,) = world["a"].switchboard
+        assert call.phase is Phase.TALKING
+        world.hang_up(caller)
+        world.run(2.0)
+        assert len(world.records["a"]) == 1
