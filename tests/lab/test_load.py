@@ -62,14 +62,6 @@ def load(federation: Federation, numbers: list[str]) -> Iterator[Load]:
         lab.configure(node, "calls", "control", "handover")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _removed(lab: object, numbers: list[str]) -> Iterator[None]:
-    """Nothing of it is there for the tests that follow."""
-    yield
-    for number in numbers:
-        lab.http("a", "DELETE", f"/extensions/{number}")  # type: ignore[attr-defined]
-
-
 def rss(federation: Federation, node: str) -> float:
     """MB that a node's daemon holds."""
     found = Process.load(federation.lab.places.run / f"{node}.daemon")

@@ -15,10 +15,9 @@ from statistics import median
 
 import pytest
 
-from lab.lab import Lab
 from lab.places import LabError
 from pbxfed_ari.asterisk.tables import Tables
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, a_lab
 
 MANY = int(os.environ.get("PBXFED_MANY", "1000"))
 FIRST = 20_000
@@ -36,18 +35,12 @@ max_contacts=1
 
 
 @pytest.fixture(scope="module")
-def four(lab: Lab) -> Iterator[Federation]:
-    """Four nodes, in the place of the three that the other tests share, which come back afterwards."""
-    lab.down()
-    big = Lab(lab.places, extra={"b/pjsip.conf": PJSIP_CONF})
-    try:
-        big.up(4)
-        found = Federation(big, "abcd")
+def four() -> Iterator[Federation]:
+    """Four nodes."""
+    with a_lab("many", 4, extra={"b/pjsip.conf": PJSIP_CONF}, unread=["load"]) as lab:
+        found = Federation(lab, "abcd")
         found.until(found.whole, 30, what="four are whole")
         yield found
-    finally:
-        big.down()
-        lab.up(3, dns=True)
 
 
 def live(federation: Federation, node: str) -> int:

@@ -51,15 +51,8 @@ class Phones:
             assert at[told[0]] != node
 
 
-@pytest.fixture(scope="module")
-def _numbers(lab: object) -> Iterator[None]:
-    yield
-    for number in (*CALLERS, *CALLED):
-        lab.http("a", "DELETE", f"/extensions/{number}")  # type: ignore[attr-defined]
-
-
 @pytest.fixture
-def phones(federation: Federation, _numbers: None) -> Iterator[Phones]:
+def phones(federation: Federation) -> Iterator[Phones]:
     lab = federation.lab
     if lab.http("a", "GET", f"/extensions/{CALLERS[0]}")[0] == 404:
         # SIPp takes no re-INVITE for direct media, and its phones register from another port than they are called at
