@@ -41,12 +41,11 @@ def test_every_agent_calls_and_is_called_when_its_node_has_died(
     federation: Federation, agents: list[Agent]
 ) -> None:
     """By UDP it is called where it was registered, before it has registered anew; by TCP as soon as it has."""
-    found = death(federation, agents)
-    for one in found:
-        print(
-            f"{one.agent.number} {one.agent.kind.name}: {one.calls:.1f} {one.called:.1f} {one.again:.1f}"
-        )
     try:
+        found = death(federation, agents)
+        for one in found:
+            took = f"{one.calls:.1f} {one.called:.1f} {one.again:.1f}"
+            print(f"{one.agent.number} {one.agent.kind.name}: {took}")
         assert len(found) >= 7
         for one in found:
             kind = one.agent.kind
@@ -62,10 +61,10 @@ def test_every_agent_calls_when_its_node_has_fallen_silent(
     federation: Federation, agents: list[Agent]
 ) -> None:
     """No connection breaks: who has one there must leave it by himself."""
-    found = silence(federation, agents)
-    for agent, took in found:
-        print(f"{agent.number} {agent.kind.name}: {took:.1f}")
     try:
+        found = silence(federation, agents)
+        for agent, took in found:
+            print(f"{agent.number} {agent.kind.name}: {took:.1f}")
         assert len(found) >= 7
         assert [(agent, took) for agent, took in found if took > CALLS] == []
     finally:
