@@ -334,7 +334,7 @@ def test_the_caller_hears_what_speaks_before_the_answer_on_both_ways(
             controlled.until(lambda: bool(lab.calls_of("1001", since)), 5)
             call = str(lab.calls_of("1001", since)[0]["call"])
             controlled.until(lambda: lab.hears("1001", call, "1003"), 5)
-            lab.manners("1003", answer_after_ms=2_500, early=True)
+            lab.manners("1003", answer_after_ms=6_000, early=True)
             lab.kill("c", "asterisk")
             time.sleep(0.3)
             controlled.until(lambda: lab.hears("1001", call, "1003"), 5)
