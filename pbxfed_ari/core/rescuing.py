@@ -279,9 +279,9 @@ def rescue_news(call: Call, event: Input, now: float, view: View, lines: Lines) 
     if call.bridged is None or call.rescue is None:
         return []
     if isinstance(event, LegEntered) and call.setup is not None:
-        call.setup.entered(event.leg)
+        call.setup.entered(event.leg, now)
     if isinstance(event, LegLives) and call.setup is not None:
-        call.setup.hears(event.leg, event.how)
+        call.setup.hears(event.leg, event.how, now)
     effects, outcome = call.bridged.handle(event)
     if isinstance(outcome, Answered):
         if call.setup is not None:

@@ -4,8 +4,8 @@
 to the outside), or at once when it is out of reach. Life is: its CallHere, PROCEEDING over IAX2, ringing, early media, an
 answer. SIP's 100 Trying is none: ARI does not show it. A peer that lives is given up only when it is declared down: no good
 call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it began: that peer is busy, not
-dead, and has BUSY seconds more. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own
-phones may take their time.
+dead, and has BUSY seconds more. If our own Asterisk is slow to begin a leg, the time begins with that. Only legs to peers, to
+the outside and to phones of nodes out of reach are abandoned; our own phones may take their time.
 
 Where a phone rings, even a peer that is declared down is given up only if its SIP does not answer either (AskSip): its daemon
 alone may have died, or have been stopped, and Asterisk rings on without it.
@@ -78,6 +78,9 @@ class Setup:
     began: float
     deadline: float  # when it is abandoned without a sign of life
     latest: float  # the same, if its peer answers others
+    waits: float = (
+        0.0  # seconds without a sign of life that a leg has, from when Asterisk has begun it
+    )
     lives: bool = False
     rang: bool = False  # somebody's phone has rung, or was heard
     spoke: set[End] = field(default_factory=set)  # who has shown life
@@ -95,9 +98,10 @@ class Setup:
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
 
-    def dialed(self, leg: ChannelId, name: str) -> None:
+    def dialed(self, leg: ChannelId, name: str, now: float) -> None:
         """Dial has begun a leg."""
         self.legs[leg] = _peer_of(name)
+        self._begun(now)
         if self.legs[leg] is None:
             self.phones[leg] = _owner_of(name)
 
@@ -106,9 +110,11 @@ class Setup:
         self.unseen |= legs.keys() - self.legs.keys()
         self.legs.update(legs)
 
-    def entered(self, leg: ChannelId) -> None:
+    def entered(self, leg: ChannelId, now: float) -> None:
         """Asterisk has made it."""
-        self.unseen.discard(leg)
+        if leg in self.unseen:
+            self.unseen.discard(leg)
+            self._begun(now)
 
     def whom(self, leg: ChannelId, called: str) -> tuple[Leg | Outside, ...]:
         """Of those that were rung, who has answered by this leg; several phones of one peer cannot be told apart."""
@@ -130,9 +136,9 @@ class Setup:
         self.spoke.add(end)
         self._settle()
 
-    def hears(self, leg: ChannelId, how: str) -> None:
+    def hears(self, leg: ChannelId, how: str, now: float) -> None:
         """A leg of this try gives a sign of life. By PROCEEDING an Asterisk says that it has it, whatever its daemon does."""
-        self.entered(leg)
+        self.entered(leg, now)
         ends = self.watched
         end = self.legs[leg] if leg in self.legs else ends.pop() if len(ends) == 1 else None
         if how == PROCEEDING:
@@ -155,9 +161,12 @@ class Setup:
         """Which try of the call it is there."""
         return self.numbers.get(end, self.number)
 
-    def again(self, attempt: Try, ends: Collection[End], number: int, deadline: float) -> None:
+    def again(
+        self, attempt: Try, ends: Collection[End], number: int, now: float, waits: float
+    ) -> None:
         """These ends, that were given up, are called once more, as this try, beside the others (meanwhile.py)."""
-        self.attempt, self.deadline, self.latest = attempt, deadline, deadline + BUSY
+        self.attempt, self.deadline, self.latest = attempt, now + waits, now + waits + BUSY
+        self.waits = waits
         self.numbers.update(dict.fromkeys(ends, number))
         self.legs = {leg: end for leg, end in self.legs.items() if end not in ends}
         self.gone -= set(ends)
@@ -230,6 +239,11 @@ class Setup:
         told = [peer for peer in order if peer and peer in ends]
         return [e for p in told for e in view.tell(p, CallOver(call, self.number_to(p)))]
 
+    def _begun(self, now: float) -> None:
+        """If our own Asterisk was so slow that half of the time has passed, it begins now, for as long as the try is wanted."""
+        if self.deadline < min(NEVER, now + self.waits / 2):
+            self.deadline = max(self.deadline, min(now + self.waits, self.latest))
+
     def _settle(self) -> None:
         """If nobody is waited for who has not shown life, time does not matter any more."""
         if self.deadline < NEVER and self.watched <= self.spoke | self.proceeds | self.gone:
@@ -286,8 +300,8 @@ def begin(
     peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
     if peers and peers <= silent:
         waits = once_more(waits)
-    deadline = now + waits * (2 if hurried else 1)
-    return Setup(attempt, number, now, deadline, deadline + BUSY)
+    waits *= 2 if hurried else 1
+    return Setup(attempt, number, now, now + waits, now + waits + BUSY, waits)
 
 
 def once_more(waits: float) -> float:

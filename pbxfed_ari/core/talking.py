@@ -39,7 +39,7 @@ def leg_dialed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     """Dial has begun a leg."""
     assert isinstance(event, LegDialed)
     if call.setup is not None and call.bridged is None:
-        call.setup.dialed(event.leg, event.name)
+        call.setup.dialed(event.leg, event.name, now)
     return []
 
 
@@ -55,9 +55,9 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
         if event.sip == MOVED:
             call.sent_to = call.moved.get(event.leg, "")
     elif type(event) is LegEntered and call.setup is not None:
-        call.setup.entered(event.leg)
+        call.setup.entered(event.leg, now)
     elif type(event) is LegLives and call.setup is not None:
-        call.setup.hears(event.leg, event.how)
+        call.setup.hears(event.leg, event.how, now)
         if event.how in setup.RINGS:
             trying.rings(call, view)
     if call.bridged is None:

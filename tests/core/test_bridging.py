@@ -277,6 +277,20 @@ def test_who_was_not_called_yet_is_not_blamed_for_the_silence_of_our_own_asteris
     assert Abandon(made.leg) in board.at(4.4)
 
 
+def test_who_is_called_late_by_his_other_trunk_has_all_his_time() -> None:
+    """Our own Asterisk was slow to make the leg, as after a request that it has never answered."""
+    board = Board(NodeName("b"))
+    board.view.kinds = ("sip", "iax2")
+    board.at(0.0, arrived())
+    board.at(0.01, LegEntered(ONE))
+    assert Abandon(ONE) in board.at(2.0)
+    (made,) = [e for e in board.at(2.1, LegEnded(ONE, 3)) if isinstance(e, MakeLeg)]
+    assert board.at(2.4) == []
+    board.at(2.8, LegEntered(made.leg))
+    assert board.at(3.0) == []
+    assert Abandon(made.leg) in board.at(3.1)
+
+
 def test_what_asterisk_declines_fails_the_try() -> None:
     """It never hangs."""
     board = Board(A)

@@ -159,8 +159,9 @@ def test_a_leg_that_dial_has_not_begun_is_looked_for_again() -> None:
     story = Story(View(B))
     story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
     assert story.at(2.0) == []
-    story.at(2.1, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
-    assert Abandon(LEG) in story.at(2.5)
+    story.at(2.4, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    assert story.at(4.3) == []
+    assert Abandon(LEG) in story.at(4.4)
 
 
 def test_our_own_phones_may_take_their_time() -> None:
