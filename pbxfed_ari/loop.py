@@ -7,6 +7,7 @@ its event, counted, and the next event is taken; a PBX must not be worse off for
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
@@ -19,6 +20,7 @@ from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.switchboard import Switchboard
 
 Perform = Callable[[Any], None]  # what a room does with one kind of effect
+EARLY = 0.0025  # seconds by which a timer of uvloop may come too early: its clock and what it lasts are whole milliseconds
 FOR_CALLS = frozenset(get_args(CallEvent))  # by type: `isinstance` would ask each of them
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Loop:
         self._bundle = Bundle()
         self._inbox: deque[Event] = deque()
         self._emptying: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # when it comes
         self._federation_due: float | None = None  # not known; calls do not change it
         self._loop = asyncio.get_running_loop()
         self.failures = 0  # events that a machine raised on
@@ -53,7 +56,7 @@ class Loop:
 
     def start(self) -> None:
         """Begin: perform what the federation asks at the start of a boot."""
-        self.perform(self.federation.start(self._loop.time()))
+        self.perform(self.federation.start(time.monotonic()))
         self._end_turn()
 
     def stop(self) -> None:
@@ -101,7 +104,7 @@ class Loop:
         self._end_turn()
 
     def _handle(self, event: Event) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         try:
             if type(event) in FOR_CALLS:
                 told = cast(CallEvent, event)
@@ -125,19 +128,22 @@ class Loop:
 
     def _set_timer(self) -> None:
         """One that comes too early looks again: most deadlines move away before they come."""
-        at = min(self._due(), self._loop.time() + 60.0)
+        now = time.monotonic()
+        at = min(self._due(), now + 60.0)
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._tick)
+        self._timer_at = at
+        self._timer = self._loop.call_later(max(0.0, at - now) + EARLY, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        lag = self._loop.time() - self._due()
+        lag = time.monotonic() - self._due()
         if lag < 0.0:
             self._set_timer()
             return
-        self._late(lag)
-        self._handle(Ticked(lag, wall_ms()))
+        late = max(0.0, lag - EARLY)
+        self._late(late)
+        self._handle(Ticked(late, wall_ms()))
         self._end_turn()

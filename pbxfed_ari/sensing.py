@@ -1,6 +1,6 @@
 """Which sensors a node has, and what each of them reads. The limits are in sensors/gauges.py, the rules in core/health.py."""
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from random import Random
 
@@ -104,7 +104,7 @@ class Sensing:
         ]
 
     def _failed(self) -> Reading | str:
-        found = self.failures.read(asyncio.get_running_loop().time())
+        found = self.failures.read(time.monotonic())
         return found if found is not None else "too few calls in the last five minutes"
 
     # --- the others

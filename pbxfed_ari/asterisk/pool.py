@@ -7,6 +7,7 @@ llhttp (by `httptools`) reads the answers. `begin` is for the request that each 
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+LATE = 0.01  # seconds by which who is late is looked for later: a timer may come a millisecond too early
 IDLE = 10.0  # seconds; Asterisk closes a connection that was idle for 15 (session_keep_alive)
 
 Request = tuple[str, str, bytes | None]  # method; target, quoted already; JSON
@@ -37,7 +39,7 @@ class Pool:
         self._idle: list[_Wire] = []
         self._wires: set[_Wire] = set()
         self._begun: dict[_Wire, float] = {}  # until when their answers are waited for
-        self._looks: asyncio.TimerHandle | None = None  # whether one is late
+        self._looks: asyncio.Handle | None = None  # whether one is late
 
     def __repr__(self) -> str:
         return f"Pool({self._host}:{self._port}, {len(self._wires)} open, {len(self._idle)} idle)"
@@ -65,10 +67,9 @@ class Pool:
             return False
         with suppress(StopIteration):
             self._room.acquire().send(None)  # which waits only if it is locked
-        loop = asyncio.get_running_loop()
-        self._begun[wire] = loop.time() + limit
+        self._begun[wire] = time.monotonic() + limit
         if self._looks is None:
-            self._looks = loop.call_later(limit, self._look)
+            self._looks = asyncio.get_running_loop().call_later(limit + LATE, self._look)
         text = b"".join(map(self._text, requests))
         wire.begin(text, len(requests), partial(self._end, wire, then))
         return True
@@ -84,12 +85,13 @@ class Pool:
 
     def _look(self) -> None:
         """End what is late; look again when the next one would be."""
-        loop = asyncio.get_running_loop()
-        for wire in [wire for wire, until in self._begun.items() if until <= loop.time()]:
+        now = time.monotonic()
+        for wire in [wire for wire, until in self._begun.items() if until <= now]:
             wire.fail(TimeoutError())
         self._looks = None
         if self._begun:
-            self._looks = loop.call_at(min(self._begun.values()), self._look)
+            wait = min(self._begun.values()) - now + LATE
+            self._looks = asyncio.get_running_loop().call_later(wait, self._look)
 
     def _text(self, request: Request) -> bytes:
         method, target, json = request
@@ -108,7 +110,7 @@ class Pool:
         await asyncio.sleep(0)  # lets the transports close their sockets
 
     def _take(self) -> "_Wire | None":
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while self._idle:
             wire = self._idle.pop()
             if wire.usable and now - wire.since < IDLE:
@@ -179,7 +181,7 @@ class _Wire(asyncio.Protocol):
             return
         if not self._missing and self._then is not None:
             then, self._then = self._then, None
-            self.since = self._loop.time()
+            self.since = time.monotonic()
             then(self._answers)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -49,6 +50,8 @@ class DnsServer:
                 transport, _ = await loop.create_datagram_endpoint(
                     partial(_Datagrams, self), sock=udp
                 )
+                # libuv sets it, and then another program may bind to the same port and be asked instead
+                udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
                 self._udp.append(transport)
                 place = (host, udp.getsockname()[1])
                 tcp = _bound(*place, socket.SOCK_STREAM)
@@ -74,7 +77,7 @@ class DnsServer:
     def answer(self, query: bytes, client: str, *, udp: bool) -> bytes | None:
         """What to send back, if anything."""
         self.queries += 1
-        verdict = self._limits[udp].judge(client, asyncio.get_running_loop().time())
+        verdict = self._limits[udp].judge(client, time.monotonic())
         if verdict is not Verdict.ANSWER:
             self.limited += 1
             return truncated(query) if udp and verdict is Verdict.TRUNCATE else None
@@ -112,16 +115,15 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is read, a query's length at a time."""
+        """The socket is read."""
         self._transport = cast(asyncio.DatagramTransport, transport)
-        transport.max_size = LONGEST + 1  # type: ignore[attr-defined]  # of the selector loop's transports
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """A query. What is not taken by the network at once is lost, as on any network."""
         transport = self._transport
         if addr[1] == 0 or transport is None or transport.get_write_buffer_size():  # type: ignore[attr-defined]
             return
-        said = self._server.answer(data, client(addr[0]), udp=True)
+        said = self._server.answer(data[: LONGEST + 1], client(addr[0]), udp=True)
         if said is not None:
             transport.sendto(said, addr)
 

@@ -15,7 +15,6 @@ from typing import cast
 from pbxfed_ari.core.events import Address
 from pbxfed_ari.errors import ConfigError
 
-LONGEST = 65_536  # bytes of a datagram
 RECEIVE_BUFFER = 4 * 1024 * 1024  # bytes: a join's or a storm's worth, while the loop is busy
 Receive = Callable[[bytes, Address, bool], None]  # datagram, source, whether it went to the group
 
@@ -56,6 +55,8 @@ class MulticastLink:
                 ) from None
             receiver = partial(_Receiver, self, to_group=to_group)
             transport, _ = await loop.create_datagram_endpoint(receiver, sock=sock)
+            # libuv sets it, and then another program may bind to the same port and take what is ours
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             self._transports.append(transport)
 
     def close(self) -> None:
@@ -107,13 +108,6 @@ class _Receiver(asyncio.DatagramProtocol):
     def __init__(self, link: MulticastLink, *, to_group: bool) -> None:
         self._link = link
         self._to_group = to_group
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is read.
-
-        asyncio would read into 256 kB, which are new pages for each datagram: half of what a heartbeat costs.
-        """
-        transport.max_size = LONGEST  # type: ignore[attr-defined]  # of the selector loop's transports
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         """A datagram has come."""

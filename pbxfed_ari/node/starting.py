@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
+import uvloop
 from aiohttp import web
 
 from pbxfed_ari import __version__, logs
@@ -46,7 +47,8 @@ def run(settings: Settings) -> None:
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     os.umask(0o077)  # the store holds digests
-    reason = asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        reason = runner.run(_serve(settings))
     if reason:
         raise ConfigError(reason)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from contextlib import suppress
 from random import Random
 from typing import get_args
@@ -264,7 +265,7 @@ class Node:
 
     def now(self) -> float:
         """Seconds, monotonic."""
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
     def note(self, note: Note) -> None:
         """Something worth a line in the log, and mostly an event."""

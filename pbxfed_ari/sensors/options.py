@@ -6,6 +6,7 @@ each time. Over UDP a request is repeated after half a second (17.1.2.2), so one
 
 import asyncio
 import secrets
+import time
 from contextlib import suppress
 
 from pbxfed_ari.core.events import Address
@@ -40,14 +41,14 @@ async def ask(to: Address, user: str, patience: float = 0.0) -> float:
     )
     try:
         text = _request(to, user, call, transport.get_extra_info("sockname"))
-        began = loop.time()
+        began = time.monotonic()
         longest = patience or PATIENCE
         once_more = min(REPEATED, longest / 2)
         for wait in (once_more, longest - once_more):
             transport.sendto(text)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(asking.answered), wait)
-                return loop.time() - began
+                return time.monotonic() - began
         return NEVER
     finally:
         transport.close()

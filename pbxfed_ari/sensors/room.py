@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -71,6 +72,6 @@ class SensorRoom:
         else:
             self.unread.pop(name, None)
             reading = found
-        self._perform(self.health.read(name, reading, asyncio.get_running_loop().time()))
+        self._perform(self.health.read(name, reading, time.monotonic()))
         bad = reading is not None and sensor.gauge.cost(reading.value) > 0
         return sensor.hurry if bad and sensor.hurry else sensor.every

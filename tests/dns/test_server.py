@@ -108,6 +108,14 @@ async def test_a_flood_is_told_to_come_by_tcp(server: DnsServer) -> None:
     assert (await dns.asyncquery.tcp(QUERY, host, port=port, timeout=5)).answer
 
 
+async def test_no_other_program_can_take_its_port(server: DnsServer) -> None:
+    """Not even one that is ready to share it: it would be asked instead of us."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            thief.bind(server.places[0])
+
+
 async def test_garbage_by_udp_leaves_it_answering(server: DnsServer) -> None:
     """Of any length."""
     host, port = server.places[0]

@@ -1,6 +1,7 @@
 """Checks: real commands, as operators write them, and as they should not."""
 
 import asyncio
+import errno
 import os
 import sys
 from pathlib import Path
@@ -55,6 +56,21 @@ async def test_what_cannot_be_run_has_failed() -> None:
     """With the name, and the reason."""
     found = await check("/no/such/check").read()
     assert found == Reading(1.0, "/no/such/check cannot be run: No such file or directory", LIMIT)
+
+
+async def test_what_cannot_be_watched_is_not_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files, or a kernel that is too old."""
+
+    def refuse(pid: int) -> int:
+        (tmp_path / "pids").write_text(str(pid))
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    found = await shell("sleep 600").read()
+    assert found == Reading(1.0, "/bin/sh cannot be run: Too many open files", LIMIT)
+    await gone(tmp_path / "pids")
 
 
 async def test_a_command_that_hangs_is_cut_off_with_all_that_it_has_begun(tmp_path: Path) -> None:
@@ -112,7 +128,7 @@ async def test_one_that_cannot_be_killed_is_not_begun_again() -> None:
     one = shell("exit 0")
     one._running = asyncio.get_running_loop().create_future()
     assert (await one.read()).said == "the last run hangs in the kernel and cannot be killed"
-    one._running.set_result(None)
+    one._running.set_result(0)
     assert (await one.read()).value == 0.0
 
 
