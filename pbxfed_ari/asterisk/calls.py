@@ -13,7 +13,7 @@ from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import Devices, hand_over, lead, redirecting
 from pbxfed_ari.asterisk.insisting import insist
-from pbxfed_ari.asterisk.legs import ForLegs, Legs, Together
+from pbxfed_ari.asterisk.legs import ForLegs, Legs, Settling, Together
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -26,6 +26,7 @@ from pbxfed_ari.core.effects import (
     HangUpLeg,
     Hold,
     Lead,
+    MakeBridge,
     MakeLeg,
     Note,
     SendElsewhere,
@@ -43,8 +44,6 @@ FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no
 
 AT_ONCE = Together | MakeLeg
 ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
-
-Failed = tuple[HandOver, AsteriskError]  # what has failed, and why
 
 
 class Calls:
@@ -67,6 +66,7 @@ class Calls:
         self.several = True  # variables in one request; 22.10 and later
         self._group: asyncio.TaskGroup | None = None
         self._calls: dict[ChannelId, deque[ForCalls]] = {}
+        self._soon: dict[ChannelId, asyncio.Handle] = {}  # whose bridge waits for who rings in it
 
     def __repr__(self) -> str:
         return f"Calls({len(self)})"
@@ -77,7 +77,7 @@ class Calls:
     def begin(self, group: asyncio.TaskGroup) -> None:
         """From now on, and what was asked for before."""
         self._group = group
-        for channel in self._calls:
+        for channel in list(self._calls):
             self._start(channel)
 
     def rest(self) -> None:
@@ -87,11 +87,17 @@ class Calls:
     def perform(self, channel: ChannelId, effect: ForCalls) -> None:
         """Do this, after all else that was asked for this caller's channel."""
         waiting = self._calls.get(channel)
-        if waiting is not None:
-            waiting.append(effect)
+        if waiting is None:
+            self._calls[channel] = deque((effect,))
+            if isinstance(effect, MakeBridge):
+                soon = asyncio.get_running_loop().call_soon
+                self._soon[channel] = soon(self._start, channel)
+            else:
+                self._start(channel)
             return
-        self._calls[channel] = deque((effect,))
-        self._start(channel)
+        waiting.append(effect)
+        if channel in self._soon and isinstance(effect, MakeLeg) and effect.then:
+            self._start(channel)
 
     def abandon(self, effect: Abandon) -> None:
         """End a leg of Dial's, at once."""
@@ -99,20 +105,37 @@ class Calls:
             self._group.create_task(self._abandon(effect), name=f"asterisk leg {effect.leg}")
 
     def _start(self, channel: ChannelId) -> None:
-        if self._group is None or self._begun(channel, self._calls[channel]):
-            return
-        self._go_on(self._group, channel)
+        if (soon := self._soon.pop(channel, None)) is not None:
+            soon.cancel()
+        waiting = self._calls[channel]
+        while waiting and self._legs.has_done(waiting[0]):
+            waiting.popleft()
+        if not waiting:
+            del self._calls[channel]
+        elif self._group is not None and not self._begun(channel, waiting):
+            self._go_on(self._group, channel)
 
     def _go_on(
-        self, group: asyncio.TaskGroup, channel: ChannelId, failed: Failed | None = None
+        self, group: asyncio.TaskGroup, channel: ChannelId, first: Settling | None = None
     ) -> None:
-        group.create_task(self._perform_calls(channel, failed), name=f"asterisk call {channel}")
+        group.create_task(self._perform_calls(channel, first), name=f"asterisk call {channel}")
 
     def _begun(self, channel: ChannelId, waiting: deque[ForCalls]) -> bool:
-        """What most calls need and nothing else, a HandOver, is done without a task, if that is possible now."""
-        effect = waiting[0]
-        if not isinstance(effect, HandOver) or len(waiting) > 1 or not self.several:
-            return False
+        """What most calls need and nothing else is done without a task, if that is possible now."""
+        match waiting[0], waiting[-1]:
+            case HandOver() as effect, _ if len(waiting) == 1 and self.several:
+                return self._hands_over(channel, effect, waiting)
+            case MakeBridge(), MakeLeg(then=(_, *_)):
+                asked = [effect for effect in waiting if isinstance(effect, AT_ONCE)]
+                begun = len(asked) == len(waiting) and self._legs.begin(
+                    asked, partial(self._settled, channel)
+                )
+                if begun:
+                    waiting.clear()
+                return begun
+        return False
+
+    def _hands_over(self, channel: ChannelId, effect: HandOver, waiting: deque[ForCalls]) -> bool:
         try:
             label, values = hand_over(effect, self._devices)
         except Refused:
@@ -126,23 +149,27 @@ class Calls:
         return True
 
     def _handed_over(self, effect: HandOver, told: list[Declined | None] | Unreachable) -> None:
-        channel = effect.channel
         try:
-            self._judge(channel, told)
+            self._judge(effect.channel, told)
         except AsteriskError as error:
-            if self._group is not None:
-                self._go_on(self._group, channel, (effect, error))
-                return
-        if self._calls[channel]:
-            self._start(channel)
+            self._settled(effect.channel, self._not_handed_over(effect, error))
         else:
-            del self._calls[channel]
+            self._settled(effect.channel, None)
 
-    async def _perform_calls(self, channel: ChannelId, failed: Failed | None) -> None:
+    def _settled(self, channel: ChannelId, left: Settling | None) -> None:
+        """What was begun is done, but for what is `left` to do."""
+        if left is not None and self._group is not None:
+            self._go_on(self._group, channel, left)
+            return
+        if left is not None:
+            left.close()
+        self._start(channel)
+
+    async def _perform_calls(self, channel: ChannelId, first: Settling | None) -> None:
         waiting = self._calls[channel]
         try:
-            if failed is not None:
-                await self._not_handed_over(*failed)
+            if first is not None:
+                await first
             while waiting:
                 effect = waiting.popleft()
                 if is_moot(effect, waiting):

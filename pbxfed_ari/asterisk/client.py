@@ -465,7 +465,7 @@ def reason(error: BaseException) -> str:
 
 
 def _request(method: str, path: str, query: Query | None, body: object) -> Request:
-    target = f"/ari/{path}?{urlencode(query, quote_via=quote)}" if query else f"/ari/{path}"
+    target = f"/ari/{path}?{_asked(query)}" if query else f"/ari/{path}"
     return method, target, None if body is None else msgspec.json.encode(body)
 
 
@@ -502,6 +502,12 @@ def _object(kind: str, id: str) -> str:
 def _place(context: str, extension: str, label: str) -> dict[str, object]:
     at = {"label": label} if label else {"priority": 1}
     return {"context": context, "extension": extension, **at}
+
+
+def _asked(query: Query) -> str:
+    """As `urlencode` has it. Most values are plain, and to quote them all would be a tenth of what a bridged call costs."""
+    values = ((k, v if _PLAIN.fullmatch(v) else quote(v, safe="")) for k, v in query.items())
+    return "&".join([f"{name}={value}" for name, value in values])
 
 
 def _part(text: str) -> str:

@@ -10,7 +10,7 @@ told what to do before it is known to stand in Stasis: if not yet, Asterisk decl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeGuard
@@ -44,6 +44,8 @@ GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends
 # What is heard where no class of music is wanted: it needs no sound file, and no indications.conf. Hertz/milliseconds
 WAIT = "tone:440/250,0/150,440/250,0/3350"
 Together = MakeBridge | Join | DialLeg  # what is sent at once, in order
+Asked = tuple[Together | MakeLeg, Post]
+Settling = Coroutine[None, None, None]
 ForLegs = Together | MakeLeg | Indicate | Soothe | Hush | HangUpLeg | EndBridge
 
 
@@ -61,16 +63,26 @@ class Legs:
         post: Callable[[LegEnded | Ended], None],
         note: Callable[[Note], None],
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
+        bridges_heard: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`hear_bridges` is awaited before a bridge is made."""
+        """`hear_bridges` is awaited before a bridge is made, unless they are heard."""
         self._ari = ari
-        self._hear_bridges = hear_bridges
+        self._hear_bridges, self._bridges_heard = hear_bridges, bridges_heard
         self._post = post
         self._note = note
         self._ahead: dict[ChannelId, list[Together]] = {}  # of a caller: what is done already
 
     def __repr__(self) -> str:
         return "Legs()"
+
+    def has_done(self, effect: object) -> bool:
+        """Was this done ahead, and not asked for until now?"""
+        if not isinstance(effect, Join | DialLeg) or effect not in self._ahead.get(effect.call, ()):
+            return False
+        self._ahead[effect.call].remove(effect)
+        if not self._ahead[effect.call]:
+            del self._ahead[effect.call]
+        return True
 
     async def perform(self, *effects: ForLegs) -> None:
         """Do this: several legs are made beside all else, which is done in order. Never raises what Asterisk says."""
@@ -96,29 +108,71 @@ class Legs:
             self._ahead[call] = left
         return [effect for effect in effects if effect not in ahead]
 
+    def begin(
+        self, effects: Sequence[Together | MakeLeg], then: Callable[[Settling | None], None]
+    ) -> bool:
+        """`perform` without a task, if all can be said at once, now. `then` is told what is left to do, mostly nothing."""
+        if not self._bridges_heard():
+            return False
+        try:
+            asked = self._in_order(effects)
+        except Refused:
+            return False
+
+        def told(said: list[Declined | None] | Unreachable) -> None:
+            if isinstance(said, Unreachable) or any(said):
+                then(self._settle(effects, asked, said))
+                return
+            for effect in effects:
+                if isinstance(effect, MakeLeg):
+                    self._ahead.setdefault(effect.call, []).extend(effect.then)
+            then(None)
+
+        return self._ari.begin(told, *(post for _, post in asked))
+
     async def _together(self, effects: Sequence[Together | MakeLeg]) -> None:
-        """In one write, and one wait. After silence, what was not done is asked for by itself."""
+        """In one write, and one wait."""
+        asked: list[Asked] = []
+        said: list[Declined | None] | AsteriskError | Refused
+        try:
+            if any(isinstance(effect, MakeBridge) for effect in effects):
+                await self._hear_bridges()
+            asked = self._in_order(effects)
+            said = await self._ari.post(*(post for _, post in asked))
+        except (AsteriskError, Refused) as error:
+            said = error
+        await self._settle(effects, asked, said)
+
+    def _in_order(self, effects: Sequence[Together | MakeLeg]) -> list[Asked]:
+        """A leg first: while the bridge is made it comes to stand in Stasis. Last what can wait. Raises: Refused."""
         legs = [effect for effect in effects if isinstance(effect, MakeLeg)]
         rest = [effect for effect in effects if not isinstance(effect, MakeLeg)]
         then = [effect for leg in legs for effect in leg.then]
-        try:
-            if any(isinstance(effect, MakeBridge) for effect in rest):
-                await self._hear_bridges()
-            whole = (*legs, *rest, *then)
-            posts = [(effect, post) for effect in whole for post in self._posts(effect)]
-            posts.sort(key=lambda one: one[1].path.endswith("variable"))  # they can wait
-            said = await self._ari.post(*(post for _, post in posts))
-        except (AsteriskError, Refused) as error:
+        asked = [(one, post) for one in (*legs, *rest, *then) for post in self._posts(one)]
+        asked.sort(key=lambda one: one[1].path.endswith("variable"))
+        return asked
+
+    async def _settle(
+        self,
+        effects: Sequence[Together | MakeLeg],
+        posts: Sequence[Asked],
+        said: list[Declined | None] | AsteriskError | Refused,
+    ) -> None:
+        """After silence, what was not done is asked for by itself."""
+        legs = [effect for effect in effects if isinstance(effect, MakeLeg)]
+        rest = [effect for effect in effects if not isinstance(effect, MakeLeg)]
+        then = [effect for leg in legs for effect in leg.then]
+        if not isinstance(said, list):
             for effect in rest:
                 if len(effects) > 1 and not await self._was_done(effect):
                     await self._together([effect])
                 else:
-                    await self._went_wrong(effect, error)
+                    await self._went_wrong(effect, said)
             for leg in legs:
                 for one in leg.then:
                     if await self._was_done(one):
                         self._ahead.setdefault(leg.call, []).append(one)
-                await self._went_wrong(leg, error)
+                await self._went_wrong(leg, said)
             return
         for (asked, _), declined in zip(posts, said, strict=True):
             if asked in then:

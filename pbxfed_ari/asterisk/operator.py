@@ -79,8 +79,11 @@ class Operator:
         iax_loaded: Callable[[], None] = lambda: None,
         iax_taken: Callable[[], bool] = lambda: True,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
+        bridges_heard: Callable[[], bool] = lambda: True,
     ) -> None:
-        legs = Legs(ari, hear_bridges=hear_bridges, post=post, note=note)
+        legs = Legs(
+            ari, hear_bridges=hear_bridges, bridges_heard=bridges_heard, post=post, note=note
+        )
         self.calls = Calls(ari, legs, realm=realm, devices=contacts.devices, post=post, note=note)
         self.objects = Objects(
             ari, contacts, own=own, realm=realm, secret_for=secret_for, note=note

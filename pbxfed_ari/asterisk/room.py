@@ -55,6 +55,7 @@ class AsteriskRoom:
             post=post,
             note=note,
             hear_bridges=lambda: self.connection.subscriptions.hear_bridges(),
+            bridges_heard=lambda: self.connection.subscriptions.hears_bridges,
             iax_loaded=self._iax_loaded,
             iax_taken=iax_taken,
         )

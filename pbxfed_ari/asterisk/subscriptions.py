@@ -28,6 +28,11 @@ class Subscriptions:
         self._bridges_heard: bool | None = None  # are their events told? None: not known
         self._filtering = asyncio.Lock()
 
+    @property
+    def hears_bridges(self) -> bool:
+        """Is it told already who enters and leaves ours, and will be?"""
+        return self.bridging and self._bridges_heard is True
+
     def forget(self) -> None:
         """Another websocket is to be opened: what it will hear is not known."""
         self._iax_heard = False

@@ -48,6 +48,14 @@ async def test_ids_are_quoted() -> None:
         assert fake.asked[0] == "DELETE channels/a/b ?"
 
 
+async def test_values_are_quoted() -> None:
+    """Names of people stand in them, and lists."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        for name in ("Ada & Eve = 100 %", "", "a+b,c", "\u00c4da"):
+            await ari.asterisk.setGlobalVar("WHO(all,i)", f'"{name}" <1001>')
+            assert fake.globals == {"WHO(all,i)": f'"{name}" <1001>'}
+
+
 def test_the_password_is_in_no_repr() -> None:
     """Reprs end in logs."""
     assert "geheim" not in repr(AriClient("http://h:8088/ari/", "pbxfed", "geheim"))

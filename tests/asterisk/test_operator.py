@@ -26,8 +26,10 @@ from pbxfed_ari.core.effects import (
     HangUp,
     HangUpLeg,
     Hold,
+    Join,
     Lead,
     Leg,
+    MakeBridge,
     MakeLeg,
     Note,
     Outside,
@@ -262,6 +264,76 @@ async def test_nobody_is_rung_whose_end_is_asked_for_already() -> None:
         desk.operator.perform(HangUp(call, 16))
         await desk.idle()
         assert fake.asked == [f"DELETE channels/{one}" for one in (one, two, call)]
+
+
+CALLER, LEG, BRIDGE = ChannelId("1"), ChannelId("pf-f00-1-0"), "pf-f00"
+JOINS, DIALS = Join(CALLER, BRIDGE, (LEG,), quietly=True), DialLeg(CALLER, LEG, 30)
+RINGS = (  # one phone, in a bridge
+    MakeBridge(CALLER, BRIDGE, 90),
+    Join(CALLER, BRIDGE, (CALLER,)),
+    MakeLeg(CALLER, LEG, "1002", Leg(), "", "", then=(JOINS, DIALS)),
+)
+ASKED = [
+    "POST channels/create",
+    "POST bridges/pf-f00",
+    "POST bridges/pf-f00/addChannel",
+    "POST bridges/pf-f00/addChannel",
+    "POST channels/pf-f00-1-0/dial",
+    "POST channels/1/variable",
+]
+
+
+async def _rings(desk: Desk) -> None:
+    """One phone, by a connection that is open already; and what is asked when its leg has entered."""
+    desk.operator.perform(effect("0"))
+    await desk.idle()
+    desk.fake.asked.clear()
+    for one in RINGS:
+        desk.operator.perform(one)
+    tasks = {task.get_name() for task in asyncio.all_tasks()}
+    assert not any(name.startswith("asterisk call") for name in tasks)
+    for then in (JOINS, DIALS):
+        desk.operator.perform(then)
+    await desk.idle()
+
+
+async def test_a_bridge_and_who_rings_in_it_are_asked_for_before_anything_else_is_done() -> None:
+    """No task is woken for it: who calls waits for it, and a busy daemon is slow to wake. What is done is not asked again."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        await _rings(desk)
+        assert fake.asked == ASKED
+        desk.operator.perform(JOINS)  # it is done, and forgotten
+        await desk.idle()
+        assert fake.asked == [*ASKED, "POST bridges/pf-f00/addChannel"]
+        assert (desk.ended, desk.notes) == ([], [])
+
+
+async def test_a_leg_that_asterisk_did_not_dial_yet_is_dialed_when_it_has_entered() -> None:
+    """What was declined, and no more."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/pf-f00-1-0/dial"] = 409
+        await _rings(desk)
+        assert fake.asked == [*ASKED, "POST channels/pf-f00-1-0/dial", "DELETE channels/pf-f00-1-0"]
+        assert desk.ended == [LegEnded(LEG, 38)]
+
+
+async def test_a_phone_that_cannot_be_rung_is_given_up() -> None:
+    """What was asked for in the same write comes to nothing."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/create"] = 500
+        await _rings(desk)
+        assert fake.asked[: len(ASKED)] == ASKED
+        assert desk.ended[0] == LegEnded(LEG, 38)
+        assert "DELETE channels/pf-f00-1-0" in fake.asked
+
+
+async def test_after_silence_it_is_looked_whether_one_phone_rings() -> None:
+    """Nothing was done: its leg is not there, and the try has failed."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse["POST channels/create"] = 0
+        await _rings(desk)
+        assert fake.asked[1] == "POST bridges/pf-f00"
+        assert LegEnded(LEG, 38) in desk.ended
 
 
 async def test_who_has_sent_a_call_on_is_set_before_somebody_is_rung() -> None:
