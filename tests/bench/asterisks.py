@@ -39,10 +39,7 @@ WAYS = (  # plain, ours, our trunks, and by how many ms we may be slower
     ("cross-node, SIP", "81003", "1003", ["sip", "iax2"], 6.0),
     ("cross-node, IAX2", "61003", "1003", ["iax2", "sip"], 6.0),
 )
-OWNED = (
-    "on each node a channel is made by ARI, and two put into a bridge, before the phone is rung; "
-    "its answer passes two threads"
-)
+OWNED = "on each node a channel is made by ARI, and two put into a bridge, before the phone is rung"
 
 
 def calls() -> list[Row]:
