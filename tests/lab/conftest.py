@@ -196,10 +196,9 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
-def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]:
-    """The federation, whole. A test that fails shows what the daemons had said."""
-    found = Federation(lab)
+@contextmanager
+def looked_after(found: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """Whole before a test; what it leaves if it fails is mended."""
     failed, settings = request.session.testsfailed, found.settings()
     try:
         found.until(found.whole, what="the federation is whole")
@@ -209,4 +208,11 @@ def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]
     yield found
     if request.session.testsfailed > failed:
         found.mend(settings)
+
+
+@pytest.fixture
+def federation(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """The federation, whole. A test that fails shows what the daemons had said."""
+    with looked_after(Federation(lab), request) as found:
+        yield found
     found.quiet()

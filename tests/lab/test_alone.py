@@ -11,7 +11,7 @@ import pytest
 
 from lab.lab import Lab
 from lab.phone import PhoneRefused
-from tests.lab.conftest import Federation
+from tests.lab.conftest import Federation, looked_after
 from tests.lab.furnishing import furnished, nothing_left, put, two_devices
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "b"}
@@ -27,13 +27,12 @@ def ground() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def federation(ground: Lab) -> Iterator[Federation]:
+def federation(ground: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]:
     """Whole, and each Asterisk is told whom to ask."""
-    found = Federation(ground)
-    found.until(found.whole)
-    for node in "abc":
-        found.until(lambda node=node: told(found, node) == set("abc") - {node})  # type: ignore[misc]
-    yield found
+    with looked_after(Federation(ground), request) as found:
+        for node in "abc":
+            found.until(lambda node=node: told(found, node) == set("abc") - {node})  # type: ignore[misc]
+        yield found
     for number, node in PHONES.items():
         ground.manners(number)
         ground.register(number, node)

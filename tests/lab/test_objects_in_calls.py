@@ -13,7 +13,7 @@ import pytest
 from lab.lab import Lab
 from lab.phone import PhoneRefused
 from tests import documents
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, looked_after
 from tests.lab.furnishing import calm, connecting, furnished, in_mode, put, talk
 
 IVR = """
@@ -46,9 +46,9 @@ def ground() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def federation(ground: Lab) -> Iterator[Federation]:
-    found = Federation(ground)
-    yield found
+def federation(ground: Lab, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    with looked_after(Federation(ground), request) as found:
+        yield found
     plain: dict[str, Any] = {
         "dnd": False,
         "calling_class": "",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab.lab import Lab
-from tests.lab.conftest import SECRET, Federation
+from tests.lab.conftest import SECRET, Federation, looked_after
 from tests.lab.furnishing import (
     PROVIDER,
     both_hear,
@@ -63,11 +63,11 @@ def mode(ground: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def federation(ground: Lab, mode: str) -> Iterator[Federation]:
+def federation(ground: Lab, mode: str, request: pytest.FixtureRequest) -> Iterator[Federation]:
     """Each test leaves no trunk and no call behind."""
-    found = Federation(ground)
-    calm(found, mode)
-    yield found
+    with looked_after(Federation(ground), request) as found:
+        calm(found, mode)
+        yield found
     for number, node in (*PHONES.items(), ("provider", "c"), ("beyond", "b")):
         ground.register(number, node)
         ground.manners(number)
