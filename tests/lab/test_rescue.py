@@ -159,7 +159,11 @@ def test_two_nodes_that_have_lost_each_other_join_their_phones_again_and_none_ri
         assert talk(bridged, "1005", other.id, "1003", again)
         lab.end("1016", impatient)
         bridged.until(lambda: states(bridged, "b") == {"1001": "rescuing"}, 5)
-        rang = {number: lab.phone(number)["invites"] for number in ("1014", "1016")}
+        busy = {number: lab.phone(number)["invites"] for number in ("1014", "1016")}
+        bridged.until(  # they are asked every few seconds: not just when the cable is plugged in
+            lambda: all(lab.phone(number)["invites"] > rang for number, rang in busy.items()), 8
+        )
+        rang = {number: lab.phone(number)["invites"] for number in busy}
     finally:
         for node in "ab":
             lab.undrop(node)
