@@ -109,6 +109,7 @@ class Exchange(Node):
         self.live = False
         self._held: list[Event] | None = None
         self._waiting: deque[Event] = deque()
+        self.unheard = False  # its websocket is lost, and nothing else
         self._gone_on: set[ChannelId] = set()
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()
@@ -208,7 +209,7 @@ class Exchange(Node):
     def lose(self, *, died: bool) -> None:
         """The connection is gone; or Asterisk's process, for certain."""
         self.catch_up()
-        self.live, self._held = False, None
+        self.live, self._held, self.unheard = False, None, False
         self.handle(AsteriskDown("lost"))
         if died:
             self._forget()
@@ -370,8 +371,8 @@ class Exchange(Node):
 
     @property
     def _deaf(self) -> bool:
-        """What Asterisk does not hear it does not do."""
-        return bool(self.stopped) or self.pbx.dead or self.pbx.app is not self
+        """What Asterisk does not hear it does not do. Without a websocket it may be asked all the same."""
+        return bool(self.stopped) or self.pbx.dead or not (self.pbx.app is self or self.unheard)
 
     def _ask(self, key: ChannelId, times: int) -> None:
         effect = self._asked[key][0]
@@ -713,6 +714,7 @@ class Telephony(World):
             self.history.of["deaf", name].set(True, self.now)
             self.pbxs[name].app = None
             self[name].lose(died=False)
+            self[name].unheard = True
 
     def set_clock(self, name: str, seconds: int) -> None:
         """Of its machine, by so many seconds."""
