@@ -138,6 +138,8 @@ class Callers:
                 self._ringing.discard(channel)
             case Answered(channel=channel, leg="") if channel:
                 self._conferences.entered(channel)
+            case Answered(channel=channel, leg=leg) if channel:
+                self._dialed.add(leg)  # it may have been dialed while we were deaf
             case Ended(channel=channel, cause=cause):
                 self._conferences.ended(channel)
                 dialed = channel in self._dialed

@@ -471,6 +471,25 @@ async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() ->
     assert inbox.of(TalkFound) == []
 
 
+async def test_a_leg_that_was_dialed_while_we_were_deaf_and_answers_since_is_told_to_end() -> None:
+    """Else its call would never be over."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+    caller: Json = {**channel("1.1"), "name": "PJSIP/1001-00000001", "dialplan": plan}
+    leg: Json = {**channel("1.2", app="AppDial"), "name": "PJSIP/1002-00000002"}
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
+        await inbox.until_kind(Arrived)
+        fake.channels = [caller, leg]
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 2)
+        said: Json = {"type": "Dial", "caller": caller, "peer": leg, "dialstatus": "ANSWER"}
+        await fake.send(said)
+        await fake.send({"type": "ChannelDestroyed", "channel": leg})
+        await inbox.until_kind(LegEnded)
+    assert inbox.of(Answered) == [Answered(ChannelId("1.1"), ChannelId("1.2"))]
+
+
 @pytest.mark.parametrize("goes", [True, False])
 async def test_who_is_handed_over_while_all_is_read_does_not_arrive_again(goes: bool) -> None:
     """A queue looks for a free member twice a second. Asterisk says still that he waits for us; his return is heard."""

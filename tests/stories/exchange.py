@@ -337,6 +337,7 @@ class Exchange(Node):
                     came, now = self.pbx.came(channel), self.wall_ms()
                     self._talk(TalkFound(came, channel.told, seen, now, now))
                     return
+                self._dialed |= {event.leg} - {""}
             case Arrived(channel=caller) | Returned(channel=caller):
                 self._callers.add(caller)
                 self._ringing.discard(caller)
