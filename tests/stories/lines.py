@@ -237,7 +237,8 @@ class Lines:
         if decides or acted or not self._all_well(one, (ring,), until):
             return
         lasted = until - ring.at
-        short = lasted < seconds - MOMENT and ended > until + MOMENT and ring.answered > until
+        taken = any(other.answered <= until for other in one.rings)  # by another device of his, too
+        short = lasted < seconds - MOMENT and ended > until + MOMENT and not taken
         if short or lasted > seconds + LOSSY:
             yield f"not his time: {ring.phone} from {ring.at:.3f} to {until:.3f} for {_named(one)}"
 
