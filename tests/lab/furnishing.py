@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.calls import Dialled
 from lab.lab import Lab
+from lab.members import Members
 from lab.phone import PhoneRefused
 from tests.lab.conftest import SECRET, Federation, a_lab
 
@@ -138,6 +139,17 @@ def bridges(federation: Federation, node: str) -> list[str]:
 def channels(federation: Federation, node: str) -> int:
     text = federation.lab.asterisk(node, "core show channels count")
     return int(text.split()[0])
+
+
+def known(lab: Members, number: str, at: str, *, by: str) -> None:
+    """A node hears that this phone is registered at another one, before anybody calls it there."""
+    until = time.monotonic() + 10
+    while True:
+        status, body = lab.http(by, "GET", f"/where/{number}")
+        if status == 200 and [place["node"] for place in body["registrations"]] == [at]:
+            return
+        assert time.monotonic() < until, (status, body)
+        time.sleep(0.05)
 
 
 def nothing_left(federation: Federation) -> None:

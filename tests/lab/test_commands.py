@@ -11,8 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.lab import Lab
 from lab.netns import Network
 from lab.places import CHECKOUT, Places
+from tests.lab.furnishing import known
 
 PLACES = Places(CHECKOUT / ".lab-test-commands")
 
@@ -77,6 +79,7 @@ def test_the_contract_of_the_lab() -> None:
 
     for number, node in ("2001", "a"), ("2002", "e"):
         add_phone(number, node)
+    known(Lab(PLACES), "2002", "e", by="a")
     found = json.loads(lab("call", "2001", "2002", "--hold", "0.6", "--json"))
     assert found["ok"] is True
     assert (found["from"], found["to"], found["nodes"], found["trunk"]) == (
@@ -112,8 +115,6 @@ def test_the_contract_of_the_lab() -> None:
 @pytest.mark.usefixtures("five")
 def test_a_call_fails_when_media_does_not_flow_both_ways() -> None:
     """An answered call is not yet a conversation."""
-    from lab.lab import Lab
-
     there = Lab(PLACES)
     there.drop("phones:e", "udp dport 10000-20000", outgoing=True)
     try:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from lab.machines import DOMAIN, Machine, Machines
 from lab.places import CHECKOUT, Places
 from pbxfed_ari.wire import token as words
+from tests.lab.furnishing import known
 
 SECRET = "correct-horse-9"
 EVERYTHING = "cd /etc/asterisk && find . -printf '%p %y %m %u %g\\n' | sort && find . -type f | sort | xargs sha256sum"
@@ -209,6 +210,7 @@ def test_three_machines_become_one_telephone_system_and_are_what_they_were(three
     began = time.monotonic()
     registered(three, "1001", "b")
     registered(three, "1002", "c")
+    known(three, "1002", "c", by="b")
     result = three.call("1001", "1002")
     assert result.ok, result
     assert (result.nodes, result.trunk) == (("b", "c"), "sip")

@@ -16,6 +16,7 @@ from lab.booted import PREPARE, Booted, BootedLan, ensure_debian
 from lab.places import CHECKOUT, Places
 from lab.root import ensure_tools
 from tests import documents
+from tests.lab.furnishing import known
 
 ADDRESSES = {"a": "10.77.0.11", "b": "10.77.0.12"}
 MINUTES = 10  # README's own
@@ -83,6 +84,7 @@ def test_a_call_between_two_machines_of_ones_own(lan: BootedLan, checkout: Path)
     for number, node in (("1001", "a"), ("1002", "b")):
         lan.remember_extension(number, "correct-horse-9")
         registered(lan, number, node)
+    known(lan, "1002", "b", by="a")
     call = lan.dial("1001", "1002")
     took = time.monotonic() - began
     print(f"from nothing to a call: {took:.0f} s")

@@ -19,6 +19,7 @@ from lab.booted import PREPARE, SUITE, BootedLan, ensure_debian
 from lab.places import CHECKOUT, Places
 from lab.root import cache, debian, ensure_tools, hash_of, kept
 from release import deb
+from tests.lab.furnishing import known
 
 STUB = Path(__file__).with_name("vagrant_up.rb")
 RUBY = 'mount --bind "$1" "$2/mnt" && mount -t proc proc "$2/proc" && mount -t tmpfs t "$2/tmp" && shift && exec chroot "$@"'
@@ -118,6 +119,7 @@ def test_a_call_crosses(up: Up) -> None:
     for number, node in (("1001", "b"), ("1002", "c")):
         up.lan.remember_extension(number, "correct-horse-9")
         up.lan.register(number, node)
+    known(up.lan, "1002", "c", by="b")
     result = up.lan.call("1001", "1002")
     assert result.ok, result
     assert (result.nodes, result.trunk) == (("b", "c"), "sip")
