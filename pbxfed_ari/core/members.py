@@ -145,7 +145,10 @@ class Members:
             since=now,
             session=session,
         )
-        peer.told = known is not None and known.told
+        if (
+            known is not None
+        ):  # who drains goes on draining, until its first heartbeat says what is so
+            peer.told, peer.condition = known.told, known.condition
         self._install(peer, known)
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
 

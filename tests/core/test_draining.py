@@ -209,6 +209,17 @@ def test_it_outlives_a_restart_with_its_deadline() -> None:
     assert world["a"].federation.view.drained()
 
 
+def test_who_restarts_drains_for_its_peers_before_it_has_said_so() -> None:
+    """Its first heartbeat comes half a second after its introduction: no phone is led to it, and no call, meanwhile."""
+    world = World(names="ab")
+    order(world, "a", 30)
+    world.run(1)
+    restart(world, "a")
+    for _ in range(150):
+        world.run(0.02)
+        assert world["b"].federation.view.condition_of(A).drains
+
+
 def test_it_ends_for_good() -> None:
     """After a restart, too; and no deadline comes any more."""
     world = World(names="ab")
