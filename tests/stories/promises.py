@@ -154,17 +154,17 @@ class Promises:
     ) -> Iterator[str]:
         """One after the other, as far as it is certain when: in what order they rang, if that is not said.
 
-        Who did not ring then, and was busy for a while, may have been asked in that. Who is out of reach when the call comes
-        is left out.
+        Who did not ring then, and was busy for a while, may have been asked in that. Nothing is certain if somebody
+        is out of reach when the call comes.
         """
+        ends = [(one.at.name, phone.at.name) for m in members for phone in self.phones[m]]
+        if not all(self.history.well(two, one.began, one.began) for two in ends):
+            return
         rang = {ring.phone.number: ring.at for ring in reversed(one.rings)}
         if item.strategy != HUNT:
             members = sorted(members, key=lambda member: rang.get(member, float("inf")))
         for member in members:
             phones = self.phones[member]
-            ends = [(one.at.name, phone.at.name) for phone in phones]
-            if not all(self.history.well(two, one.began, one.began) for two in ends):
-                return
             busy = [self.history.of["engaged", phone.uri] for phone in phones]
             asked = any(spells.touch(one.began, when[1] + LOSSY) for spells in busy)
             if item.strategy != HUNT and member not in rang and asked:

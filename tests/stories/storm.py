@@ -312,7 +312,8 @@ class Weather:
         several = one.number in self.several
         since = before.at if several else before.until - RETURNING
         until = ring.at if several else before.until + UNDER_WAY
-        return ring.instead or any(self.world.was_away(name, since, until) for name in names)
+        deaf = any(self.world.history.of["deaf", name].touch(since, until) for name in names)
+        return deaf or ring.instead or any(self.world.was_away(n, since, until) for n in names)
 
     def _ends(self) -> list[str]:
         return [f"no end: {_named(one)}" for one in self._all if one.ended is None]
