@@ -145,10 +145,9 @@ class Members:
             since=now,
             session=session,
         )
-        if (
-            known is not None
-        ):  # who drains goes on draining, until its first heartbeat says what is so
-            peer.told, peer.condition = known.told, known.condition
+        if known is not None:
+            peer.told = known.told
+            peer.condition = known.condition  # who drains does so until its first heartbeat
         self._install(peer, known)
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
 

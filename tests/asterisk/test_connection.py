@@ -451,16 +451,22 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
     assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
 
 
-async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() -> None:
-    """We know him since he came: by which leg he talks, and that it ends, we had not heard."""
+async def dialing_unheard(fake: FakeAri, inbox: Inbox) -> tuple[Json, Json]:
+    """A caller has come, and Asterisk dials for him, of which we are told nothing: his channel and the leg's."""
     plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
     caller: Json = {**channel("1.1"), "name": "PJSIP/1001-00000001", "dialplan": plan}
     leg: Json = {**channel("1.2", app="AppDial"), "name": "PJSIP/1002-00000002"}
+    await inbox.until_kind(AsteriskUp)
+    await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
+    await inbox.until_kind(Arrived)
+    fake.channels = [caller, leg]
+    return caller, leg
+
+
+async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() -> None:
+    """We know him since he came: by which leg he talks, and that it ends, we had not heard."""
     async with FakeAri() as fake, connected(fake) as inbox:
-        await inbox.until_kind(AsteriskUp)
-        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
-        await inbox.until_kind(Arrived)
-        fake.channels = [caller, leg]
+        _, leg = await dialing_unheard(fake, inbox)
         fake.bridges = [{"id": "basic", "channels": ["1.2", "1.1"]}]
         await fake.cut()
         await inbox.until_kind(AsteriskUp, 2)
@@ -473,14 +479,8 @@ async def test_a_caller_who_was_answered_while_we_were_deaf_is_told_to_talk() ->
 
 async def test_a_leg_that_was_dialed_while_we_were_deaf_and_answers_since_is_told_to_end() -> None:
     """Else its call would never be over."""
-    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
-    caller: Json = {**channel("1.1"), "name": "PJSIP/1001-00000001", "dialplan": plan}
-    leg: Json = {**channel("1.2", app="AppDial"), "name": "PJSIP/1002-00000002"}
     async with FakeAri() as fake, connected(fake) as inbox:
-        await inbox.until_kind(AsteriskUp)
-        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
-        await inbox.until_kind(Arrived)
-        fake.channels = [caller, leg]
+        caller, leg = await dialing_unheard(fake, inbox)
         await fake.cut()
         await inbox.until_kind(AsteriskUp, 2)
         said: Json = {"type": "Dial", "caller": caller, "peer": leg, "dialstatus": "ANSWER"}
