@@ -37,6 +37,7 @@ t=0 0
 m=audio [media_port] RTP/AVP 0
 a=rtpmap:0 PCMU/8000
 """
+_TAG = '<action><ereg regexp=";tag=.*" search_in="hdr" header="To:" assign_to="tag"/></action>'
 _REFUSED = """ACK sip:[field2]@{to} SIP/2.0
 [last_Via:]
 [last_From:]
@@ -61,36 +62,41 @@ def scenario(addresses: int = 3) -> str:
 
 
 def _asking(n: int, *, last: bool) -> str:
-    """One address: ask, authenticate, talk, hang up; or go on to the next."""
+    """One address: ask, authenticate, talk, hang up; or go on to the next.
+
+    An answer counts for its own transaction only, and the dialog is the one of the 200: who hears late of an ACK sends his
+    refusal anew, amid another's call perhaps, and SIPp's own [peer_tag_param] is the tag of what came last, whatever that was.
+    """
     to, cseq, here, refused = f"[field{3 + n}]", 10 * n + 1, 10 + n, 50 + n
+    asked, proved = f"asked{n}", f"proved{n}"
     onward = "" if last else f'timeout="{SILENCE}" ontimeout="{here + 1}"'
-    busy = "" if last else f'<recv response="503" optional="true" next="{refused}"/>'
-    busier = "" if last else f'<recv response="503" optional="true" next="{refused}0"/>'
+    busy = "" if last else _recv(503, asked, f'optional="true" next="{refused}"')
+    busier = "" if last else _recv(503, proved, f'optional="true" next="{refused}0"')
     invite = f"INVITE sip:[field2]@{to} SIP/2.0\n"
     return f"""<label id="{here}"/>
 <nop><action><setdest host="{to}" port="5060" protocol="udp"/></action></nop>
-{_send(invite + _fields(to, cseq, "INVITE") + _OFFER, retrans=True)}
-<recv response="100" optional="true"/>
+{_send(invite + _fields(to, cseq, "INVITE") + _OFFER, f'retrans="500" start_txn="{asked}"')}
+{_recv(100, asked, 'optional="true"')}
 {busy}
-<recv response="401" auth="true" {onward}/>
-{_send(_REFUSED.format(to=to, cseq=cseq))}
-{_send(invite + _fields(to, cseq + 1, "INVITE") + "[field1]" + chr(10) + _OFFER, retrans=True)}
-<recv response="100" optional="true"/>
-<recv response="180" optional="true"/>
-<recv response="183" optional="true"/>
+{_recv(401, asked, f'auth="true" {onward}')}
+{_send(_REFUSED.format(to=to, cseq=cseq), f'ack_txn="{asked}"')}
+{_send(invite + _fields(to, cseq + 1, "INVITE") + "[field1]" + chr(10) + _OFFER, f'retrans="500" start_txn="{proved}"')}
+{_recv(100, proved, 'optional="true"')}
+{_recv(180, proved, 'optional="true"')}
+{_recv(183, proved, 'optional="true"')}
 {busier}
-<recv response="200" timeout="{ANSWER}"/>
-{_send(_bare("ACK", to, cseq + 1))}
+{_recv(200, proved, f'timeout="{ANSWER}"', _TAG)}
+{_send(_bare("ACK", to, cseq + 1), f'ack_txn="{proved}"')}
 <pause/>
-{_send(_bare("BYE", to, cseq + 2), retrans=True)}
+{_send(_bare("BYE", to, cseq + 2), 'retrans="500"')}
 <recv response="200" next="99"/>
-{"" if last else _gone_on(to, cseq, here, refused)}"""
+{"" if last else _gone_on(n, to, cseq, here, refused)}"""
 
 
-def _gone_on(to: str, cseq: int, here: int, refused: int) -> str:
+def _gone_on(n: int, to: str, cseq: int, here: int, refused: int) -> str:
     """A refusal is acknowledged, then the next address is asked."""
-    first = _send(_REFUSED.format(to=to, cseq=cseq), then=here + 1)
-    second = _send(_REFUSED.format(to=to, cseq=cseq + 1), then=here + 1)
+    first = _send(_REFUSED.format(to=to, cseq=cseq), f'ack_txn="asked{n}" next="{here + 1}"')
+    second = _send(_REFUSED.format(to=to, cseq=cseq + 1), f'ack_txn="proved{n}" next="{here + 1}"')
     return f'<label id="{refused}"/>\n{first}\n<label id="{refused}0"/>\n{second}\n'
 
 
@@ -100,13 +106,17 @@ def _fields(to: str, cseq: int, method: str, tag: str = "") -> str:
 
 def _bare(method: str, to: str, cseq: int) -> str:
     """Within the dialog, without a body."""
-    fields = _fields(to, cseq, method, "[peer_tag_param]")
+    fields = _fields(to, cseq, method, "[$tag]")
     return f"{method} sip:[field2]@{to} SIP/2.0\n{fields}Content-Length: 0\n\n"
 
 
-def _send(text: str, *, retrans: bool = False, then: int = 0) -> str:
-    how = (' retrans="500"' if retrans else "") + (f' next="{then}"' if then else "")
-    return f"<send{how}><![CDATA[\n{text}\n]]></send>"
+def _send(text: str, how: str) -> str:
+    return f"<send {how}><![CDATA[\n{text}\n]]></send>"
+
+
+def _recv(status: int, transaction: str, how: str, action: str = "") -> str:
+    """What is awaited, of this transaction alone."""
+    return f'<recv response="{status}" response_txn="{transaction}" {how}>{action}</recv>'
 
 
 def register(home: Host, contact: str, number: str, secret: str, server: str) -> None:
