@@ -11,6 +11,7 @@ from pbxfed_ari.core.effects import Effect, HangUp, Leg
 from pbxfed_ari.core.events import Arrived, PeerGaveUp, PeerHasCall, PeerLostCalls, SipSaid, Ticked
 from pbxfed_ari.core.messages import CallOver
 from pbxfed_ari.core.names import CallId, NodeName
+from pbxfed_ari.core.objects.queue import Queue
 from pbxfed_ari.core.rescue import Half
 from pbxfed_ari.core.setup import lateness
 from pbxfed_ari.core.tries import NORMAL, View
@@ -132,13 +133,17 @@ class Crossing:
                 self._rings_on.pop(next(iter(self._rings_on)))
 
     def hangs_up(self, call: Call, view: View, *, waited: bool) -> list[Effect]:
-        """If who is here has hung up his peer is told, if he has `waited` for the other; else it is by the trunk."""
+        """If who is here has hung up his peer hears it by the trunk; and from us, if he has `waited` for the other.
+
+        So it does if he may wait in a queue there: nobody is to be rung for him, though no trunk tells of his end.
+        """
         if call.finished and not call.answered and call.bill is None:
             self._never_answered(call)
         if (half := call.hung_up) is None:
             return []
         self._is_over(half)
-        return list(view.tell(half.node, CallOver(half.call, half.attempt))) if waited else []
+        told = waited or isinstance(view.get("number", call.route.number), Queue)
+        return list(view.tell(half.node, CallOver(half.call, half.attempt))) if told else []
 
     def _never_answered(self, call: Call) -> None:
         """Its caller has gone: a peer whose phone has answered, and who could not say so, need not call him back."""

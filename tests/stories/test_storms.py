@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from pbxfed_ari.core.call import Phase
+from pbxfed_ari.core.names import Extension
 from tests.stories.exchange import Telephony
 from tests.stories.pbx import Phone
 from tests.stories.promises import Promises
@@ -121,3 +122,22 @@ def test_who_is_handed_over_while_a_daemon_reads_is_in_one_call() -> None:
         world.hang_up(caller)
         world.run(2.0)
         assert len(world.records["a"]) == 1
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_nobody_is_rung_for_who_has_hung_up_in_a_queue_of_another_node(control: str) -> None:
+    """No trunk passes any more, and none can tell of his end: the daemons still hear one another."""
+    world, caller, called = two("ab", after=0.3, control=control)
+    view = world["a"].federation.view
+    number = next(n for n in map(str, range(700, 800)) if view.home(Extension(n)) == "b")
+    world["a"].put("queue", number, create=True, members=["1002"], strategy="hunt")
+    called.manner = "declines"
+    world.run(1.0)
+    attempt = world.dial(caller, number)
+    world.run(2.0)
+    for kind in "sip", "iax2":
+        world.block(kind, "a", "b")
+    world.hang_up(caller)
+    world.run(20.0)
+    assert [ring.phone for ring in attempt.rings] == [called]
+    assert len(world.records["b"]) == 1
