@@ -273,6 +273,7 @@ class Exchange(Node):
             elif not known:
                 self._callers.add(caller.id)
                 self._ringing.add(caller.id)
+                caller.found = self.world.now
                 self.handle(found)
         for kept in (self._callers, self._dialed, self._ringing):
             kept &= set(listed.channels)
@@ -543,7 +544,8 @@ class Exchange(Node):
     def _waits(self, channel: Channel) -> None:
         """He hears music, and has his place in the queue; who comes back to it has it still."""
         if channel.wait is None:
-            wait = Wait(channel.attempt, str(channel.number), self, self.world.now)
+            now, number = self.world.now, str(channel.number)
+            wait = Wait(channel.attempt, number, self, now, channel.found or now)
             channel.wait = wait
             self.world.waits.append(wait)
 
@@ -700,6 +702,7 @@ class Telephony(World):
             self.pbxs[name].app = None
         for channel in self.pbxs[name].channels.values():
             channel.waits_no_more()
+            channel.found = None
 
     def start(self, name: str) -> None:
         """Its daemon is there again."""

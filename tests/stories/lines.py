@@ -66,7 +66,7 @@ class Lines:
 
     def _is_before(self, one: "Wait", other: "Wait", when: float) -> bool:
         same = (one.node, one.number) == (other.node, other.number)
-        if not same or one.since > other.since - LATER or one.attempt.troubled:
+        if not same or one.place > other.place - LATER or one.attempt.troubled:
             return False
         since = when - LOOK - MOMENT
         stands = one.since < since and when < one.until and not one.rung.touch(since, when)
@@ -144,11 +144,17 @@ class Lines:
                 continue
             if waited > item.wait_seconds + item.ring_seconds + SLACK:
                 yield f"waits too long: {_who(wait)}, for {waited:.1f} s"
-            acted = any(wait.since <= at <= until + MOMENT for at in one.caller.acted)
+            acted = any(wait.since <= at <= until + MOMENT for at in self._acts(wait))
             ways = self._trouble(one.caller.at.name, wait.node.name)
             stood = any(began < until and wait.since < till for began, till in ways)
             if ended and not acted and not stood and waited < item.wait_seconds - MOMENT:
                 yield f"hung up: {_who(wait)} after {waited:.1f} s, with {one.cause}"
+
+    def _acts(self, wait: "Wait") -> list[float]:
+        """When who waits did something himself, or who was rung for him and had answered."""
+        taken = [ring for ring in self._rings(wait) if ring.answered <= wait.until]
+        theirs = [at for ring in taken for at in ring.phone.acted if at >= ring.answered]
+        return [*wait.attempt.caller.acted, *theirs]
 
     def _anew(self) -> Iterator[str]:
         """Who waits when the daemon dies, and nobody is rung for him just then, waits again when it is back."""

@@ -62,12 +62,16 @@ class Ring:
 
 @dataclass(eq=False)
 class Wait:
-    """Somebody waits in a queue, in one life of the daemon that holds it; `rung`: Dial has him meanwhile."""
+    """Somebody waits in a queue, in one life of the daemon that holds it; `rung`: Dial has him meanwhile.
+
+    `place`: since when he has his. For whom it rings when the daemon comes back, he has it before he waits again.
+    """
 
     attempt: "Attempt"
     number: str
     node: "Exchange"
     since: float
+    place: float
     until: float = float("inf")
     rung: Spells = field(default_factory=Spells)
 
@@ -269,6 +273,7 @@ class Channel:
         self.local: Channel | None = None  # the other half of a Local channel
         self.by = ""  # who has transferred it here
         self.wait: Wait | None = None  # in a queue
+        self.found: float | None = None  # ringing somebody, when a daemon came back
         self.gone = False
         self._time = 0  # of the limit that counts
 

@@ -7,6 +7,7 @@ import pytest
 from pbxfed_ari.core.call import Phase
 from pbxfed_ari.core.names import Extension
 from tests.stories.exchange import Telephony
+from tests.stories.lines import Lines
 from tests.stories.pbx import Phone
 from tests.stories.promises import Promises
 from tests.stories.storm import STORMS, play
@@ -141,3 +142,42 @@ def test_nobody_is_rung_for_who_has_hung_up_in_a_queue_of_another_node(control: 
     world.run(20.0)
     assert [ring.phone for ring in attempt.rings] == [called]
     assert len(world.records["b"]) == 1
+
+
+def queue(members: list[str]) -> tuple[Telephony, Phone, Phone]:
+    """A queue at the one node, where 1001 and 1004 call, and the first of its members, who lets it ring."""
+    world, caller, called = two("a", after=0.3)
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    world["a"].put("queue", "700", create=True, members=members, strategy="hunt", ring_seconds=5)
+    world.run(4.0)
+    return world, caller, called
+
+
+def test_who_is_rung_for_when_a_daemon_dies_keeps_his_place() -> None:
+    """Who waits meanwhile is taken anew, and stands behind him: so he is served first, and the storms do not mind."""
+    world, first, called = queue(["1002"])
+    called.manner = "rings"
+    second = world.add("1004", "a")
+    one = world.dial(first, "700")
+    world.run(1.0)
+    other = world.dial(second, "700")
+    world.run(1.0)
+    world.kill("a")
+    world.run(0.5)
+    world.start("a")
+    world.run(12.0)
+    assert [len(attempt.rings) for attempt in (one, other)] == [2, 0]
+    assert list(Lines(world).broken()) == []
+
+
+def test_who_is_cut_as_a_member_answers_is_found_out() -> None:
+    """But for by a phone: the member may transfer him at once, and who is busy then lets the call end."""
+    world, caller, called = queue(["1002"])
+    attempt = world.dial(caller, "700")
+    assert caller.channel is not None
+    world.after(0.5, partial(caller.channel.end, 17, "somebody"))
+    world.run(2.0)
+    (wrong,) = Lines(world).broken()
+    assert wrong.startswith("hung up: 1001")
+    called.acted.append(attempt.began + 0.45)
+    assert Lines(world).broken() == []
