@@ -5,7 +5,7 @@
 Who is ready is rung, in time, and who has answered talks (promises.py). No conversation is cut, no phone rings twice for one
 call or for nobody, each call ends with a cause and has one record, and nothing of it is left. What cannot be better is left
 out, as docs/limits.md has it: a phone that is rung in the stead of a node out of reach, or by a rescue; what rang while no
-daemon saw what came of it; and the record of who was transferred within the last second before a kill.
+daemon saw what came of it, or out of reach of who had let it ring; and the record of who was transferred within the last second before a kill.
 """
 
 import sys
@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from pbxfed_ari.core.effects import CallEnded, Effect
+from pbxfed_ari.core.setup import LIFE
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines
 from tests.stories.pbx import Attempt, Phone, Ring
@@ -313,7 +314,16 @@ class Weather:
         since = before.at if several else before.until - RETURNING
         until = ring.at if several else before.until + UNDER_WAY
         deaf = any(self.world.history.of["deaf", name].touch(since, until) for name in names)
-        return deaf or ring.instead or any(self.world.was_away(n, since, until) for n in names)
+        away = any(self.world.was_away(name, since, until) for name in names)
+        return deaf or away or ring.instead or self._unknown(one, before)
+
+    def _unknown(self, one: Attempt, ring: Ring) -> bool:
+        """Could who let it ring not know of it: was there no way from the phone's node as long as one waits for a word?
+
+        It may never have rung. So it is rung when its node is back, in a group in turn after another one.
+        """
+        way = self.world.history.of["way", frozenset((one.at.name, ring.phone.at.name))]
+        return way.fill(ring.at, min(ring.until, ring.at + LIFE))
 
     def _ends(self) -> list[str]:
         return [f"no end: {_named(one)}" for one in self._all if one.ended is None]

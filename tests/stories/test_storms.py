@@ -181,3 +181,20 @@ def test_who_is_cut_as_a_member_answers_is_found_out() -> None:
     assert wrong.startswith("hung up: 1001")
     called.acted.append(attempt.began + 0.45)
     assert Lines(world).broken() == []
+
+
+def test_a_member_of_whom_nothing_was_heard_has_his_turn_when_his_node_is_back() -> None:
+    """His phone has rung for a moment, or never: nobody can tell. To leave him out could cost the call."""
+    world, caller, called = two("ab", after=1.0)
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    members = ["1002", "1004"]
+    world["a"].put("group", "600", create=True, members=members, strategy="hunt", ring_seconds=5)
+    other = world.add("1004", "a", manner="rings")
+    world.run(4.0)
+    world.cut(["b"], one_way=True)
+    attempt = world.dial(caller, "600")
+    world.run(3.0)
+    world.heal()
+    world.run(10.0)
+    assert [ring.phone for ring in attempt.rings] == [called, other, called]
+    assert attempt.answered is not None
