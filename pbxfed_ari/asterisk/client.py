@@ -404,9 +404,9 @@ class Bridges:
         return await self._ari.ask(Bridge, f"bridges.get {id}", "GET", f"bridges/{_part(id)}")
 
     @staticmethod
-    def createWithId(id: str, *, steady: bool = False) -> Post:
-        """Make a mixing bridge of this name; one that is there stays. `steady`: it passes no packet by Asterisk's core."""
-        query = {"type": "mixing,proxy_media" if steady else "mixing", "name": id}
+    def createWithId(id: str, name: str, *, steady: bool = False) -> Post:
+        """Make a mixing bridge; one that is there stays. `steady`: it passes no packet by Asterisk's core."""
+        query = {"type": "mixing,proxy_media" if steady else "mixing", "name": name}
         return Post(f"bridges.create {id}", f"bridges/{_part(id)}", query)
 
     @staticmethod

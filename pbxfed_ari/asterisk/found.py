@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.events import came, entered, milliseconds, owner, whence
 from pbxfed_ari.asterisk.legs import ANSWERED
@@ -18,6 +20,7 @@ from pbxfed_ari.core.names import (
     TRUNK_PREFIX,
     ChannelId,
     attempt_of,
+    bridge_of,
     key_of_name,
     node_of_trunk,
 )
@@ -51,17 +54,30 @@ async def answered(ari: AriClient, bridges: list[Bridge]) -> dict[str, int]:
 def ours(
     bridges: list[Bridge], channels: list[Channel], answers: Mapping[str, int]
 ) -> tuple[BridgeSeen, ...]:
-    """Our bridges, whether all that are in one are connected, and who they are; who has ended since they were read is not."""
+    """Our bridges, whether all that are in one are connected, and who they are; who has ended since they were read is not.
+
+    Several that ring together do so beside theirs, and so does their caller wait, whom its name tells.
+    """
     by_id = {one.id: one for one in channels}
-    return tuple(
-        _seen(bridge, [by_id[c] for c in bridge.channels if c in by_id], answers.get(bridge.id, 0))
-        for bridge in bridges
-        if key_of_name(bridge.id)
-    )
+    connected = {channel for bridge in bridges for channel in bridge.channels}
+    alone: dict[str, list[Channel]] = {}
+    for one in _legs([one for one in channels if one.id not in connected]):
+        alone.setdefault(bridge_of(key_of_name(one.id)), []).append(one)
+    found: list[BridgeSeen] = []
+    for bridge in (one for one in bridges if key_of_name(one.id)):
+        inside = [by_id[c] for c in bridge.channels if c in by_id]
+        seen = _seen(bridge, inside, answers.get(bridge.id, 0))
+        caller, rings = by_id.get(bridge.name), tuple(map(leg, alone.get(bridge.id, ())))
+        if not inside and caller is not None and stands(caller):
+            lives = not all(one.silent for one in rings)
+            seen = replace(seen, callers=tuple(_callers([caller])), rings=rings if lives else ())
+        found.append(seen)
+    return tuple(found)
 
 
 def _seen(bridge: Bridge, inside: list[Channel], answered_ms: int) -> BridgeSeen:
     legs = _legs(inside)
+    rings = (leg(legs[0]),) if [one.state for one in legs] == ["Ringing"] else ()
     return BridgeSeen(
         bridge.id,
         tuple(ChannelId(one.id) for one in inside),
@@ -70,7 +86,7 @@ def _seen(bridge: Bridge, inside: list[Channel], answered_ms: int) -> BridgeSeen
         tuple(_callers(inside)),
         leg(legs[0]) if legs else None,
         answered_ms,
-        rings=[one.state for one in legs] == ["Ringing"],
+        rings=rings,
     )
 
 
@@ -213,4 +229,5 @@ def leg(channel: Channel) -> LegSeen:
     peer = node_of_trunk(owner(channel.name))
     trunk = "iax2" if channel.name.startswith("IAX2/") else "sip"
     began = milliseconds(channel.creationtime) if channel.creationtime else 0
-    return LegSeen(peer, trunk if peer else "", channel.caller.number, began)
+    who, silent = channel.caller.number, channel.state == "Down"
+    return LegSeen(peer, trunk if peer else "", who, began, ChannelId(channel.id), silent)

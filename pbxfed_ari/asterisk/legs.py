@@ -203,7 +203,7 @@ class Legs:
             case MakeBridge(call, bridge, seconds, steady, number, name):
                 bound = channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
                 shown = channels.setChannelVar(call, "CONNECTEDLINE(all,i)", identity(name, number))
-                made = bridges.createWithId(bridge, steady=steady)
+                made = bridges.createWithId(bridge, call, steady=steady)  # whose it is
                 return [made, bound, *([shown] if number else [])]
             case Join(_, bridge, who, quietly):
                 return [bridges.addChannel(bridge, who, quietly=quietly)]

@@ -17,6 +17,7 @@ Who is rescued (rescue.py) waits in the bridge already, answered, and hears that
 He may be the phone that was called: then one of our own legs is the `caller`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -92,6 +93,7 @@ class Bridged:
     legs: dict[ChannelId, Part] = field(default_factory=dict)
     held: bool = False  # the caller waits in the bridge, and is to be rescued
     music: str = ""  # what he hears there
+    apart: bool = False  # none is in the bridge before it has answered, though only one is left
     talks: bool = False  # somebody has answered
     heard: bool = False  # the caller was let hear it ring
     present: set[ChannelId] = field(default_factory=set)  # who talks
@@ -283,7 +285,7 @@ class Bridged:
 
     def _early(self) -> bool:
         """Are they joined before the answer?"""
-        return len(self.legs) == 1 and not self.held
+        return len(self.legs) == 1 and not (self.held or self.apart)
 
     def _hear(self) -> list[Effect]:
         """Of several that are rung none is heard before it answers: whoever speaks early rings.
@@ -351,9 +353,13 @@ def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg, present: set[Cha
     return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present=present)
 
 
-def adopt_ringing(key: str, caller: ChannelId, leg: ChannelId, to: Leg) -> Bridged:
-    """The same of a leg that rings; the caller hears it by the bridge."""
-    return Bridged(key, caller, 0, {leg: Part(to, Step.DIALED)})
+def adopt_ringing(
+    key: str, caller: ChannelId, legs: Mapping[ChannelId, Leg], *, apart: bool
+) -> Bridged:
+    """The same of legs that ring: a single one in the bridge, where the caller hears it, or several `apart`."""
+    return Bridged(
+        key, caller, 0, {leg: Part(to, Step.DIALED) for leg, to in legs.items()}, apart=apart
+    )
 
 
 def _by_sip_to_peer(to: Leg | Outside) -> bool:

@@ -400,12 +400,14 @@ class WentOut(Struct, frozen=True):
 
 
 class LegSeen(Struct, frozen=True):
-    """A leg of ours that talks: whither it goes, and whose number Asterisk shows there."""
+    """A leg that rings or talks: whither it goes, and whose number Asterisk shows there."""
 
     peer: NodeName | None
     trunk: str
     number: str
     began_ms: int = 0  # milliseconds since 1970
+    channel: ChannelId = ChannelId("")
+    silent: bool = False  # nothing has rung there yet
 
 
 class BridgeSeen(Struct, frozen=True):
@@ -415,10 +417,10 @@ class BridgeSeen(Struct, frozen=True):
     channels: tuple[ChannelId, ...]
     talks: bool
     put: frozenset[ChannelId] = frozenset()  # those of them that a transfer has put there
-    callers: tuple[Arrived, ...] = ()  # those of them that had come to us, as they came
+    callers: tuple[Arrived, ...] = ()  # those of them that had come to us, or who waits for it
     leg: LegSeen | None = None
     answered_ms: int = 0  # milliseconds since 1970; 0: not known
-    rings: bool = False  # its only leg does
+    rings: tuple[LegSeen, ...] = ()  # its only leg, if it does; all beside it, if one of them does
 
 
 class RingFound(Struct, frozen=True):

@@ -117,10 +117,11 @@ class Reconciler:
             self._calls.found(call)
             half_answered = caller in others and caller in came and not seen.answered_ms
             return [Indicate(caller, "answer")] if half_answered else []
-        rings = seen.rings and (len(legs), len(callers)) == (1, 1) and callers == [*came]
-        if rings and isinstance(view.get("number", returning.whom(seen)), Phone):
+        inside = (len(legs), len(callers)) == (1, 1) and callers == [*came]
+        rung = returning.rung(seen) if inside or not seen.channels else set()
+        if rung and all(isinstance(view.get("number", number), Phone) for number in rung):
             call = self._of_bridge(key, seen.callers[0], now, wall_ms)
-            returning.adopt_ringing(call, legs[0], seen, now, wall_ms, view)
+            returning.adopt_ringing(call, seen, now, wall_ms, view)
             self._calls.found(call)
             return []
         waiting = [] if seen.talks else callers if legs else [*came]

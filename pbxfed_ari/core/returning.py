@@ -26,7 +26,7 @@ from pbxfed_ari.core.names import (
     key_of_name,
 )
 from pbxfed_ari.core.objects.extension import Phone
-from pbxfed_ari.core.setup import NEVER, Setup
+from pbxfed_ari.core.setup import BUSY, NEVER, Setup, patience
 from pbxfed_ari.core.tries import View
 
 SOMETIME = 0.001  # after the clock's zero, which says: never
@@ -46,29 +46,39 @@ def found(call: Call, event: TalkFound, attempt: int, now: float) -> None:
     _resume(call, event.leg, attempt, since, now, event.wall_ms)
 
 
-def whom(seen: BridgeSeen) -> str:
-    """The number for which a bridge of ours rings, as Asterisk shows it."""
+def rung(seen: BridgeSeen) -> set[str]:
+    """The numbers at which it rings for a bridge of ours, as Asterisk shows them."""
     dialed = seen.callers[0].number if seen.callers else ""
-    return (seen.leg.number if seen.leg else "") or dialed
+    return {leg.number or dialed for leg in seen.rings if not leg.silent}
 
 
-def adopt_ringing(
-    call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int, view: View
-) -> None:
-    """It was found ringing a phone, in a bridge of ours.
+def adopt_ringing(call: Call, seen: BridgeSeen, now: float, wall_ms: int, view: View) -> None:
+    """It was found ringing phones, for a bridge of ours.
 
     If that is another number than the one of the phone that was dialed, a forward leads there: if nobody answers it goes on
-    from there. From a group's member it does not.
+    from there. From a group's members it does not.
     """
-    number, dialed = whom(seen), call.arrival.number
+    numbers, dialed = rung(seen), call.arrival.number
+    number = min(numbers) if len(numbers) == 1 else dialed
     if number != dialed and isinstance(view.get("number", dialed), Phone):
         call.asking = replace(call.asking, number=number)
-    peer, trunk = (seen.leg.peer, seen.leg.trunk) if seen.leg else (None, "")
-    to = Leg(peer, trunk, "" if number == dialed else number)
-    last = Attempted(number, (to,), "it rang already when the daemon came back", 0.0)
-    rings = _ring(call, attempt_of(leg), last, now, wall_ms)
-    rings.legs[leg] = peer
-    call.bridged = bridging.adopt_ringing(call.key, call.arrival.channel, leg, to)
+    to = {
+        leg.channel: Leg(leg.peer, leg.trunk, "" if leg.number == dialed else leg.number)
+        for leg in seen.rings
+    }
+    legs, attempt = tuple(dict.fromkeys(to.values())), max(map(attempt_of, to))
+    last = Attempted(number, legs, "it rang already when the daemon came back", 0.0)
+    rings = _ring(call, attempt, last, now, wall_ms)
+    if silent := {leg.peer for leg in seen.rings if leg.silent} - {None}:
+        rings.spoke -= silent
+        rings.deadline = now + patience(rings.attempt, view)
+        rings.latest = rings.deadline + BUSY
+    call.bridged = bridging.adopt_ringing(
+        call.key, call.arrival.channel, to, apart=not seen.channels
+    )
+    rings.legs |= call.bridged.peers()
+    rings.phones |= call.bridged.phones(dialed)
+    rings.numbers |= {end: attempt_of(leg) for leg, end in rings.legs.items()}
 
 
 def found_ringing(call: Call, attempt: int, now: float, wall_ms: int) -> None:

@@ -425,7 +425,8 @@ async def test_who_talks_by_us_is_told_with_what_asterisk_knows(entered: str) ->
     assert bridge.talks
     assert (caller.channel, caller.caller, caller.number) == ("1.1", "1001", "1002")
     assert (caller.endpoint, caller.wall_ms) == ("1001", 1_795_608_000_000)
-    assert bridge.leg == LegSeen(NodeName("c"), "sip", "1005", 1_795_608_001_000)
+    leg = ChannelId("pf-f00-1-0")
+    assert bridge.leg == LegSeen(NodeName("c"), "sip", "1005", 1_795_608_001_000, leg)
     assert bridge.answered_ms == 1_795_608_003_000
 
 
@@ -448,7 +449,10 @@ async def test_who_talks_by_dial_since_before_we_lived_is_told() -> None:
     assert isinstance(found, TalkFound)
     caller = found.arrived
     assert (caller.channel, caller.caller, caller.number) == ("1.1", "1001", "1002")
-    assert (found.note, found.leg) == ("beef/1/2", LegSeen(None, "", "1002"))
+    assert (found.note, found.leg) == (
+        "beef/1/2",
+        LegSeen(None, "", "1002", channel=ChannelId("1.2")),
+    )
 
 
 async def dialing_unheard(fake: FakeAri, inbox: Inbox) -> tuple[Json, Json]:

@@ -109,6 +109,25 @@ def test_who_rings_a_phone_rings_on() -> None:
         assert answered == ([Indicate(ChannelId(caller.id), "answer")] * (state == "Ringing"))
 
 
+def test_several_ring_on_beside_their_bridge_if_one_of_them_does() -> None:
+    """The bridge's name says for whom, while he waits; a leg of another call is none of theirs."""
+    plan = DialplanCEP(app_name="Stasis", app_data="pbxfed,phone", exten="1001")
+    caller = replace(CALLER, state="Ring", dialplan=plan)
+    other, late = replace(LEG, id="pf-f00-1-1"), replace(LEG, id="pf-f01-1-0", state="Ringing")
+    bridge = Bridge("pf-f00", [], name=caller.id)
+    for state, where in (*((state, plan) for state in STATES), ("Ringing", DialplanCEP())):
+        standing_now = [replace(caller, dialplan=where), LEG, other, late]
+        standing_now[1:3] = replace(LEG, state="Down"), replace(other, state=state)
+        (seen,) = found.ours([bridge], standing_now, {})
+        board = Switchboard(Manner(control="bridge"))
+        ids = frozenset(ChannelId(one.id) for one in standing_now)
+        told = board.handle(ChannelsListed(ids, (seen,)), 0.0, View(A))
+        adopted = state != "Down" and where is plan
+        assert len(board) == adopted
+        ended = {effect.channel for effect in told if isinstance(effect, HangUp)}
+        assert ended == {late.id} | (set() if adopted else {LEG.id, other.id})
+
+
 def test_who_waits_arrives_anew_and_who_has_talked_ends() -> None:
     """Beside a leg that rings for no phone of ours, or alone: nobody has answered him, or the other one has gone."""
     bridge = EndBridge(ChannelId("pf-f00"), "pf-f00")

@@ -84,7 +84,7 @@ async def test_one_way_to_asterisk_until_a_single_phone_is_dialed() -> None:
     assert story.ari.writes == [
         [
             "channels/create",
-            "bridges/pf-f00 mixing pf-f00",
+            "bridges/pf-f00 mixing 17.1",
             "bridges/pf-f00/addChannel 17.1",
             JOINED,
             DIALED,
@@ -103,7 +103,7 @@ async def test_several_legs_are_made_beside_the_bridge_and_dialed_when_they_stan
     await story.legs.perform(BRIDGE, MakeLeg(CALL, LEG, "1001", To(), "", ""))
     assert [write[0] for write in story.ari.writes] == [
         "channels/create",
-        "bridges/pf-f00 mixing pf-f00",
+        "bridges/pf-f00 mixing 17.1",
     ]
 
 
@@ -203,7 +203,7 @@ async def test_after_silence_what_was_not_done_is_asked_for_by_itself() -> None:
     await story.legs.perform(BRIDGE, WAITS)
     posts = [write for write in story.ari.writes if not write[0].startswith("GET")]
     assert [write[0] for write in posts[1:]] == [
-        "bridges/pf-f00 mixing pf-f00",
+        "bridges/pf-f00 mixing 17.1",
         "bridges/pf-f00/addChannel 17.1",
     ]
     assert (story.posted, story.noted) == ([], [])

@@ -613,8 +613,8 @@ def rung(caller: Arrived, shown: str, peer: NodeName | None = None, **more: Item
     board = Board(A, items=list(more.values()))
     key = "f00.e1" if caller.peer else "f00"
     leg = ChannelId(f"pf-{key}-1-0")
-    one = BridgeSeen(f"pf-{key}", (CALLER, leg), False, callers=(caller,), rings=True)
-    one = replace(one, leg=LegSeen(peer, "sip" if peer else "", shown))
+    rings = LegSeen(peer, "sip" if peer else "", shown, channel=leg)
+    one = BridgeSeen(f"pf-{key}", (CALLER, leg), False, callers=(caller,), rings=(rings,))
     assert board.at(0.0, found(one)) == []
     assert board.at(0.1, replace(caller, again=True), LegEntered(leg)) == []
     assert board.at(0.1, LegLives(ChannelId(""), leg, "RINGING")) == []
@@ -665,8 +665,9 @@ def test_a_node_that_dies_after_our_return_while_its_phone_rings_is_abandoned() 
 def test_what_rings_outside_when_we_return_ends_and_its_caller_arrives_anew() -> None:
     """Whither a provider sends a call is not obeyed, so it must be known to be one."""
     board = Board(A)
-    one = BridgeSeen(BRIDGE, (CALLER, ONE), False, callers=(arrived(),), rings=True)
-    listed = found(replace(one, leg=LegSeen(None, "", "0891234")))
+    rings = LegSeen(None, "", "0891234", channel=ONE)
+    one = BridgeSeen(BRIDGE, (CALLER, ONE), False, callers=(arrived(),), rings=(rings,))
+    listed = found(one)
     assert board.at(0.0, listed) == [HangUp(ONE, 16), EndBridge(ChannelId(BRIDGE), BRIDGE)]
 
 

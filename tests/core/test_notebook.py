@@ -402,8 +402,8 @@ def test_in_bridge_mode_too_a_hunt_goes_on_where_it_was() -> None:
     lives.at(0.0, came, LegEntered(leg))
     lives.note(1.0)
     lives.dies()
-    seen = BridgeSeen("pf-f00", (CALLER, leg), False, callers=(came,), rings=True)
-    seen = replace(seen, leg=LegSeen(None, "", "1003", WALL + 20))
+    rings = LegSeen(None, "", "1003", WALL + 20, leg)
+    seen = BridgeSeen("pf-f00", (CALLER, leg), False, callers=(came,), rings=(rings,))
     lives.at(100.0, listed(CALLER, leg, after=5.0, bridges=(seen,)))
     (call,) = lives.board
     assert call.legs == (Leg(number="1003"),)

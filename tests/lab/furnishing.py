@@ -190,16 +190,21 @@ def in_mode(control: str, federation: Federation, caller: str, called: str) -> D
 
 
 def rings_in_mode(
-    control: str, federation: Federation, pool: Executor, caller: str, called: str
+    control: str,
+    federation: Federation,
+    pool: Executor,
+    caller: str,
+    called: str,
+    rung: str = "",
 ) -> Future[Dialled]:
-    """The same of a call to a phone that rings now, and answers later."""
-    lab = federation.lab
+    """The same of a call for which a phone rings now: the one of that number, or of another one."""
+    lab, rung = federation.lab, rung or called
     for _ in turns():
         since = time.time()
         call = pool.submit(lab.dial, caller, called, timeout=20)
         federation.until(
-            lambda: [c["state"] for c in lab.calls_of(called, since)] == ["ringing"],  # noqa: B023
-            what=f"{called} rings",
+            lambda: [c["state"] for c in lab.calls_of(rung, since)] == ["ringing"],  # noqa: B023
+            what=f"{rung} rings",
         )
         if control != "bridge" or bridged(federation, since):
             break

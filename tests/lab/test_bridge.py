@@ -17,6 +17,7 @@ from tests.lab.furnishing import (
     connecting,
     in_bridge_mode,
     nothing_left,
+    put,
     rings_in_mode,
     set_up,
     turns,
@@ -244,6 +245,35 @@ def test_a_phone_that_rings_while_the_daemon_dies_and_returns_rings_on(
     time.sleep(0.5)
     assert both_hear(bridged, dialled)
     assert len(lab.calls_of(called)) == rung
+    lab.hang_up(dialled)
+    nothing_left(bridged)
+
+
+@pytest.mark.parametrize("after", [3_000, 8_000], ids=["while it is away", "when it is back"])
+@pytest.mark.parametrize("first", ["1002", "1003"], ids=["here", "at a peer"])
+def test_several_that_ring_while_the_daemon_dies_and_returns_ring_on(
+    bridged: Federation, first: str, after: int
+) -> None:
+    """Each rings once; who has answered talks when the daemon is there, and the others stop."""
+    lab, members = bridged.lab, ["1002", "1003", "1004"]
+    put(bridged, "group", "601", members=members, strategy="all")
+    for phone in members:
+        lab.manners(phone, answer_after_ms=after if phone == first else None)
+    with ThreadPoolExecutor(1) as pool:
+        call = rings_in_mode("bridge", bridged, pool, "1001", "601", first)
+        time.sleep(0.5)
+        rung = {phone: len(lab.calls_of(phone)) for phone in members}
+        lab.kill("a", "daemon")
+        time.sleep(3.0)
+        lab.start("a", "daemon")
+        bridged.until(bridged.whole)
+        dialled = call.result()
+    time.sleep(0.5)
+    assert both_hear(bridged, dialled)
+    assert {phone: len(lab.calls_of(phone)) for phone in members} == rung
+    for phone in members:
+        ended = lab.calls_of(phone)[-1]["state"] == "ended"
+        assert ended == (phone != first)
     lab.hang_up(dialled)
     nothing_left(bridged)
 

@@ -496,6 +496,7 @@ class Exchange(Node):
                     channels[channel].end(23, "sent elsewhere")
             case MakeBridge(call, bridge, seconds):
                 pbx.bridges.setdefault(bridge, set())
+                pbx.whose[bridge] = call
                 if call in channels:
                     channels[call].waits_no_more()
                     channels[call].limit(seconds)

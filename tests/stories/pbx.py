@@ -31,7 +31,7 @@ from pbxfed_ari.core.events import (
     TalkFound,
     WentOut,
 )
-from pbxfed_ari.core.names import ChannelId, NodeName, attempt_of, key_of_name
+from pbxfed_ari.core.names import ChannelId, NodeName, attempt_of, bridge_of, key_of_name
 from tests.stories.promises import Spells
 
 if TYPE_CHECKING:
@@ -544,6 +544,7 @@ class Pbx:
         self.boots, self.dead = self.boots + 1, False
         self.channels: dict[ChannelId, Channel] = {}
         self.bridges: dict[str, set[Channel]] = {}
+        self.whose: dict[str, ChannelId] = {}  # a bridge is
         self.incoming: set[Dialog] = set()
         self.since_ms = self.wall_ms()
 
@@ -749,13 +750,26 @@ class Pbx:
         talks = all(one.state == "Up" or not one.place for one in legs or inside)
         ids = tuple(one.id for one in inside)
         leg = self._leg_seen(legs[0]) if legs else None
-        rings = [one.state for one in legs] == ["Ringing"]
-        return BridgeSeen(name, ids, talks, put, tuple(came), leg, answered, rings)
+        rings = legs if [one.state for one in legs] == ["Ringing"] else []
+        caller = self.channels.get(self.whose[name])
+        if not inside and caller is not None and caller.place == "stasis":
+            came = [self.came(caller)]
+            of_it = {one for one in self.channels.values() if key_of_name(one.id)}
+            rings = [one for one in of_it if bridge_of(key_of_name(one.id)) == name]
+            rings = (
+                sorted(rings, key=lambda one: one.id)
+                if any(one.state != "Down" for one in rings)
+                else []
+            )
+        ringing = tuple(map(self._leg_seen, rings))
+        return BridgeSeen(name, ids, talks, put, tuple(came), leg, answered, ringing)
 
     @staticmethod
     def _leg_seen(leg: Channel) -> LegSeen:
         peer = NodeName(leg.peer) if leg.peer else None
-        return LegSeen(peer, leg.kind, leg.number, leg.created_ms)
+        return LegSeen(
+            peer, leg.kind, leg.number, leg.created_ms, leg.id, silent=leg.state == "Down"
+        )
 
     def handed_over(self) -> list[tuple[Channel, TalkFound | RingFound]]:
         """Who talks by Dial, and for whom it rings."""

@@ -99,7 +99,6 @@ class Weather:
         self.world.log = log
         network = self.world.network
         network.loss = network.doubled = network.overtaken = storm.frames
-        self.several: set[str] = set()  # numbers by which several phones ring
         self.refused: Counter[object] = Counter()
         self.troubled: dict[str, list[float]] = {name: [] for name in NAMES}
         self.phones = self._people()
@@ -153,7 +152,6 @@ class Weather:
         if rng.random() < 0.5:
             first = rng.choice(phones)
             phones.append(world.add(first.number, rng.choice(NAMES), "rings", first.after))
-            self.several.add(first.number)
         for number in rng.sample(numbers, 4):
             way = rng.choice(("busy", "no_answer", "unreachable", "always"))
             forwards: dict[str, Any] = {
@@ -162,8 +160,6 @@ class Weather:
             admin.edit(number, **forwards)
         hunt, members = rng.choice(("all", "hunt", "random")), rng.sample(numbers, 4)
         admin.put("group", GROUP, create=True, members=members, strategy=hunt, ring_seconds=5)
-        if hunt == "all":
-            self.several.add(GROUP)
         queue: dict[str, Any] = {"members": rng.sample(numbers, 3), "wait_seconds": 30}
         if self.storm.lines:
             queue["strategy"] = rng.choice(("round_robin", "hunt", "all"))
@@ -310,9 +306,7 @@ class Weather:
 
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
         names = {one.caller.at.name, one.at.name, ring.phone.at.name}
-        several = one.number in self.several
-        since = before.at if several else before.until - RETURNING
-        until = ring.at if several else before.until + UNDER_WAY
+        since, until = before.until - RETURNING, before.until + UNDER_WAY
         deaf = any(self.world.history.of["deaf", name].touch(since, until) for name in names)
         away = any(self.world.was_away(name, since, until) for name in names)
         return deaf or away or ring.instead or self._unknown(one, before)

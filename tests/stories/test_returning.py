@@ -1,0 +1,72 @@
+"""A daemon dies while phones ring, and is there again: what becomes of their call."""
+
+import pytest
+
+from tests.stories.exchange import Telephony
+from tests.stories.pbx import Attempt, Phone
+
+GROUP = "600"
+
+
+def ringing(control: str, first: int, after: float) -> tuple[Telephony, Attempt, list[Phone]]:
+    """A call from a to 1002 of a, 1003 of b, and another device of that one at a; the `first` answers `after` seconds."""
+    world = Telephony(1, "ab", control=control)
+    for number in ("1001", "1002", "1003"):
+        world["a"].edit(number, create=True, secret="secret-12345", devices=2)
+    world["a"].put("group", GROUP, create=True, members=["1002", "1003"], strategy="all")
+    world.run(1.0)
+    caller = world.add("1001", "a")
+    rung = [world.add(*who, "rings") for who in (("1002", "a"), ("1003", "b"), ("1003", "a"))]
+    rung[first].manner, rung[first].after = "answers", after
+    world.run(4.0)
+    attempt = world.dial(caller, GROUP)
+    world.run(1.0)
+    assert len(attempt.rings) == 3
+    return world, attempt, rung
+
+
+def away(world: Telephony, seconds: float) -> None:
+    """The daemon of a is killed, and starts again."""
+    world.kill("a")
+    world.run(seconds)
+    world.start("a")
+    world.run(1.5)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("after", [2.0, 6.0], ids=["while it is away", "when it is back"])
+def test_several_who_ring_while_a_daemon_is_away_ring_on_and_the_first_answer_wins(
+    after: float, first: int
+) -> None:
+    """No phone rings twice for it, wherever it is; the others stop, and nothing is left."""
+    world, attempt, rung = ringing("bridge", first, after)
+    away(world, 2.0)
+    world.run(4.0)
+    assert len(attempt.rings) == 3
+    assert [len(phone.dialogs) for phone in rung] == [int(phone is rung[first]) for phone in rung]
+    assert [one.state for one in world.pbxs["a"].bridges["pf-" + attempt_id(world)]] == ["Up", "Up"]
+    world.hang_up(attempt.caller)
+    world.run(2.0)
+    assert not world.pbxs["a"].channels
+    assert not world.pbxs["a"].bridges
+    (record,) = world.records["a"]
+    assert (record.answered, record.reached) == (True, rung[first].number)
+
+
+def attempt_id(world: Telephony) -> str:
+    """Of the only call at a."""
+    (call,) = world["a"].switchboard
+    return call.key
+
+
+def test_of_several_one_may_refuse_and_the_others_ring_out() -> None:
+    """Whether or not a daemon is there: then the call is over, as if it had been there all the time."""
+    world, attempt, rung = ringing("bridge", 0, 2.0)
+    rung[0].manner = "declines"
+    away(world, 2.0)
+    assert [len(phone.dialogs) for phone in rung] == [0, 1, 1]
+    world.run(40.0)
+    assert len(attempt.rings) == 3
+    assert (attempt.cause, attempt.caller.channel) == (19, None)
+    (record,) = world.records["a"]
+    assert [one.outcome for one in record.attempts] == ["no_answer"]
