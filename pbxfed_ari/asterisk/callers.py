@@ -83,6 +83,11 @@ class Callers:
         """Has he, since Asterisk is heard? Should he come back, that is heard, too."""
         return channel in self._gone_on
 
+    def has_just_come(self, channel: str) -> bool:
+        """Has he entered our application since Asterisk is heard, which is told later?"""
+        held = self._held or ()
+        return any(type(one) is StasisStart and one.channel.id == channel for one in held)
+
     def forget(self) -> None:
         """All have ended with their Asterisk."""
         self._callers, self._dialed, self._ringing = set(), set(), set()

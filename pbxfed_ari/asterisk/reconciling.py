@@ -39,7 +39,7 @@ class Standing:
     contacts: ContactsListed
     answers: dict[str, int]  # when the calls in our bridges were answered, as `found.answered`
     rings: list[RingFound]  # who is rung for since before we lived
-    back: dict[ChannelId, Arrived]  # who has come back to wait for us since then: he arrives anew
+    back: dict[ChannelId, RingFound]  # who has come back to wait for us since then
     replaced: frozenset[ChannelId]  # by transfers, as `found.replaced`
 
     def listed(self) -> ChannelsListed:
@@ -85,21 +85,17 @@ class Reconciler:
 
     async def _in_setup(
         self, bridges: list[Bridge], strangers: list[Channel]
-    ) -> tuple[list[RingFound], dict[ChannelId, Arrived]]:
-        """Who was handed over before we lived and is rung for, and who has come back: asked before they may go on.
-
-        Whoever has come back, and waits in a queue or in bridge mode, arrives anew: of his tries nothing is known.
-        """
+    ) -> tuple[list[RingFound], dict[ChannelId, RingFound]]:
+        """Who was handed over before we lived and is rung for, and who has come back: asked before they may go on."""
         dialing, back = found.in_setup(bridges, strangers)
         for caller in (*dialing, *filter(found.stands, strangers)):
             await self._subscriptions.hear_end(caller)
         asked = [found.how_it_rings(self._ari, c, wall_ms()) for c in (*dialing, *back)]
         told = [one for one in await asyncio.gather(*asked) if one is not None and one.note]
         waits = {c.id for c in back}
-        anew = [one.arrived for one in told if one.arrived.channel in waits]
         return (
             [one for one in told if one.arrived.channel not in waits],
-            {one.channel: replace(one, fresh_id=fresh_id(), again=True) for one in anew},
+            {one.arrived.channel: one for one in told if one.arrived.channel in waits},
         )
 
     def tell(self, standing: Standing) -> None:
@@ -126,11 +122,20 @@ class Reconciler:
         for channel in standing.channels:
             if self._callers.has_gone_on(channel.id):
                 continue  # a call that goes on is no new one
+            back = standing.back.get(ChannelId(channel.id))
+            if back is not None and self._callers.has_just_come(channel.id):
+                self._callers.ring(back)  # until now: what came of it is told next
+                continue
             news = waiting(channel, app=self._ari.app, wall_ms=wall_ms(), fresh_id=fresh_id())
             for one in news:
                 if isinstance(one, Arrived | Returned):
                     told.add(one.channel)
-                    self._callers.tell(standing.back.get(one.channel, one))
+                    self._callers.tell(_anew(back) if back else one)
                 else:
                     self._callers.tell(one)
         self._callers.release(told)
+
+
+def _anew(back: RingFound) -> Arrived:
+    """He waits in a queue, or in bridge mode: of his tries nothing is known."""
+    return replace(back.arrived, fresh_id=fresh_id(), again=True)

@@ -600,6 +600,28 @@ async def test_who_had_come_back_before_we_lived_arrives_anew() -> None:
     assert not inbox.of(Returned)
 
 
+async def test_who_comes_back_while_all_is_read_was_rung_for_until_then() -> None:
+    """So what came of it counts, and nobody rings once more."""
+    came: Json = {"name": "PJSIP/1001-00000001", "creationtime": "2026-11-25T12:00:00.000+0000"}
+    back: Json = {**channel("1.1", "pbxfed,next,NOANSWER,16"), **came}
+    async with FakeAri() as fake:
+        fake.channels = [back]
+        fake.variables = {("1.1", "PBXFED_ARGS"): "phone", ("1.1", "PBXFED_CALL"): "beef/1/2"}
+        fake.answers.clear()
+        async with connected(fake) as inbox:
+            fake.answers.set()
+            await fake.until("GET asterisk/info")
+            fake.answers.clear()
+            await fake.until("PUT applications/pbxfed/eventFilter")
+            start: Json = {"type": "StasisStart", "args": ["next", "NOANSWER", "16"]}
+            await fake.send({**start, "channel": back})
+            fake.answers.set()
+            await inbox.until_kind(Returned)
+    told = [e for e in inbox.events if isinstance(e, RingFound | Arrived | Returned)]
+    assert [type(e) for e in told] == [RingFound, Returned]
+    assert told[1] == Returned(ChannelId("1.1"), "NOANSWER", 16)
+
+
 async def test_rooms_are_read_at_each_connect_and_when_somebody_comes_or_goes() -> None:
     """What is no conference of ours is left out; who is in one since before we lived is told as a call that talks."""
     plan = {

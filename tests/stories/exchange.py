@@ -12,6 +12,8 @@ from itertools import combinations, product
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from pbxfed_ari.asterisk.calls import is_moot
 from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
@@ -234,7 +236,7 @@ class Exchange(Node):
         event: Event = self.pbx.entered(channel, again=True)
         stranger = channel.id not in self._callers
         if isinstance(event, Returned) and stranger and channel.told:
-            event = self.pbx.came(channel, again=True)
+            event = RingFound(self.pbx.came(channel), channel.told, self.wall_ms())
         leg = channel.args[0] == "leg"
         more: dict[str, Event] = {
             "Ringing": LegLives(ChannelId(""), channel.id, "RINGING"),
@@ -282,6 +284,16 @@ class Exchange(Node):
             if channel.id in self._gone_on:
                 continue
             for event in events:
+                if isinstance(event, RingFound):
+                    if any(
+                        isinstance(one, Returned) and one.channel == channel.id
+                        for one in self._held or ()
+                    ):
+                        self._callers.add(channel.id)
+                        self._ringing.add(channel.id)
+                        self.handle(event)
+                        continue
+                    event = replace(event.arrived, again=True)
                 if isinstance(event, Arrived | Returned):
                     told.add(event.channel)
                 self._tell(event)

@@ -70,3 +70,23 @@ def test_of_several_one_may_refuse_and_the_others_ring_out() -> None:
     assert (attempt.cause, attempt.caller.channel) == (19, None)
     (record,) = world.records["a"]
     assert [one.outcome for one in record.attempts] == ["no_answer"]
+
+
+def test_who_rings_out_in_the_moment_in_which_a_daemon_returns_does_not_ring_again() -> None:
+    """After a hand-over Dial tells what came of it, while the daemon reads what stands: that is what counts."""
+    for moment in range(24):
+        world = Telephony(1, "a")
+        world["a"].edit("1001", create=True, secret="secret-12345")
+        world["a"].edit("1002", create=True, secret="secret-12345", ring_seconds=5)
+        world.run(1.0)
+        caller = world.add("1001", "a")
+        world.add("1002", "a", "rings")
+        world.run(4.0)
+        attempt = world.dial(caller, "1002")
+        world.run(3.0)
+        world.kill("a")
+        world.run(1.0 + 0.05 * moment)
+        world.start("a")
+        world.run(5.0)
+        assert len(attempt.rings) == 1, moment
+        assert attempt.cause == 19
