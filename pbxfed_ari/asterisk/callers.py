@@ -56,6 +56,9 @@ class Callers:
         self._before: Collection[ChannelId] = ()  # channels of an earlier life's calls
         self._held: list[AriEvent] | None = None
         self._gone_on: set[ChannelId] = set()  # meanwhile, as we have asked
+        self.made: set[ChannelId] = (
+            set()
+        )  # legs, for which we have asked meanwhile: their ends are held
         self._group: asyncio.TaskGroup | None = None
 
     def __contains__(self, channel: str) -> bool:
@@ -73,11 +76,17 @@ class Callers:
         """Asterisk is connected, and heard."""
         self._group = group
         self._gone_on.clear()
+        self.made.clear()
 
     def goes_on(self, channel: ChannelId) -> None:
         """He leaves our application, by our word. What is read just now may say that he stands in it."""
         if self._held is not None:
             self._gone_on.add(channel)
+
+    def makes(self, leg: ChannelId) -> None:
+        """It is asked for. What is read just now may not know of it yet."""
+        if self._held is not None:
+            self.made.add(leg)
 
     def has_gone_on(self, channel: str) -> bool:
         """Has he, since Asterisk is heard? Should he come back, that is heard, too."""

@@ -134,6 +134,10 @@ class Connection:
         """This caller leaves our application, by our word."""
         self._callers.goes_on(channel)
 
+    def makes(self, leg: ChannelId) -> None:
+        """It is made, by our word."""
+        self._callers.makes(leg)
+
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""
         wait = SHORTEST_WAIT
@@ -236,7 +240,7 @@ class Connection:
         if restarted and not self._dead:
             self._post(AsteriskDied())
         self._dead = False
-        self._post(standing.listed())
+        self._post(standing.listed(self._callers.made))
         self._conferences.tell(standing.bridges)
         self._post(standing.contacts)
         self._post(AsteriskUp(self.version, restarted))

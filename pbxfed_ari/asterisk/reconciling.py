@@ -5,6 +5,7 @@ arrive meanwhile are held (callers.py), and told after what was read.
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -42,9 +43,9 @@ class Standing:
     back: dict[ChannelId, RingFound]  # who has come back to wait for us since then
     replaced: frozenset[ChannelId]  # by transfers, as `found.replaced`
 
-    def listed(self) -> ChannelsListed:
-        """The channels, and our bridges."""
-        seen = frozenset(ChannelId(one.id) for one in self.channels)
+    def listed(self, made: Collection[ChannelId] = ()) -> ChannelsListed:
+        """The channels, with those that were made since; and our bridges."""
+        seen = frozenset(ChannelId(one.id) for one in self.channels).union(made)
         ours = found.ours(self.bridges, self.channels, self.answers)
         return ChannelsListed(seen, ours, wall_ms(), self.replaced)
 

@@ -13,7 +13,7 @@ from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.asterisk.versions import SEVERAL_VARIABLES, Version
-from pbxfed_ari.core.effects import Enter, HandOver, Lead, Note
+from pbxfed_ari.core.effects import Enter, HandOver, Lead, MakeLeg, Note
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.errors import Declined
@@ -85,6 +85,8 @@ class AsteriskRoom:
         """Do this, soon."""
         if isinstance(effect, HandOver | Lead | Enter):
             self.connection.goes_on(effect.channel)
+        elif isinstance(effect, MakeLeg):
+            self.connection.makes(effect.leg)
         self.operator.perform(effect)
 
     def settled(self) -> None:

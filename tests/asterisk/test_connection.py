@@ -514,6 +514,21 @@ async def test_who_is_handed_over_while_all_is_read_does_not_arrive_again(goes: 
     assert len(inbox.of(Arrived)) == (1 if goes else 2)
 
 
+async def test_a_leg_that_is_made_while_all_is_read_has_not_ended() -> None:
+    """What was read cannot know of it, and its end would be heard. One that was made before is judged."""
+    one, late = ChannelId("pf-f00-1-0"), ChannelId("pf-f00-2-0")
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        here = inbox.connection  # type: ignore[attr-defined]
+        here.makes(one)
+        inbox.meanwhile = lambda: here.makes(late)
+        await fake.cut()
+        await inbox.until_kind(AsteriskUp, 2)
+    *_, listed = inbox.of(ChannelsListed)
+    assert isinstance(listed, ChannelsListed)
+    assert listed.channels == {late}
+
+
 @pytest.mark.parametrize(
     ("name", "said", "peer", "note", "outside"),
     [

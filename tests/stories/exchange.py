@@ -113,6 +113,7 @@ class Exchange(Node):
         self._waiting: deque[Event] = deque()
         self.unheard = False  # its websocket is lost, and nothing else
         self._gone_on: set[ChannelId] = set()
+        self._made: set[ChannelId] = set()
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()
         self._ringing: set[ChannelId] = set()
@@ -205,7 +206,7 @@ class Exchange(Node):
         """Hear what happens from now on; a moment later all that stands is read."""
         if self.stopped or self.pbx.dead or self.pbx.app is self:
             return
-        self.pbx.app, self._held, self._gone_on = self, [], set()
+        self.pbx.app, self._held, self._gone_on, self._made = self, [], set(), set()
         self.world.after(READ, lambda: self._read(self.pbx.boots))
 
     def lose(self, *, died: bool) -> None:
@@ -260,7 +261,7 @@ class Exchange(Node):
         if restarted:
             self._forget()
             self.handle(AsteriskDied())
-        self.handle(listed)
+        self.handle(replace(listed, channels=listed.channels | self._made))
         contacts = {(Extension(n), p.uri) for n, at in pbx.contacts.items() for p in at}
         self.handle(ContactsListed(frozenset(contacts), self.wall_ms()))
         self.handle(AsteriskUp("22.10.1", restarted))
@@ -374,6 +375,8 @@ class Exchange(Node):
     def _order(self, effect: ForCalls) -> None:
         if isinstance(effect, HandOver | Lead | Enter) and self._held is not None:
             self._gone_on.add(effect.channel)
+        elif isinstance(effect, MakeLeg) and self._held is not None:
+            self._made.add(effect.leg)
         key = effect.leg if isinstance(effect, Abandon) else _whose(effect)
         waiting = self._asked.setdefault(key, deque())
         waiting.append(effect)

@@ -90,3 +90,26 @@ def test_who_rings_out_in_the_moment_in_which_a_daemon_returns_does_not_ring_aga
         world.run(5.0)
         assert len(attempt.rings) == 1, moment
         assert attempt.cause == 19
+
+
+def test_who_is_called_while_a_daemon_reads_what_stands_rings_on() -> None:
+    """His leg is younger than what is read, which cannot know of it: by the other trunk, as none passes by the first."""
+    for moment in range(12):
+        world = Telephony(1, "ab", control="bridge")
+        for number in ("1001", "1002", "1003"):
+            world["a"].edit(number, create=True, secret="secret-12345")
+        members = ["1002", "1003"]
+        world["a"].put("group", GROUP, create=True, members=members, strategy="all")
+        world.run(1.0)
+        caller = world.add("1001", "a")
+        rung = [world.add("1002", "a", "rings"), world.add("1003", "b", "rings")]
+        world.run(4.0)
+        world.block("sip", "a", "b")
+        attempt = world.dial(caller, GROUP)
+        world.run(1.0)
+        world.deafen("a")
+        world.run(0.7 + 0.02 * moment)
+        world["a"].connect()
+        world.run(3.0)
+        assert [ring.phone for ring in attempt.rings] == rung, moment
+        assert [len(phone.dialogs) for phone in rung] == [1, 1]
