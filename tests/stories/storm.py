@@ -5,7 +5,8 @@
 Who is ready is rung, in time, and who has answered talks (promises.py). No conversation is cut, no phone rings twice for one
 call or for nobody, each call ends with a cause and has one record, and nothing of it is left. What cannot be better is left
 out, as docs/limits.md has it: a phone that is rung in the stead of a node out of reach, or by a rescue; what rang while no
-daemon saw what came of it, or out of reach of who had let it ring; and the record of who was transferred within the last second before a kill.
+daemon saw what came of it, or out of reach of who had let it ring; and the record of who was transferred within the last second
+before a kill.
 """
 
 import sys
