@@ -14,7 +14,6 @@ What the bytes mean is said in `objects/`, one file a kind.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -26,17 +25,7 @@ _pack = msgspec.msgpack.encode
 _decode_seen = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What stands for one field group: the newest edit of it."""
-
-    stamp: int
-    writer: str
-    value: bytes | None
-    over: int = 0  # the newest stamp of another writer that it replaced, itself or by an earlier edit of its writer
-
-
-def blind(some: Entry, other: Entry) -> bool:
+def blind(some: BookSet, other: BookSet) -> bool:
     """Was the newer of two edits of a group made without knowing the older? It says which stamp it replaced.
 
     No is also the answer if the newer one replaced another that was made so: what had seen what is not kept any further.
@@ -67,22 +56,26 @@ def lives(stamps: dict[int, int], life: bytes | None) -> bool:
 
 
 class Book:
-    """All entries, by object and field group."""
+    """All entries, by object and field group. An entry is the newest edit of its group, and says who wrote it."""
 
     def __init__(self) -> None:
-        self._objects: dict[bytes, dict[int, Entry]] = {}
+        # there may be many objects: a tuple of a few entries takes a quarter of a dictionary
+        self._objects: dict[bytes, tuple[BookSet, ...]] = {}
 
     def __repr__(self) -> str:
         return f"Book({len(self._objects)} objects)"
 
-    def get(self, key: BookKey) -> Entry | None:
+    def get(self, key: BookKey) -> BookSet | None:
         """What stands under this key, deleted or not."""
-        return self._objects.get(key[0], {}).get(key[1])
+        for entry in self._objects.get(key[0], ()):
+            if entry.group == key[1]:
+                return entry
+        return None
 
     def groups(self, object_id: bytes) -> dict[int, bytes]:
         """The groups of an object that hold a value."""
-        entries = self._objects.get(object_id, {})
-        return {group: e.value for group, e in entries.items() if e.value is not None}
+        entries = self._objects.get(object_id, ())
+        return {e.group: e.value for e in entries if e.value is not None}
 
     def stamp(self, object_id: bytes, group: int) -> tuple[int, str]:
         """When and by whom a group was last written; (0, "") if never."""
@@ -91,65 +84,72 @@ class Book:
 
     def stamps(self, object_id: bytes) -> dict[int, int]:
         """When each group of an object was last written."""
-        return {group: entry.stamp for group, entry in self._objects.get(object_id, {}).items()}
+        return {entry.group: entry.stamp for entry in self._objects.get(object_id, ())}
 
-    def entries(self, object_id: bytes) -> dict[int, Entry]:
+    def entries(self, object_id: bytes) -> tuple[BookSet, ...]:
         """All groups of an object, deleted or not."""
-        return self._objects.get(object_id, {})
+        return self._objects.get(object_id, ())
 
     def lives(self, object_id: bytes) -> bool:
         """Is an object there, as far as its deletes say? One that was never heard of is not dead."""
         life = self.get((object_id, LIFE))
         return life is None or lives(self.stamps(object_id), life.value)
 
-    def remove(self, key: BookKey) -> Entry | None:
+    def remove(self, key: BookKey) -> BookSet | None:
         """Forget an entry altogether. Returns what it was."""
-        groups = self._objects.get(key[0], {})
-        entry = groups.pop(key[1], None)
-        if entry is not None and not groups:
-            del self._objects[key[0]]
+        entry = self.get(key)
+        if entry is not None:
+            others = self._others(entry)
+            if others:
+                self._objects[key[0]] = others
+            else:
+                del self._objects[key[0]]
         return entry
 
     def newest_stamp(self) -> int:
         """The newest stamp of all; 0 in an empty book."""
-        return max(
-            (e.stamp for groups in self._objects.values() for e in groups.values()), default=0
-        )
+        return max((e.stamp for entries in self._objects.values() for e in entries), default=0)
 
     def objects(self) -> Iterator[bytes]:
         """The ids of all objects ever written, in a fixed order."""
         return iter(sorted(self._objects))
 
-    def merge(self, record: BookSet, writer: str) -> bool:
+    def entry(self, record: BookSet, writer: str) -> BookSet:
+        """An edit as it would stand here: with its writer, and the object's id as the book has it already, once in memory."""
+        known = self._objects.get(record.object)
+        object_id = known[0].object if known else record.object
+        return BookSet(object_id, record.group, record.stamp, writer, record.value, record.over)
+
+    def merge(self, came: BookSet) -> bool:
         """Take an edit in. True if it is news, False if it is old or already here.
 
         One edit with two values (damage, somewhere) is decided alike everywhere, too: the larger bytes. Of two deletes both had
         seen what they had seen: neither brings back what the other has removed.
         """
-        groups = self._objects.setdefault(record.object, {})
-        held = groups.get(record.group)
-        if held is not None and record.group == LIFE:
-            return self._merge_deletes(held, record, writer)
-        if held is not None and _rank(held.stamp, held.writer, held.value) >= _rank(
-            record.stamp, writer, record.value
-        ):
+        held = self.get((came.object, came.group))
+        if held is not None and came.group == LIFE:
+            return self._merge_deletes(held, came)
+        if held is not None and _rank(held) >= _rank(came):
             return False
-        groups[record.group] = Entry(record.stamp, writer, record.value, record.over)
+        self._put(came)
         return True
 
-    def _merge_deletes(self, held: Entry, record: BookSet, writer: str) -> bool:
-        known, more = had_seen(held.value), had_seen(record.value)
+    def _merge_deletes(self, held: BookSet, came: BookSet) -> bool:
+        known, more = had_seen(held.value), had_seen(came.value)
         together = seen(
             {g: max(known.get(g, 0), more.get(g, 0)) for g in known.keys() | more.keys()}
         )
-        some, other = (
-            Entry(held.stamp, held.writer, together),
-            Entry(record.stamp, writer, together),
-        )
-        newest = max(some, other, key=lambda e: (e.stamp, e.writer))
-        self._objects[record.object][LIFE] = newest
-        return (newest.stamp, newest.writer, newest.value) != (held.stamp, held.writer, held.value)
+        newest = max(held, came, key=lambda e: (e.stamp, e.writer))
+        self._put(BookSet(held.object, LIFE, newest.stamp, newest.writer, together))
+        return (newest.stamp, newest.writer, together) != (held.stamp, held.writer, held.value)
+
+    def _put(self, entry: BookSet) -> None:
+        self._objects[entry.object] = (*self._others(entry), entry)
+
+    def _others(self, entry: BookSet) -> tuple[BookSet, ...]:
+        entries = self._objects.get(entry.object, ())
+        return tuple(e for e in entries if e.group != entry.group)
 
 
-def _rank(stamp: int, writer: str, value: bytes | None) -> tuple[int, str, bytes]:
-    return stamp, writer, value or b""
+def _rank(entry: BookSet) -> tuple[int, str, bytes]:
+    return entry.stamp, entry.writer, entry.value or b""

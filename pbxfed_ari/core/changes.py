@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pbxfed_ari.core.book import Entry as Edit
+from pbxfed_ari.core.messages import BookSet
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.core.objects.kind import Item
 from pbxfed_ari.core.streams import Key, StreamId
@@ -47,8 +47,8 @@ class Conflicted:
 
     item: Item
     group: int
-    stands: Edit
-    fell: Edit
+    stands: BookSet
+    fell: BookSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ a node that has collected it and one that has not agree.
 
 from hashlib import blake2b
 
-from pbxfed_ari.core.book import BookKey, Entry
+from pbxfed_ari.core.messages import BookSet
 from pbxfed_ari.core.names import NodeName
 
 _KEY = b"pbxfed contents 1"
@@ -40,11 +40,11 @@ class Contents:
             name = key.encode()
             self._add(origin, b"s%d " % len(name), name + value, sign)
 
-    def book(self, key: BookKey, entry: Entry | None, sign: int) -> None:
+    def book(self, entry: BookSet | None, sign: int) -> None:
         """An entry of a living object has come to the book or gone from it."""
         if entry is not None and entry.value is not None:
-            head = b"b%d %d %d " % (len(key[0]), key[1], entry.stamp)
-            self._add(NodeName(entry.writer), head, key[0] + entry.value, sign)
+            head = b"b%d %d %d " % (len(entry.object), entry.group, entry.stamp)
+            self._add(NodeName(entry.writer), head, entry.object + entry.value, sign)
 
     def forget(self, origin: NodeName) -> None:
         """Nothing of this origin counts any more."""

@@ -8,8 +8,9 @@ federation. Every method that changes it returns what has changed (`changes.py`)
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
+from msgspec.structs import replace
+
 from pbxfed_ari.core.book import LIFE, Book, BookKey, blind
-from pbxfed_ari.core.book import Entry as Edit
 from pbxfed_ari.core.catalogue import Catalogue
 from pbxfed_ari.core.changes import Change, Conflicted, Gone
 from pbxfed_ari.core.contents import Contents
@@ -69,8 +70,9 @@ class Directory:
         for version, record in records:
             if not held < version <= to:
                 continue
-            self.streams.note(stream, version, key_of(record))
-            changes += self.take(stream, record)
+            kept = self._kept(record, stream[0])
+            self.streams.note(stream, version, key_of(kept))
+            changes += self._take(stream, kept)
         self.streams.advance(stream, to)
         self.streams.open(stream).raise_floor(floor)
         self.graves.moment += 1
@@ -144,7 +146,7 @@ class Directory:
     def salvage(self, records: Iterable[BookSet]) -> None:
         """Take in what a damaged store could read still: whole edits, of which nobody knows any more where they stood."""
         for record in records:
-            self._enter(record, record.writer)
+            self._enter(self.book.entry(record, record.writer))
             self.salvaged.add(key_of(record))
 
     # --- records
@@ -157,72 +159,82 @@ class Directory:
         entry = self.book.get(key)
         if entry is None:
             return None
-        writer = "" if entry.writer == origin else entry.writer
-        return BookSet(*key, entry.stamp, writer, entry.value, entry.over)
+        return replace(entry, writer="") if entry.writer == origin else entry
 
     def take(self, stream: StreamId, record: Record) -> list[Change]:
         """What a record means to shelves and book; the stream's index is the caller's."""
+        return self._take(stream, self._kept(record, stream[0]))
+
+    def _kept(self, record: Record, origin: NodeName) -> Record:
+        """A record as it is kept here."""
+        if not isinstance(record, BookSet):
+            return record
+        return self.book.entry(record, record.writer or origin)
+
+    def _take(self, stream: StreamId, record: Record) -> list[Change]:
         origin, epoch = stream
         if isinstance(record, BookSet):
-            return self._enter(record, record.writer or origin)
+            return self._enter(record)
         if epoch < self.streams.current_epoch(origin):
             return []  # a stretch that the origin no longer vouches for; only its edits count
         value = record.value if isinstance(record, ShelfPut) else None
         return self.shelves.put(origin, record.key, value)
 
-    def _enter(self, record: BookSet, writer: str) -> list[Change]:
-        held = self.book.get((record.object, record.group))
-        rival = held if record.group != LIFE else None
-        came = Edit(record.stamp, writer, record.value, record.over)
-        known = record.object in self.catalogue
-        if not self._merge(record, writer):
-            return self._conflict(record, rival, came)
-        changed = self.catalogue.reread(record.object)
-        return [*changed, *self._conflict(record, came, rival), *self._revived(record, known=known)]
+    def _enter(self, came: BookSet) -> list[Change]:
+        """An edit, as `Book.entry` makes it."""
+        held = self.book.get((came.object, came.group))
+        rival = held if came.group != LIFE else None
+        known = came.object in self.catalogue
+        if not self._merge(came):
+            return self._conflict(rival, came)
+        changed = self.catalogue.reread(came.object)
+        return [*changed, *self._conflict(came, rival), *self._revived(came, known=known)]
 
-    def _merge(self, record: BookSet, writer: str) -> bool:
+    def _merge(self, came: BookSet) -> bool:
         """Take an edit into the book, and keep contents and graves right."""
-        object_id, key = record.object, (record.object, record.group)
+        object_id, key = came.object, (came.object, came.group)
         lived, before = self.book.lives(object_id), self.book.get(key)
-        if not self.book.merge(record, writer):
+        if not self.book.merge(came):
             return False
         lives = self.book.lives(object_id)
-        if lived and lives and record.group != LIFE:
-            self.contents.book(key, before, -1)
-            self.contents.book(key, self.book.get(key), 1)
+        if lived and lives and came.group != LIFE:
+            self.contents.book(before, -1)
+            self.contents.book(came, 1)
         elif lived is not lives:
-            for group, entry in self.book.entries(object_id).items():
-                counted = before if lived and group == record.group else entry
-                if group != LIFE:
-                    self.contents.book((object_id, group), counted, -1 if lived else 1)
+            for entry in self.book.entries(object_id):
+                counted = before if lived and entry.group == came.group else entry
+                if entry.group != LIFE:
+                    self.contents.book(counted, -1 if lived else 1)
         if not lives:
             self.graves.bury(object_id)
         else:
             self.graves.open(object_id)
-            if record.value is None:
+            if came.value is None:
                 self.graves.bury(key)
             else:
                 self.graves.open(key)
         return True
 
-    def _conflict(self, record: BookSet, stands: Edit | None, fell: Edit | None) -> list[Change]:
-        item = self.catalogue.by_id(record.object)
-        if item is None or stands is None or fell is None or stands.value == fell.value:
+    def _conflict(self, stands: BookSet | None, fell: BookSet | None) -> list[Change]:
+        if stands is None or fell is None or stands.value == fell.value:
             return []
-        found = Conflicted(item, record.group, stands, fell)
+        item = self.catalogue.by_id(stands.object)
+        if item is None:
+            return []
+        found = Conflicted(item, stands.group, stands, fell)
         return [found] if blind(stands, fell) else []
 
-    def _revived(self, record: BookSet, *, known: bool) -> list[Change]:
+    def _revived(self, came: BookSet, *, known: bool) -> list[Change]:
         """A delete that met an edit which it had not seen, in either order: the edit wins."""
-        life = self.book.get((record.object, LIFE))
-        item = self.catalogue.by_id(record.object) if life is not None else None
+        life = self.book.get((came.object, LIFE))
+        item = self.catalogue.by_id(came.object) if life is not None else None
         if item is None or life is None:
             return []
-        groups = self.book.stamps(record.object)
+        groups = self.book.stamps(came.object)
         newest = max((g for g in groups if g != LIFE), key=lambda g: groups[g])
-        edit = self.book.get((record.object, newest))
+        edit = self.book.get((came.object, newest))
         assert edit is not None, "an object has groups"
-        new = not known or record.group == LIFE
+        new = not known or came.group == LIFE
         return [Conflicted(item, LIFE, edit, life)] if new else []
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pbxfed_ari.core.book import LIFE, seen
-from pbxfed_ari.core.book import Entry as Held
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.events import Edited
 from pbxfed_ari.core.handouts import Issue, Lock, Wish, changed, pack, unpack
@@ -312,7 +311,7 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _seen(held: Held | None, me: NodeName) -> int:
+def _seen(held: BookSet | None, me: NodeName) -> int:
     """The newest stamp of another writer that an edit of ours replaces, itself or through our own earlier ones."""
     return 0 if held is None else held.over if held.writer == me else held.stamp
 

@@ -7,7 +7,7 @@ book, until nothing more is expected.
 
 from collections.abc import Iterable
 
-from pbxfed_ari.core.book import LIFE, BookKey, Entry
+from pbxfed_ari.core.book import LIFE, BookKey
 from pbxfed_ari.core.changes import Change, Gone
 from pbxfed_ari.core.directory import Directory, key_of
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
@@ -21,7 +21,9 @@ class Healing:
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._limbo: dict[BookKey, tuple[Entry, list[StreamId]]] = {}  # and which streams named it
+        self._limbo: dict[
+            BookKey, tuple[BookSet, list[StreamId]]
+        ] = {}  # and which streams named it
 
     def __repr__(self) -> str:
         return f"Healing({len(self._limbo)} in limbo)"
@@ -91,14 +93,14 @@ class Healing:
         limbo, self._limbo = self._limbo, {}
         for key, (entry, streams) in limbo.items():
             if self._directory.book.entries(key[0]):
-                records.append(BookSet(*key, entry.stamp, entry.writer, entry.value, entry.over))
+                records.append(entry)
             floor = self._directory.streams.floor
             gone += [Gone(stream, (key,), floor(stream)) for stream in streams]
         return with_deaths(records, NodeName(""), self._directory), gone
 
-    def _to_limbo(self, key: BookKey, entry: Entry) -> list[Change]:
+    def _to_limbo(self, key: BookKey, entry: BookSet) -> list[Change]:
         if key[1] != LIFE:
-            self._directory.contents.book(key, entry, -1)
+            self._directory.contents.book(entry, -1)
         streams = [gone.stream for gone in self._directory.unbook([key])]
         self._limbo[key] = (entry, streams)
         return self._directory.catalogue.reread(key[0])

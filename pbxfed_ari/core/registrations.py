@@ -2,19 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from pbxfed_ari.core import shelf
 from pbxfed_ari.core.changes import ContactChanged
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.shelf import Contact
 
 MOST_UNSURE = 3  # registrations of unknown time that ring along
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """Where a phone is registered."""
+class Registration(msgspec.Struct, frozen=True, gc=False):
+    """Where a phone is registered, and since when."""
 
     node: NodeName
     uri: str
@@ -28,7 +27,7 @@ class Registrations:
     def __init__(self, devices: Callable[[Extension], int]) -> None:
         """`devices`: how many phones may be registered under a number at once."""
         self._devices = devices
-        self._contacts: dict[Extension, dict[tuple[NodeName, str], Contact]] = {}
+        self._contacts: dict[Extension, tuple[Registration, ...]] = {}  # one of each node and URI
         self._on: Counter[NodeName] = Counter()  # how many on each shelf
 
     def __repr__(self) -> str:
@@ -40,14 +39,7 @@ class Registrations:
         Of one URI on several shelves only the newest stands (a phone that moved); beyond the device limit, the newest.
         An unsure one rings along until something sure has happened after it: it may be where the phone really is.
         """
-        known = self._contacts.get(number)
-        if not known:
-            return []
-        standing = [
-            Registration(n, uri, contact.stamp, contact.sure)
-            for (n, uri), contact in known.items()
-            if counts(n)
-        ]
+        standing = [r for r in self._contacts.get(number, ()) if counts(r.node)]
         if len(standing) < 2:
             return standing
         standing.sort(key=lambda r: (not r.sure, -r.stamp, r.node, r.uri))
@@ -62,7 +54,7 @@ class Registrations:
     def numbers(self, counts: Callable[[NodeName], bool] = lambda node: True) -> list[Extension]:
         """All numbers that stand registered on any shelf, of a node that counts."""
         found = self._contacts.items()
-        return sorted(number for number, known in found if any(counts(n) for n, _ in known))
+        return sorted(number for number, known in found if any(counts(r.node) for r in known))
 
     def count_at(self, node: NodeName) -> int:
         """How many registrations stand on one node's shelf."""
@@ -70,27 +62,28 @@ class Registrations:
 
     def at(self, node: NodeName, number: Extension) -> set[tuple[Extension, str]]:
         """The registrations of one number on one node's shelf."""
-        return {(number, uri) for n, uri in self._contacts.get(number, {}) if n == node}
+        return {(number, r.uri) for r in self._contacts.get(number, ()) if r.node == node}
 
     def newest_stamp(self, number: Extension) -> int:
         """The newest registration's stamp of a number, on any shelf; 0 if there is none."""
-        return max((c.stamp for c in self._contacts.get(number, {}).values()), default=0)
+        return max((r.stamp for r in self._contacts.get(number, ())), default=0)
 
     def stamps(self) -> list[int]:
         """Every stamp that stands."""
-        return [c.stamp for known in self._contacts.values() for c in known.values()]
+        return [r.stamp for known in self._contacts.values() for r in known]
 
     def put(
         self, node: NodeName, number: Extension, uri: str, value: bytes | None
     ) -> ContactChanged:
         """One has come to a node's shelf, in another's place perhaps, or gone from it."""
         contact = shelf.decode_contact(value) if value is not None else None
-        known = self._contacts.setdefault(number, {})
-        self._on[node] += (contact is not None) - ((node, uri) in known)
-        if contact is None:
-            known.pop((node, uri), None)
+        before = self._contacts.get(number, ())
+        known = tuple(r for r in before if r.node != node or r.uri != uri)
+        self._on[node] += (contact is not None) - (len(known) < len(before))
+        if contact is not None:
+            known = (*known, Registration(node, uri, contact.stamp, contact.sure))
+        if known:
+            self._contacts[number] = known
         else:
-            known[(node, uri)] = contact
-        if not known:
-            del self._contacts[number]
+            self._contacts.pop(number, None)
         return ContactChanged(node, number, uri, contact.stamp if contact else None)

@@ -17,10 +17,10 @@ def unindexed(me: NodeName, directory: Directory) -> list[BookSet]:
         every.update(keys)
         own.update(keys if stream[0] == me else ())
     found = (
-        directory.record(me, (object_id, group))
+        directory.record(me, (object_id, entry.group))
         for object_id in directory.book.objects()
-        for group, entry in sorted(directory.book.entries(object_id).items())
-        if (object_id, group) not in (own if entry.writer == me else every)
+        for entry in sorted(directory.book.entries(object_id), key=lambda e: e.group)
+        if (object_id, entry.group) not in (own if entry.writer == me else every)
     )
     return with_deaths([record for record in found if isinstance(record, BookSet)], me, directory)
 

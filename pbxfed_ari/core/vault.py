@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from hmac import compare_digest
 from itertools import islice
 
-from pbxfed_ari.core.book import Entry
 from pbxfed_ari.core.catalogue import NUMBER
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.handouts import Handouts, Lock, pack, unpack
@@ -114,6 +113,6 @@ class Resealing:
         return pack(Handouts(now.id, sealed, before.each))
 
 
-def _over(entry: Entry, me: NodeName) -> int:
+def _over(entry: BookSet, me: NodeName) -> int:
     """The stamp of another writer that is replaced, as in `editing`."""
     return entry.over if entry.writer == me else entry.stamp

@@ -4,9 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pbxfed_ari.core import marks
-from pbxfed_ari.core.book import Entry
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.graves import EXPIRY, SETTLE
 from pbxfed_ari.core.messages import Vector
@@ -63,7 +63,7 @@ def test_a_lost_record_is_read_anew(victim: str) -> None:
     phone = world[victim].phone("2007")
     assert phone is not None
     entry = directory.book.remove((phone.id, 1))
-    directory.contents.book((phone.id, 1), entry, -1)
+    directory.contents.book(entry, -1)
     directory.catalogue.reread(phone.id)
     assert world[victim].phone("2007") is None
     assert not world.agree()
@@ -84,9 +84,10 @@ def test_one_edit_with_two_values_is_decided_alike() -> None:
     key = (phone.id, 3)
     entry = directory.book.get(key)
     assert entry is not None
-    directory.contents.book(key, entry, -1)
-    directory.book._objects[phone.id][3] = damaged = Entry(entry.stamp, "a", b"\xa9Zeception")
-    directory.contents.book(key, damaged, 1)
+    damaged = replace(entry, value=b"\xa9Zeception")
+    directory.contents.book(directory.book.remove(key), -1)
+    directory.book.merge(damaged)
+    directory.contents.book(damaged, 1)
     directory.catalogue.reread(phone.id)
     assert world.run(8, lambda: same(world))
 
