@@ -13,7 +13,14 @@ from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.conferences import Conferences
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.events import AriEvent, ContactStatusChange, Dial, StasisStart, translate
+from pbxfed_ari.asterisk.events import (
+    AriEvent,
+    ChannelDestroyed,
+    ContactStatusChange,
+    Dial,
+    StasisStart,
+    translate,
+)
 from pbxfed_ari.asterisk.models import Channel
 from pbxfed_ari.asterisk.subscriptions import Subscriptions
 from pbxfed_ari.clock import wall_ms
@@ -56,9 +63,7 @@ class Callers:
         self._before: Collection[ChannelId] = ()  # channels of an earlier life's calls
         self._held: list[AriEvent] | None = None
         self._gone_on: set[ChannelId] = set()  # meanwhile, as we have asked
-        self.made: set[ChannelId] = (
-            set()
-        )  # legs, for which we have asked meanwhile: their ends are held
+        self._made: set[ChannelId] = set()  # legs, for which we have asked meanwhile
         self._group: asyncio.TaskGroup | None = None
 
     def __contains__(self, channel: str) -> bool:
@@ -76,7 +81,7 @@ class Callers:
         """Asterisk is connected, and heard."""
         self._group = group
         self._gone_on.clear()
-        self.made.clear()
+        self._made.clear()
 
     def goes_on(self, channel: ChannelId) -> None:
         """He leaves our application, by our word. What is read just now may say that he stands in it."""
@@ -86,7 +91,13 @@ class Callers:
     def makes(self, leg: ChannelId) -> None:
         """It is asked for. What is read just now may not know of it yet."""
         if self._held is not None:
-            self.made.add(leg)
+            self._made.add(leg)
+
+    def heard_to_end(self) -> set[ChannelId]:
+        """Whose end we have heard, to be told later, or would hear: of these what was read says less."""
+        held = self._held or ()
+        ended = {ChannelId(one.channel.id) for one in held if type(one) is ChannelDestroyed}
+        return self._made | ended
 
     def has_gone_on(self, channel: str) -> bool:
         """Has he, since Asterisk is heard? Should he come back, that is heard, too."""
@@ -192,8 +203,8 @@ class Callers:
             self._group.create_task(told, name="asterisk talks found")
 
     def keep(self, channels: Iterable[Channel]) -> None:
-        """Only these are there yet."""
-        listed = {ChannelId(one.id) for one in channels}
+        """Only these are there yet; and whose end is told next."""
+        listed = {ChannelId(one.id) for one in channels} | self.heard_to_end()
         self._callers &= listed
         self._dialed &= listed
         self._ringing &= listed

@@ -232,6 +232,7 @@ class Connection:
             standing = await self._reconciler.read()
         except AsteriskError as error:
             raise _Lost(f"Asterisk connected, but could not be read: {error}") from error
+        self.catch_up()
         restarted = self._started is not None and self._started != started
         self._started = started
         self.state = State.LIVE
@@ -240,7 +241,7 @@ class Connection:
         if restarted and not self._dead:
             self._post(AsteriskDied())
         self._dead = False
-        self._post(standing.listed(self._callers.made))
+        self._post(standing.listed(self._callers.heard_to_end()))
         self._conferences.tell(standing.bridges)
         self._post(standing.contacts)
         self._post(AsteriskUp(self.version, restarted))

@@ -43,9 +43,9 @@ class Standing:
     back: dict[ChannelId, RingFound]  # who has come back to wait for us since then
     replaced: frozenset[ChannelId]  # by transfers, as `found.replaced`
 
-    def listed(self, made: Collection[ChannelId] = ()) -> ChannelsListed:
-        """The channels, with those that were made since; and our bridges."""
-        seen = frozenset(ChannelId(one.id) for one in self.channels).union(made)
+    def listed(self, heard: Collection[ChannelId] = ()) -> ChannelsListed:
+        """The channels, with those whose ends are heard; and our bridges."""
+        seen = frozenset(ChannelId(one.id) for one in self.channels).union(heard)
         ours = found.ours(self.bridges, self.channels, self.answers)
         return ChannelsListed(seen, ours, wall_ms(), self.replaced)
 

@@ -529,6 +529,31 @@ async def test_a_leg_that_is_made_while_all_is_read_has_not_ended() -> None:
     assert listed.channels == {late}
 
 
+async def test_who_is_answered_and_ends_while_all_is_read_was_answered() -> None:
+    """His channel is not among those that are read, but we have heard all: first that, then his end."""
+    caller, leg = channel("1.1", app="Dial"), channel("1.2", app="AppDial")
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": caller})
+        await inbox.until_kind(Arrived)
+        read = fake.asked.count("GET bridges")
+        inbox.meanwhile = fake.answers.clear
+        await fake.cut()
+        await fake.until("GET bridges", read + 1)
+        said: Json = {"type": "Dial", "caller": caller, "peer": leg, "dialstatus": "ANSWER"}
+        await fake.send(said)
+        await fake.send({"type": "ChannelDestroyed", "channel": caller, "cause": 16})
+        fake.answers.set()
+        await inbox.until_kind(Ended)
+    listed, answered, ended = (
+        e for e in inbox.events[4:] if isinstance(e, ChannelsListed | Answered | Ended)
+    )
+    assert isinstance(listed, ChannelsListed)
+    assert listed.channels == {ChannelId("1.1")}
+    assert answered == Answered(ChannelId("1.1"), ChannelId("1.2"))
+    assert ended == Ended(ChannelId("1.1"), 16)
+
+
 @pytest.mark.parametrize(
     ("name", "said", "peer", "note", "outside"),
     [

@@ -261,7 +261,11 @@ class Exchange(Node):
         if restarted:
             self._forget()
             self.handle(AsteriskDied())
-        self.handle(replace(listed, channels=listed.channels | self._made))
+        self.catch_up()
+        ended = {one.channel for one in self._held or () if isinstance(one, Ended)}
+        ended |= {one.leg for one in self._held or () if isinstance(one, LegEnded)}
+        listed = replace(listed, channels=listed.channels | self._made | ended)
+        self.handle(listed)
         contacts = {(Extension(n), p.uri) for n, at in pbx.contacts.items() for p in at}
         self.handle(ContactsListed(frozenset(contacts), self.wall_ms()))
         self.handle(AsteriskUp("22.10.1", restarted))

@@ -113,3 +113,28 @@ def test_who_is_called_while_a_daemon_reads_what_stands_rings_on() -> None:
         world.run(3.0)
         assert [ring.phone for ring in attempt.rings] == rung, moment
         assert [len(phone.dialogs) for phone in rung] == [1, 1]
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_is_answered_and_hangs_up_while_a_daemon_reads_what_stands_was_answered(
+    control: str,
+) -> None:
+    """It has heard both, and tells both when it has read; that his channel is gone by then says less."""
+    for moment in range(12):
+        world = Telephony(1, "a", control=control)
+        for number in ("1001", "1002"):
+            world["a"].edit(number, create=True, secret="secret-12345")
+        world.run(1.0)
+        caller = world.add("1001", "a")
+        world.add("1002", "a", after=2.0)
+        world.run(4.0)
+        world.dial(caller, "1002")
+        world.run(1.5)
+        world.deafen("a")
+        world.run(0.495)
+        world["a"].connect()
+        world.run(0.03 + 0.01 * moment)
+        world.hang_up(caller)
+        world.run(3.0)
+        (record,) = world.records["a"]
+        assert record.answered, moment
