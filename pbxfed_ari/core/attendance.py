@@ -12,7 +12,8 @@ class Attendance:
 
     def __init__(self) -> None:
         self._rooms: dict[ChannelId, str] = {}
-        self._moved, self._told = False, frozenset[str]()  # has any come or gone since?
+        self.moved = False  # has any come or gone since it was told?
+        self._told = frozenset[str]()
 
     def __repr__(self) -> str:
         return f"Attendance({len(self._rooms)} callers)"
@@ -20,7 +21,7 @@ class Attendance:
     def goes_to(self, channel: ChannelId, room: str) -> None:
         """Its caller is there now; "" if nowhere."""
         if self._rooms.get(channel, "") != room:
-            self._moved = True
+            self.moved = True
             self._rooms[channel] = room
             if not room:
                 del self._rooms[channel]
@@ -31,9 +32,9 @@ class Attendance:
 
     def news(self, clock: Callable[[ChannelId], int]) -> list[Tell]:
         """Other rooms than were told; `clock` of a caller is what his call says of the time, in milliseconds since 1970."""
-        if not self._moved:
+        if not self.moved:
             return []
-        self._moved, rooms = False, frozenset(self._rooms.values())
+        self.moved, rooms = False, frozenset(self._rooms.values())
         if rooms == self._told:
             return []
         self._told = rooms

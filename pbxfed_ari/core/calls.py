@@ -34,7 +34,7 @@ from pbxfed_ari.core.notebook import Notebook
 from pbxfed_ari.core.tries import View
 
 NOBODY = ChannelId("")
-BEGINS = (HandOver, MakeBridge)  # with these a try begins
+BEGINS = frozenset({HandOver, MakeBridge})  # with these a try begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Calls:
         self.usage.count(call)
         if stood != (call.phase, call.tries):
             self.notebook.changed(call)
-        if effects and any(type(effect) in BEGINS for effect in effects):
+        if not BEGINS.isdisjoint(map(type, effects)):
             self.usage.began(call, now)
         effects += self.usage.learned(call, now)
         self.attendance.goes_to(call.arrival.channel, call.room)

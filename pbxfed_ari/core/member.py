@@ -20,6 +20,8 @@ class State(Enum):
     DOWN = "down"
     LEFT = "left"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python
+
 
 UP = frozenset({State.ALIVE, State.ASKING, State.ASKING_OTHERS, State.INDIRECT, State.SUSPECT})
 REACHABLE = frozenset({State.ALIVE, State.ASKING})

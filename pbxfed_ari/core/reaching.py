@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from pbxfed_ari.core import between, takeover
 from pbxfed_ari.core.effects import Leg
@@ -34,14 +33,10 @@ def ring(number: Extension, found: "Ways", view: View, lines: Lines, seconds: in
 class Ways(Struct, frozen=True):
     """Where the phones of a number can be called."""
 
+    nodes: Sequence[NodeName]  # all that are called
     registered: Sequence[NodeName]
     orphans: Mapping[NodeName, Sequence[Registration]]  # by who calls them
     skipped: Mapping[NodeName, str]  # nodes that cannot be called now, and why
-
-    @property
-    def nodes(self) -> list[NodeName]:
-        """All that are called."""
-        return list(dict.fromkeys([*self.registered, *self.orphans]))
 
     def ranks(self, view: View, lines: Lines) -> int:
         """How many kinds of trunks there are to try, one after the other."""
@@ -58,27 +53,29 @@ class Ways(Struct, frozen=True):
         """All that ring together, by each node's trunk of this rank; by the next one, if that was `silent`."""
         found: list[Leg] = []
         for node in self.nodes:
+            lost = self.orphans.get(node, ())
             if node == view.me:
                 found += [Leg(number=number)] if node in self.registered and rank == 0 else []
-                found += instead(self.orphans.get(node, ()), number) if rank == 0 else []
+                found += instead(lost, number) if rank == 0 else []
                 continue
             kinds = lines.trunks(node, view)
             other = silent.get(node) in kinds[rank : rank + 1] and rank + 1 < len(kinds)
             by = rank + 1 if other else rank
-            if one := leg(node, view, lines, by, number):
-                of = tuple(dict.fromkeys(place.node for place in self.orphans.get(node, ())))
-                found.append(replace(one, instead_of=of))
+            if by < len(kinds):
+                of = tuple(dict.fromkeys(place.node for place in lost))
+                found.append(Leg(node, kinds[by], number, "", between.codec(node, view), of))
         return found
 
 
 def ways(number: Extension, places: Sequence[Registration], view: View, lines: Lines) -> Ways:
     """Of these registrations, and of those on nodes out of reach (core/takeover.py)."""
-    nodes, skipped = passable([place.node for place in places], view, lines)
+    registered, skipped = passable([place.node for place in places], view, lines)
     heirs: dict[NodeName, list[Registration]] = {}
     for place, who in view.heirs(number):
         heirs.setdefault(who, []).append(place)
     able, crowded = passable(list(heirs), view, lines)
-    return Ways(nodes, {node: heirs[node] for node in able}, {**skipped, **crowded})
+    nodes = list(dict.fromkeys([*registered, *able]))
+    return Ways(nodes, registered, {node: heirs[node] for node in able}, {**skipped, **crowded})
 
 
 def instead(places: Sequence[Registration], number: str = "") -> list[Leg]:

@@ -117,8 +117,7 @@ class Switchboard:
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to the call that it concerns."""
         effects = self._handle(event, now, view)
-        rooms = self._rooms_called(now)
-        return [*effects, *rooms] if rooms else effects
+        return [*effects, *self._rooms_called(now)] if self.calls.attendance.moved else effects
 
     def _rooms_called(self, now: float) -> list[Tell]:
         return self.calls.attendance.news(lambda channel: self._clock(channel, now))
