@@ -3,6 +3,7 @@
 from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Effect, PushExtension, PushTrunk, RemoveExtension, RemoveTrunk
 from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.objects.extension import EXTENSION
 
 
 def trunk(node: NodeName, me: NodeName, directory: Directory) -> list[Effect]:
@@ -38,6 +39,8 @@ def everything(me: NodeName, directory: Directory) -> list[Effect]:
     effects: list[Effect] = []
     for node in sorted(directory.shelves.infos()):
         effects += trunk(node, me, directory)
-    for found in directory.catalogue.phones():
-        effects += phone(found.number, directory)
+    for key in directory.catalogue.keys(EXTENSION):  # read one by one: all would take as much again
+        number = Extension(key)
+        if directory.catalogue.phone(number) is not None:
+            effects += phone(number, directory)
     return effects

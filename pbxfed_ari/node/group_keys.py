@@ -4,7 +4,6 @@ import asyncio
 import logging
 from random import uniform
 
-from pbxfed_ari import certificates
 from pbxfed_ari.config import Settings, credentials
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.names import federation_tag
@@ -69,6 +68,8 @@ class GroupKeys:
         A session that stands is left alone: what it has shown is believed as long as its key is held, and a rotation travels
         over it. Raises: ConfigError.
         """
+        from pbxfed_ari import certificates  # a node of one LAN needs none
+
         held = self._held()
         certificates.write(self._folder, held, self._federation.me, self._tag)
         self._certified = held

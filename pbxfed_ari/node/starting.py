@@ -108,8 +108,9 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Node:
         phones = Listener(node.api.phone_files.app, node.tls)
         stack.push_async_callback(phones.close)
         await _listen(settings, "provisioning.listen", phones.open)
-    await node.dns.open()
-    stack.callback(node.dns.close)
+    if node.dns is not None:
+        await node.dns.open()
+        stack.callback(node.dns.close)
     if node.wan is not None:
         await node.wan.open()
         stack.push_async_callback(node.wan.close)

@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import suppress
 from random import Random
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from pbxfed_ari import __version__
 from pbxfed_ari.asterisk.operator import ForAsterisk
@@ -51,8 +51,6 @@ from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.zone import Answer as DnsAnswer
 from pbxfed_ari.core.zone import Labels, Zone, asker
-from pbxfed_ari.dns.reply import Replier
-from pbxfed_ari.dns.server import DnsServer
 from pbxfed_ari.join.desk import Desk
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post
@@ -78,6 +76,10 @@ from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import SALT, Seal
 from pbxfed_ari.wire.token import ASK
+
+if TYPE_CHECKING:
+    from pbxfed_ari.dns.reply import Look
+    from pbxfed_ari.dns.server import DnsServer
 
 SETTLED = 30.0  # seconds after the start in which peers have told what we missed
 SEEDS_SECONDS = 3.0  # for the first answer of DNS; after that we begin without
@@ -166,7 +168,7 @@ class Node:
         )
         self.security_log = SecurityLog(settings.asterisk.security_log, self.post)
         self.zone = Zone(settings.federation.domain, settings.dns.ttl)
-        self.dns = DnsServer(settings.dns_places(), Replier(self.zone, self._look_up))
+        self.dns = _dns(settings, self.zone, self._look_up)
         self._rng = Random(secrets.randbits(64))
         self.sensing = Sensing(
             settings,
@@ -253,7 +255,8 @@ class Node:
             self.loop.perform(self.federation.leave())
             self.loop.stop()
             self.link.close()
-            self.dns.close()
+            if self.dns is not None:
+                self.dns.close()
             for task in tasks:
                 task.cancel()
         log.info("pbxfed stops%s", f": {reason}" if reason else "")
@@ -359,6 +362,16 @@ class Node:
         """Tell the peers of this node."""
         since = self.room.connection.since
         self.post(describe(info(self.settings, self.federation, self.key, since)))
+
+
+def _dns(settings: Settings, zone: Zone, look: "Look") -> "DnsServer | None":
+    """The service for phones. Its library is loaded only here, when it is wanted."""
+    if not settings.dns.listen:
+        return None
+    from pbxfed_ari.dns.reply import Replier
+    from pbxfed_ari.dns.server import DnsServer
+
+    return DnsServer(settings.dns_places(), Replier(zone, look))
 
 
 def _manner(settings: Settings) -> Manner:

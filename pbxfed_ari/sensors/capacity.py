@@ -8,7 +8,6 @@ calls before all, changes little. Limits of the control group are kept (cpu.max;
 import hashlib
 import hmac
 import json
-import multiprocessing
 import os
 import re
 import time
@@ -16,7 +15,6 @@ import zlib
 from dataclasses import asdict, dataclass
 from math import log
 from pathlib import Path
-from statistics import median
 
 KEPT_AS = "capacity.json"
 PER_UNIT = (
@@ -65,6 +63,8 @@ def kept(state: Path) -> Capacity | None:
 
 def measure(seconds: float, wall_ms: int, before: int = 0) -> Capacity:
     """Work for about so many seconds on all processors; `before` is the weight that stands, 0 if none does."""
+    import multiprocessing  # the daemon, which reads what was kept, needs none of it
+
     ours = sorted(os.sched_getaffinity(0))
     fork = multiprocessing.get_context("fork")
     with fork.Pool(len(ours), os.nice, (19,)) as pool:
@@ -107,6 +107,8 @@ def _limit(file: Path) -> float:
 
 def _pace(task: tuple[int, float]) -> float:
     """Pieces per second of processor time, the median of slices, on one processor."""
+    from statistics import median
+
     processor, seconds = task
     os.sched_setaffinity(0, {processor})
     paces: list[float] = []

@@ -63,7 +63,6 @@ class Api:
         self.phone_files = PhoneFiles(node, self._inbox, self._rng)
         self._collections = [Collection(node, self._inbox, kind) for kind in KINDS.values()]
         self.operations = self._operations()
-        self._document = json.dumps(document(self.operations)).encode()
         self.app = web.Application(middlewares=[guard(tokens)], client_max_size=MAX_BODY)
         self.app.add_routes(routes(self.operations))
         self.app.on_shutdown.append(self._shutdown)
@@ -81,8 +80,8 @@ class Api:
         return web.Response(body=self.measures.render(), headers={"Content-Type": TYPE})
 
     async def openapi(self, request: web.Request) -> web.Response:
-        """What this application serves."""
-        return web.Response(body=self._document, content_type=JSON)
+        """What this application serves; written when it is asked for, since nobody may ever ask."""
+        return web.Response(body=json.dumps(document(self.operations)), content_type=JSON)
 
     def _operations(self) -> list[Operation]:
         return [

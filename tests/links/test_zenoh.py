@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -78,18 +76,6 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
                 ConfigError, match=f"wan.listen = '{url}': Address already in use; "
             ):
                 await rig.node("x", listen=url)
-
-
-def test_who_does_not_want_zenoh_does_not_pay_for_it() -> None:
-    """Its library is loaded by the link alone."""
-    found = subprocess.run(
-        [sys.executable, "-c", "import pbxfed_ari.node.starting, sys; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    assert "pbxfed_ari.links.wan" in found
-    assert not {"zenoh", "pbxfed_ari.links.zenoh", "pbxfed_ari.links.nats"} & set(found)
 
 
 async def test_the_kernel_ends_a_line_that_is_dead(tmp_path: Path) -> None:
