@@ -130,7 +130,7 @@ class Call:
         default_factory=dict
     )  # whither a leg's phone sends the call
     sent_to: str = ""  # the same, of the try that has failed so
-    leaves: bool = False  # a peer's call: its sender hears where it goes on
+    leaves: bool = False  # a peer's call, that ends when its sender has heard what came of it
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
     came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far

@@ -69,7 +69,7 @@ TABLE = (
         Ticked,
         trying.held_long_enough,
         (HELD_BACK, DIALING, WAITING, OVER),
-        "nothing was said against it: as if it had arrived now; or its sender has heard where its phone sends it on: hang up",
+        "nothing was said against it: as if it had arrived now; or its sender has heard what came of it: hang up",
     ),
     Row(
         (WAITING,),
@@ -121,7 +121,7 @@ TABLE = (
         (DIALING,),
         LegEnded,
         talking.leg_news,
-        (DIALING, OVER),
+        (DIALING, WAITING, HELD_BACK, OVER),
         "bridge mode: when all legs are gone the way has failed",
     ),
     Row(
@@ -131,7 +131,8 @@ TABLE = (
         (DIALING, WAITING, HELD_BACK, OVER),
         "the way failed: hand over the next try, wait on in the queue, "
         "ask the directory again, or go onward by what came of it; "
-        "tell its sender if its phone sends a peer's call on; hang up when nothing is left, or when the caller gave up",
+        "tell its sender if its phone sends a peer's call on, or nothing has rung; "
+        "hang up when nothing is left, or when the caller gave up",
     ),
     Row(
         (TALKING,),

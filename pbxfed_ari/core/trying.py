@@ -92,7 +92,7 @@ def held_long_enough(
     """A call that was held back, or whose sender was told something, has waited long enough."""
     if now < call.held_until:
         return []
-    return call.give_up(ABSENT) if call.leaves else _begin(call, now, view, lines)
+    return call.give_up(call.cause) if call.leaves else _begin(call, now, view, lines)
 
 
 def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -380,17 +380,28 @@ def _wants_bridge(call: Call, lines: Lines) -> bool:
 def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
     way = call.route.after(outcome)
     if way is None:
-        cause = call.cause if call.route.tries else call.route.cause
-        return [*_last_word(call, view), *call.give_up(cause)]
+        return _refuse(call, call.cause if call.route.tries else call.route.cause, now, view)
     return _forward(call, way, now, view, lines)
 
 
-def _last_word(call: Call, view: View) -> list[Effect]:
-    """Who has sent it hears that it was here, if nothing has rung: he need not send it by another trunk."""
-    if call.bill is None or call.arrival.peer is None or call.word_due == NEVER:
-        return []
-    call.word_due = NEVER
-    return setup.here(call.bill, call.arrival.peer, view)
+def _refuse(call: Call, cause: int, now: float, view: View) -> list[Effect]:
+    """Who has sent it hears that it was here, if nothing has rung: he need not send it by another trunk.
+
+    From another site the trunk's end would overtake that word, so it waits, unless the cause says as much.
+    """
+    told: list[Effect] = []
+    if call.bill is not None and (peer := call.arrival.peer) and call.word_due < NEVER:
+        call.word_due, told = NEVER, setup.here(call.bill, peer, view)
+        if told and view.door(peer) is None and cause not in setup.SAID_NO:
+            return [*told, *_wait_for_word(call, cause, setup.OVERTAKES_AFAR, now)]
+    return [*told, *call.give_up(cause)]
+
+
+def _wait_for_word(call: Call, cause: int, seconds: float, now: float) -> list[Effect]:
+    """It ends when its sender has heard what was told."""
+    call.phase, call.cause, call.leaves = Phase.HELD, cause, True
+    call.setup, call.held_until = None, now + seconds
+    return []
 
 
 def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -404,10 +415,9 @@ def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
             legs = call.bridged.end() if call.bridged else []
             return [SendElsewhere(call.caller, to), *legs]
         if told := setup.here(call.bill, peer, view, to):  # by IAX2: heard before the try's end
-            call.route, call.phase, call.setup, call.leaves = route, Phase.HELD, None, True
-            afar = view.door(peer) is None
-            call.held_until = now + (setup.OVERTAKES_AFAR if afar else setup.OVERTAKES)
-            return told
+            call.route, afar = route, view.door(peer) is None
+            seconds = setup.OVERTAKES_AFAR if afar else setup.OVERTAKES
+            return [*told, *_wait_for_word(call, ABSENT, seconds, now)]
     return _forward(call, Onward(SENT_ON, to, why, number), now, view, lines)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
+from pbxfed_ari.core.calls import Manner
 from pbxfed_ari.core.effects import (
     Abandon,
     AskSip,
@@ -25,6 +26,7 @@ from pbxfed_ari.core.events import (
     Ended,
     LegDialed,
     LegEnded,
+    LegEntered,
     LegLives,
     LegSeen,
     PeerGaveUp,
@@ -37,7 +39,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR
+from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR, OVERTAKES_AFAR
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, make
@@ -595,6 +597,26 @@ def test_who_is_refused_before_anything_rang_hears_that_it_was_here() -> None:
         story = Story(View(A))
         story.at(0.0, arrives(), *rings)
         assert story.at(0.2, Returned(CHANNEL, "BUSY", 17)) == [*said, HangUp(CHANNEL, 17)]
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_phone_that_refuses_at_once_is_not_called_by_the_other_trunk_from_another_site(
+    control: str,
+) -> None:
+    """Its refusal (503) might as well be its Asterisk's. The word that it was here must be heard before it."""
+    story = Story(View(A, sites={B: "west"}), Switchboard(Manner(control=control)))
+    story.at(0.0, arrives())
+    leg, here = ChannelId("pf-cafe.x-1-0"), SendTo(AFAR_B, CallHere("cafe", 1))
+    bridged = control == "bridge"
+    refused = (
+        (LegEntered(leg), LegEnded(leg, 34)) if bridged else (Returned(CHANNEL, "CONGESTION", 34),)
+    )
+    assert here in story.at(0.1, *refused)
+    assert story.board.next_deadline() == 0.1 + OVERTAKES_AFAR
+    assert HangUp(CHANNEL, 34) in story.at(0.4)
+    story = afar(B)
+    story.at(0.1, PeerHasCall(B, CALL, 1), LegEnded(LEG, 34))
+    assert HangUp(CHANNEL, 34) in story.at(0.1, Returned(CHANNEL, "CONGESTION", 34))
 
 
 def test_a_ring_by_a_peer_says_that_it_lives_to_others_too() -> None:
