@@ -280,7 +280,6 @@ class Exchange(Node):
             elif not known:
                 self._callers.add(caller.id)
                 self._ringing.add(caller.id)
-                caller.found = self.world.now
                 self.handle(found)
         for kept in (self._callers, self._dialed, self._ringing):
             kept &= set(listed.channels)
@@ -565,7 +564,7 @@ class Exchange(Node):
         """He hears music, and has his place in the queue; who comes back to it has it still."""
         if channel.wait is None:
             now, number = self.world.now, str(channel.number)
-            wait = Wait(channel.attempt, number, self, now, channel.found or now)
+            wait = Wait(channel.attempt, number, self, now, channel.made)
             channel.wait = wait
             self.world.waits.append(wait)
 
@@ -722,7 +721,6 @@ class Telephony(World):
             self.pbxs[name].app = None
         for channel in self.pbxs[name].channels.values():
             channel.waits_no_more()
-            channel.found = None
 
     def start(self, name: str) -> None:
         """Its daemon is there again."""

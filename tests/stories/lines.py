@@ -66,7 +66,7 @@ class Lines:
 
     def _is_before(self, one: "Wait", other: "Wait", when: float) -> bool:
         same = (one.node, one.number) == (other.node, other.number)
-        if not same or one.place > other.place - LATER or one.attempt.troubled:
+        if not same or one.since > other.came - LATER or one.attempt.troubled:
             return False
         since = when - LOOK - MOMENT
         stands = one.since < since and when < one.until and not one.rung.touch(since, when)

@@ -64,14 +64,15 @@ class Ring:
 class Wait:
     """Somebody waits in a queue, in one life of the daemon that holds it; `rung`: Dial has him meanwhile.
 
-    `place`: since when he has his. For whom it rings when the daemon comes back, he has it before he waits again.
+    `came`: when his call did, at this node. He may have his place since then: another node was tried first, or it rings for
+    him when a daemon comes back.
     """
 
     attempt: "Attempt"
     number: str
     node: "Exchange"
     since: float
-    place: float
+    came: float
     until: float = float("inf")
     rung: Spells = field(default_factory=Spells)
 
@@ -258,7 +259,7 @@ class Channel:
         self.number = number  # where it is in the dialplan
         self.shown = attempt.caller.number
         self.state, self.place, self.args = "Down", "", [""]
-        self.created_ms = pbx.wall_ms()
+        self.made, self.created_ms = pbx.world.now, pbx.wall_ms()
         self.dialog: Dialog | None = None
         self.called = False  # is it the called side of its dialog?
         self.phone: Phone | None = None  # whose own call it is
@@ -273,7 +274,6 @@ class Channel:
         self.local: Channel | None = None  # the other half of a Local channel
         self.by = ""  # who has transferred it here
         self.wait: Wait | None = None  # in a queue
-        self.found: float | None = None  # ringing somebody, when a daemon came back
         self.gone = False
         self._time = 0  # of the limit that counts
 

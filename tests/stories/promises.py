@@ -154,8 +154,8 @@ class Promises:
     ) -> Iterator[str]:
         """One after the other, as far as it is certain when: in what order they rang, if that is not said.
 
-        Who did not ring then, and was busy for a while, may have been asked in that. Nothing is certain if somebody
-        is out of reach when the call comes.
+        Who did not ring then, and was busy for a while, may have been asked in that, and that took its time. Nothing is
+        certain if somebody is out of reach when the call comes.
         """
         ends = [(one.at.name, phone.at.name) for m in members for phone in self.phones[m]]
         if not all(self.history.well(two, one.began, one.began) for two in ends):
@@ -168,6 +168,7 @@ class Promises:
             busy = [self.history.of["engaged", phone.uri] for phone in phones]
             asked = any(spells.touch(one.began, when[1] + LOSSY) for spells in busy)
             if item.strategy != HUNT and member not in rang and asked:
+                when = when[0], max(self._due(one, phone, when)[1] for phone in phones)
                 continue
             for phone in phones:
                 yield from self._owed(one, phone, when, via, several=len(phones) > 1)
@@ -176,6 +177,7 @@ class Promises:
             outcome, when = self._outcome(one, phones[0], when, via, item.ring_seconds or RING)
             if not outcome:
                 return
+            via = phones[0].at.name
 
     def _owed(
         self, one: "Attempt", phone: "Phone", when: Window, via: str, *, several: bool
