@@ -42,7 +42,8 @@ class _Way:
 class _Counted:
     """A call, and what was counted of it."""
 
-    place: int  # calls that came before it
+    place: int  # calls that had come before it to where it goes
+    number: str  # where that is: who is sent on to a queue stands behind who waits there
     state: tuple[object, ...] = ()  # from which that follows
     facts: frozenset[Fact] = frozenset()
     peers: frozenset[NodeName] = frozenset()
@@ -84,7 +85,7 @@ class Usage:
         channel = call.arrival.channel
         known = self._calls.get(channel)
         if known is None:
-            known = self._calls[channel] = _Counted(next(self._places))
+            known = self._calls[channel] = _Counted(next(self._places), call.route.number)
         queue, payer, number, legs = call.queue, call.asking.payer, call.route.number, call.legs
         bridged = call.bridged is not None
         state = (call.phase, legs, call.caller_gone, queue, payer, number, bridged)
@@ -95,13 +96,15 @@ class Usage:
                 ceased = known.facts - facts
                 self._in_vain.update((fact[1], self._now) for fact in ceased if fact[0] == "rings")
             waits = queue if call.phase is Phase.WAITING else ""
-            self._change(channel, known, facts, _peers(call, legs), waits)
+            place = known.place if number == known.number else next(self._places)
+            known.number = number
+            self._change(channel, known, facts, _peers(call, legs), waits, place)
 
     def forget(self, channel: ChannelId) -> None:
         """This call is over."""
         known = self._calls.pop(channel, None)
         if known is not None:
-            self._change(channel, known, frozenset(), frozenset(), "")
+            self._change(channel, known, frozenset(), frozenset(), "", known.place)
 
     def _change(
         self,
@@ -110,6 +113,7 @@ class Usage:
         facts: frozenset[Fact],
         peers: frozenset[NodeName],
         waits: str,
+        place: int,
     ) -> None:
         if facts != known.facts:
             for fact in known.facts - facts:
@@ -123,15 +127,15 @@ class Usage:
                 self._peers[with_whom] += more
                 if not self._peers[with_whom]:
                     del self._peers[with_whom]
-        if waits != known.waits:
-            if waits:
-                insort(self._waiting.setdefault(waits, []), known.place)
+        if (waits, place) != (known.waits, known.place):
             if known.waits:
                 line = self._waiting[known.waits]
                 del line[bisect_left(line, known.place)]
                 if not line:
                     del self._waiting[known.waits]
-        known.facts, known.peers, known.waits = facts, peers, waits
+            if waits:
+                insort(self._waiting.setdefault(waits, []), place)
+        known.facts, known.peers, known.waits, known.place = facts, peers, waits, place
 
     def _number_of(self, *fact: str, others: bool = False) -> int:
         """Of how many calls this is true; of how many `others` than the one that asks."""
@@ -244,7 +248,9 @@ class Usage:
         """Does somebody wait in this queue here who came before the one that asks?"""
         first, asks = self._waiting.get(queue, [])[:1], self._asks
         known = self._calls.get(asks.arrival.channel) if asks is not None else None
-        return bool(first) and (known is None or first[0] < known.place)
+        if asks is None or known is None or known.number != asks.route.number:
+            return bool(first)  # he comes just now
+        return bool(first) and first[0] < known.place
 
     def last_call(self, number: str) -> float:
         """When this node last sent a call to a number; 0 if never."""

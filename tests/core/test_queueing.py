@@ -133,6 +133,24 @@ def test_who_came_first_is_served_first() -> None:
     assert rung(desk.after(1.0)) == [("4", ["1002"])]
 
 
+def test_who_is_sent_on_to_a_queue_stands_behind_who_waits_there() -> None:
+    """However long he has been let ring before: his place is of when his call came to the queue."""
+    desk = Desk(make("group", "600", members=["1004"], overflow="700"))
+    comes = Arrived(ChannelId("0"), "600", "2000", "", fresh_id="f0", wall_ms=1)
+    assert rung(desk.board.handle(comes, desk.now, desk.view)) == [("0", ["1004"])]
+    for channel in "12":
+        desk.call(channel)
+        desk.answered(channel)
+    desk.now += 10
+    desk.call("3")
+    desk.ended("1")
+    late = desk.back("0", "BUSY")
+    assert (held(late), rung(late)) == ([("0", "default")], [])
+    assert rung(desk.after(1.0)) == [("3", ["1001"])]
+    desk.ended("2")
+    assert rung(desk.after(1.0)) == [("0", ["1002"])]
+
+
 def test_who_waits_keeps_his_place_while_we_are_deaf() -> None:
     """He stands where he stood when we hear our Asterisk again, and is not let hear anything anew."""
     desk = Desk()
