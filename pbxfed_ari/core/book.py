@@ -115,10 +115,14 @@ class Book:
         return iter(sorted(self._objects))
 
     def entry(self, record: BookSet, writer: str) -> BookSet:
-        """An edit as it would stand here: with its writer, and the object's id as the book has it already, once in memory."""
-        known = self._objects.get(record.object)
-        object_id = known[0].object if known else record.object
-        return BookSet(object_id, record.group, record.stamp, writer, record.value, record.over)
+        """An edit as it would stand here: with its writer; what the object's other groups say, too, is once in memory."""
+        object_id, stamp = record.object, record.stamp
+        for other in self._objects.get(object_id, ()):
+            object_id = other.object
+            if other.stamp == stamp:  # they were edited together
+                stamp = other.stamp
+                break
+        return BookSet(object_id, record.group, stamp, writer, record.value, record.over)
 
     def merge(self, came: BookSet) -> bool:
         """Take an edit in. True if it is news, False if it is old or already here.

@@ -110,9 +110,7 @@ class Conclusions:
     def settle(self) -> list[Effect]:
         """Others have come or gone: which of our registrations still stand?"""
         effects: list[Effect] = []
-        for number in sorted(
-            {number for number, _ in self._directory.shelves.contacts_of(self._me)}
-        ):
+        for number in self._directory.registrations.numbers(lambda node: node == self._me):
             for place in self._view.where(number)[:1]:
                 if place.node != self._me:
                     effects += self._moved(

@@ -129,7 +129,7 @@ class Remember(Struct, frozen=True):
 # --- asterisk: objects
 
 
-class PushExtension(Struct, frozen=True):
+class PushExtension(Struct, frozen=True, gc=False):  # there may be many
     """This phone may register: make or change its PJSIP objects."""
 
     extension: Extension

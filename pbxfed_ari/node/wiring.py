@@ -150,9 +150,9 @@ class Node:
             iax_taken=lambda: "iax2" in self.settings.calls.trunks,
             control=settings.asterisk.control,
             objects=settings.asterisk.objects,
-            expected=lambda: {
-                n for n, _ in federation.directory.shelves.contacts_of(federation.me)
-            },
+            expected=lambda: federation.directory.registrations.numbers(
+                lambda node: node == federation.me
+            ),
             up=self._describe,
             post=self.post,
             note=self.note,

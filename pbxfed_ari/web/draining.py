@@ -120,9 +120,8 @@ class DrainRoutes:
         federation, wall_ms = self._node.federation, self._node.wall_ms()
         order = federation.draining.order
         calls = sum(call.phase is not Phase.OVER for call in self._node.switchboard)
-        numbers = sorted(
-            {number for number, _ in federation.directory.shelves.contacts_of(federation.me)}
-        )
+        here = federation.me
+        numbers = federation.directory.registrations.numbers(lambda node: node == here)
         known = order is not None and order.until_ms > 0
         left = max(0.0, (order.until_ms - wall_ms) / 1_000) if order and known else None
         state: Json = {

@@ -59,6 +59,8 @@ def test_what_is_put_twice_counts_once_and_what_has_gone_not_at_all() -> None:
     assert [registrations.count_at(node) for node in (A, B, C)] == [1, 1, 0]
     assert registrations.newest_stamp(N) == SINCE + 3
     assert registrations.at(A, N) == {(N, URI)}
+    assert registrations.numbers(lambda node: node == A) == [N]
+    assert registrations.numbers(lambda node: node == C) == []
     registrations.put(B, N, OTHER, None)
     registrations.put(A, N, URI, None)
     assert [registrations.count_at(node) for node in (A, B)] == [0, 0]
