@@ -308,10 +308,10 @@ class Weather:
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
         names = {one.caller.at.name, one.at.name, ring.phone.at.name}
         since, until = before.until - RETURNING, before.until + UNDER_WAY
-        if any(self.world.was_killed(name, since, before.until + NOTED) for name in names):
-            return True  # what had come of it was not noted yet
         deaf = any(self.world.history.of["deaf", name].touch(since, until) for name in names)
-        away = any(self.world.was_away(name, since, until) for name in names)
+        bridge = [name for name in names if self.world.control[name] == "bridge"]  # Dial tells it
+        away = any(self.world.was_away(name, since, until) for name in bridge)
+        away |= any(self.world.was_killed(name, since, before.until + NOTED) for name in bridge)
         return deaf or away or ring.instead or self._unknown(one, before)
 
     def _unknown(self, one: Attempt, ring: Ring) -> bool:
