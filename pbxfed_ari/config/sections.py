@@ -240,7 +240,7 @@ class LogSettings:
 
     level: str = _key(
         values.one_of("debug", "info", "warning", "error"),
-        "least severe line that is written",
+        "least severe line that is written; debug tells of each call's first try, too",
         "info",
     )
 

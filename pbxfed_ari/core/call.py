@@ -250,7 +250,7 @@ class Call:
         return replace(by, by=self.arrival.number) if by and self.arrival.outside else by
 
     def note_try(self, attempt: Try, number: Extension, now: float) -> Effect:
-        """It begins: for the record, and the log."""
+        """It begins: for the record; for the log if it is not the first, for each line costs (docs/decisions/0005)."""
         self.tried_at = now
         self.tries += 1
         self.dialed_out |= any(isinstance(leg, Outside) for leg in attempt.legs)
@@ -261,7 +261,7 @@ class Call:
         began = round(now - self.began, 3)
         self.history.append(Attempted(number, attempt.legs, attempt.reason, began))
         told = (*self.names(), ("try", self.tries), ("reason", attempt.reason))
-        return Note("call tried", told, log_only=True)
+        return Note("call tried", told, "info" if self.tries > 1 else "debug", log_only=True)
 
     def recall(self, tries: Sequence[Attempted]) -> None:
         """These are known of before a restart."""

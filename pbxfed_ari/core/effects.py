@@ -406,7 +406,9 @@ class Note(Struct, frozen=True):
 
     what: str
     fields: tuple[tuple[str, object], ...] = ()
-    level: str = "info"  # or "warning": look at it; "error": something is broken
+    level: str = (
+        "info"  # or "debug": seldom of use; "warning": look at it; "error": something is broken
+    )
     log_only: bool = False
 
     @property

@@ -272,8 +272,10 @@ class Node:
 
     def note(self, note: Note) -> None:
         """Something worth a line in the log, and mostly an event."""
-        words = " ".join(f"{name}={value}" for name, value in note.fields)
-        log.log(getattr(logging, note.level.upper()), "%s %s", note.what, words)
+        level = getattr(logging, note.level.upper())
+        if log.isEnabledFor(level):
+            words = " ".join(f"{name}={value}" for name, value in note.fields)
+            log.log(level, "%s %s", note.what, words)
         if not note.log_only:
             self.events.add(note, wall_ms())
 

@@ -36,7 +36,7 @@ THERE = [str(number) for number in range(1201, 1221)]  # at b
 
 TICKS = "SIPp measures in ticks of 4 ms; `calls` measures in microseconds"
 SLOWER = f"{OWNED}; it is there for what needs an owner"
-COST = "six events, an answer of ARI, two lines of log: docs/decisions/0005 says what each takes"
+COST = "six events, an answer of ARI, a line of log: docs/decisions/0005 says what each takes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,16 @@ def test_a_failed_try_is_followed_by_the_next() -> None:
     assert retell(Switchboard(), View(B), story) == story
 
 
+def test_the_log_tells_of_tries_after_the_first() -> None:
+    """Most calls have one, which stands in their record: it is for who looks closely."""
+    board, view = Switchboard(), View(B)
+    first = board.handle(ARRIVED, 0.0, view)
+    second = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 0), 1.0, view)
+    told = [(n.what, n.level) for n in (*first, *second) if isinstance(n, Note)]
+
+    assert told == [("call tried", "debug"), ("call tried", "info")]
+
+
 def test_a_phone_that_moved_meanwhile_is_found_at_its_new_place() -> None:
     """When the list is used up the directory is asked once more, and only what is new is tried."""
     view = View(B, trunks=("sip",))
