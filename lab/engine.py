@@ -212,9 +212,11 @@ class Engine:
             "--kill-child",
         ]
         values = [str(root), str(self._data), str(self._folder), str(CHECKOUT), self._parent]
-        started = process.spawn(
-            [*command, "sh", "-c", START, "engine", *values], record=self._record, log=self._log
-        )
+        command += ["sh", "-c", START, "engine", *values]
+        try:
+            started = process.spawn(command, record=self._record, log=self._log)
+        except LabError:  # it has ended before anybody looked
+            raise self._refused() from None
         self._write_client()
         until = time.monotonic() + STARTS_WITHIN
         while True:
@@ -222,10 +224,13 @@ class Engine:
                 self.docker("version")
                 return
             if not started.alive() or time.monotonic() > until:
-                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
                 self.stop()
-                raise NoEngine(f"dockerd does not start here, see {self._log}:\n{tail}")
+                raise self._refused()
             time.sleep(0.1)
+
+    def _refused(self) -> NoEngine:
+        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
+        return NoEngine(f"dockerd does not start here, see {self._log}:\n{tail}")
 
     def _write_client(self) -> None:
         client = self.client / "docker"
