@@ -397,8 +397,8 @@ class Exchange(Node):
     def _ask(self, key: ChannelId, times: int) -> None:
         effect = self._asked[key][0]
         said = "" if self._deaf else self.world.fault(self, effect)
-        if said and key in self.pbx.channels:
-            self.pbx.channels[key].attempt.troubled = True
+        for one in {key, getattr(effect, "leg", key)} & self.pbx.channels.keys() if said else ():
+            self.pbx.channels[one].attempt.troubled = True  # its caller may have gone
         if not self._deaf and said in ("", "lost"):
             self._do(effect)
         silence = SILENT if said in ("silent", "lost") else 0.0

@@ -225,8 +225,11 @@ class Lines:
                 continue
             mine = [ring for ring in one.rings if ring.phone.number in item.members]
             mine = [ring for ring in mine if not ring.instead and not ring.unasked]
+            lasts = (
+                LOSSY if self.world.network.loss else MOMENT
+            )  # until a phone hears that it is over
             for ring, later in pairwise(mine):
-                at_once = later.at < ring.until - MOMENT and ring.phone.number != later.phone.number
+                at_once = later.at < ring.until - lasts and ring.phone.number != later.phone.number
                 places = [item.members.index(which.phone.number) for which in (ring, later)]
                 order = item.strategy == HUNT and places[0] > places[1]
                 if (at_once or order) and self._all_well(one, (ring, later), later.at):

@@ -154,22 +154,25 @@ class Promises:
     ) -> Iterator[str]:
         """One after the other, as far as it is certain when: in what order they rang, if that is not said.
 
-        Who did not ring then, and was busy for a while, may have been asked in that, and that took its time. Nothing is
-        certain if somebody is out of reach when the call comes.
+        Who did not ring then, and was busy for a while, may have been asked in that, before any other: by a blocked trunk
+        that takes its time. Nothing is certain if somebody is out of reach when the call comes.
         """
         ends = [(one.at.name, phone.at.name) for m in members for phone in self.phones[m]]
         if not all(self.history.well(two, one.began, one.began) for two in ends):
             return
         rang = {ring.phone.number: ring.at for ring in reversed(one.rings)}
+        late = 0.0
         if item.strategy != HUNT:
             members = sorted(members, key=lambda member: rang.get(member, float("inf")))
+            unheard = [p for m in members if m not in rang for p in self.phones[m]]
+            late = (LIFE + PROMPT) * sum(self._is_slow(one, phone) for phone in unheard)
         for member in members:
             phones = self.phones[member]
             busy = [self.history.of["engaged", phone.uri] for phone in phones]
             asked = any(spells.touch(one.began, when[1] + LOSSY) for spells in busy)
             if item.strategy != HUNT and member not in rang and asked:
-                when = when[0], max(self._due(one, phone, when)[1] for phone in phones)
                 continue
+            when = when[0], when[1] + late
             for phone in phones:
                 yield from self._owed(one, phone, when, via, several=len(phones) > 1)
             if len(phones) > 1:
@@ -178,6 +181,11 @@ class Promises:
             if not outcome:
                 return
             via = phones[0].at.name
+
+    def _is_slow(self, one: "Attempt", phone: "Phone") -> bool:
+        """May a trunk to it be blocked when it is asked?"""
+        ends = one.at.name, phone.at.name
+        return bool(self.history.blocked(*ends, one.began - SETTLED, one.ended or self.world.now))
 
     def _owed(
         self, one: "Attempt", phone: "Phone", when: Window, via: str, *, several: bool
