@@ -387,21 +387,21 @@ def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> l
 def _refuse(call: Call, cause: int, now: float, view: View) -> list[Effect]:
     """Who has sent it hears that it was here, if nothing has rung: he need not send it by another trunk.
 
-    From another site the trunk's end would overtake that word, so it waits, unless the cause says as much.
+    The trunk's end must not overtake that word, so it waits if somebody was rung, unless its cause says as much.
     """
     told: list[Effect] = []
     if call.bill is not None and (peer := call.arrival.peer) and call.word_due < NEVER:
         call.word_due, told = NEVER, setup.here(call.bill, peer, view)
-        if told and view.door(peer) is None and cause not in setup.SAID_NO:
-            return [*told, *_wait_for_word(call, cause, setup.OVERTAKES_AFAR, now)]
+        if told and call.tried and cause not in setup.SAID_NO:
+            _wait_for_word(call, cause, now, afar=view.door(peer) is None)
+            return told
     return [*told, *call.give_up(cause)]
 
 
-def _wait_for_word(call: Call, cause: int, seconds: float, now: float) -> list[Effect]:
+def _wait_for_word(call: Call, cause: int, now: float, *, afar: bool) -> None:
     """It ends when its sender has heard what was told."""
-    call.phase, call.cause, call.leaves = Phase.HELD, cause, True
-    call.setup, call.held_until = None, now + seconds
-    return []
+    call.phase, call.cause, call.leaves, call.setup = Phase.HELD, cause, True, None
+    call.held_until = now + (setup.OVERTAKES_AFAR if afar else setup.OVERTAKES)
 
 
 def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -415,9 +415,9 @@ def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
             legs = call.bridged.end() if call.bridged else []
             return [SendElsewhere(call.caller, to), *legs]
         if told := setup.here(call.bill, peer, view, to):  # by IAX2: heard before the try's end
-            call.route, afar = route, view.door(peer) is None
-            seconds = setup.OVERTAKES_AFAR if afar else setup.OVERTAKES
-            return [*told, *_wait_for_word(call, ABSENT, seconds, now)]
+            call.route = route
+            _wait_for_word(call, ABSENT, now, afar=view.door(peer) is None)
+            return told
     return _forward(call, Onward(SENT_ON, to, why, number), now, view, lines)
 
 

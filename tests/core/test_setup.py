@@ -39,7 +39,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR, OVERTAKES_AFAR
+from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR, OVERTAKES, OVERTAKES_AFAR
 from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.core.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, make
@@ -600,21 +600,25 @@ def test_who_is_refused_before_anything_rang_hears_that_it_was_here() -> None:
 
 
 @pytest.mark.parametrize("control", ["handover", "bridge"])
-def test_a_phone_that_refuses_at_once_is_not_called_by_the_other_trunk_from_another_site(
-    control: str,
+@pytest.mark.parametrize("site", ["main", "west"])
+def test_a_phone_that_refuses_at_once_is_not_called_by_the_other_trunk(
+    site: str, control: str
 ) -> None:
     """Its refusal (503) might as well be its Asterisk's. The word that it was here must be heard before it."""
-    story = Story(View(A, sites={B: "west"}), Switchboard(Manner(control=control)))
+    door, waits = (DOOR_B, OVERTAKES) if site == "main" else (AFAR_B, OVERTAKES_AFAR)
+    view = View(A, sites={A: "main", B: site})
+    story = Story(view, Switchboard(Manner(control=control)))
     story.at(0.0, arrives())
-    leg, here = ChannelId("pf-cafe.x-1-0"), SendTo(AFAR_B, CallHere("cafe", 1))
-    bridged = control == "bridge"
-    refused = (
-        (LegEntered(leg), LegEnded(leg, 34)) if bridged else (Returned(CHANNEL, "CONGESTION", 34),)
-    )
-    assert here in story.at(0.1, *refused)
-    assert story.board.next_deadline() == 0.1 + OVERTAKES_AFAR
+    leg = ChannelId("pf-cafe.x-1-0")
+    refused: tuple[CallEvent, ...] = (Returned(CHANNEL, "CONGESTION", 34),)
+    if control == "bridge":
+        refused = (LegEntered(leg), LegEnded(leg, 34))
+    assert SendTo(door, CallHere("cafe", 1)) in story.at(0.1, *refused)
+    assert story.board.next_deadline() == 0.1 + waits
     assert HangUp(CHANNEL, 34) in story.at(0.4)
-    story = afar(B)
+    story = afar(B) if site == "west" else calling(B)
+    if site == "main":
+        story.at(0.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
     story.at(0.1, PeerHasCall(B, CALL, 1), LegEnded(LEG, 34))
     assert HangUp(CHANNEL, 34) in story.at(0.1, Returned(CHANNEL, "CONGESTION", 34))
 

@@ -122,6 +122,20 @@ def test_over_iax2_a_phone_sends_on_to_whichever_site(two: Federation) -> None:
     two.until(lambda: two.get("a", "/route/2003")["tries"][0]["legs"][0]["trunk"] == "sip")
 
 
+@pytest.mark.parametrize("called", ["2002", "2003"], ids=["in a LAN", "at another site"])
+def test_a_phone_that_refuses_at_once_is_called_once(two: Federation, called: str) -> None:
+    """That its node has heard the call is known before its refusal: so it is not sent by the other trunk."""
+    lab = two.lab
+    before = int(lab.phone(called)["invites"])
+    lab.manners(called, refuse="503 Service Unavailable")
+    try:
+        results = [lab.call("2001", called, timeout=8) for _ in range(10)]
+    finally:
+        lab.manners(called)
+    assert [str(result.cause).partition(" ")[0] for result in results] == ["503"] * 10
+    assert int(lab.phone(called)["invites"]) == before + 10
+
+
 def test_over_iax2_no_daemon_need_say_that_a_call_is_there(two: Federation) -> None:
     """The link between the sites has just died: the called Asterisk itself says PROCEEDING, and its phone is waited for."""
     lab = two.lab
