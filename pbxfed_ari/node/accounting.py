@@ -54,7 +54,7 @@ class Accounting:
 
     def _ended(self, call: CallEnded) -> tuple[Json, str]:
         log.info(
-            "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f",
+            "call ended call=%s from=%s to=%s answered=%s tries=%d cause=%d seconds=%.1f last=%r",
             call.call,
             call.caller,
             call.number,
@@ -62,6 +62,7 @@ class Accounting:
             call.tries,
             call.cause,
             call.seconds,
+            call.attempts[-1].reason if call.attempts else "",
         )
         self._over(call)
         kept = record(call, self._me)

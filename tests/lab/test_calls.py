@@ -262,6 +262,9 @@ def test_one_record_a_call_across_nodes(federation: Federation, control: str, tr
     table = federation.lab.pbxfed("a", "calls", "--csv", "--number", "1003")
     assert table.splitlines()[0].startswith("call,node,began,from,to")
     assert record["call"] in table
+    log = federation.lab.node("a").folder / "log" / "pbxfed.log"
+    (told,) = [line for line in log.read_text().splitlines() if record["call"] in line]
+    assert told.endswith(f"last='1003 is registered on c (by {trunk})'"), "one line says it all"
 
 
 def test_chan_iax2_reads_the_frames_of_a_call_in_one_thread(federation: Federation) -> None:
