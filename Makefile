@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 TOLD := -q --tb=short -rfEs  # what failed is named in the last lines, and what was skipped
+PURE := tests/core tests/importing tests/installing tests/provisioning tests/stories tests/wire  # they compute, by no clock
 LAB := tests/lab tests/lab_tools tests/docker
 ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
 
@@ -14,11 +15,13 @@ ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py
 demo: $(READY)
 	$(PYTHON) -m lab.demo
 
-# Lab tests wait most of the time: all others run in what they leave of the cores, and are told of when they have ended.
+# Lab tests wait most of the time: what only computes runs in what they leave of the cores, and is told of when they have ended.
 test: $(READY)
 	$(MAKE) --no-print-directory check
-	@told=$$(mktemp); $(PYTHON) -m tests.beside $(PYTHON) -m pytest $(TOLD) -p no:cacheprovider -n 2 $(LAB:%=--ignore=%) >$$told 2>&1 & beside=$$!; \
-	$(MAKE) --no-print-directory -k test-docker test-lab; code=$$?; \
+	$(PYTHON) -m pytest $(TOLD) -n 2 $(PURE:%=--ignore=%) $(LAB:%=--ignore=%)
+	@echo "beside the lab, and told after it: $(PURE)"
+	@told=$$(mktemp); $(PYTHON) -m tests.beside $(PYTHON) -m pytest $(TOLD) -p no:cacheprovider -n 2 $(PURE) >$$told 2>&1 & beside=$$!; \
+	$(MAKE) --no-print-directory test-lab test-docker; code=$$?; \
 	wait $$beside || code=$$?; cat $$told; rm $$told; exit $$code
 	$(PYTHON) -m pytest $(TOLD) $(ALONE)
 
