@@ -1,7 +1,7 @@
 """The peers that can be called by IAX2: when they change the file is written anew (iax.py), and Asterisk reloads it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,10 +27,10 @@ class IaxPeers:
         file: Path | None,
         reachable: asyncio.Event,
         note: Callable[[Note], None],
-        loaded: Callable[[], None],
+        loaded: Callable[[], Awaitable[None]],
         takes: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`loaded`: Asterisk has read that there are some. `takes`: shall peers call this node by IAX2?
+        """`loaded`: Asterisk has just read that there are some. `takes`: shall peers call this node by IAX2?
 
         If not, it need not have the module, nor a folder for the file.
         """
@@ -110,5 +110,5 @@ class IaxPeers:
             return f"peers of IAX2 not loaded: {unreachable}"
         self._stale = False
         if self._peers:
-            self._loaded()
+            await self._loaded()
         return ""

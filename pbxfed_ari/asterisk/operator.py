@@ -76,7 +76,7 @@ class Operator:
         iax_file: Path | None,
         post: Callable[[Answered | LegEnded | Ended | Returned], None],
         note: Callable[[Note], None],
-        iax_loaded: Callable[[], None] = lambda: None,
+        iax_loaded: Callable[[], Awaitable[None]] = at_once,
         iax_taken: Callable[[], bool] = lambda: True,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
         bridges_heard: Callable[[], bool] = lambda: True,

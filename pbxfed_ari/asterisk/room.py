@@ -56,7 +56,7 @@ class AsteriskRoom:
             note=note,
             hear_bridges=lambda: self.connection.subscriptions.hear_bridges(),
             bridges_heard=lambda: self.connection.subscriptions.hears_bridges,
-            iax_loaded=self._iax_loaded,
+            iax_loaded=lambda: self.connection.subscriptions.iax_loaded(),
             iax_taken=iax_taken,
         )
         self.connection = Connection(
@@ -110,6 +110,3 @@ class AsteriskRoom:
         self.operator.calls.several = version >= SEVERAL_VARIABLES
         self.operator.up()
         self._told_up()
-
-    def _iax_loaded(self) -> None:
-        self.connection.subscriptions.iax_expected = True

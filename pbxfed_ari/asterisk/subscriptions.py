@@ -22,11 +22,11 @@ class Subscriptions:
 
     def __init__(self, ari: AriClient) -> None:
         self._ari = ari
-        self.iax_expected = False  # peers are written: try to subscribe to IAX2 until it works
+        self._iax_expected = False  # peers are loaded: try to subscribe to IAX2 until it works
         self._iax_heard = False
         self.bridging = False  # there are, or were, bridges of ours
         self._bridges_heard: bool | None = None  # are their events told? None: not known
-        self._filtering = asyncio.Lock()
+        self._asking = asyncio.Lock()
 
     @property
     def hears_bridges(self) -> bool:
@@ -50,9 +50,15 @@ class Subscriptions:
         self._iax_heard = "IAX2" in heard
         await self._hear_iax()
 
+    async def iax_loaded(self) -> None:
+        """Asterisk has read peers of IAX2: hear of them before they call. What fails is tried again (`retry`)."""
+        self._iax_expected = True
+        with suppress(AsteriskError):
+            await self._hear_iax()
+
     async def retry(self) -> None:
         """If IAX2 is expected, and not heard of yet. Raises: Unreachable, Declined."""
-        if self.iax_expected:
+        if self._iax_expected:
             await self._hear_iax()
 
     async def narrow(self, bridges: Iterable[Bridge]) -> None:
@@ -80,18 +86,19 @@ class Subscriptions:
 
     async def _hear_iax(self) -> None:
         """422 as long as there is no IAX2 peer; asked again after the peers were written."""
-        if self._iax_heard:
-            return
-        try:
-            await self._ari.applications.subscribe("endpoint:IAX2")
-            self._iax_heard = True
-        except Declined as declined:
-            if declined.status != 422:
-                raise
+        async with self._asking:
+            if self._iax_heard:
+                return
+            try:
+                await self._ari.applications.subscribe("endpoint:IAX2")
+                self._iax_heard = True
+            except Declined as declined:
+                if declined.status != 422:
+                    raise
 
     async def _filter(self, *, bridges: bool) -> None:
         """What we would let go need not be sent: it is most of what a call says. Dial, too, has a bridge for each call."""
-        async with self._filtering:
+        async with self._asking:
             bridges = bridges or self.bridging
             if bridges != self._bridges_heard:
                 wanted = OURS if bridges else OURS - BRIDGES

@@ -315,13 +315,18 @@ async def test_an_asterisk_that_takes_no_objects_is_tried_again() -> None:
 
 
 async def test_iax2_is_heard_of_as_soon_as_there_are_peers() -> None:
-    """422 until then."""
+    """422 until then: at once when they are loaded, before one can call; and if that fails, with the next pings."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await inbox.connection.subscriptions.iax_loaded()  # type: ignore[attr-defined]
+        assert "IAX2" not in fake.endpoint_ids
+        fake.iax = True
+        await inbox.until(lambda events: "IAX2" in fake.endpoint_ids)
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         fake.iax = True
-        inbox.connection.subscriptions.iax_expected = True  # type: ignore[attr-defined]
-        await fake.until("POST applications/pbxfed/subscription", 3)
-        await inbox.until(lambda events: "IAX2" in fake.endpoint_ids)
+        await inbox.connection.subscriptions.iax_loaded()  # type: ignore[attr-defined]
+        assert fake.endpoint_ids.count("IAX2") == 1
 
 
 async def test_only_callers_are_calls() -> None:
