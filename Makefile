@@ -6,28 +6,20 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 TOLD := -q --tb=short -rfEs  # what failed is named in the last lines, and what was skipped
-PURE := tests/core tests/importing tests/installing tests/provisioning tests/stories tests/wire  # they compute, by no clock
-LAB := tests/lab tests/lab_tools tests/docker
 ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
 
-.PHONY: demo test test-lab test-docker check bench stories unit deb clean
+.PHONY: demo test test-docker check bench stories unit deb clean
 
 demo: $(READY)
 	$(PYTHON) -m lab.demo
 
-# Lab tests wait most of the time: what only computes runs in what they leave of the cores, and is told of when they have ended.
 test: $(READY)
 	$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest $(TOLD) -n 2 $(PURE:%=--ignore=%) $(LAB:%=--ignore=%)
-	@echo "beside the lab, and told after it: $(PURE)"
-	@told=$$(mktemp); $(PYTHON) -m tests.beside $(PYTHON) -m pytest $(TOLD) -p no:cacheprovider -n 2 $(PURE) >$$told 2>&1 & beside=$$!; \
-	$(MAKE) --no-print-directory test-lab test-docker; code=$$?; \
-	wait $$beside || code=$$?; cat $$told; rm $$told; exit $$code
-	$(PYTHON) -m pytest $(TOLD) $(ALONE)
-
-test-lab: $(READY)
+	$(PYTHON) -m pytest $(TOLD) -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
 	$(PYTHON) -m pytest $(TOLD) -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%) \
 	  || { [ $$? = 1 ] && $(PYTHON) -m tests.again $(TOLD); }  # 1: tests failed, and nothing else
+	$(PYTHON) -m pytest $(TOLD) $(ALONE)
+	$(MAKE) --no-print-directory test-docker
 
 # The lab in containers, in a Docker engine of its own; where none can be started, that is said, with the reason.
 test-docker: $(READY)
