@@ -71,7 +71,9 @@ def _asking(n: int, *, last: bool) -> str:
     asked, proved = f"asked{n}", f"proved{n}"
     onward = "" if last else f'timeout="{SILENCE}" ontimeout="{here + 1}"'
     busy = "" if last else _recv(503, asked, f'optional="true" next="{refused}"')
-    busier = "" if last else _recv(503, proved, f'optional="true" next="{refused}0"')
+    onto = f'optional="true" next="{refused}0"'
+    busier = "" if last else _recv(503, proved, onto)
+    anew = "" if last else _recv(401, proved, onto)  # it was started since its challenge
     invite = f"INVITE sip:[field2]@{to} SIP/2.0\n"
     return f"""<label id="{here}"/>
 <nop><action><setdest host="{to}" port="5060" protocol="udp"/></action></nop>
@@ -85,6 +87,7 @@ def _asking(n: int, *, last: bool) -> str:
 {_recv(180, proved, 'optional="true"')}
 {_recv(183, proved, 'optional="true"')}
 {busier}
+{anew}
 {_recv(200, proved, f'timeout="{ANSWER}"', _TAG)}
 {_send(_bare("ACK", to, cseq + 1), f'ack_txn="{proved}"')}
 <pause/>

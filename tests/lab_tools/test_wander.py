@@ -77,6 +77,10 @@ class Server(threading.Thread):
         pytest.param({"again": "503"}, {}, id="the refusal of who was asked first"),
         pytest.param({}, {"again": "401"}, id="the challenge of who has answered"),
         pytest.param({"late": 1.3}, {}, id="the challenge of who was given up"),
+        pytest.param({"late": 1.1}, {"late": 0.3}, id="the same before the next one's"),
+        pytest.param(
+            {"status": "401 Unauthorized"}, {}, id="another challenge, as of one restarted"
+        ),
     ],
 )
 def test_what_comes_late_amid_the_call_changes_nothing(
@@ -89,7 +93,7 @@ def test_what_comes_late_amid_the_call_changes_nothing(
     command = ["sipp", f"{FULL}:5060", "-sf", "wanderer.xml", "-i", "127.0.0.1", "-nostdin"]
     command += ["-inf", "rows.csv", "-m", "1", "-d", str(TALK), "-trace_err"]
     servers = [
-        Server(FULL, "503 Service Unavailable", **full),
+        Server(FULL, **{"status": "503 Service Unavailable", **full}),
         Server(WORKING, "200 OK", **working),
     ]
     for one in servers:
