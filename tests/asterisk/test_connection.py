@@ -160,6 +160,14 @@ def channel(id: str, data: str = "", app: str = "Stasis") -> Json:
     return {"id": id, "dialplan": plan, "caller": {"name": "", "number": "1001"}}
 
 
+async def reading(fake: FakeAri) -> None:
+    """Who has connected, and has no answer yet, is heard, and reads what stands: until there are answers again."""
+    fake.answers.set()
+    await fake.until("GET asterisk/info")
+    fake.answers.clear()
+    await fake.until("PUT applications/pbxfed/eventFilter")
+
+
 async def test_everything_is_read_before_up_is_told() -> None:
     """Then who was waiting, so that the core can serve them."""
     async with FakeAri() as fake:
@@ -654,10 +662,7 @@ async def test_who_comes_back_while_all_is_read_was_rung_for_until_then() -> Non
         fake.variables = {("1.1", "PBXFED_ARGS"): "phone", ("1.1", "PBXFED_CALL"): "beef/1/2"}
         fake.answers.clear()
         async with connected(fake) as inbox:
-            fake.answers.set()
-            await fake.until("GET asterisk/info")
-            fake.answers.clear()
-            await fake.until("PUT applications/pbxfed/eventFilter")
+            await reading(fake)
             start: Json = {"type": "StasisStart", "args": ["next", "NOANSWER", "16"]}
             await fake.send({**start, "channel": back})
             fake.answers.set()
@@ -704,10 +709,7 @@ async def test_an_event_before_up_is_told_after_it() -> None:
         fake.channels = [channel("1", "pbxfed,phone")]
         fake.answers.clear()
         async with connected(fake) as inbox:
-            fake.answers.set()
-            await fake.until("GET asterisk/info")
-            fake.answers.clear()
-            await fake.until("PUT applications/pbxfed/eventFilter")
+            await reading(fake)
             for id in ("1", "2"):
                 start: Json = {"type": "StasisStart", "args": ["phone"], "channel": channel(id)}
                 await fake.send(start)
