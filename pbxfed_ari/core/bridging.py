@@ -62,6 +62,8 @@ ELSEWHERE = 26  # Q.850: non-selected user clearing; Asterisk's ANSWERED_ELSEWHE
 PATIENCE = 60  # seconds that Asterisk lets a caller wait beside what it rings
 _TELLING = (REJECTED, NO_RESPONSE, ABSENT)  # what phones have said, before what stood in the way
 _VAGUE = (0, 3, NO_ROUTE, 38)  # none known, and what a leg ends with that was abandoned, or failed
+_SAID_NO = (BUSY, NO_ANSWER, REJECTED)
+_MOVED = 302  # SIP: of several who ring together nobody is sent elsewhere
 _HEARD = ("RINGING", "PROGRESS")
 
 
@@ -81,6 +83,7 @@ class Part:
     to: Leg | Outside
     step: Step = Step.MADE
     cause: int = 0
+    said_no: bool = False
 
 
 @dataclass(slots=True)
@@ -188,9 +191,15 @@ class Bridged:
                 return self._hear(), None
             case Answered() if not self.talks:
                 return self._answer(leg, part), event
-            case LegEnded(cause=cause) if part.step is not Step.UP:
+            case LegEnded(cause=cause, sip=sip) if part.step is not Step.UP:
+                part.said_no = cause in _SAID_NO or sip == _MOVED
                 return self._ended(part, cause)
         return [], None
+
+    def refused(self) -> tuple[Leg | Outside, ...]:
+        """Who of several has said no, by all of his phones, while others ring on."""
+        rest = {part.to for part in self.legs.values() if not part.said_no}
+        return tuple(dict.fromkeys(p.to for p in self.legs.values() if p.to not in rest))
 
     @property
     def over(self) -> bool:

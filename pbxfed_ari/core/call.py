@@ -120,6 +120,9 @@ class Call:
     finished: bool = False  # its record is kept, nothing of it is left
     note: str = ""  # under what it is written down while it goes on (notebook.py)
     before: CallEnded | None = None  # what an earlier life of ours has written down there
+    refused: tuple[
+        Leg | Outside, ...
+    ] = ()  # the same, of who rang together for this number: who said no
     caller: ChannelId = field(init=False)  # by a transfer it may become another one
     caller_gone: bool = False  # the one that began
     leg: ChannelId = ChannelId("")  # of Dial's, which has answered
@@ -306,6 +309,11 @@ class Call:
         """It is over, and nothing of it is left."""
         self.finished = True
         return self.so_far(now)
+
+    def who_refused(self) -> tuple[Leg | Outside, ...]:
+        """Of those who ring together; and who did so before a restart."""
+        rung = self.bridged if self.phase is Phase.DIALING else None
+        return (*self.refused, *(rung.refused() if rung else ()))
 
     def so_far(self, now: float) -> CallEnded:
         """The record, if it ended now."""

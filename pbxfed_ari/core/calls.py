@@ -171,6 +171,8 @@ class Calls:
             self.usage.dialed(call, event.leg)
         elif type(event) is LegEnded:
             self._by_leg.pop(event.leg, None)
+            if call.who_refused():
+                self.notebook.changed(call)
         elif type(event) is LegLives:
             if call.setup and (peer := call.setup.legs.get(event.leg)):
                 self.usage.acknowledged(call, peer, now)

@@ -1,10 +1,11 @@
 """What is written down of calls that go on, so that one whose end nobody has seen has a record, too.
 
 Every second (store/recorder.py) the edge asks what is `new`: a call that has come, or that stands otherwise than before, is
-written down as it would be recorded now. Its record, when it ends, strikes the note out. A daemon that was killed finds the
-notes that stand, of calls of before. One that is found again at Asterisk goes on under its note, whatever it is called now. Of
-one whose channels are no more a record tells until when it was seen, and for how long nobody looked then (`unseen`): what came
-of it meanwhile is not known. One whose channels stand still, though nobody knows it, ends with the last of them.
+written down as it would be recorded now, with who of several that ring together has said no. Its record, when it ends, strikes
+the note out. A daemon that was killed finds the notes that stand, of calls of before. One that is found again at Asterisk goes
+on under its note, whatever it is called now. Of one whose channels are no more a record tells until when it was seen, and for
+how long nobody looked then (`unseen`): what came of it meanwhile is not known. One whose channels stand still, though nobody
+knows it, ends with the last of them.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pbxfed_ari.core.call import Call
-from pbxfed_ari.core.effects import CallEnded
+from pbxfed_ari.core.effects import CallEnded, Leg, Outside
 from pbxfed_ari.core.names import ChannelId
 
 UNTOLD = 0  # a cause that nobody heard
@@ -24,6 +25,7 @@ class Noted(Struct, frozen=True):
 
     channels: tuple[ChannelId, ...]
     so_far: CallEnded
+    refused: tuple[Leg | Outside, ...] = ()  # of its last try, while others ring on
 
 
 class Notebook:
@@ -47,7 +49,7 @@ class Notebook:
             found = (key for key, one in self._before.items() if mine in one.channels)
             call.note = next(found, call.key)
             if (noted := self._before.pop(call.note, None)) is not None:
-                call.before = noted.so_far
+                call.before, call.refused = noted.so_far, noted.refused
         self.changed(call)
 
     def changed(self, call: Call) -> None:
@@ -62,7 +64,7 @@ class Notebook:
 
     def new(self, now: float) -> tuple[list[Noted], list[str]]:
         """What is to be written down, and what to be struck out."""
-        fresh = [Noted(call.channels, call.so_far(now)) for call in self._new.values()]
+        fresh = [Noted(c.channels, c.so_far(now), c.who_refused()) for c in self._new.values()]
         void, self._void = self._void, []
         self._new.clear()
         return fresh, void

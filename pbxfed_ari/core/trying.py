@@ -225,6 +225,10 @@ def _known(call: Call) -> str:
         if one.outcome in CAUSES:
             call.came = outcome
             call.reached |= {_at(leg) for leg in one.legs}
+        if call.refused and not call.known:
+            call.reached |= {_at(leg) for leg in call.refused}
+            outcome = call.came = call.came or BUSY_OUT
+            call.cause = CAUSES[outcome]
     return outcome
 
 
@@ -425,7 +429,7 @@ def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> l
     call.asking = routes.forwarded(way, call.route.number, call.asking)
     call.route = routes.route(call.asking, view, lines).because(way.reason)
     call.reached.clear()
-    call.came = ""
+    call.came, call.refused = "", ()
     return _next_try(call, now, view, lines)
 
 

@@ -252,11 +252,15 @@ class Promises:
     # --- who has answered talks
 
     def _talks(self) -> Iterator[str]:
-        taken = {id(one): at for one, _, at, talks in self.world.answers if talks}
+        taken = [  # he talks, or had and has ended it
+            (one, phone, at)
+            for one, phone, at, talks in self.world.answers
+            if talks or any(at < t <= at + TALKS for t in phone.acted)
+        ]
         for one, phone, at, talks in self.world.answers:
-            if talks or one.troubled or abs(taken.get(id(one), -TALKS) - at) < TALKS:
+            by, others = at + TALKS, [(of, t) for of, he, t in taken if he is not phone]
+            if talks or one.troubled or any(of is one and abs(t - at) < TALKS for of, t in others):
                 continue  # or another phone was as fast
-            by = at + TALKS
             acted = [*(t for t in one.caller.acted if t >= one.began), *phone.acted]
             if any(t <= by for t in acted if t >= one.began):
                 continue

@@ -91,6 +91,23 @@ def test_who_answers_and_hears_nobody_is_found_out() -> None:
     assert Promises(world).broken() == []
 
 
+def test_of_two_who_answer_at_once_one_talks_though_he_transfers_at_once() -> None:
+    """That is enough."""
+    world, caller, called = two("ab", after=1.0)
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    world["a"].put("group", "600", create=True, members=["1002", "1004"], strategy="all")
+    other = world.add("1004", "b", after=1.0)
+    world.run(4.0)
+    attempt = world.dial(caller, "600")
+    world.run(1.5)
+    assert [ring.answered < world.now for ring in attempt.rings] == [True, True]
+    (winner,) = [phone for phone in (called, other) if world.talks(phone)]
+    world.transfer(winner, caller.number)
+    world.run(4.0)
+    assert len(world.answers) == 2
+    assert Promises(world).broken() == []
+
+
 def test_who_cuts_a_conversation_is_found_out() -> None:
     """The storms can fail."""
     world, caller, _ = two("ab", after=0.5)
@@ -198,3 +215,46 @@ def test_a_member_of_whom_nothing_was_heard_has_his_turn_when_his_node_is_back()
     world.run(10.0)
     assert [ring.phone for ring in attempt.rings] == [called, other, called]
     assert attempt.answered is not None
+
+
+@pytest.mark.parametrize("home", ["a", "b"])
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_who_has_refused_is_not_rung_again_for_a_caller_whose_daemon_was_away(
+    home: str, deaths: int
+) -> None:
+    """The other one rings out meanwhile, and nobody has seen it: he is rung once more, and the caller hears what came of it."""
+    world, caller, called = two("ab", after=0.3, control="bridge")
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    world["a"].put("group", "600", create=True, members=["1002", "1004"], ring_seconds=5)
+    called.manner = "declines"
+    other = world.add("1004", home, manner="rings")
+    world.run(4.0)
+    attempt = world.dial(caller, "600")
+    for _ in range(deaths):
+        world.run(3.0)
+        world.kill("a")
+        world.run(3.0)
+        world.start("a")
+    world.run(12.0)
+    assert [ring.phone for ring in attempt.rings].count(called) == 1
+    assert [ring.phone for ring in attempt.rings].count(other) >= 2
+    assert attempt.cause == 19
+
+
+def test_if_all_have_refused_or_gone_a_caller_whose_daemon_was_away_is_told_busy() -> None:
+    """Nobody is left to be rung."""
+    world, caller, called = two("ab", after=0.3, control="bridge")
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    world["a"].put("group", "600", create=True, members=["1002", "1004"], ring_seconds=5)
+    called.manner = "declines"
+    other = world.add("1004", "a", manner="rings")
+    world.run(4.0)
+    attempt = world.dial(caller, "600")
+    world.run(3.0)
+    world.kill("a")
+    world.pbxs["a"].contacts["1004"].remove(other)
+    world.run(3.0)
+    world.start("a")
+    world.run(5.0)
+    assert [ring.phone for ring in attempt.rings].count(called) == 1
+    assert attempt.cause == 17
