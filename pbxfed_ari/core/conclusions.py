@@ -94,7 +94,7 @@ class Conclusions:
         """
         if change.stamp is None or not self._members.up(change.node):
             return []
-        ahead = self._view.ahead(change.node)
+        ahead = self._view.ahead(change.node) or 0.0
         wall_ms = wall_ms_of(change.stamp) - (round(ahead * 1_000) if ahead < -ROUGH else 0)
         effects: list[Effect] = []
         standing = self._view.where(change.extension)

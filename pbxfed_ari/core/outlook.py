@@ -131,7 +131,7 @@ class Outlook:
             self._directory,
             served,
             unserved,
-            lambda place: wall - wall_ms_of(place.stamp) / 1_000 + self.ahead(place.node),
+            lambda place: wall - wall_ms_of(place.stamp) / 1_000 + (self.ahead(place.node) or 0.0),
         )
 
     def _unserved(self, node: NodeName) -> float:
@@ -215,9 +215,9 @@ class Outlook:
         """What peers believe that our clock says, milliseconds since 1970; 0: it was not read yet."""
         return self._clocks.told_ms(now)
 
-    def ahead(self, node: NodeName) -> float:
-        """By how many seconds a peer's clock is ahead of ours, as far as we know."""
-        return self._clocks.ahead(node) or 0.0
+    def ahead(self, node: NodeName) -> float | None:
+        """By how many seconds a peer's clock is ahead of ours; None: it has not said yet what it shows."""
+        return self._clocks.ahead(node)
 
     # --- who is responsible
 

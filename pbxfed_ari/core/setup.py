@@ -332,12 +332,15 @@ def words(peer: NodeName, view: View) -> tuple[float, float]:
 def lateness(bill: Waybill, peer: NodeName, arrived: Arrived, now: float, view: View) -> str:
     """Is a peer's call "late", or "doubtful", or in time ("")? One that has just come: by our clock as it was last read.
 
-    For by that, too, it is known how far the peer's clock is ahead: ours may have been set since, a moment ago.
+    For by that, too, it is known how far the peer's clock is ahead: ours may have been set since, a moment ago. Of a peer whose
+    clock we have not heard of, as a moment after our start, nothing can be said: it is asked.
     """
     wall_ms = (not arrived.again and view.clock_ms(now)) or arrived.wall_ms
     if not bill.until_ms or not wall_ms:
         return ""
-    passed = wall_ms + view.ahead(peer) * 1_000 - bill.until_ms
+    if (ahead := view.ahead(peer)) is None:
+        return "doubtful"
+    passed = wall_ms + ahead * 1_000 - bill.until_ms
     doubtful = GRACE * 0.2 - GRACE - BUSY * 1_000
     return "late" if passed > GRACE else "doubtful" if passed > doubtful else ""
 

@@ -116,8 +116,8 @@ class View(Protocol):
         """What peers believe that our clock says, milliseconds since 1970; 0: it was not read yet."""
         ...
 
-    def ahead(self, node: NodeName) -> float:
-        """By how many seconds a peer's clock is ahead of ours, as far as we know."""
+    def ahead(self, node: NodeName) -> float | None:
+        """By how many seconds a peer's clock is ahead of ours; None: it has not said yet what it shows."""
         ...
 
     def drained(self) -> bool:

@@ -33,9 +33,9 @@ def dead_ends(
         view, info = federation.view, federation.directory.shelves.info
         found = {peer: one for peer in trunks() if (one := info(peer))}
         return {
-            peer: (one.asterisk_since, one.asterisk_since - view.ahead(peer))
+            peer: (one.asterisk_since, one.asterisk_since - ahead)
             for peer, one in found.items()
-            if one.asterisk_since
+            if one.asterisk_since and (ahead := view.ahead(peer)) is not None
         }
 
     async def answers(to: Address) -> bool:

@@ -48,6 +48,7 @@ class View:
         self.settles = 0.0
         self.leaving = False
         self.clock = 0  # milliseconds since 1970, at its second 0
+        self.clocks: dict[NodeName, float | None] = {}  # seconds by which they are ahead of it
 
     def get(self, space: str, key: str) -> Item | None:
         known = space == "number" and re.fullmatch("100[1-9]", key)
@@ -91,8 +92,8 @@ class View:
     def told_ms(self, now: float) -> int:
         return self.clock and self.clock + round(now * 1_000)
 
-    def ahead(self, node: NodeName) -> float:
-        return 0.0
+    def ahead(self, node: NodeName) -> float | None:
+        return self.clocks.get(node, 0.0)
 
     def drained(self) -> bool:
         return self.leaving

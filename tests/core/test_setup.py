@@ -761,6 +761,14 @@ def test_a_call_that_may_be_too_late_waits_for_a_word() -> None:
     assert gone.at(HELD) == []
 
 
+def test_nobody_is_late_by_a_clock_that_was_not_heard_of() -> None:
+    """A moment after our start: its sender is asked."""
+    story = Story(View(A))
+    story.view.clocks[B] = None
+    assert story.at(0.0, arrives(60_000)) == [SendTo(DOOR_B, CallHere("cafe", 1))]
+    assert legs(story.at(HELD)) == [(Leg(),)]
+
+
 @pytest.mark.parametrize("text", ["", "/", "a/b/c/D/e/f", "x y", "a/1/1/../..", "é/1/1"])
 def test_a_waybill_that_makes_no_sense_is_none(text: str) -> None:
     """A call comes all the same."""

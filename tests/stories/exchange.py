@@ -816,7 +816,9 @@ class Telephony(World):
         phone.dialogs.append(dialog)
         self._engaged(phone)
         instead = dialog.pbx is not phone.home
-        dialog.ring = Ring(self.now, phone, instead, attempt.taken, not dialog.note)
+        dialog.ring = Ring(
+            self.now, phone, instead, attempt.taken, not dialog.note, dialog.pbx.name
+        )
         attempt.rings.append(dialog.ring)
         self.note(f"{phone} rings for {attempt.caller} by {dialog.pbx.name} {dialog.note}")
         self.after(0.05, dialog.rings)

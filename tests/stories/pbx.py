@@ -48,7 +48,7 @@ ALONE = 4.0  # seconds without a ring that peers have, who are asked without a d
 class Ring:
     """A phone rang; `instead` of its own Asterisk, which was out of reach, another one let it.
 
-    `anew`: somebody had answered; `unasked`: no daemon has sent it.
+    `anew`: somebody had answered; `unasked`: no daemon has sent it; `by`: the node whose Asterisk has.
     """
 
     at: float
@@ -56,6 +56,7 @@ class Ring:
     instead: bool
     anew: bool
     unasked: bool
+    by: str
     until: float = float("inf")
     answered: float = float("inf")
 

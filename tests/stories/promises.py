@@ -217,9 +217,12 @@ class Promises:
         if ring is None:
             busy = phone.manner == "busy" or self.history.of["engaged", phone.uri].fill(*due)
             return ("busy" if busy and self._well(one, phone, when, via) else ""), due
-        if phone.manner == "rings" or phone.after > seconds:
-            return "no_answer", (when[0] + seconds, ring.at + seconds)
-        at = ring.at + phone.after
+        out = phone.manner == "rings" or phone.after > seconds
+        at = ring.at + (seconds if out else phone.after)
+        if self.history.of["asterisk", ring.by].touch(ring.at, at):
+            return "", due
+        if out:
+            return "no_answer", (when[0] + seconds, at)
         how = {"answers": "", "declines": "busy"}.get(phone.manner, phone.manner)
         return how, (at, at)
 

@@ -57,6 +57,40 @@ def test_a_call_comes_about_though_a_clock_was_set_a_moment_ago(name: str, step:
     assert [ring.phone for ring in attempt.rings] == [called]
 
 
+@pytest.mark.parametrize("moment", [0.3, 0.8, 2.0, 5.0])
+def test_a_call_comes_about_though_a_daemon_has_just_begun_and_its_clock_is_fast(
+    moment: float,
+) -> None:
+    """Of its peers' clocks it has heard nothing yet: so it knows of nobody that he is late."""
+    world, caller, called = two("ab", after=2.0)
+    world.set_clock("b", 58)
+    world.run(40.0)
+    world.kill("b")
+    world.run(0.5)
+    world.start("b")
+    world.run(moment)
+    attempt = world.dial(caller, "1002")
+    world.run(0.7)
+    assert [ring.phone for ring in attempt.rings] == [called]
+
+
+def test_what_a_dead_asterisk_had_let_ring_leads_nowhere() -> None:
+    """The phone rings on for a while, and says then where to go; but nobody hears it."""
+    world, caller, called = two("ab", after=8.0)
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    called.manner = "1004"
+    world.add("1004", "a", manner="rings")
+    world.run(4.0)
+    attempt = world.dial(caller, "1002")
+    world.run(0.5)
+    world.kill_asterisk("b")
+    world.run(0.2)
+    world.start_asterisk("b")
+    world.run(10.0)
+    assert attempt.ended is not None
+    assert Promises(world).broken() == []
+
+
 def test_who_is_not_rung_is_found_out() -> None:
     """And who is rung only by the second kind of trunk, though nothing is known to be blocked."""
     world, caller, _ = two("ab", after=0.5)
