@@ -10,8 +10,10 @@ from pbxfed_ari.asterisk.queues import alerted
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import Effect
+from pbxfed_ari.core.events import Address
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.objects.trunk import PstnTrunk
 from pbxfed_ari.sensors import gauges, machine, options
 from pbxfed_ari.sensors.checks import Check
@@ -112,7 +114,16 @@ class Sensing:
     async def _peers(self) -> Reading | str:
         if not self._asterisk.connection.live:
             return NO_ASTERISK
-        doors = {
+        doors = self._doors()
+        name = self._sampled.next(doors)
+        if name is None:
+            return "no peer has SIP"
+        took = await options.ask(doors[name], f"pf-{self.federation.me}")
+        return self._sampled.asked(name, answered=took < NEVER, peers=self._doors())
+
+    def _doors(self) -> dict[NodeName, Address]:
+        """Where the SIP of those is that can be called now."""
+        return {
             member.name: (info.address, info.sip_port)
             for member in self.federation.members.alive()
             if member.reachable
@@ -121,11 +132,6 @@ class Sensing:
             and "sip" in info.trunks
             and info.sip_port
         }
-        name = self._sampled.next(doors)
-        if name is None:
-            return "no peer has SIP"
-        took = await options.ask(doors[name], f"pf-{self.federation.me}")
-        return self._sampled.asked(name, answered=took < NEVER)
 
     def _clock(self) -> Reading | str:
         names = [member.name for member in self.federation.members.alive()]

@@ -48,7 +48,8 @@ class Sign:
     node: str
     site: str
     standing: Standing
-    weight: int
+    weight: int  # its capacity, less what its health lacks
+    capacity: int
     hosts: tuple[str, ...]  # IPv4 and IPv6 addresses
     ports: tuple[tuple[str, int], ...]  # (transport, port), best first
     dns: bool  # it answers for the domain
@@ -151,6 +152,7 @@ def _sign(federation: Federation, name: NodeName, info: NodeInfo) -> Sign:
         info.site,
         standing(federation, name),
         federation.view.condition_of(name).weight(info.weight),
+        info.weight,
         _hosts(info.phone_addresses) or (info.address,),
         tuple((transport, port) for transport, port in ports if transport in TRANSPORTS and port),
         info.dns,

@@ -7,7 +7,7 @@ Data stand as text, as in a zone file (RFC 1035 §5.1), so that an export and an
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from random import Random
 
@@ -103,7 +103,8 @@ class Zone:
             for sign in known:
                 priority = NEAR if site in ("", sign.site) else 2 * NEAR
                 if sign.port(transport):
-                    found.append(self._srv(owner, STEADY, priority, sign, transport))
+                    lasting = replace(sign, weight=sign.capacity)
+                    found.append(self._srv(owner, STEADY, priority, lasting, transport))
         apex = [sign for sign in known if site in ("", sign.site)] or known
         found += [r for sign in apex for r in _addresses(APEX, STEADY, sign)]
         return found + [r for sign in known for r in _addresses((sign.node,), STEADY, sign)]

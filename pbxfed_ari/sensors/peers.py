@@ -19,10 +19,15 @@ class Peers:
         fresh = (name for name in sorted(peers) if name not in self._answered)
         return next((name for some in (silent, fresh, self._answered) for name in some), None)
 
-    def asked(self, name: NodeName, *, answered: bool) -> Reading:
-        """It was asked; which part of all is silent."""
+    def asked(
+        self, name: NodeName, *, answered: bool, peers: Collection[NodeName]
+    ) -> Reading | str:
+        """It was asked; which part of all is silent. Who is no longer there was silent because it died, or its site was cut."""
         self._answered.pop(name, None)
-        self._answered[name] = answered
+        if answered or name in peers:
+            self._answered[name] = answered
+        if not self._answered:
+            return "the peer that was asked has gone"
         silent = sorted(one for one, ok in self._answered.items() if not ok)
         of = f"{len(silent)} of {len(self._answered)}"
         said = f"{', '.join(silent)}, {of}" if silent else of

@@ -23,7 +23,7 @@ class Sensor:
     gauge: Gauge
     every: float  # seconds
     read: Read  # or why nothing can be read, for now
-    hurry: float = 0.0  # seconds between two readings as long as it costs something; 0: as always
+    hurry: float = 0.0  # the same as long as it costs something, the calm before it is believed included; 0: as always
 
 
 class SensorRoom:
@@ -73,5 +73,4 @@ class SensorRoom:
             self.unread.pop(name, None)
             reading = found
         self._perform(self.health.read(name, reading, time.monotonic()))
-        bad = reading is not None and sensor.gauge.cost(reading.value) > 0
-        return sensor.hurry if bad and sensor.hurry else sensor.every
+        return sensor.hurry if sensor.hurry and self.health.costs()[name] else sensor.every

@@ -57,7 +57,7 @@ class Town:
         above = shares.full(self.load, self.weights)
         ports = (("udp", 5060),)
         known = [
-            Sign(n, "main", Standing.WELL, w, ("10.0.0.1",), ports, True, full=n in above)
+            Sign(n, "main", Standing.WELL, w, w, ("10.0.0.1",), ports, True, full=n in above)
             for n, w in self.weights.items()
         ]
         self.at[phone] = self._drawn(pointers(known, "udp", "main", self.rng))

@@ -28,7 +28,7 @@ WELL, LAST, SICK, GONE = Standing
 
 
 def sign(node: str, site: str = "main", standing: Standing = WELL, weight: int = 100) -> Sign:
-    return Sign(node, site, standing, weight, ("10.0.0.1",), (("udp", 5060),), True)
+    return Sign(node, site, standing, weight, weight, ("10.0.0.1",), (("udp", 5060),), True)
 
 
 def told(known: list[Sign], site: str = "main", transport: str = "udp") -> list[tuple[int, str]]:

@@ -14,11 +14,14 @@ A = Sign(
     "main",
     Standing.WELL,
     200,
+    200,
     ("10.0.0.1", "2001:db8::1"),
     (("tls", 5061), ("udp", 5060)),
     True,
 )
-B = Sign("b", "berlin", Standing.WELL, 100, ("10.0.1.2",), (("udp", 5070), ("tcp", 5060)), False)
+B = Sign(
+    "b", "berlin", Standing.WELL, 100, 100, ("10.0.1.2",), (("udp", 5070), ("tcp", 5060)), False
+)
 ZONE = Zone("PBX.example.", 5)
 UDP = ("_sip", "_udp")
 
@@ -118,9 +121,9 @@ def test_what_is_in_the_zone() -> None:
 
 
 def test_an_export_is_a_zone_file() -> None:
-    """With an SOA and an NS in front, as its keeper has them, dnspython reads it; the dead are in it, too."""
+    """With an SOA and an NS in front, as its keeper has them, dnspython reads it; the sick and the dead are in it like any."""
     head = "@ 300 IN SOA ns.x. host.x. 1 3600 600 86400 60\n@ 300 IN NS ns.x.\n"
-    known = [A, replace(B, standing=Standing.GONE)]
+    known = [replace(A, weight=140), replace(B, standing=Standing.GONE)]
     lines = text("pbx.example", ZONE.export(known)).split("\n", 1)
     found = dns.zone.from_text(f"{lines[0]}\n{head}{lines[1]}", "pbx.example.")
     srv = found.get_rdataset("_sip._udp", "SRV")

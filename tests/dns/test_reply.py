@@ -27,7 +27,7 @@ CLIENT = "192.0.2.7"
 def known(count: int, letters: int = 1) -> list[Sign]:
     ports = (("udp", 5060), ("tcp", 5060))
     return [
-        Sign(f"{'n' * letters}{i}", "main", Standing.WELL, 100, (f"10.0.0.{i}",), ports, True)
+        Sign(f"{'n' * letters}{i}", "main", Standing.WELL, 100, 100, (f"10.0.0.{i}",), ports, True)
         for i in range(count)
     ]
 

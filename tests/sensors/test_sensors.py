@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import AskSip, CallEnded, Effect, Note, Tell
 from pbxfed_ari.core.events import Address, HealthChanged, SipSaid
-from pbxfed_ari.core.health import Gauge, Reading
+from pbxfed_ari.core.health import CALM, Gauge, Reading
 from pbxfed_ari.core.names import CallId, NodeName
-from pbxfed_ari.sensors import gauges, machine, options
+from pbxfed_ari.sensors import gauges, machine, options, room
 from pbxfed_ari.sensors.clock import offset
 from pbxfed_ari.sensors.doubts import PATIENCE, Doubts
 from pbxfed_ari.sensors.failures import FEW, WINDOW, Failures
@@ -173,20 +174,36 @@ def test_of_two_clocks_that_differ_neither_makes_sick() -> None:
 
 def test_peers_are_asked_in_turn_and_who_was_silent_first() -> None:
     """One that has left is forgotten."""
-    a, b, c = NodeName("a"), NodeName("b"), NodeName("c")
+    a, b, c = everybody = [NodeName("a"), NodeName("b"), NodeName("c")]
     peers = Peers()
+
+    def asked(name: NodeName, *, answered: bool) -> Reading | str:
+        return peers.asked(name, answered=answered, peers=everybody)
+
     assert peers.next([]) is None
     assert peers.next([b, a]) == a
-    assert peers.asked(a, answered=True) == Reading(0.0, "0 of 1", "more than half")
+    assert asked(a, answered=True) == Reading(0.0, "0 of 1", "more than half")
     assert peers.next([a, b, c]) == b
-    assert peers.asked(b, answered=False) == Reading(0.5, "b, 1 of 2", "more than half")
+    assert asked(b, answered=False) == Reading(0.5, "b, 1 of 2", "more than half")
     assert peers.next([a, b, c]) == b
-    assert peers.asked(b, answered=True).value == 0.0
+    assert asked(b, answered=True) == Reading(0.0, "0 of 2", "more than half")
     assert peers.next([a, b, c]) == c
-    assert peers.asked(c, answered=False).said == "c, 1 of 3"
+    assert asked(c, answered=False) == Reading(1 / 3, "c, 1 of 3", "more than half")
     assert peers.next([a, b]) == a
-    assert peers.asked(a, answered=True).said == "0 of 2"
+    assert asked(a, answered=True) == Reading(0.0, "0 of 2", "more than half")
     assert peers.next([a, b]) == b
+
+
+def test_a_peer_that_died_while_it_was_asked_says_nothing_of_this_nodes_own_path() -> None:
+    """It is its Asterisk that is gone, or its cable."""
+    a, b = NodeName("a"), NodeName("b")
+    peers = Peers()
+    assert peers.asked(a, answered=False, peers=[b]) == "the peer that was asked has gone"
+    assert peers.asked(a, answered=False, peers=[a, b]) == Reading(
+        1.0, "a, 1 of 1", "more than half"
+    )
+    assert peers.asked(b, answered=True, peers=[]) == Reading(0.5, "a, 1 of 2", "more than half")
+    assert peers.asked(a, answered=False, peers=[b]) == Reading(0.0, "0 of 1", "more than half")
 
 
 def test_none_of_the_own_sensors_alone_makes_sick_for_an_overload() -> None:
@@ -194,6 +211,34 @@ def test_none_of_the_own_sensors_alone_makes_sick_for_an_overload() -> None:
     overload = (gauges.ARI, gauges.LOAD, gauges.FAILURES)
     assert all(gauge.most < SICK for gauge in overload)
     assert len({gauge.name for gauge in gauges.OWN}) == len(gauges.OWN)
+
+
+async def test_it_is_read_sooner_until_it_costs_nothing_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That it is good again is believed after ten seconds: they must not become the four minutes of two readings."""
+    pauses: list[float] = []
+    readings = [Reading(1.0), Reading(0.0), Reading(0.0)]
+    mended = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if not readings:
+            mended.set()
+            await asyncio.Event().wait()
+
+    async def read() -> Reading | str:
+        return readings.pop(0)
+
+    monkeypatch.setattr(room, "asyncio", SimpleNamespace(TaskGroup=asyncio.TaskGroup, sleep=sleep))
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: sum(pauses)))
+    sensor = Sensor(Gauge("one", "it is", "", 1, 1, 3, "mend it"), 120.0, read, hurry=CALM)
+    sensors = SensorRoom([sensor], perform=lambda effects: None, rng=Random(1))
+    task = asyncio.ensure_future(sensors.run())
+    await mended.wait()
+    task.cancel()
+    assert pauses[1:] == [CALM, CALM, 120.0]
+    assert sensors.health.sick == 0
 
 
 async def test_the_room_reads_again_and_sooner_while_it_is_bad() -> None:
@@ -219,10 +264,10 @@ async def test_the_room_reads_again_and_sooner_while_it_is_bad() -> None:
         Sensor(Gauge("one", "it is", "", 1, 1, 6, "mend it"), 10.0, read, hurry=0.01),
         Sensor(Gauge("other", "it is", "", 1, 1, 6, "mend it"), 10.0, broken),
     ]
-    room = SensorRoom(sensors, perform=told, rng=Random(1))
-    task = asyncio.ensure_future(room.run())
+    found = SensorRoom(sensors, perform=told, rng=Random(1))
+    task = asyncio.ensure_future(found.run())
     await enough.wait()
     task.cancel()
     assert [e for e in effects if isinstance(e, Tell)] == [Tell(HealthChanged(6))]
     assert [e.what for e in effects if isinstance(e, Note)] == ["health reason"]
-    assert room.unread == {"one": "nobody to ask", "other": "ZeroDivisionError: ours"}
+    assert found.unread == {"one": "nobody to ask", "other": "ZeroDivisionError: ours"}
