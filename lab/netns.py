@@ -350,9 +350,10 @@ def _quiet(*, router: bool) -> None:
 
 
 def _raise_neighbour_limits() -> None:
+    """They are the machine's: a network other than its first one, as a container's, is not shown them."""
     for number, wanted in enumerate(NEIGHBOURS, 1):
         path = Path(f"/proc/sys/net/ipv4/neigh/default/gc_thresh{number}")
-        if int(path.read_text()) < wanted:
+        if path.exists() and int(path.read_text()) < wanted:
             path.write_text(str(wanted))
 
 
