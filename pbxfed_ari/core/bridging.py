@@ -240,6 +240,10 @@ class Bridged:
         left = self.present - {channel} - self.outside
         return min(left) if channel in self.present and len(self.present) == 2 and left else None
 
+    def has_talked(self, leg: ChannelId) -> bool:
+        """Has this leg answered, and is not there any more?"""
+        return leg not in self.present and leg in self.legs and self.legs[leg].step is Step.UP
+
     def leads_to(self, leg: ChannelId) -> tuple[NodeName | None, str]:
         """To which node, by which trunk, if an extension is there."""
         to = self.legs[leg].to if leg in self.legs else None

@@ -38,6 +38,8 @@ def adopt(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int
     call.bridged = bridging.adopt(call.key, call.arrival.channel, leg, to, set(seen.channels))
     call.caller_gone = bool(key_of_name(call.arrival.channel))  # he was, before a rescue
     _resume(call, seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
+    if not key_of_name(leg):
+        call.talks_with = ()  # whom it had called has transferred
 
 
 def found(call: Call, event: TalkFound, attempt: int, now: float) -> None:

@@ -69,6 +69,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
         late = type(event) is LegEntered  # of a try before this one
         return [HangUpLeg(call.arrival.channel, event.leg, NORMAL)] if late else []
     effects, outcome = call.bridged.handle(event)
+    if type(event) is LegEnded and call.bridged.has_talked(event.leg):
+        call.talks_with = ()  # if the conversation goes on, it has transferred
     if isinstance(outcome, Answered):
         _talks(call, now, outcome.leg)
     elif outcome is not None:

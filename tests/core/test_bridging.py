@@ -71,6 +71,10 @@ class Board:
             effects = self.board.tick(now, self.view)
         return [e for e in effects if type(e).__name__ not in ("Note", "CallEnded")]
 
+    def engaged(self, *numbers: str) -> list[bool]:
+        """Does a call go on with these?"""
+        return [self.board.usage.calls_of(number) > 0 for number in numbers]
+
 
 def arrived(number: str = "1001", channel: ChannelId = CALLER, fresh: str = "f00") -> Arrived:
     return Arrived(channel, number, "1002", "", fresh_id=fresh)
@@ -347,11 +351,13 @@ def talking() -> Board:
 
 
 def test_a_callee_that_transfers_is_replaced_and_the_caller_talks_on() -> None:
-    """Until the other end goes, or he does."""
+    """Until the other end goes, or he does. Who has transferred is free: a queue may ring him."""
     board = talking()
     assert board.at(3.0, WentOut(ONE, BRIDGE)) == []
+    assert board.engaged("1001", "1002") == [True, True]
     assert board.at(3.0, CameIn(LOCAL, BRIDGE)) == [HangUpLeg(CALLER, ONE, 16)]
     assert board.at(3.1, LegEnded(ONE, 16)) == []
+    assert board.engaged("1001", "1002") == [False, True]
     assert board.at(9.0, WentOut(LOCAL, BRIDGE)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
     board.at(9.1, WentOut(CALLER, BRIDGE), Ended(CALLER))
     assert len(board.board) == 0

@@ -11,6 +11,7 @@ from pbxfed_ari.core.events import (
     Arrived,
     BridgeSeen,
     CallEvent,
+    CameIn,
     ChannelsListed,
     Ended,
     LegDialed,
@@ -23,6 +24,7 @@ from pbxfed_ari.core.events import (
     Returned,
     RingFound,
     TalkFound,
+    WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
 from pbxfed_ari.core.notebook import Noted
@@ -410,6 +412,22 @@ def test_in_bridge_mode_too_a_hunt_goes_on_where_it_was() -> None:
     effects = lives.board.handle(LegEnded(leg, 19), 125.0, lives.view)
     assert [e.to for e in effects if isinstance(e, MakeLeg)] == [Leg(number="1004")]
     assert [(one.began, one.outcome) for one in call.history] == [(0.0, "no_answer"), (30.0, "")]
+
+
+def test_whose_leg_a_transfer_has_replaced_before_the_restart_is_free() -> None:
+    """His call goes on between two others."""
+    leg, local = ChannelId("pf-f00-1-0"), ChannelId("18.1")
+    lives = Lives(View(A, items=BRIDGED))
+    came = Arrived(CALLER, "1001", "1002", "Ann", fresh_id="f00", wall_ms=WALL)
+    lives.at(0.0, came, LegEntered(leg), CameIn(CALLER, "pf-f00"), CameIn(leg, "pf-f00"))
+    lives.at(1.0, Answered(CALLER, leg))
+    lives.at(2.0, WentOut(leg, "pf-f00"), CameIn(local, "pf-f00"), LegEnded(leg, 16))
+    lives.note(3.0)
+    lives.dies()
+    seen = BridgeSeen("pf-f00", (CALLER, local), True, frozenset({local}), (came,))
+    lives.at(100.0, listed(CALLER, local, after=5.0, bridges=(seen,)))
+    usage = lives.board.usage
+    assert [usage.calls_of(number) for number in ("1001", "1002")] == [0, 1]
 
 
 # --- who waits for us when we return, and nobody rings for him any more
