@@ -15,7 +15,7 @@ from pbxfed_ari.core.call import SETTING_UP, Call, Phase
 from pbxfed_ari.core.detours import Detours
 from pbxfed_ari.core.effects import Leg, Note, Outside
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.tries import View
+from pbxfed_ari.core.tries import OUTCOMES, View
 
 HOUR = 3_600.0
 LIVE = (Phase.DIALING, Phase.TALKING, Phase.RESCUING)  # phases in which somebody is busy with it
@@ -48,6 +48,7 @@ class _Counted:
     facts: frozenset[Fact] = frozenset()
     peers: frozenset[NodeName] = frozenset()
     waits: str = ""  # in this queue
+    queue: str = ""  # the same, or members of it are rung for him
 
 
 class Usage:
@@ -92,12 +93,12 @@ class Usage:
         if state != known.state:
             known.state = state
             facts = frozenset(_facts(call, legs))
-            if call.phase in SETTING_UP:
+            if call.phase in SETTING_UP or (known.queue and _has_failed(call)):
                 ceased = known.facts - facts
                 self._in_vain.update((fact[1], self._now) for fact in ceased if fact[0] == "rings")
             waits = queue if call.phase is Phase.WAITING else ""
             place = known.place if number == known.number else next(self._places)
-            known.number = number
+            known.number, known.queue = number, queue
             self._change(channel, known, facts, _peers(call, legs), waits, place)
 
     def forget(self, channel: ChannelId) -> None:
@@ -324,6 +325,11 @@ def _facts(call: Call, legs: Sequence[Leg | Outside]) -> Iterator[Fact]:
                 yield "line", out.line
             if ours:
                 yield "sent", out.line, (isinstance(out, Leg) and out.peer) or HERE
+
+
+def _has_failed(call: Call) -> bool:
+    """Was its last try in vain, and not because its caller had gone?"""
+    return bool(call.history) and call.history[-1].outcome in OUTCOMES.values()
 
 
 def _peers(call: Call, legs: Sequence[Leg | Outside]) -> frozenset[NodeName]:

@@ -218,6 +218,18 @@ def test_who_did_not_answer_is_left_alone_before_his_phone_rings_again() -> None
     assert rung(alone.after(1.0)) == [("1", ["1001", "1002"])]
 
 
+def test_so_is_who_did_not_answer_the_last_time_that_a_caller_had_time_for() -> None:
+    """The next caller does not ring him at once."""
+    desk = Desk(strategy="all", ring_seconds=15, retry_seconds=5, wait_seconds=14)
+    desk.call("1")
+    desk.now += 10.0
+    assert rung(desk.call("2")) == []
+    desk.now += 5.0
+    assert [e.cause for e in desk.back("1", "NOANSWER") if isinstance(e, HangUp)] == [19]
+    assert rung(desk.after(4.0)) == []
+    assert rung(desk.after(2.0)) == [("2", ["1001", "1002"])]
+
+
 def test_whose_phone_was_silenced_by_the_caller_or_by_another_member_may_ring_at_once() -> None:
     """He was not asked too little time ago: who called has gone, or was answered elsewhere."""
     desk = Desk(ring_seconds=60)

@@ -219,8 +219,9 @@ class Promises:
             return ("busy" if busy and self._well(one, phone, when, via) else ""), due
         out = phone.manner == "rings" or phone.after > seconds
         at = ring.at + (seconds if out else phone.after)
-        if self.history.of["asterisk", ring.by].touch(ring.at, at):
-            return "", due
+        fell = ("asterisk", ring.by), ("way", frozenset((one.at.name, ring.by)))
+        if any(self.history.of[key].touch(ring.at, at) for key in fell):
+            return "", due  # it may have rung elsewhere since, or be heard late
         if out:
             return "no_answer", (when[0] + seconds, at)
         how = {"answers": "", "declines": "busy"}.get(phone.manner, phone.manner)

@@ -19,6 +19,11 @@ def test_what_must_hold_holds(kind: str) -> None:
     assert play(kind, seed=1) == []
 
 
+def test_what_was_out_of_reach_while_it_rang_leads_on_later() -> None:
+    """It rings anew, somewhere else, and then for its whole time: that is no word of a phone that was not kept."""
+    assert play("all", seed=57721032) == []
+
+
 def two(names: str, after: float, control: str = "handover") -> tuple[Telephony, Phone, Phone]:
     """These nodes; 1001 at the first, and 1002 at the last, which answers so many seconds after it rings."""
     world = Telephony(names=names, control=control)
