@@ -20,7 +20,6 @@ from pbxfed_ari.core.names import (
     TRUNK_PREFIX,
     ChannelId,
     attempt_of,
-    bridge_of,
     key_of_name,
     node_of_trunk,
 )
@@ -62,12 +61,15 @@ def ours(
     connected = {channel for bridge in bridges for channel in bridge.channels}
     alone: dict[str, list[Channel]] = {}
     for one in _legs([one for one in channels if one.id not in connected]):
-        alone.setdefault(bridge_of(key_of_name(one.id)), []).append(one)
+        alone.setdefault(key_of_name(one.id), []).append(one)
     found: list[BridgeSeen] = []
     for bridge in (one for one in bridges if key_of_name(one.id)):
         inside = [by_id[c] for c in bridge.channels if c in by_id]
         seen = _seen(bridge, inside, answers.get(bridge.id, 0))
-        caller, rings = by_id.get(bridge.name), tuple(map(leg, alone.get(bridge.id, ())))
+        caller, rings = (
+            by_id.get(bridge.name),
+            tuple(map(leg, alone.get(key_of_name(bridge.id), ()))),
+        )
         if not inside and caller is not None and stands(caller):
             lives = not all(one.silent for one in rings)
             seen = replace(seen, callers=tuple(_callers([caller])), rings=rings if lives else ())

@@ -174,11 +174,11 @@ class Legs:
                         self._ahead.setdefault(leg.call, []).append(one)
                 await self._went_wrong(leg, said)
             return
-        for (asked, _), declined in zip(posts, said, strict=True):
+        for (asked, post), declined in zip(posts, said, strict=True):
             if asked in then:
                 if declined is None and isinstance(asked, Together):
                     self._ahead.setdefault(asked.call, []).append(asked)
-            elif declined is not None:
+            elif declined is not None and not _stands(post, declined):
                 if (
                     isinstance(asked, Join) and asked.call in asked.channels
                 ):  # who answers is not heard
@@ -336,6 +336,11 @@ class Legs:
 def _at_once(effect: ForLegs) -> TypeGuard[Together | MakeLeg]:
     """Is it said at once with others? A leg, if it is told what to do, too."""
     return isinstance(effect, Together) or (isinstance(effect, MakeLeg) and bool(effect.then))
+
+
+def _stands(post: Post, declined: Declined) -> bool:
+    """Is it the bridge of a try before, which will do?"""
+    return declined.status == 409 and post.operation.startswith("bridges.create")
 
 
 def _told(effect: ForLegs, error: str) -> Note:

@@ -93,21 +93,21 @@ class Bridged:
     key: str  # the call, as its names hold it
     caller: ChannelId
     seconds: int  # that it rings
+    bridge: str = ""  # its name; by default as the call's first one is called
     legs: dict[ChannelId, Part] = field(default_factory=dict)
     held: bool = False  # the caller waits in the bridge, and is to be rescued
     music: str = ""  # what he hears there
     apart: bool = False  # none is in the bridge before it has answered, though only one is left
     talks: bool = False  # somebody has answered
     heard: bool = False  # the caller was let hear it ring
+    steady: bool = False  # the bridge was made so
     present: set[ChannelId] = field(default_factory=set)  # who talks
     outside: set[ChannelId] = field(
         default_factory=set
     )  # who of them is not in the bridge any more
 
-    @property
-    def bridge(self) -> str:
-        """Its name."""
-        return bridge_of(self.key)
+    def __post_init__(self) -> None:
+        self.bridge = self.bridge or bridge_of(self.key)
 
     @property
     def live(self) -> list[ChannelId]:
@@ -136,17 +136,27 @@ class Bridged:
         note: str,
         view: View,
         diverted: Diverted | None = None,
+        before: "Bridged | None" = None,
     ) -> list[Effect]:
-        """Make the legs; the bridge, too, unless the caller waits in it. He is in it before a single leg is."""
-        made = self.ring(attempt, number, called, note, view, diverted)
+        """Make the legs; the bridge, too, unless the caller waits in it. He is in it before a single leg is.
+
+        The bridge of the try `before` will do, unless this one must be steady: Asterisk changes none that is there.
+        """
         if self.held:
-            return made
-        steady = any(_by_sip_to_peer(part.to) for part in self.legs.values())
+            return self.ring(attempt, number, called, note, view, diverted)
+        old: list[Effect] = []
+        self.steady = any(map(_by_sip_to_peer, attempt.legs))
+        if before is not None and self.steady and not before.steady:
+            old = [EndBridge(self.caller, before.bridge)]
+            self.bridge = bridge_of(self.key, number)
+        elif before is not None:
+            self.bridge, self.steady = before.bridge, before.steady
+        made = self.ring(attempt, number, called, note, view, diverted)
         whom = self._shown_to_caller(called, view) if self._early() else ("", "")
         seconds = self.seconds + PATIENCE
-        bridge = MakeBridge(self.caller, self.bridge, seconds, steady, *whom)
+        bridge = MakeBridge(self.caller, self.bridge, seconds, self.steady, *whom)
         waits = [Join(self.caller, self.bridge, (self.caller,))] if self._early() else []
-        return [bridge, *waits, *made]
+        return [*old, bridge, *waits, *made]
 
     def ring(
         self,
@@ -361,17 +371,24 @@ def _outcome(causes: list[int]) -> tuple[str, int]:
     return "CHANUNAVAIL", (said or causes[-1:])[0]
 
 
-def adopt(key: str, caller: ChannelId, leg: ChannelId, to: Leg, present: set[ChannelId]) -> Bridged:
+def adopt(
+    key: str, caller: ChannelId, bridge: str, leg: ChannelId, to: Leg, present: set[ChannelId]
+) -> Bridged:
     """A conversation that was found going on."""
-    return Bridged(key, caller, 0, {leg: Part(to, Step.UP)}, talks=True, present=present)
+    return Bridged(key, caller, 0, bridge, {leg: Part(to, Step.UP)}, talks=True, present=present)
 
 
 def adopt_ringing(
-    key: str, caller: ChannelId, legs: Mapping[ChannelId, Leg], *, apart: bool
+    key: str, caller: ChannelId, bridge: str, legs: Mapping[ChannelId, Leg], *, apart: bool
 ) -> Bridged:
     """The same of legs that ring: a single one in the bridge, where the caller hears it, or several `apart`."""
     return Bridged(
-        key, caller, 0, {leg: Part(to, Step.DIALED) for leg, to in legs.items()}, apart=apart
+        key,
+        caller,
+        0,
+        bridge,
+        {leg: Part(to, Step.DIALED) for leg, to in legs.items()},
+        apart=apart,
     )
 
 

@@ -88,9 +88,9 @@ def node_of_trunk(name: str) -> NodeName | None:
     return NodeName(name.removeprefix(TRUNK_PREFIX)) if name.startswith(TRUNK_PREFIX) else None
 
 
-def bridge_of(key: str) -> str:
-    """The name of a call's bridge."""
-    return f"{TRUNK_PREFIX}{key}"
+def bridge_of(key: str, attempt: int = 0) -> str:
+    """The name of a call's bridge; of a later one that of the try for which it is made, too."""
+    return f"{TRUNK_PREFIX}{key}-{attempt}" if attempt else f"{TRUNK_PREFIX}{key}"
 
 
 def leg_of(key: str, attempt: int, index: int) -> ChannelId:

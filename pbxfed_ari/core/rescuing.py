@@ -231,9 +231,14 @@ def hold(
 def _keep(call: Call, lost: tuple[Rescue, ChannelId]) -> None:
     call.rescue, call.caller = lost
     call.phase, call.setup = Phase.RESCUING, None
-    call.bridged = Bridged(
-        call.key, call.caller, call.ring_seconds, held=True, music=call.rescue_music
-    )
+    call.bridged = _waits(call, call.ring_seconds)
+
+
+def _waits(call: Call, seconds: int) -> Bridged:
+    """Who is left, in the bridge in which he is."""
+    assert call.bridged is not None
+    bridge, music = call.bridged.bridge, call.rescue_music
+    return Bridged(call.key, call.caller, seconds, bridge, held=True, music=music)
 
 
 def look_for_him(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -261,7 +266,7 @@ def _seek(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
     note = call.note_try(attempt, number, now)
     call.setup = setup.begin(attempt, call.tries, now, view, set(), hurried=lines.hurried())
     seconds = min(attempt.ring_seconds or call.ring_seconds, call.ring_seconds)
-    call.bridged = Bridged(call.key, call.caller, seconds, held=True, music=call.rescue_music)
+    call.bridged = _waits(call, seconds)
     said = str(
         replace(trying.waybill_of(call, attempt, call.setup.latest, now, view), diverted=None)
     )

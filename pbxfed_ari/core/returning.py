@@ -35,7 +35,8 @@ SOMETIME = 0.001  # after the clock's zero, which says: never
 def adopt(call: Call, leg: ChannelId, seen: BridgeSeen, now: float, wall_ms: int) -> None:
     """It was found talking, by a bridge of ours, after a restart."""
     to = Leg(seen.leg.peer, seen.leg.trunk) if seen.leg else Leg()
-    call.bridged = bridging.adopt(call.key, call.arrival.channel, leg, to, set(seen.channels))
+    caller, present = call.arrival.channel, set(seen.channels)
+    call.bridged = bridging.adopt(call.key, caller, seen.name, leg, to, present)
     call.caller_gone = bool(key_of_name(call.arrival.channel))  # he was, before a rescue
     _resume(call, seen.leg, attempt_of(leg), seen.answered_ms, now, wall_ms)
     if not key_of_name(leg):
@@ -76,7 +77,7 @@ def adopt_ringing(call: Call, seen: BridgeSeen, now: float, wall_ms: int, view: 
         rings.deadline = now + patience(rings.attempt, view)
         rings.latest = rings.deadline + BUSY
     call.bridged = bridging.adopt_ringing(
-        call.key, call.arrival.channel, to, apart=not seen.channels
+        call.key, call.arrival.channel, seen.name, to, apart=not seen.channels
     )
     rings.legs |= call.bridged.peers()
     rings.phones |= call.bridged.phones(dialed)

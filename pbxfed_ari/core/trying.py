@@ -336,8 +336,8 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     if not bridges:
         handed = HandOver(channel, number, attempt.legs, said, seconds, call.music, news)
         return [*left, handed, note]
-    call.bridged = Bridged(call.key, channel, seconds)
-    made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown)
+    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds)
+    made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
     call.setup.makes(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
     return [*([Divert(channel, news)] if news else []), *made, note]

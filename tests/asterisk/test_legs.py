@@ -97,6 +97,15 @@ async def test_one_way_to_asterisk_until_a_single_phone_is_dialed() -> None:
     assert story.posted == []
 
 
+async def test_the_bridge_of_a_try_before_will_do() -> None:
+    """Asterisk says that it is there (409); that its caller is not in Stasis it says alike, which is trouble."""
+    for declined, noted in ("mixing", []), ("variable TIME", ["MakeBridge"]):
+        story = Story(Ari(declined, status=409))
+        await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+        assert [dict(note.fields)["what"] for note in story.noted] == noted
+        assert story.posted == []
+
+
 async def test_several_legs_are_made_beside_the_bridge_and_dialed_when_they_stand() -> None:
     """They would wait for each other."""
     story = Story(Ari())

@@ -11,6 +11,7 @@ from pbxfed_ari.core.effects import (
     AskSip,
     CallEnded,
     DialLeg,
+    Divert,
     Effect,
     EndBridge,
     Enter,
@@ -53,7 +54,7 @@ from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, View, make
 
 CALLER, ONE, TWO = ChannelId("17.1"), ChannelId("pf-f00-1-0"), ChannelId("pf-f00-1-1")
-BRIDGE = "pf-f00"
+BRIDGE, STEADY = "pf-f00", "pf-f00-2"  # the call's first, and the one for its second try
 
 
 class Board:
@@ -128,6 +129,36 @@ def test_what_goes_to_a_peer_by_sip_goes_through_asterisks_core(trunk: str, stea
     made = board.at(0.0, arrived())[0]
     assert isinstance(made, MakeBridge)
     assert made.steady is steady
+
+
+def test_a_bridge_past_asterisks_core_is_left_for_one_through_it() -> None:
+    """Asterisk changes none that is there. The next one will do, wherever the call goes on to, and for who is rescued."""
+    phones = [make("extension", f"100{i}", forward_unreachable=f"100{i + 1}") for i in (1, 2)]
+    board = Board(A, items=phones)
+    assert isinstance(made := board.at(0.0, arrived())[0], MakeBridge)
+    assert (made.bridge, made.steady) == (BRIDGE, False)
+    for number, places in enumerate([(B,), (A,)], start=2):
+        board.view.places = places
+        leg, last = ChannelId(f"pf-f00-{number}-0"), ChannelId(f"pf-f00-{number - 1}-0")
+        effects = [e for e in board.at(0.1, LegEnded(last, 38)) if not isinstance(e, Divert)]
+        left = [EndBridge(CALLER, BRIDGE)] if number == 2 else []
+        assert effects[: len(left)] == left
+        bridge, waits, ring = effects[len(left) :]
+        assert isinstance(bridge, MakeBridge)
+        assert (bridge.bridge, bridge.steady) == (STEADY, True)
+        assert waits == Join(CALLER, STEADY, (CALLER,))
+        assert isinstance(ring, MakeLeg)
+        assert ring.then[0] == Join(CALLER, STEADY, (leg,), quietly=True)
+    board.at(0.2, LegEntered(leg), Answered(CALLER, leg))
+    assert board.at(9.0, LegEnded(leg, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, STEADY)]
+
+
+def test_a_daemon_that_returns_ends_the_bridge_that_it_found() -> None:
+    """Not only the first one of a call."""
+    leg, board = ChannelId("pf-f00-2-0"), Board(B)
+    talks = BridgeSeen(STEADY, (CALLER, leg), True, callers=(arrived(),))
+    board.at(0.0, ChannelsListed(frozenset({CALLER, leg}), (talks,)))
+    assert board.at(9.0, LegEnded(leg, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, STEADY)]
 
 
 def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:

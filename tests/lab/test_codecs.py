@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import in_mode, nothing_left, set_up
+from tests.lab.furnishing import in_mode, nothing_left, put, set_up
 
 
 @pytest.fixture
@@ -35,6 +35,28 @@ def test_two_phones_without_a_common_codec_hear_each_other(
             assert heard(phones, control) == ([caller], [called])
 
 
+def test_they_hear_each_other_when_the_call_came_by_a_phone_that_was_busy(
+    phones: Federation,
+) -> None:
+    """It was rung in a bridge in which the numbers of packets jump; who is rung next waits in another one. No bridge stays."""
+    lab = phones.lab
+    phones.phone("1002", "a")
+    put(phones, "extension", "1002", forward_busy="1003")
+    lab.manners("1002", refuse="486 Busy Here", answer_after_ms=None)
+    log = lab.node("a").folder / "log" / "pbxfed.log"
+    with set_up(phones, "bridge", "sip"):
+        since = log.stat().st_size
+        for caller, called in [("PCMA", "PCMU"), ("PCMU", "PCMA")] * 6:
+            lab.speaks("1001", caller)
+            lab.speaks("1003", called)
+            assert heard(phones, "bridge", dialed="1002") == ([caller], [called])
+            nothing_left(phones)
+    lab.manners("1002")
+    with log.open() as told:
+        told.seek(since)
+        assert "leg not handled" not in told.read()
+
+
 @pytest.mark.parametrize("trunk", ["sip", "iax2"])
 @pytest.mark.parametrize("control", ["handover", "bridge"])
 def test_what_the_caller_speaks_goes_all_the_way(
@@ -50,10 +72,12 @@ def test_what_the_caller_speaks_goes_all_the_way(
             assert found == ([codec], [codec])
 
 
-def heard(federation: Federation, control: str, *, only: str = "") -> tuple[list[str], list[str]]:
+def heard(
+    federation: Federation, control: str, *, only: str = "", dialed: str = "1003"
+) -> tuple[list[str], list[str]]:
     """1001 and 1003 talk: in which codecs what each hears comes. `only`: what all channels speak."""
     lab = federation.lab
-    dialled = in_mode(control, federation, "1001", "1003")
+    dialled = in_mode(control, federation, "1001", dialed)
     time.sleep(0.6)
     for shown in _channels(federation) if only else []:
         assert f"NativeFormats: ({only})" in shown, shown

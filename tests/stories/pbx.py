@@ -31,7 +31,7 @@ from pbxfed_ari.core.events import (
     TalkFound,
     WentOut,
 )
-from pbxfed_ari.core.names import ChannelId, NodeName, attempt_of, bridge_of, key_of_name
+from pbxfed_ari.core.names import ChannelId, NodeName, attempt_of, key_of_name
 from tests.stories.promises import Spells
 
 if TYPE_CHECKING:
@@ -756,7 +756,7 @@ class Pbx:
         if not inside and caller is not None and caller.place == "stasis":
             came = [self.came(caller)]
             of_it = {one for one in self.channels.values() if key_of_name(one.id)}
-            rings = [one for one in of_it if bridge_of(key_of_name(one.id)) == name]
+            rings = [one for one in of_it if key_of_name(one.id) == key_of_name(name)]
             rings = (
                 sorted(rings, key=lambda one: one.id)
                 if any(one.state != "Down" for one in rings)
