@@ -13,6 +13,7 @@ come from another process, and a killed one leaves nothing that the next cannot 
 
 from __future__ import annotations
 
+import json
 import secrets
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +66,7 @@ class Lab(Calls):
         self.network = Network(self.places.prefix)
         self._extra, self._unread = dict(extra or {}), tuple(unread)
         self._say = say
+        self._known: tuple[str, list[Node]] = ("", [])  # the record, and its nodes
 
     # --- the whole -------------------------------------------------------------------------------
 
@@ -182,18 +184,18 @@ class Lab(Calls):
     # --- nodes -----------------------------------------------------------------------------------
 
     def nodes(self) -> list[Node]:
-        """The nodes of this lab, in order."""
-        record = self._load()
-        return [self._member(one, record) for one in record["plan"]]
+        """The nodes of this lab, in order. Tests ask many times a second: they are made anew when the record has changed."""
+        text = self._text()
+        if text != self._known[0]:
+            record = json.loads(text)
+            self._known = (text, [self._member(one, record) for one in record["plan"]])
+        return list(self._known[1])
 
     def node(self, name: str) -> Node:
         """One node by its name."""
-        record = self._load()
-        for one in record["plan"]:
-            if one["name"] == name:
-                return self._member(one, record)
-        names = ", ".join(one["name"] for one in record["plan"])
-        raise LabError(f"no node {name}: there are {names}")
+        found = super().node(name)
+        assert isinstance(found, Node)
+        return found
 
     def _member(self, one: Mapping[str, Any], record: Mapping[str, Any]) -> Node:
         name, number, index = one["name"], one["site_number"], one["index"]

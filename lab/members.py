@@ -106,11 +106,14 @@ class Members(ABC):
     # --- memory ----------------------------------------------------------------------------------
 
     def _load(self) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(self._text())
+        return record
+
+    def _text(self) -> str:
         try:
-            record: dict[str, Any] = json.loads(self.places.record.read_text())
+            return self.places.record.read_text()
         except FileNotFoundError:
             raise LabError(f"no lab in {self.places.state}: `up` first") from None
-        return record
 
     def _save(self, record: Mapping[str, Any]) -> None:
         temporary = self.places.record.with_suffix(".new")

@@ -7,6 +7,7 @@
 the others.
 """
 
+import gc
 from importlib import import_module
 from pathlib import Path
 
@@ -86,8 +87,10 @@ def main(context: click.Context, path: Path | None) -> None:
 def run(given: Path | None, path: Path | None) -> None:
     """Run the daemon, until SIGTERM or ctrl-C."""
     loaded = settings(path or given)
+    gc.disable()  # what is imported stays: to look through it again and again would be a sixth of the start
     from pbxfed_ari.node import starting  # the daemon's imports are not every command's
 
+    gc.enable()
     try:
         starting.run(loaded)
     except ConfigError as error:

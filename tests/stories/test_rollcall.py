@@ -41,7 +41,7 @@ def frames(world: World) -> Counter[str]:
 @pytest.mark.parametrize("seed", range(3))
 def test_one_heartbeat_asks_them_all(size: int, seed: int) -> None:
     """Not one question and one answer for each pair: three heartbeats for two nodes, and they live within a second."""
-    world = World(seed, names(size), settle=4)
+    world = World(seed, names(size), sealed=False, settle=4)
     apart(world)
     world.network.heal()
     assert world.run(1.1, lambda: whole(world))
@@ -53,7 +53,7 @@ def test_one_heartbeat_asks_them_all(size: int, seed: int) -> None:
 
 def test_what_a_healed_partition_costs_the_whole_site() -> None:
     """DESIGN's row, with every frame but heartbeats: those that ask and answer count by what they are longer."""
-    world = World(5, names(8), settle=4)
+    world = World(5, names(8), sealed=False, settle=4)
     for i in range(100):
         world[names(8)[i % 8]].edit(f"{1000 + i}", name=f"first {1000 + i}", secret=SECRET)
     world.run(3)
@@ -78,7 +78,7 @@ def test_what_a_healed_partition_costs_the_whole_site() -> None:
 @pytest.mark.parametrize("size", [8, 32])
 def test_a_question_that_is_lost_is_put_again_alone(size: int, seed: int) -> None:
     """At 20 % loss, too, all live for all soon after."""
-    world = World(seed, names(size), settle=4)
+    world = World(seed, names(size), sealed=False, settle=4)
     apart(world)
     world.network.heal()
     world.network.loss = 0.2
