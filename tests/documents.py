@@ -85,6 +85,8 @@ def whole(command: str, main: click.Group) -> bool:
     while isinstance(found, click.Group):
         if not rest or rest[0] in ("--help", "-h"):
             return bool(rest)
+        if found.invoke_without_command and rest[0].startswith("-"):
+            break  # it does something itself, as `pbxfed calls --ended`
         name, *rest = rest
         deeper = found.get_command(context, name)
         if deeper is None:

@@ -11,12 +11,13 @@ from functools import partial
 
 from pbxfed_ari.asterisk.answers import answer
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.asterisk.dialing import Devices, hand_over, lead, redirecting
+from pbxfed_ari.asterisk.dialing import Devices, hand_over, identity, lead, redirecting
 from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.asterisk.legs import ForLegs, Legs, Settling, Together
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
+    CallListener,
     DialLeg,
     Divert,
     Effect,
@@ -26,16 +27,19 @@ from pbxfed_ari.core.effects import (
     HangUpLeg,
     Hold,
     Lead,
+    Lend,
     MakeBridge,
     MakeLeg,
     Note,
+    Overhear,
     SendElsewhere,
 )
 from pbxfed_ari.core.events import Answered, Ended, Returned
 from pbxfed_ari.core.names import ChannelId, dialable
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
-DIAL, LEAD, ROOM = "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
+PHONES, DIAL, LEAD, ROOM = "pbxfed-phones", "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
+LISTEN = "pbxfed-listen"
 OLD_DIALPLAN = "Asterisk has another release's dialplan: see `pbxfed init --check`"
 
 INVALID_NUMBER = 28  # Q.850
@@ -43,7 +47,8 @@ NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
 AT_ONCE = Together | MakeLeg
-ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForLegs
+ForListeners = CallListener | Overhear | Lend
+ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForListeners | ForLegs
 
 
 class Calls:
@@ -184,6 +189,8 @@ class Calls:
                     await self._hold(effect)
                 elif isinstance(effect, SendElsewhere):
                     await self._send_elsewhere(effect)
+                elif isinstance(effect, ForListeners):
+                    await self._supervise(effect)
                 else:
                     await self._legs.perform(effect, *self._beside(effect, waiting))
         finally:
@@ -331,6 +338,39 @@ class Calls:
         except (AsteriskError, Refused) as error:
             self._note(trouble("call not sent elsewhere", error, channel=effect.channel))
             await self._hang_up(effect.channel, INVALID_NUMBER)
+
+    async def _supervise(self, effect: ForListeners) -> None:
+        """What fails ends it: his phone's channel if it could not be called; the ear if there is nothing to hear."""
+        ari, channels = self._ari, self._ari.channels
+        try:
+            match effect:
+                case CallListener(phone, other, number, shown):
+                    called = channels.originate(
+                        f"Local/{dialable(number)}@{PHONES}/n",
+                        id=phone,
+                        other_id=other,
+                        context=LISTEN,
+                        extension="s",
+                        caller=identity(shown, number),
+                    )
+                    for failed in await ari.post(
+                        called, ari.applications.subscription(f"channel:{phone}")
+                    ):
+                        if failed is not None:
+                            raise failed
+                case Overhear(_, ear, heard, whisper):
+                    made = channels.snoop(
+                        heard, app=ari.app, args="ear", snoop_id=ear, whisper=whisper
+                    )
+                    await ari.grant(made)
+                case Lend(phone, ear):
+                    await ari.grant(channels.setChannelVar(ear, "PBXFED_LISTENER", phone))
+                    await channels.continueInDialplan(ear, context=LISTEN, extension="ear")
+        except (AsteriskError, Refused) as error:
+            self._note(trouble("supervision failed", error, channel=effect.channel))
+            ends = effect.channel if isinstance(effect, CallListener) else effect.ear
+            await self._hang_up(ends, FAILURE)
+            self._post(Ended(ends, FAILURE))
 
     async def _hang_up(self, channel: ChannelId, cause: int) -> None:
         try:

@@ -238,6 +238,11 @@ class Applications:
         path = f"applications/{_part(self._ari.app)}"
         return await self._ari.ask(Application, "applications.get", "GET", path)
 
+    def subscription(self, source: str) -> Post:
+        """`subscribe`, to be sent together with others."""
+        path = f"applications/{_part(self._ari.app)}/subscription"
+        return Post(f"applications.subscribe {source}", path, {"eventSource": source})
+
     async def subscribe(self, source: str) -> None:
         """Hear of this event source. Subscriptions are counted: look first."""
         path = f"applications/{_part(self._ari.app)}/subscription"
@@ -348,6 +353,26 @@ class Channels:
             Post(f"channels.setChannelVars {id}", f"{channel}/variables", body=body),
             Post(f"channels.continueInDialplan {id}", f"{channel}/continue", body=place),
         )
+
+    @staticmethod
+    def originate(
+        endpoint: str, *, id: str, other_id: str, context: str, extension: str, caller: str
+    ) -> Post:
+        """Make a channel, dial, and let it go on at this place in the dialplan when it is answered; as long as it takes."""
+        query = {"channelId": id, "otherChannelId": other_id}
+        body = {
+            "endpoint": endpoint,
+            "callerId": caller,
+            "timeout": -1,
+            **_place(context, extension, ""),
+        }
+        return Post(f"channels.originate {id}", "channels", query, body)
+
+    @staticmethod
+    def snoop(id: str, *, app: str, args: str, snoop_id: str, whisper: str) -> Post:
+        """Make a channel that hears both sides of this one, in an application; what is said to it is heard there: `whisper`."""
+        query = {"app": app, "appArgs": args, "spy": "both", "whisper": whisper}
+        return Post(f"channels.snoop {id}", f"channels/{_part(id)}/snoop/{_part(snoop_id)}", query)
 
     async def hangup(self, id: str, *, reason_code: int) -> None:
         """End the channel with this Q.850 cause."""

@@ -138,6 +138,10 @@ class Connection:
         """It is made, by our word."""
         self._callers.makes(leg)
 
+    def listens(self, phone: ChannelId) -> None:
+        """It is made for who shall listen in, by our word."""
+        self._callers.listens(phone)
+
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""
         wait = SHORTEST_WAIT

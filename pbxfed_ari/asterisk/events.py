@@ -1,7 +1,8 @@
 """ARI JSON → core events. Pure, so that a tape of a real Asterisk is a test.
 
 Each channel enters Stasis with arguments that `dialplan/extensions.conf` chose: `phone,<who transferred it>`, `did`,
-`trunk,<endpoint>,<note>` or `next,<DIALSTATUS>,<HANGUPCAUSE>`; our own legs (legs.py) with `leg`; the number dialed is where it
+`trunk,<endpoint>,<note>` or `next,<DIALSTATUS>,<HANGUPCAUSE>`; our own legs (legs.py) with `leg`, what
+hears a call for who listens in (calls.py) with `ear`; the number dialed is where it
 stands in the dialplan.
 Whatever else Asterisk tells us, today or in a later release, is counted and let go: an event can never make us raise.
 """
@@ -20,12 +21,14 @@ from pbxfed_ari.core.events import (
     CameIn,
     ContactAdded,
     ContactRemoved,
+    EarEntered,
     Ended,
     HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
     LegLives,
+    ListenerAnswered,
     Redirected,
     Returned,
     WentOut,
@@ -136,6 +139,8 @@ FromAsterisk = (
     | HungUp
     | CameIn
     | WentOut
+    | ListenerAnswered
+    | EarEntered
     | ContactAdded
     | ContactRemoved
 )
@@ -196,6 +201,8 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
             return Redirected(ChannelId(""), ChannelId(leg), str(event.userevent.get("to", "")))
         case ChannelUserevent(eventname="pbxfed-answered", channel=Channel(id=caller)):
             return Answered(ChannelId(caller), ChannelId(""))
+        case ChannelUserevent(eventname="pbxfed-listens", channel=Channel(id=phone)):
+            return ListenerAnswered(ChannelId(phone))
         case ContactStatusChange(contact_info=contact, timestamp=when):
             return _contact(contact, wall_ms if when is None else milliseconds(when))
     return None
@@ -203,11 +210,13 @@ def translate(event: AriEvent, *, app: str, wall_ms: int, fresh_id: str) -> From
 
 def entered(
     channel: Channel, args: list[str], *, wall_ms: int, fresh_id: str
-) -> Arrived | Returned | LegEntered | None:
+) -> Arrived | Returned | LegEntered | EarEntered | None:
     """A channel stands in our application with these arguments."""
     match args:
         case ["leg"]:
             return LegEntered(ChannelId(channel.id))
+        case ["ear"]:
+            return EarEntered(ChannelId(channel.id))
         case ["phone", *by]:
             return _arrived(channel, wall_ms, fresh_id, by=owner(by[0]) if by else "")
         case ["did"]:
@@ -231,7 +240,7 @@ def entered(
 
 def waiting(
     channel: Channel, *, app: str, wall_ms: int, fresh_id: str
-) -> list[Arrived | Returned | LegEntered | LegLives | Answered]:
+) -> list[Arrived | Returned | LegEntered | LegLives | Answered | EarEntered]:
     """What there is to tell of a channel that stands in our application, perhaps since before we were connected."""
     if channel.dialplan.app_name != "Stasis":
         return []

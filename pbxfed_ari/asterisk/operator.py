@@ -18,6 +18,7 @@ from pbxfed_ari.asterisk.objects import Objects, SecretFor
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,
+    CallListener,
     DialLeg,
     Divert,
     DropContact,
@@ -32,9 +33,11 @@ from pbxfed_ari.core.effects import (
     Join,
     Lead,
     Leg,
+    Lend,
     MakeBridge,
     MakeLeg,
     Note,
+    Overhear,
     PushExtension,
     PushTrunk,
     RemoveExtension,
@@ -132,6 +135,8 @@ class Operator:
                         self.objects.hurry(Extension(leg.number) if leg.number else number)
                 self.calls.perform(effect.channel, effect)
             case Divert() | Lead() | Enter() | Hold() | SendElsewhere() | HangUp():
+                self.calls.perform(effect.channel, effect)
+            case CallListener() | Overhear() | Lend():
                 self.calls.perform(effect.channel, effect)
             case (
                 MakeBridge()

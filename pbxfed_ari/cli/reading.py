@@ -1,4 +1,4 @@
-"""Questions: the node at a glance, members, ring, registrations, calls, events. None of them changes anything."""
+"""Questions: the node at a glance, members, ring, registrations, calls, events. None changes anything, but `calls listen`."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from pbxfed_ari.cli.daemon import Daemon, at
+from pbxfed_ari.cli.daemon import Daemon, at, done
 from pbxfed_ari.cli.tables import as_json, show, table
 from pbxfed_ari.logs import one_line
 
+RINGS = 1_530.0  # seconds that a phone may ring, and more
 MOST_EVENTS = 1_000  # a daemon keeps no more
 SHOWN = 5  # addresses that fail to authenticate; tries of a call that goes on
 
@@ -124,7 +125,7 @@ def where(path: Path | None, ext: str, as_json: bool) -> None:
     show(body, as_json, text)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--ended", is_flag=True, help="Calls that are over, the last of them.")
 @click.option(
     "--last", type=click.IntRange(1, 1_000), default=20, show_default=True, help="So many."
@@ -139,9 +140,9 @@ def where(path: Path | None, ext: str, as_json: bool) -> None:
 @click.option("--parts", is_flag=True, help="Also calls that a peer's node has the record of.")
 @click.option("--csv", "as_csv", is_flag=True, help="All calls that are over, for spreadsheets.")
 @as_json
-@click.pass_obj
+@click.pass_context
 def calls(
-    path: Path | None,
+    context: click.Context,
     ended: bool,
     last: int,
     number: str,
@@ -151,7 +152,9 @@ def calls(
     as_json: bool,
 ) -> None:
     """List calls that came in here and are not over; with --ended or --csv those that are."""
-    daemon = Daemon(path)
+    if context.invoked_subcommand is not None:
+        return
+    daemon = Daemon(context.obj)
     chosen = {
         "number": number or None,
         "since": since or None,
@@ -172,14 +175,49 @@ def calls(
     rows = [
         {
             **one,
-            "came_by": f"transfer by {by}" if (by := one["transferred_by"]) else one["came_by"],
+            "came_by": _came_by(one),
+            "listened_by": [who["by"] for who in one["listened"]],
             "tries": _tries(one),
             "way": one["tries"][-1]["reason"] if one["tries"] else "",
         }
         for one in body
     ]
-    columns = ("call", "state", "from", "to", "came_by", "seconds", "tries", "way")
+    listened = ("listened_by",) if any(one["listened"] for one in body) else ()
+    columns = ("call", "state", "from", "to", "came_by", *listened, "seconds", "tries", "way")
     show(body, as_json, table(rows, columns))
+
+
+@calls.command()
+@click.argument("call")
+@click.argument("extension")
+@click.option(
+    "--whisper",
+    type=click.Choice(("caller", "called")),
+    help="Who of them hears EXTENSION, too.",
+)
+@click.option("--barge", is_flag=True, help="Both of them hear EXTENSION, too.")
+@as_json
+@click.pass_obj
+def listen(
+    path: Path | None, call: str, extension: str, whisper: str | None, barge: bool, as_json: bool
+) -> None:
+    """Let EXTENSION listen in on CALL, a call's id: its phone rings, and hears both sides when it is answered.
+
+    It ends when that phone hangs up, or with the call, whose record says who has listened.
+    """
+    if whisper and barge:
+        raise click.UsageError("--barge lets both of them hear: leave out --whisper")
+    heard_by = "both" if barge else whisper or "nobody"
+    wanted = {"extension": extension, "heard_by": heard_by}
+    asked = Daemon(path).ask("POST", at("calls", call, "listeners"), wanted, seconds=RINGS)
+    said = f"{extension} listens in on call {call}, and is heard by {heard_by}"
+    show(done(asked).body, as_json, said)
+
+
+def _came_by(one: dict[str, Any]) -> str:
+    if one["listens_to"]:
+        return f"listens to {one['listens_to']}"
+    return f"transfer by {by}" if (by := one["transferred_by"]) else str(one["came_by"])
 
 
 def _tries(one: dict[str, Any]) -> list[str]:

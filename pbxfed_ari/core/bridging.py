@@ -100,7 +100,7 @@ class Bridged:
     apart: bool = False  # none is in the bridge before it has answered, though only one is left
     talks: bool = False  # somebody has answered
     heard: bool = False  # the caller was let hear it ring
-    steady: bool = False  # the bridge was made so
+    steady: bool = False  # the bridge was made so, or is to be
     present: set[ChannelId] = field(default_factory=set)  # who talks
     outside: set[ChannelId] = field(
         default_factory=set
@@ -145,7 +145,7 @@ class Bridged:
         if self.held:
             return self.ring(attempt, number, called, note, view, diverted)
         old: list[Effect] = []
-        self.steady = any(map(_by_sip_to_peer, attempt.legs))
+        self.steady |= any(map(_by_sip_to_peer, attempt.legs))
         if before is not None and self.steady and not before.steady:
             old = [EndBridge(self.caller, before.bridge)]
             self.bridge = bridge_of(self.key, number)

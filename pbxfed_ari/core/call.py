@@ -23,6 +23,7 @@ from pbxfed_ari.core.effects import (
     HangUp,
     HangUpLeg,
     Leg,
+    Listened,
     Note,
     Outside,
 )
@@ -39,6 +40,7 @@ from pbxfed_ari.core.names import (
     Extension,
     NodeName,
     key_of_name,
+    listens_to,
 )
 from pbxfed_ari.core.rescue import Half, Rescue
 from pbxfed_ari.core.setup import NEVER, Setup
@@ -137,6 +139,8 @@ class Call:
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
     came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
+    listens: str = field(init=False)  # the call in on which who is called shall listen
+    listened: list[Listened] = field(default_factory=list)
     history: list[Attempted] = field(default_factory=list)  # of `tried`, what came of each
     known: list[Attempted] = field(default_factory=list)  # of an earlier life, tries that go before
     reached: set[tuple[NodeName | None, str]] = field(
@@ -147,6 +151,9 @@ class Call:
         arrival = self.arrival
         self.caller = arrival.channel
         self.bill = waybill.read(arrival.note) if arrival.peer else None
+        self.listens = listens_to(arrival.channel)
+        if self.listens:  # who is left alone would be told so in the other call
+            self.rescue_seconds = 0
         line = self.bill.line if self.bill else ""
         payer = arrival.by or ("" if arrival.outside else arrival.endpoint)
         alone = arrival.peer is not None and self.bill is None
@@ -165,6 +172,7 @@ class Call:
             heirs=self.bill.heirs if self.bill else (),
             diverted=self.bill.diverted if self.bill else None,
             alone=alone,
+            listens=bool(self.listens),
         )
 
     @property
@@ -238,8 +246,13 @@ class Call:
         return same and self.bill.attempt < bill.attempt
 
     def own(self) -> bool:
-        """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside."""
-        return all(isinstance(leg, Leg) and not leg.number and not leg.line for leg in self.legs)
+        """A phone of the number itself may send its calls elsewhere; a member of a group may not, nor may the outside.
+
+        Nor may who shall listen in.
+        """
+        return not self.listens and all(
+            isinstance(leg, Leg) and not leg.number and not leg.line for leg in self.legs
+        )
 
     @property
     def diverted(self) -> Diverted | None:
@@ -321,6 +334,7 @@ class Call:
         if before is not None and not arrival.number:  # who came was replaced, by a transfer
             arrival = replace(arrival, caller=before.caller, number=before.number)
         talked, reached = self.answered > 0, self.whose or str(self.route.number)
+        seconds = now - self.began
         return CallEnded(
             self.id,
             arrival.caller,
@@ -328,7 +342,7 @@ class Call:
             self.tries,
             talked,
             self.cause,
-            now - self.began,
+            seconds,
             arrival.peer or "",
             arrival.outside,
             arrival.wall_ms,
@@ -339,4 +353,6 @@ class Call:
             left_out=self.left_out,
             by=arrival.by,
             note=self.note,
+            listened=tuple(one.until(seconds) for one in self.listened),
+            listens_to=self.listens,
         )

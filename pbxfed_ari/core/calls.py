@@ -62,6 +62,7 @@ class Calls:
         self.agenda = Agenda()
         self.attendance = Attendance()
         self.put: dict[ChannelId, ChannelId] = {}  # by a transfer, into the call of this caller
+        self.listening: dict[ChannelId, Call | None] = {}  # calls to who listens in; None: not yet
         self._calls: dict[ChannelId, Call] = {}
         self._by_key: dict[str, ChannelId] = {}  # as the names of bridges and legs hold it
         self._by_leg: dict[ChannelId, ChannelId] = {}  # Dial's
@@ -131,6 +132,8 @@ class Calls:
         if (former := self._calls.get(channel)) is not None:
             self.forget(former)
         self._calls[channel] = call
+        if call.listens:
+            self.listening[channel] = call
         self._by_key[call.key] = channel
         self._by_id.setdefault(call.id, []).append(channel)
         self.notebook.name(call)

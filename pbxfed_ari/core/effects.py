@@ -345,6 +345,37 @@ class EndBridge(Struct, frozen=True):
     bridge: str
 
 
+class CallListener(Struct, frozen=True):
+    """Call the phone of who is to listen in: when it has answered `channel` waits in the dialplan.
+
+    The call to it comes to us by the other end of that channel, which is `other`.
+    """
+
+    channel: ChannelId  # the same in all effects for one who listens: they are performed in order for each
+    other: ChannelId
+    number: str
+    shown: str  # what his display says
+
+
+class Overhear(Struct, frozen=True):
+    """Make a channel, `ear`, that hears `heard` and whom that talks with.
+
+    `whisper`: what is said to it is heard out of `heard` (by who is there), in to it (by the others), both, or none.
+    """
+
+    channel: ChannelId
+    ear: ChannelId
+    heard: ChannelId
+    whisper: str
+
+
+class Lend(Struct, frozen=True):
+    """Connect the ear with who listens, for good."""
+
+    channel: ChannelId
+    ear: ChannelId
+
+
 class Abandon(Struct, frozen=True):
     """Hang up this leg of a Dial, so that it reads as a way that failed, not as nobody's answer."""
 
@@ -450,6 +481,25 @@ class Attempted(Struct, frozen=True):
         return replace(self, outcome=LOST_SIGHT, seconds=lasted)
 
 
+class Listened(Struct, frozen=True):
+    """Somebody has listened in on a call."""
+
+    by: str  # an extension
+    heard_by: str  # who heard him: "nobody", "caller", "called" or "both"
+    began: float  # seconds after the call came
+    seconds: float = 0.0
+    goes_on: bool = False
+    channel: str = ""  # of the call to him
+
+    def until(self, seconds: float) -> "Listened":
+        """How long it has lasted, so many seconds after the call came."""
+        return replace(self, seconds=max(0.0, seconds - self.began)) if self.goes_on else self
+
+    def over(self, seconds: float) -> "Listened":
+        """It ended then, at the latest."""
+        return replace(self.until(seconds), goes_on=False)
+
+
 class CallEnded(Struct, frozen=True):
     """One call's record: the decision, its tries, how it went.
 
@@ -477,6 +527,8 @@ class CallEnded(Struct, frozen=True):
     left_out: int = 0  # tries of which nothing is told: too many, or of before a restart
     by: str = ""  # the phone that has sent its caller here, by a transfer out of another call
     note: str = ""  # under what it was written down while it went on
+    listened: tuple[Listened, ...] = ()
+    listens_to: str = ""  # the call in on which this one listens
 
 
 Effect = (
@@ -514,6 +566,9 @@ Effect = (
     | Hush
     | HangUpLeg
     | EndBridge
+    | CallListener
+    | Overhear
+    | Lend
     | Abandon
     | AskSip
     | Tell

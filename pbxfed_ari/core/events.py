@@ -165,6 +165,16 @@ class DrainSwitched(Struct, frozen=True):
     wall_ms: int = 0
 
 
+class ListenAsked(Struct, frozen=True):
+    """Somebody shall listen in on a call, and be heard by nobody, the caller, the called, or both. Answered when he does."""
+
+    ticket: int
+    call: str  # its id
+    number: str  # his extension
+    heard_by: str
+    fresh_id: str
+
+
 class HealthChanged(Struct, frozen=True):
     """This node's health is now missing so many tenths (core/health.py)."""
 
@@ -385,6 +395,18 @@ class HungUp(Struct, frozen=True):
     cause: int = 0
 
 
+class ListenerAnswered(Struct, frozen=True):
+    """The phone of who is to listen in has been answered."""
+
+    channel: ChannelId
+
+
+class EarEntered(Struct, frozen=True):
+    """What hears a call for him is there."""
+
+    ear: ChannelId
+
+
 class CameIn(Struct, frozen=True):
     """A channel is in a bridge of ours now: we, or a transfer, have put it there."""
 
@@ -498,6 +520,9 @@ Event = (
     | RingFound
     | TalkFound
     | DrainOver
+    | ListenAsked
+    | ListenerAnswered
+    | EarEntered
 )
 CallersEvent = (
     Arrived
@@ -525,4 +550,7 @@ CallEvent = (
     | TalkFound
     | AriWasSlow
     | DrainOver
+    | ListenAsked
+    | ListenerAnswered
+    | EarEntered
 )

@@ -19,6 +19,7 @@ ObjectId = NewType("ObjectId", bytes)
 
 CERTIFIED = "pbxfed"  # ends the names in certificates; no top-level domain, so no public authority certifies one
 TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look like one (no dash)
+LISTENS = "pbxfed-listen-"  # begins the channels of who listens in on a call (core/listening.py)
 
 NODE = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 _NODE = re.compile(NODE)
@@ -107,6 +108,16 @@ def attempt_of(leg: ChannelId) -> int:
 def key_of_name(name: str) -> str:
     """The call whose bridge or leg this is; "" if the name is not one of ours."""
     return name.removeprefix(TRUNK_PREFIX).split("-")[0] if name.startswith(TRUNK_PREFIX) else ""
+
+
+def listener_of(key: str, heard_by: str, fresh: str) -> str:
+    """What the channels of who listens in on a call have in common: each appends what it is for."""
+    return f"{LISTENS}{key}-{heard_by}-{fresh}"
+
+
+def listens_to(channel: str) -> str:
+    """The call in on which this channel listens; "" if it is none of that kind."""
+    return channel.removeprefix(LISTENS).split("-")[0] if channel.startswith(LISTENS) else ""
 
 
 def part_of(channel: ChannelId) -> str:

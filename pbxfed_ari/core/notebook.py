@@ -8,13 +8,13 @@ how long nobody looked then (`unseen`): what came of it meanwhile is not known. 
 knows it, ends with the last of them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pbxfed_ari.core.call import Call
-from pbxfed_ari.core.effects import CallEnded, Leg, Outside
+from pbxfed_ari.core.effects import CallEnded, Leg, Listened, Outside
 from pbxfed_ari.core.names import ChannelId
 
 UNTOLD = 0  # a cause that nobody heard
@@ -50,6 +50,7 @@ class Notebook:
             call.note = next(found, call.key)
             if (noted := self._before.pop(call.note, None)) is not None:
                 call.before, call.refused = noted.so_far, noted.refused
+                call.listened = list(noted.so_far.listened)
         self.changed(call)
 
     def changed(self, call: Call) -> None:
@@ -78,9 +79,11 @@ class Notebook:
     def listed(self, channels: Collection[ChannelId], wall_ms: int) -> list[CallEnded]:
         """These are all that there are: which calls have ended while nobody looked? The others wait for who is left."""
         for key, one in self._before.items():
-            self._before[key] = replace(
-                one, channels=tuple(c for c in one.channels if c in channels)
-            )
+            so_far, left = one.so_far, tuple(c for c in one.channels if c in channels)
+            if so_far.listened and left:
+                seconds = (wall_ms - so_far.began_ms) / 1_000
+                so_far = replace(so_far, listened=still(so_far.listened, channels, seconds))
+            self._before[key] = replace(one, channels=left, so_far=so_far)
         gone = [one for one in self._before.values() if not one.channels]
         seen, self._seen_ms = self._seen_ms, wall_ms
         return [self._over(one, seen, wall_ms, UNTOLD) for one in gone]
@@ -102,5 +105,18 @@ class Notebook:
         unseen = max(0, until_ms - max(seen_ms, so_far.began_ms)) / 1_000
         tries = tuple(one.lost_sight(seconds) for one in so_far.attempts)
         return replace(
-            so_far, seconds=seconds, talked=talked, unseen=unseen, cause=cause, attempts=tries
+            so_far,
+            seconds=seconds,
+            talked=talked,
+            unseen=unseen,
+            cause=cause,
+            attempts=tries,
+            listened=tuple(one.over(seconds) for one in so_far.listened),
         )
+
+
+def still(
+    listened: Iterable[Listened], channels: Collection[str], seconds: float
+) -> tuple[Listened, ...]:
+    """Whose channel is no more has ceased by now, so many seconds after the call came."""
+    return tuple(one if one.channel in channels else one.over(seconds) for one in listened)

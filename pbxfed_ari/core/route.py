@@ -14,6 +14,8 @@ the tries depends on what came of them: `Route.onward` says where a call is forw
 decided in advance: the answer holds for this call, now.
 """
 
+import dataclasses
+
 from msgspec.structs import replace
 
 from pbxfed_ari.core import barring, diversion, hunting, outside, reaching, rooms
@@ -64,6 +66,8 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
         return Route((), UNALLOCATED, str(refused), Extension(asking.number))
     if asking.peer is not None:
         return _deliver(number, asking, view, lines)
+    if asking.listens:
+        return _in_person(number, asking, view, lines)
     if asking.did:
         return _inbound(number, asking, view, lines)
     whole, short = _whole(number, asking, view)
@@ -121,6 +125,15 @@ def _phone(phone: Phone, asking: Asking, view: View, lines: Lines) -> Route:
         return Route((), BUSY, why, number, onward)
     rings = reaching.ring(number, found, view, lines, phone.ring_seconds)
     return replace(rings, onward=onward, control=phone.control)
+
+
+def _in_person(number: Extension, asking: Asking, view: View, lines: Lines) -> Route:
+    """Who listens in does so himself: his phones ring, wherever they are; no forward holds, nor that this node is drained."""
+    phone = view.get("number", number)
+    if not isinstance(phone, Phone):
+        return Route((), UNALLOCATED, f"{number}: no such extension", number)
+    own = dataclasses.replace(phone, forward_always="")
+    return replace(_phone(own, asking, view, lines), onward=())
 
 
 def _onward(phone: Phone) -> tuple[Onward, ...]:

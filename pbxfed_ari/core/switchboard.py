@@ -21,10 +21,13 @@ from pbxfed_ari.core.events import (
     CameIn,
     ChannelsListed,
     DrainOver,
+    EarEntered,
     Ended,
     LegDialed,
     LegEnded,
     LegLives,
+    ListenAsked,
+    ListenerAnswered,
     PeerGaveUp,
     PeerHasCall,
     PeerLostCalls,
@@ -36,6 +39,7 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.lines import Usage
+from pbxfed_ari.core.listening import Supervision
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.notebook import Notebook, Noted
 from pbxfed_ari.core.reconciling import Reconciler
@@ -57,6 +61,7 @@ class Switchboard:
         self.calls = Calls(manner, Notebook(before, seen_ms))
         self._reconciler = Reconciler(self.calls)
         self._crossing = Crossing(self.calls)
+        self._supervision = Supervision(self.calls)
 
     def __repr__(self) -> str:
         return f"Switchboard({len(self)} calls)"
@@ -117,6 +122,8 @@ class Switchboard:
     def handle(self, event: CallEvent, now: float, view: View) -> list[Effect]:
         """What the event means to the call that it concerns."""
         effects = self._handle(event, now, view)
+        if self.calls.listening:
+            effects = [*effects, *self._supervision.look(event, now)]
         return [*effects, *self._rooms_called(now)] if self.calls.attendance.moved else effects
 
     def _rooms_called(self, now: float) -> list[Tell]:
@@ -133,7 +140,12 @@ class Switchboard:
             return self._arrived(event, now, view)
         match event:
             case ChannelsListed():
-                return self._reconciler.listed(event, now, view)
+                effects = self._reconciler.listed(event, now, view)
+                return [*effects, *self._supervision.listed(event, now)]
+            case ListenAsked():
+                return self._supervision.ask(event, view)
+            case ListenerAnswered() | EarEntered():
+                return self._supervision.stranger(event)
             case RingFound() | TalkFound():
                 return self._reconciler.handed_over(event, now)
             case PeerHasCall():

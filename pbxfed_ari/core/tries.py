@@ -57,6 +57,7 @@ class Asking(Struct, frozen=True):
     heirs: Heirs = ()  # who shall call the phones of nodes out of reach, by that peer's word
     diverted: Diverted | None = None  # the last of `path`, or who a peer says it was
     alone: bool = False  # that peer's dialplan has sent it, without its daemon (core/alone.py)
+    listens: bool = False  # to who shall listen in on another call: his phones, and nothing else
 
 
 class View(Protocol):

@@ -336,7 +336,8 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     if not bridges:
         handed = HandOver(channel, number, attempt.legs, said, seconds, call.music, news)
         return [*left, handed, note]
-    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds)
+    listens = call.bill is not None and call.bill.listens  # he is translated where he listens
+    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=listens)
     made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
     call.setup.makes(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
@@ -372,7 +373,8 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
     payer = call.asking.payer if line else ""
     outside = arrival.outside or (call.bill is not None and call.bill.outside)
     by = call.diverted_outside if line else call.diverted
-    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by)
+    listens = bool(call.listens)
+    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by, listens)
 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:

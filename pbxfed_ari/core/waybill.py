@@ -4,8 +4,8 @@
 
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
 written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach (core/takeover.py).
-`o` is from the outside: whose number it shows is nobody's phone here. `1003.cfb`: 1003 was busy and has sent the call on; over
-SIP its Diversion (RFC 5806) says so, too, over IAX2 nothing else says why.
+`o` is from the outside: whose number it shows is nobody's phone here; `l` is to who shall listen in on another call.
+`1003.cfb`: 1003 was busy and has sent the call on; over SIP its Diversion (RFC 5806) says so, too, over IAX2 nothing else does.
 """
 
 import re
@@ -38,11 +38,12 @@ class Waybill(Struct, frozen=True):
     heirs: Heirs = ()
     outside: bool = False  # it came from the outside
     diverted: Diverted | None = None  # who has sent it on
+    listens: bool = False  # who is called shall listen in on another call
 
     def __str__(self) -> str:
         head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
         heirs = ".".join(f"{heir}={node}" for heir, node in self.heirs[:MOST_HEIRS])
-        origin = "o" if self.outside else ""
+        origin = "o" if self.outside else "l" if self.listens else ""
         by = f"{self.diverted.by.replace('+', '=')}.{self.diverted.why}" if self.diverted else ""
         by = by if _DIVERTED.fullmatch(by) else ""
         return f"{head}/{self.payer.replace('+', '=')}/{heirs}/{origin}/{by}".rstrip("/")
@@ -68,6 +69,7 @@ def read(text: str) -> Waybill | None:
         Diverted(found[1].replace("=", "+"), found[2])
         if (found := _DIVERTED.fullmatch(by))
         else None,
+        origin == "l",
     )
 
 

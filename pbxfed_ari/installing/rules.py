@@ -81,6 +81,7 @@ WAITING = "tone for who has lost the other end and waits"
 MEETING = {
     "app_confbridge": "conference rooms",
     "res_musiconhold": "music for who waits in a queue",
+    "res_stasis_snoop": "listening in on a call",
 }
 TELLING = {
     "res_ari_playbacks": WAITING,

@@ -18,6 +18,7 @@ from pbxfed_ari.web.draining import DrainRoutes
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.handouts import HandoutRoutes, Offer
 from pbxfed_ari.web.inbox import Inbox
+from pbxfed_ari.web.listening import ListenRoutes
 from pbxfed_ari.web.metrics import TYPE, Metrics
 from pbxfed_ari.web.objects import Collection
 from pbxfed_ari.web.openapi import document
@@ -97,6 +98,7 @@ class Api:
             *Overview(self._node).operations(),
             *Whereabouts(self._node).operations(),
             *CallBook(self._node).operations(),
+            *ListenRoutes(self._inbox).operations(),
             *(o for collection in self._collections for o in collection.operations()),
             *HandoutRoutes(self._node, self._inbox, self._rng).operations(),
             *Transfer(self._node, self._inbox, self._collections).operations(),

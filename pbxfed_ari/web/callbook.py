@@ -12,7 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from pbxfed_ari.core.call import FIRST, LAST, Call
-from pbxfed_ari.core.effects import Attempted, CallEnded
+from pbxfed_ari.core.effects import Attempted, CallEnded, Listened
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.objects.fields import Json
 from pbxfed_ari.core.switchboard import Switchboard
@@ -27,6 +27,7 @@ AT_ONCE = 50  # calls that are put into words before others have a turn
 COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
     "tries", "control", "peer", "outside", "unseen_seconds", "transferred_by",
+    "listened", "listens_to",
 )  # fmt: skip
 _TIME = re.compile(  # RFC 3339
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -117,6 +118,8 @@ class CallBook:
                 "`unseen_seconds`: nobody saw its end, for the daemon was away: it had lasted for `seconds` and ended within "
                 "so many more; its `cause` is 0, and a try of which nobody knows what came has the `outcome` lost_sight. "
                 "`transferred_by`: the phone that has sent its caller here, out of another call. "
+                "`listened`: who has listened in, since when, for how long, and who heard him; `listens_to`: this is the "
+                "call to who listened in on that one. "
                 "`Accept: text/csv` gives all of them.",
                 parameters=(
                     in_query("after", "Only records above this id.", schemas.COUNT),
@@ -180,7 +183,9 @@ class CallBook:
         for some in self._node.records.all(number=number, since_ms=since, parts=parts):
             text = io.StringIO()
             rows = csv.writer(text)
-            rows.writerows([_safe(one.get(column, "")) for column in COLUMNS] for one in some)
+            rows.writerows(
+                [_safe(_cell(one.get(column, ""))) for column in COLUMNS] for one in some
+            )
             await response.write(text.getvalue().encode())
             await asyncio.sleep(0)
         return response
@@ -208,6 +213,8 @@ def record(call: CallEnded, me: str) -> Json:
         "transferred_by": call.by,
         "attempts": [_attempt(one, me) for one in call.attempts],
         "tries_left_out": call.left_out,
+        "listened": [_listened(one, call.began_ms) for one in call.listened],
+        "listens_to": call.listens_to,
     }
 
 
@@ -226,7 +233,28 @@ def _call(call: Call, now: float, me: str) -> Json:
         "tries": [explained.attempt(t, me) for t in call.tried],
         "attempts": [_attempt(one, me, now - call.began) for one in call.history],
         "tries_left_out": call.left_out,
+        "listened": [
+            _listened(one.until(now - call.began), arrival.wall_ms) for one in call.listened
+        ],
+        "listens_to": call.listens,
     }
+
+
+def _listened(one: Listened, began_ms: int) -> Json:
+    return {
+        "by": one.by,
+        "heard_by": one.heard_by,
+        "since": _iso(began_ms + round(one.began * 1_000)),
+        "seconds": round(one.seconds, 3),
+    }
+
+
+def _cell(value: object) -> object:
+    """What a spreadsheet is given of a field: who has listened in as a text."""
+    if not isinstance(value, list):
+        return value
+    said = "{by} since {since} for {seconds} s, heard by {heard_by}"
+    return "; ".join(said.format_map(one) for one in value)
 
 
 def _attempt(one: Attempted, me: str, lasts: float = 0.0) -> Json:

@@ -169,6 +169,7 @@ _ATTEMPTS = listed(
         }
     )
 )
+_LISTENED = listed(record({"by": TEXT, "heard_by": TEXT, "since": TIME, "seconds": NUMBER}))
 _WAY: dict[str, Json] = {"when": TEXT, "to": TEXT, "why": TEXT}
 _AFTER: Json = {"anyOf": [{"allOf": [record(_WAY), ref("tries")]}, record({**_WAY, "as": TEXT})]}
 _SENSOR = record({"sensor": TEXT, "what": TEXT, "limit": TEXT, "costs": COUNT, "remedy": TEXT})
@@ -314,6 +315,8 @@ OTHERS: dict[str, Json] = {
             "tries": _TRIES,
             "attempts": _ATTEMPTS,
             "tries_left_out": COUNT,
+            "listened": _LISTENED,
+            "listens_to": TEXT,
         }
     ),
     "record": record(
@@ -338,6 +341,8 @@ OTHERS: dict[str, Json] = {
             "transferred_by": TEXT,
             "attempts": _ATTEMPTS,
             "tries_left_out": COUNT,
+            "listened": _LISTENED,
+            "listens_to": TEXT,
         }
     ),
     "event": record({"id": COUNT, "time": TIME, "event": TEXT, "level": TEXT, "fields": FREE}),

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -15,12 +16,14 @@ from pbxfed_ari.core.events import (
     CameIn,
     ContactAdded,
     ContactRemoved,
+    EarEntered,
     Ended,
     HungUp,
     LegDialed,
     LegEnded,
     LegEntered,
     LegLives,
+    ListenerAnswered,
     Redirected,
     Returned,
     WentOut,
@@ -113,6 +116,21 @@ def test_our_own_legs_are_told_by_their_names() -> None:
     assert one({"type": "Dial", "dialstatus": "ANSWER", "peer": leg, **stamp}) == Answered(
         ChannelId(""), ChannelId("pf-f00-1-0")
     )
+
+
+def test_who_listens_in_and_what_hears_for_him_are_told_of() -> None:
+    """His phone by the dialplan's word, the snoop channel as it enters; found standing there, too."""
+    phone, ear = (
+        ChannelId("pbxfed-listen-f00-both-1-phone"),
+        ChannelId("pbxfed-listen-f00-both-1-ear"),
+    )
+    said = {"type": "ChannelUserevent", "eventname": "pbxfed-listens", "userevent": {}}
+    assert one({**said, "channel": {"id": phone}}) == ListenerAnswered(phone)
+    stands = {"app_name": "Stasis", "app_data": "pbxfed,ear"}
+    channel = {"id": ear, "name": "Snoop/17.1-00000000", "dialplan": stands}
+    assert one({"type": "StasisStart", "args": ["ear"], "channel": channel}) == EarEntered(ear)
+    found = msgspec.convert(channel, Channel)
+    assert waiting(found, app="pbxfed", wall_ms=0, fresh_id="") == [EarEntered(ear)]
 
 
 @pytest.mark.parametrize("tape", ["trunk_call_sip_arrives", "trunk_call_iax2_arrives"])

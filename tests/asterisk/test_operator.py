@@ -17,6 +17,7 @@ from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
 from pbxfed_ari.asterisk.operator import Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
+    CallListener,
     DialLeg,
     Divert,
     Diverted,
@@ -29,10 +30,12 @@ from pbxfed_ari.core.effects import (
     Join,
     Lead,
     Leg,
+    Lend,
     MakeBridge,
     MakeLeg,
     Note,
     Outside,
+    Overhear,
     PushExtension,
     PushTrunk,
     RemoveExtension,
@@ -425,6 +428,57 @@ async def test_a_peers_call_is_sent_elsewhere_by_the_number_alone() -> None:
             "POST channels/1/redirect",
             "POST channels/3/redirect",
         ]
+
+
+PHONE, OTHER, EAR = (ChannelId(f"pbxfed-listen-f00-called-1-{w}") for w in ("phone", "call", "ear"))
+
+
+async def test_who_listens_in_is_called_and_connected_with_what_hears_the_call() -> None:
+    """In order, and each channel by its name; of the one that is his all is heard."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        desk.operator.perform(CallListener(PHONE, OTHER, "1003", "Listening: 1002 - 1"))
+        desk.operator.perform(Overhear(PHONE, EAR, ChannelId("17.1"), "in"))
+        desk.operator.perform(Lend(PHONE, EAR))
+        await desk.idle()
+        assert fake.asked == [
+            "POST channels",
+            "POST applications/pbxfed/subscription",
+            f"POST channels/17.1/snoop/{EAR}",
+            f"POST channels/{EAR}/variable",
+            f"POST channels/{EAR}/continue",
+        ]
+        (_, called), (_, lent) = fake.bodies
+        assert called == {
+            "endpoint": "Local/1003@pbxfed-phones/n",
+            "callerId": '"Listening: 1002 - 1" <1003>',
+            "timeout": -1,
+            "context": "pbxfed-listen",
+            "extension": "s",
+            "priority": 1,
+        }
+        assert lent == {"context": "pbxfed-listen", "extension": "ear", "priority": 1}
+        assert desk.ended == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "ends"),
+    [
+        ("POST channels", PHONE),
+        ("POST applications/pbxfed/subscription", PHONE),
+        ("POST channels/17.1/snoop/" + EAR, EAR),
+        (f"POST channels/{EAR}/continue", EAR),
+    ],
+)
+async def test_what_is_declined_of_it_ends_it(refused: str, ends: ChannelId) -> None:
+    """Nobody waits for what does not come."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse[refused] = 404
+        desk.operator.perform(CallListener(PHONE, OTHER, "1003", "Listening"))
+        desk.operator.perform(Overhear(PHONE, EAR, ChannelId("17.1"), "in"))
+        desk.operator.perform(Lend(PHONE, EAR))
+        await desk.idle()
+        assert desk.ended == [Ended(ends, 38)]
+        assert f"DELETE channels/{ends}" in fake.asked
 
 
 FAILED = Returned(ChannelId("1"), "CHANUNAVAIL", 38)

@@ -190,3 +190,25 @@ def test_of_a_call_that_is_tried_all_day_the_last_tries_stand_in_the_table() -> 
     call = {"attempts": [one] * 50, "tries_left_out": 650}
     assert _tries(call) == ["695 before", *["1001 no answer 15.0s"] * 5]
     assert _tries({"attempts": [one], "tries_left_out": 0}) == ["1001 no answer 15.0s"]
+
+
+def test_who_shall_listen_in_is_asked_for(shell: Shell) -> None:
+    """What the daemon says of it is said; not all goes together. Without a word all calls are listed, as ever."""
+    said = "pbxfed: no call f00 here: ask at the node whose `pbxfed calls` shows it\n"
+    refused = shell.run("calls", "listen", "f00", "1003", "--whisper", "called")
+    assert (refused.exit_code, refused.stderr) == (1, said)
+    assert shell.daemon.asked[-1].path == "/calls/f00/listeners"
+    assert (
+        shell.run("calls", "listen", "f00", "1003", "--whisper", "caller", "--barge").exit_code == 2
+    )
+    assert shell("calls").split() == [
+        "call",
+        "state",
+        "from",
+        "to",
+        "came",
+        "by",
+        "seconds",
+        "tries",
+        "way",
+    ]

@@ -785,6 +785,7 @@ def test_a_waybill_is_what_was_written() -> None:
     for bill in (
         *(Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL)),
         sent_on,
+        Waybill("beef", listens=True),
     ):
         assert read(str(bill)) == bill
 

@@ -8,13 +8,15 @@ from pbxfed_ari.installing.rules import IAX_MODULE, MEETING, MODULES
 DIALPLAN = Path(__file__).parents[2] / "dialplan/extensions.conf"
 BUILT_IN = {
     "Answer",
+    "Bridge",
     "Goto",
     "GotoIf",
     "Hangup",
     "MSet",
     "Proceeding",
     "Set",
-}  # pbx_builtins.c, pbx_variables.c
+    "Wait",
+}  # pbx_builtins.c, pbx_variables.c, features.c
 FROM = {
     "CALLERID": "func_callerid",
     "CHANNEL": "func_channel",

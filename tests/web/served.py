@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from pbxfed_ari.core.effects import Note, Reply
-from pbxfed_ari.core.events import Event
+from pbxfed_ari.core.events import CallEvent, Event
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.loop import FOR_CALLS
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.store.records import Records
@@ -52,6 +54,12 @@ class Served:
 
     def _handle(self, event: Event) -> None:
         seen = len(self.node.effects)
+        if type(event) in FOR_CALLS:
+            told = cast(CallEvent, event)
+            effects = self.switchboard.handle(told, self.now(), self.federation.view)
+            for reply in (one for one in effects if isinstance(one, Reply)):
+                self.api.reply(reply)
+            return
         self.node.handle(event)
         self.world.run(MOST, lambda: bool(self._replies(seen)))
         for reply in self._replies(seen):

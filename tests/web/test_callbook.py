@@ -9,7 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 from pytest_aiohttp.plugin import AiohttpClient
 from yarl import URL
 
-from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Note
+from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Listened, Note
 from pbxfed_ari.core.events import Answered, Arrived, Returned
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.web.callbook import COLUMNS, CallBook, record
@@ -119,6 +119,50 @@ async def test_the_tries_of_a_call_that_goes_on_have_their_timing(
     (call,) = await (await client.get("/calls")).json()
     assert call["attempts"][1]["seconds"] == 2.0
     assert call["attempts"][1]["outcome"] == "answered"
+
+
+async def test_who_listens_in_is_told(served: Served, client: Client) -> None:
+    """While he does, in the record, and in a table as a text; whom the call to him is for, too."""
+    caller, now = ChannelId("17.1"), served.now()
+    arrived = Arrived(caller, "1002", "1001", "", fresh_id="f00", wall_ms=1_800_000_000_000)
+    served.switchboard.handle(arrived, now - 5, View(B))
+    (call,) = served.switchboard
+    call.listened.append(Listened("1003", "called", 2.0, goes_on=True))
+    (shown,) = await (await client.get("/calls")).json()
+    since = "2027-01-15T08:00:02.000+00:00"
+    said = [{"by": "1003", "heard_by": "called", "since": since, "seconds": 3.0}]
+    assert (shown["listened"], shown["listens_to"]) == (said, "")
+    kept = record(call.so_far(now), "a")
+    assert (kept["listened"], kept["listens_to"]) == (said, "")
+    served.records.add(kept)
+    response = await client.get("/calls/records", headers={"Accept": "text/csv"})
+    (row,) = csv.DictReader(io.StringIO(await response.text()))
+    assert row["listened"] == f"1003 since {since} for 3.0 s, heard by called"
+
+
+async def test_what_is_asked_for_who_shall_listen_is_checked(client: Client) -> None:
+    """Field, value, remedy; and whether there is such a call."""
+    for given, status, said in (
+        ({}, 422, "extension = None: must be the number of an extension"),
+        (
+            {"extension": "1003", "heard_by": "all"},
+            422,
+            "heard_by = 'all': must be one of nobody, ",
+        ),
+        (
+            {"extension": "1003", "by": "both"},
+            422,
+            "unknown field 'by'; known are extension, heard_by",
+        ),
+        (
+            {"extension": "1003"},
+            404,
+            "no call f00 here: ask at the node whose `pbxfed calls` shows it",
+        ),
+    ):
+        answer = await client.post("/calls/f00/listeners", json=given)
+        detail = (await answer.json())["detail"]
+        assert (answer.status, detail[: len(said)]) == (status, said)
 
 
 async def test_who_was_transferred_here_is_told_by_whom(served: Served, client: Client) -> None:
