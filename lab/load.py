@@ -23,6 +23,7 @@ from lab.places import LabError
 from lab.root import ensure_tools
 
 SCENARIOS = Path(__file__).with_name("sipp")
+TOOLS = {"sipp": "sip-tester"}
 CALLEES = 5090  # the port of a node's; the phones have those from 5100 on, and SIPp its media from 6000 on
 CALLERS = itertools.count(7000)
 LONGEST, MOST = 90, 200  # seconds, and calls a second: no bench of ours needs more
@@ -89,7 +90,7 @@ class Load:
     """Callers and callees of one lab. Processes end with the lab, or with `stop`."""
 
     def __init__(self, lab: Lab) -> None:
-        ensure_tools({"sipp": "sip-tester"})
+        ensure_tools(TOOLS)
         self._lab = lab
         self._callees: dict[str, subprocess.Popen[bytes]] = {}
         self._running: list[Running] = []

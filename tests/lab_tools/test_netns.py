@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from lab.netns import Network, within
 from lab.places import CHECKOUT, Places
+from lab.root import ensure_tools
 
 
 def test_a_lab_may_be_made_where_the_network_is_not_the_machine_s_first() -> None:
     """As in a container: what the kernel sets for the whole machine is not to be seen there."""
+    ensure_tools()
     around, lab = (
         Network(Places(CHECKOUT / f".lab-test-netns-{name}").prefix) for name in ("around", "lab")
     )

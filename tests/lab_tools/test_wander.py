@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from lab.load import TOOLS
+from lab.root import ensure_tools
 from lab.sip import Message
 from lab.wander import scenario
 
@@ -87,6 +89,7 @@ def test_what_comes_late_amid_the_call_changes_nothing(
     full: dict[str, Any], working: dict[str, Any], tmp_path: Path
 ) -> None:
     """The BYE goes into the dialog of who has answered."""
+    ensure_tools(TOOLS)
     (tmp_path / "wanderer.xml").write_text(scenario(2))
     row = f"1000;[authentication username=1000 password=x];1001;{FULL};{WORKING}"
     (tmp_path / "rows.csv").write_text(f"SEQUENTIAL\n{row}\n")
