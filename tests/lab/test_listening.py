@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab.calls import Dialled
+from tests import documents
 from tests.lab.conftest import Federation
 from tests.lab.furnishing import (
     both_hear,
@@ -87,6 +88,8 @@ def ended(federation: Federation, phone: str, since: float) -> bool:
     return bool(last(federation, phone, since)["state"] == "ended")
 
 
+PAIRS = [("1001", "1004"), ("1004", "1001"), ("1003", "1004"), ("1004", "1003")]
+TALK_AFAR = {"1001 hears 1003", "1003 hears 1001"}
 TALK = {"1001 hears 1002", "1002 hears 1001"}
 CASES = [
     ("nobody", "1003", set()),
@@ -171,6 +174,54 @@ def test_a_daemon_that_dies_leaves_who_listens_in_alone(talks: tuple[Federation,
     (record,) = [one for one in federation.get("a", "/calls/records") if one["call"] == call]
     (listened,) = record["listened"]
     assert before < listened["seconds"] < record["seconds"] - 0.9
+
+
+@pytest.mark.parametrize("talks", ["bridge"], indirect=True)  # docs/limits.md
+@pytest.mark.parametrize(("caller", "called"), [("PCMA", "PCMU"), ("PCMU", "PCMA")])
+def test_who_have_no_codec_in_common_talk_on(
+    talks: tuple[Federation, str], caller: str, called: str
+) -> None:
+    """Before, meanwhile, and after it: where it is translated the packets' numbers must not jump back."""
+    federation, control = talks
+    lab = federation.lab
+    lab.speaks("1001", caller)
+    lab.speaks("1003", called)
+    try:
+        for _ in range(3):
+            dialled = in_mode(control, federation, "1001", "1003")
+            time.sleep(0.5)
+            since = time.time()
+            assert listen(federation, dialled, "1004", heard_by="both")[0] == 201
+            wanted = {*TALK_AFAR, *(f"{one} hears {two}" for one, two in PAIRS)}
+            assert come_to_hear(federation, dialled, "1004", since, wanted) == wanted
+            lab.end("1004", last(federation, "1004", since)["call"])
+            federation.until(lambda: channels(federation, "a") == 2, 5)
+            time.sleep(0.5)
+            assert both_hear(federation, dialled)
+            lab.hang_up(dialled)
+            nothing_left(federation)
+    finally:
+        for number in "1001", "1003":
+            lab.speaks(number, "PCMU")
+
+
+def test_what_the_handbook_says_can_be_typed(federation: Federation) -> None:
+    """Line after line, on the node that the call came to."""
+    lab = federation.lab
+    for number, node in PHONES.items():
+        federation.phone(number, node)
+    (block,) = [one for one in documents.blocks() if one.by == "tests/lab/test_listening.py"]
+    dialled = lab.dial("1001", "1002")
+    for line in documents.lines(block.text):
+        since = time.time()
+        argv = line.replace("3f2a9c01b7de", call_of(federation, dialled)).split()
+        done = lab.exec("a", argv, capture_output=True, text=True)
+        assert done.returncode == 0, done
+        for call in lab.calls_of("1003", since):
+            assert call["name"] == "Listening: 1001 - 1002"
+            lab.end("1003", call["call"])
+    lab.hang_up(dialled)
+    nothing_left(federation)
 
 
 def test_nobody_listens_where_there_is_nothing_to_hear_or_nobody_to_hear_it(
