@@ -95,7 +95,7 @@ class Node:
             extra: text added to a file of Asterisk's: keys `pjsip.conf` or `a/pjsip.conf`.
             unread: sensors of the daemon that are not read.
         """
-        for part in ("etc", "lib/keys", "spool", "run", "log", "cache", "state", "bin"):
+        for part in ("etc", "lib/keys", "spool/recording", "run", "log", "cache", "state", "bin"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         shutil.copytree(CHECKOUT / "dialplan", self.etc / "pbxfed", dirs_exist_ok=True)
         keys = self.folder / "lib/keys"

@@ -11,11 +11,14 @@ The password travels in a header, never in a URL, where logs would keep it.
 import asyncio
 import base64
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from yarl import URL
 
 from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.models import (
@@ -35,6 +38,7 @@ from pbxfed_ari.errors import Declined, Unreachable
 
 DEADLINE = 2.0  # seconds for one request; a healthy Asterisk answers in milliseconds
 CONNECTIONS = 16  # at once; Asterisk spends a thread on each (main/http.c)
+PIECE = 64 * 1024  # bytes of a file that are taken at once
 PJSIP = "res_pjsip"  # the configuration class of phones, trunks and contacts
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
@@ -50,6 +54,13 @@ class Post(NamedTuple):
     path: str
     query: Query | None = None
     body: object = None
+
+
+class Stored(NamedTuple):
+    """A file at Asterisk: bytes, and they, piece by piece."""
+
+    size: int
+    pieces: AsyncIterator[bytes]
 
 
 class AriClient:
@@ -71,6 +82,7 @@ class AriClient:
         self.channels = Channels(self)
         self.endpoints = Endpoints(self)
         self.playbacks = Playbacks(self)
+        self.recordings = Recordings(self)
 
     def __repr__(self) -> str:
         return f"AriClient({self.url!r}, {self.user!r}, app={self.app!r})"
@@ -110,6 +122,24 @@ class AriClient:
         asked = _request(method, path, query, body)
         ((status, content),) = await self._ask(operation, limit, asked)
         return _granted(operation, status, content)
+
+    @asynccontextmanager
+    async def file(self, operation: str, path: str) -> AsyncIterator[Stored]:
+        """What is too large for one answer, by a connection of its own. Whoever wants only its size leaves it at that.
+
+        Raises: Unreachable, Declined; what comes piece by piece, OSError and ClientError.
+        """
+        url, limit = URL(f"{self.url}/ari/{path}", encoded=True), self._deadline
+        patience = ClientTimeout(sock_connect=limit, sock_read=limit)
+        async with ClientSession(timeout=patience) as session:
+            try:
+                response = await session.get(url, headers=self._headers)
+                if (status := response.status) >= 400:
+                    _granted(operation, status, await response.read())
+            except (OSError, ClientError) as error:
+                raise Unreachable(f"{operation}: {reason(error)}") from error
+            async with response:
+                yield Stored(response.content_length or 0, response.content.iter_chunked(PIECE))
 
     async def post(self, *posts: Post) -> list[Declined | None]:
         """Several POSTs, done one after the other without waiting for us in between.
@@ -465,6 +495,24 @@ class Endpoints:
             f"endpoints.get {resource}", "GET", path, deadline=deadline
         )
         return msgspec.json.decode(content, type=Endpoint)
+
+
+class Recordings:
+    """`/recordings`: what was recorded."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+
+    @asynccontextmanager
+    async def getStoredFile(self, name: str) -> AsyncIterator[Stored]:
+        """One that is over, or goes on: how many bytes it has now, and they. It may be large.
+
+        Raises: Unreachable; Declined, with 404 if there is none of this name.
+        """
+        async with self._ari.file(
+            f"recordings.getStoredFile {name}", f"recordings/stored/{_part(name)}/file"
+        ) as found:
+            yield found
 
 
 class Playbacks:

@@ -46,7 +46,9 @@ def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[st
     codec = codecs.pop() if len(codecs) == 1 else ""
     caller = callers.pop() if len(callers) == 1 else ""
     handler = _handler(effect.legs, special=bool(codec or caller))
-    how = f"{effect.ring_seconds},i{handler}{f'm({effect.music})' if effect.music else ''}"
+    music = f"m({effect.music})" if effect.music else ""
+    record = f"U(pbxfed-record^{effect.record})" if effect.record else ""
+    how = f"{effect.ring_seconds},i{handler}{music}{record}"
     told = {
         "PBXFED_DIAL": f"{'&'.join(others)},{how}",
         "PBXFED_SEVERAL": "1" if several else "",

@@ -168,7 +168,7 @@ def calls(
         body = daemon.get(at("calls", "records", last="true", limit=str(last), **chosen))
         assert isinstance(body, list)
         columns = ("began", "from", "to", "reached", "answered", "cause", "talked_seconds", "tries")
-        show(body, as_json, table(body, columns))
+        show(body, as_json, table(body, (*columns, "recording")))
         return
     body = daemon.get("/calls")
     assert isinstance(body, list)

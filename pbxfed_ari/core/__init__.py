@@ -32,11 +32,11 @@ Reading order:
                     rooms, shares, queueing, outside, patterns, barring), explaining, diversion (who has sent it on), waybill
                     (what travels along), setup (is there life?), detours (not by this trunk), bridging (own legs), rescue
                     (when the other end has died), call (one call), what happens to it (transitions: the table; trying,
-                    meanwhile, talking, rescuing), lines (what limits count), notebook (what is written down of calls that go
-                    on), agenda (when each is looked at), attendance (who is in which room), calls (all of them, and the ways
-                    to each), crossing (what peers say of them), listening (who listens in), reconciling (what became of them
-                    while nobody looked), returning (one that was found then), alone (whom Asterisk asks without us),
-                    switchboard (leads what is heard to its call)
+                    meanwhile, talking, rescuing), recording (is it recorded?), lines (what limits count), notebook (what is
+                    written down of calls that go on), agenda (when each is looked at), attendance (who is in which room),
+                    calls (all of them, and the ways to each), crossing (what peers say of them), listening (who listens in),
+                    reconciling (what became of them while nobody looked), returning (one that was found then), alone (whom
+                    Asterisk asks without us), switchboard (leads what is heard to its call)
 
 `now` is seconds on a monotonic clock; `wall_ms` is milliseconds since 1970, carried by the events that need it.
 """

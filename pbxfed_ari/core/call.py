@@ -120,6 +120,7 @@ class Call:
     cause: int = NORMAL
     answered: float = 0.0
     finished: bool = False  # its record is kept, nothing of it is left
+    recording: str = ""  # under what its conversation is recorded, if its last try is answered
     note: str = ""  # under what it is written down while it goes on (notebook.py)
     before: CallEnded | None = None  # what an earlier life of ours has written down there
     refused: tuple[
@@ -321,6 +322,8 @@ class Call:
     def record(self, now: float) -> CallEnded:
         """It is over, and nothing of it is left."""
         self.finished = True
+        if not self.answered:
+            self.recording = ""
         return self.so_far(now)
 
     def who_refused(self) -> tuple[Leg | Outside, ...]:
@@ -355,4 +358,5 @@ class Call:
             note=self.note,
             listened=tuple(one.until(seconds) for one in self.listened),
             listens_to=self.listens,
+            recording=self.recording,
         )

@@ -231,6 +231,7 @@ class HandOver(Struct, frozen=True):
         ""  # what the caller hears meanwhile, in place of ringing: a class of musiconhold.conf
     )
     diverted: Diverted | None = None  # None: as the caller's channel says already
+    record: str = ""  # under this name, whoever answers is recorded
 
 
 class Lead(Struct, frozen=True):
@@ -529,6 +530,9 @@ class CallEnded(Struct, frozen=True):
     note: str = ""  # under what it was written down while it went on
     listened: tuple[Listened, ...] = ()
     listens_to: str = ""  # the call in on which this one listens
+    recording: str = ""  # under what its conversation was recorded here (core/recording.py)
+    recorded: float = 0.0  # so many seconds of it are there
+    recording_error: str = ""  # what an operator should know of it
 
 
 Effect = (

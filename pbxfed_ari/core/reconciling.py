@@ -7,7 +7,7 @@ arrives, or returns, once more: `looked_after` tells whom that does not concern.
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import returning
+from pbxfed_ari.core import recording, returning
 from pbxfed_ari.core.call import Call, Phase
 from pbxfed_ari.core.calls import Calls
 from pbxfed_ari.core.effects import Effect, EndBridge, HangUp, Indicate
@@ -138,7 +138,7 @@ class Reconciler:
         arrival = replace(arrival, fresh_id=key.removeprefix(f"{known}."))
         return self._of_before(known, arrival, now, wall_ms)
 
-    def handed_over(self, event: RingFound | TalkFound, now: float) -> list[Effect]:
+    def handed_over(self, event: RingFound | TalkFound, now: float, view: View) -> list[Effect]:
         """A call that was handed over by an earlier life of ours: if it talks it needs nothing of us but its record."""
         channel, bill = event.arrived.channel, read(event.note)
         call = self._calls.began_by(channel)
@@ -147,6 +147,8 @@ class Reconciler:
         if call is None:
             arrival = replace(event.arrived, fresh_id=part_of(channel))
             call = self._of_before(CallId(bill.call), arrival, now, event.wall_ms)
+            if call.before is None:
+                call.recording = recording.name(call, view)
         if isinstance(event, TalkFound):
             returning.found(call, event, bill.attempt, now)
         else:
@@ -160,7 +162,9 @@ class Reconciler:
         returning.anew(call, now, wall_ms + round((now - then) * 1_000))
 
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
-        return self._calls.begin(known, arrival, now - (wall_ms - arrival.wall_ms) / 1_000)
+        call = self._calls.begin(known, arrival, now - (wall_ms - arrival.wall_ms) / 1_000)
+        call.recording = call.before.recording if call.before else ""
+        return call
 
     # --- what comes then
 

@@ -147,7 +147,7 @@ class Switchboard:
             case ListenerAnswered() | EarEntered():
                 return self._supervision.stranger(event)
             case RingFound() | TalkFound():
-                return self._reconciler.handed_over(event, now)
+                return self._reconciler.handed_over(event, now, view)
             case PeerHasCall():
                 known = self._reconciler.has_listed
                 return self._crossing.has(event, now, view, all_known=known)

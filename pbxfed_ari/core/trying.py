@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core import diversion, queueing, setup
+from pbxfed_ari.core import diversion, queueing, recording, setup
 from pbxfed_ari.core import route as routes
 from pbxfed_ari.core.bridging import Bridged
 from pbxfed_ari.core.call import NOWHERE, SETTING_UP, Call, Input, Phase, Tried
@@ -318,6 +318,7 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     call.phase = Phase.DIALING
     number = call.route.number
     call.done |= _tried(number, attempt)
+    call.recording = recording.name(call, view) if attempt.legs else ""
     note = call.note_try(attempt, number, now)
     call.setup = setup.begin(attempt, call.tries, now, view, call.silent, hurried=lines.hurried())
     left: list[Effect] = []
@@ -334,10 +335,14 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     said = str(waybill_of(call, attempt, call.setup.latest, now, view))
     seconds = attempt.ring_seconds or call.ring_seconds
     if not bridges:
-        handed = HandOver(channel, number, attempt.legs, said, seconds, call.music, news)
+        handed = HandOver(
+            channel, number, attempt.legs, said, seconds, call.music, news, call.recording
+        )
         return [*left, handed, note]
-    listens = call.bill is not None and call.bill.listens  # he is translated where he listens
-    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=listens)
+    # where he listens he is translated; what comes from a peer by SIP, too, if the peer records it
+    listens = call.bill is not None and call.bill.listens
+    steady = listens or (call.arrival.peer is not None and bool(call.arrival.endpoint))
+    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=steady)
     made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
     call.setup.makes(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))
@@ -379,7 +384,8 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:
     """Bridge mode, as the called object or the node wants it, while this node has time for it."""
-    wanted = (call.route.control or call.control) == "bridge" and not call.queue
+    wanted = (call.route.control or call.control) == "bridge"
+    wanted = wanted and not call.queue and not call.recording
     return wanted and lines.may_bridge()
 
 

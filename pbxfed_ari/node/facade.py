@@ -1,13 +1,17 @@
 """What the API sees of a node: how it is, what it has done, and the way in for what is asked of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from pbxfed_ari.asterisk.client import Stored
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.health import Health
+from pbxfed_ari.errors import AsteriskError, Declined, Refused
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.web.handouts import Offer
 
@@ -30,6 +34,19 @@ class Facade:
         """Deal with all that Asterisk has said: what waits for a moment, too."""
         self._node.room.connection.catch_up()
         await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def recording(self, name: str) -> AsyncIterator[Stored]:
+        """What was recorded under this name here. Raises: Refused, if it is no more there, or cannot be had now."""
+        async with AsyncExitStack() as stack:
+            file = self._node.room.ari.recordings.getStoredFile(name)
+            try:
+                stored = await stack.enter_async_context(file)
+            except AsteriskError as error:
+                gone = isinstance(error, Declined) and error.status == 404
+                why = "was removed" if gone else f"cannot be had now: {error}"
+                raise Refused(f"recording {name} {why}", status=404 if gone else 503) from None
+            yield stored
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pbxfed_ari import __version__
 from pbxfed_ari.asterisk.operator import ForAsterisk
+from pbxfed_ari.asterisk.recordings import judged
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.config import Settings, credentials
@@ -110,7 +111,13 @@ class Node:
         self.keeper = Keeper(store, self.writer, hung=HUNG)
         self.events = EventLog(federation.ourselves.identity.epoch)
         self.accounting = Accounting(
-            settings, self.writer, federation, over=self._call_ended, going_on=self._going_on
+            settings,
+            self.writer,
+            federation,
+            over=self._call_ended,
+            going_on=self._going_on,
+            judged=lambda call: judged(self.room.ari, call),
+            note=self.note,
         )
         self.switchboard = Switchboard(_manner(settings), *self.accounting.records.noted())
         self.link = MulticastLink(
@@ -209,7 +216,7 @@ class Node:
                 Reply: self._reply,
                 Note: self.note,
                 Stop: self._stop,
-                CallEnded: self.accounting.recorder.add,
+                CallEnded: self.accounting.ended,
             },
             late=self._late,
             turned=self._turned,

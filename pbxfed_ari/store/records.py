@@ -37,6 +37,10 @@ create index if not exists calls_number on calls (number);
 create table if not exists notes (key text primary key, note blob not null) without rowid;
 create table if not exists seen (one integer primary key check (one = 1), at integer not null);
 """
+_CALL = """
+alter table calls add column call text;
+create index calls_call on calls (call);
+"""
 _STRIKE = "delete from notes where key = ?"
 _BEFORE = "select coalesce(min(+id), ?) - 1 from calls where began >= ?"  # +id: by calls_began
 _LAST = (1 << 63) - 1
@@ -76,12 +80,13 @@ class Records:
         self._db.close()
 
     def add(self, *records: Json, over: Sequence[str] = ()) -> None:
-        """Keep records; they are found by their `began_ms`, `from`, `to` and `peer`. The log says which could not be kept.
+        """Keep records; they are found by `call`, `began_ms`, `from`, `to` and `peer`. The log says which could not be kept.
 
         `over`: the notes of these calls.
         """
         rows = [
             (
+                one["call"],
                 one["began_ms"],
                 one["from"],
                 one["to"],
@@ -94,7 +99,7 @@ class Records:
             self._db.execute("begin")
             with self._db:
                 self._db.executemany(
-                    "insert into calls (began, caller, number, part, record) values (?, ?, ?, ?, ?)",
+                    "insert into calls (call, began, caller, number, part, record) values (?, ?, ?, ?, ?, ?)",
                     rows,
                 )
                 self._db.executemany(_STRIKE, [(key,) for key in over])
@@ -175,6 +180,12 @@ class Records:
         question = f"select id, record from calls where {these} {order}"
         return self._db.execute(question, (*values, limit)).fetchall()
 
+    def of(self, call: str) -> list[Json]:
+        """The records of one call here: its own, or of its parts."""
+        question = "select id, record from calls where call = ? order by id"
+        found = self._ask(lambda: self._db.execute(question, (call,)).fetchall())
+        return [{"id": i, **msgspec.json.decode(text)} for i, text in found]
+
     def all(
         self, *, number: str = "", since_ms: int = 0, parts: bool = False
     ) -> Iterator[list[Json]]:
@@ -191,6 +202,8 @@ class Records:
         db.execute("pragma journal_mode=wal")
         db.execute("pragma synchronous=normal")
         db.executescript(_TABLE)
+        if "call" not in {column[1] for column in db.execute("pragma table_info(calls)")}:
+            db.executescript(_CALL)  # what was kept before is not found by it
         return db
 
     def _sweep(self) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import csv
 import io
 import json
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from pbxfed_ari.core.call import FIRST, LAST, Call
 from pbxfed_ari.core.effects import Attempted, CallEnded, Listened
@@ -20,7 +22,7 @@ from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
-from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_query
+from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_path, in_query
 
 PAGE, MOST = 500, 1_000  # records in one answer
 AT_ONCE = 50  # calls that are put into words before others have a turn
@@ -28,11 +30,15 @@ COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
     "tries", "control", "peer", "outside", "unseen_seconds", "transferred_by",
     "listened", "listens_to",
+    "recording", "recorded_seconds", "recording_error",
 )  # fmt: skip
 _TIME = re.compile(  # RFC 3339
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[=+\-@\t\r\n])")
+WAV = "audio/wav"
+_CALL: Json = {"type": "string", "pattern": "^[0-9A-Za-z.=]{1,64}$"}
+log = logging.getLogger(__name__)
 FLAG: Json = {"type": "string", "enum": ["true", "false"]}
 
 
@@ -52,10 +58,28 @@ class Records(Protocol):
         """Records in the order in which their calls ended, each with its `id`."""
         ...
 
+    def of(self, call: str) -> list[Json]:
+        """The records of one call here: its own, or of its parts."""
+        ...
+
     def all(
         self, *, number: str = "", since_ms: int = 0, parts: bool = False
     ) -> Iterator[list[Json]]:
         """All of them, so many at a time."""
+        ...
+
+
+class Stored(Protocol):
+    """A file: how many bytes, and they."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def pieces(self) -> AsyncIterator[bytes]:
+        """All of them. Raises: OSError, ClientError."""
         ...
 
 
@@ -73,6 +97,10 @@ class Node(Protocol):
 
     async def catch_up(self) -> None:
         """Deal with all that Asterisk has said."""
+        ...
+
+    def recording(self, name: str) -> AbstractAsyncContextManager[Stored]:
+        """What was recorded under this name here. Raises: Refused, if it is no more there, or cannot be had now."""
         ...
 
     def now(self) -> float:
@@ -140,6 +168,17 @@ class CallBook:
                 },
                 errors=(400,),
             ),
+            Operation(
+                method="GET",
+                path="/calls/{call}/recording",
+                handler=self.recording,
+                tag="calls",
+                summary="The recording of a call that is over",
+                text="At the node that has the call's record: it came in there. WAV, 16 bits, 8 kHz; both sides are mixed.",
+                parameters=(in_path("call", "The call's id.", _CALL, "0f1e2d3c4b5a"),),
+                answers={200: Answer(text="The recording.", content={WAV: schemas.TEXT})},
+                errors=(404, 409, 503),
+            ),
             self._stream.operation(),
         ]
 
@@ -173,6 +212,44 @@ class CallBook:
             further = request.rel_url.update_query(after=str(found[-1]["id"]))
             headers["Link"] = f'<{further}>; rel="next"'
         return web.json_response(found, headers=headers)
+
+    async def recording(self, request: web.Request) -> web.StreamResponse:
+        """The recording of a call that is over."""
+        await self._node.catch_up()
+        call = request.match_info["call"]
+        async with self._node.recording(self._recorded_as(call)) as stored:
+            headers = {"Content-Disposition": f'attachment; filename="{call}.wav"'}
+            response = web.StreamResponse(headers={"Content-Type": WAV, **headers})
+            response.content_length = stored.size
+            await response.prepare(request)
+            if request.method == "HEAD":
+                return response
+            try:
+                async for piece in stored.pieces:
+                    await response.write(piece)
+            except (OSError, ClientError) as error:
+                log.info("the recording of call %s was not given out whole: %s", call, error)
+                if request.transport is not None:
+                    request.transport.abort()  # whoever counts sees that it is not whole
+        return response
+
+    def _recorded_as(self, call: str) -> str:
+        """Raises: Refused, with the reason, and where else to ask."""
+        live, kept = self._node.switchboard.calls.parts_of(call), self._node.records.of(call)
+        peers = {*(one.arrival.peer or "" for one in live), *(str(one["peer"]) for one in kept)}
+        if not peers:
+            said = "ask the node at which it came in; its record tells which (`node`)"
+            raise Refused(f"call {call} has no record here: {said}", status=404)
+        if "" not in peers:
+            nodes = " or ".join(sorted(peers))
+            raise Refused(f"call {call} came here from {nodes}: ask there", status=404)
+        for one in kept:
+            if name := one.get("recording"):
+                return str(name)
+        if any(one.recording and one.answered for one in live):
+            raise Refused(f"call {call} goes on: ask when it is over", status=409)
+        error = "".join(f": {why}" for one in kept if (why := one.get("recording_error")))
+        raise Refused(f"call {call} was not recorded{error}", status=404)
 
     async def _csv(
         self, request: web.Request, number: str, since: int, parts: bool
@@ -211,6 +288,9 @@ def record(call: CallEnded, me: str) -> Json:
         "outside": call.outside,
         "unseen_seconds": round(call.unseen, 3),
         "transferred_by": call.by,
+        "recording": call.recording,
+        "recorded_seconds": call.recorded,
+        "recording_error": call.recording_error,
         "attempts": [_attempt(one, me) for one in call.attempts],
         "tries_left_out": call.left_out,
         "listened": [_listened(one, call.began_ms) for one in call.listened],
@@ -237,6 +317,7 @@ def _call(call: Call, now: float, me: str) -> Json:
             _listened(one.until(now - call.began), arrival.wall_ms) for one in call.listened
         ],
         "listens_to": call.listens,
+        "recording": call.recording if call.answered else "",
     }
 
 

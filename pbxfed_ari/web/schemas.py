@@ -317,6 +317,7 @@ OTHERS: dict[str, Json] = {
             "tries_left_out": COUNT,
             "listened": _LISTENED,
             "listens_to": TEXT,
+            "recording": TEXT,
         }
     ),
     "record": record(
@@ -339,6 +340,9 @@ OTHERS: dict[str, Json] = {
             "outside": YES_NO,
             "unseen_seconds": NUMBER,
             "transferred_by": TEXT,
+            "recording": TEXT,
+            "recorded_seconds": NUMBER,
+            "recording_error": TEXT,
             "attempts": _ATTEMPTS,
             "tries_left_out": COUNT,
             "listened": _LISTENED,

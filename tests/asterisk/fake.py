@@ -30,6 +30,7 @@ class FakeAri:
         self.channels: list[Json] = []
         self.bridges: list[Json] = []
         self.variables: dict[tuple[str, str], str] = {}  # of channels
+        self.recordings: dict[str, bytes] = {}
         self.contacts: dict[str, list[str]] = {}
         self.unheard_of: set[str] = set()  # phones that make a question fail
         self.online: set[str] | None = None  # endpoints; None: those with contacts
@@ -137,6 +138,9 @@ class FakeAri:
                 )
             case "GET", ["channels", _, "rtp_statistics"]:
                 return web.json_response({"rxcount": 500, "txcount": 500})
+            case "GET", ["recordings", "stored", *name, "file"]:
+                stored = self.recordings.get("/".join(name))
+                return web.Response(body=stored, status=404 if stored is None else 200)
             case "GET", ["asterisk", "ping"]:
                 return web.json_response({"ping": "pong"})
             case "GET", ["asterisk", "variable"]:

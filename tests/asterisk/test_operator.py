@@ -191,6 +191,16 @@ def test_who_waits_hears_music() -> None:
     assert hand_over(waits)[1]["PBXFED_DIAL"].endswith(",20,ib(pbxfed-leg^sip^1)m(soft)")
 
 
+def test_who_answers_is_recorded_where_dial_is_told_so() -> None:
+    """By a context of the dialplan, on his channel, with no variable and no line of the dialplan before."""
+    label, said = hand_over(replace(effect("1", Leg()), record="pbxfed/f00"))
+    assert (label, said["PBXFED_DIAL"].partition(",")[2]) == (
+        "here",
+        "20,iU(pbxfed-record^pbxfed/f00)",
+    )
+    assert said.keys() == hand_over(effect("1", Leg()))[1].keys()
+
+
 @pytest.mark.parametrize("number", ["1&2", "1,2", "${X}", "1002@evil", "pf-b", ""])
 def test_a_number_cannot_break_out_of_its_dial_string(number: str) -> None:
     """Whatever the caller managed to dial."""

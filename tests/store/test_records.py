@@ -36,6 +36,25 @@ def test_what_was_kept_is_found(tmp_path: Path) -> None:
     assert [len(some) for some in again.all(parts=True)] == [10]
 
 
+def test_the_records_of_one_call_are_found_by_its_id(tmp_path: Path) -> None:
+    """Its own and those of its parts; of a file that was begun before there was such an index, those kept since."""
+    path = tmp_path / "calls.db"
+    with sqlite3.connect(path) as before:
+        before.execute(
+            "create table calls (id integer primary key, began integer not null, caller text not null, "
+            "number text not null, part integer not null, record text not null)"
+        )
+        before.execute("insert into calls values (1, 4000000000000, '1001', '1002', 0, '{}')")
+    kept, steps = Records(path), list[int]()
+    kept.add(*(record(i, began=4_000_000_000_000) for i in range(4_999)))
+    kept.add(record(7, began=4_000_000_000_000, peer="b"))
+    kept._db.set_progress_handler(lambda: steps.append(1), 100)
+    assert [(one["call"], one["peer"]) for one in kept.of("c7")] == [("c7", ""), ("c7", "b")]
+    assert kept.of("c5000") == []
+    assert len(steps) < 20
+    assert len(kept.read(limit=1)) == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "found"),
     [

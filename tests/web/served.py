@@ -1,8 +1,9 @@
 """An API whose federation is real: two nodes of a story, one of them served."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple, cast
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -12,6 +13,7 @@ from pbxfed_ari.core.events import CallEvent, Event
 from pbxfed_ari.core.federation import Federation
 from pbxfed_ari.core.health import Health
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.errors import Refused
 from pbxfed_ari.loop import FOR_CALLS
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.sensors.gauges import OWN
@@ -26,6 +28,18 @@ from tests.web.test_metrics import NUMBERS
 Client = TestClient[web.Request, web.Application]
 SECRET = "correct-horse-9"
 MOST = 60.0  # seconds of the story in which everything is answered
+
+
+class Stored(NamedTuple):
+    """A recording."""
+
+    size: int
+    pieces: AsyncIterator[bytes]
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 4):
+        yield data[start : start + 4]
 
 
 class Served:
@@ -44,6 +58,7 @@ class Served:
         self.health = Health(OWN)
         self.offer: Offer | None = Offer("phones.example", 8783, Recipe())
         self.notes: list[Note] = []
+        self.recordings: dict[str, bytes] = {}
         self.deaf = False  # then nothing is answered
         self.api = Api(self, Tokens(tokens))
 
@@ -99,6 +114,12 @@ class Served:
         return {"file": "/var/log/asterisk/pbxfed-security.log", "trouble": "", "bytes_skipped": 0}
 
     async def catch_up(self) -> None: ...
+
+    @asynccontextmanager
+    async def recording(self, name: str) -> AsyncIterator[Stored]:
+        if name not in self.recordings:
+            raise Refused(f"recording {name} was removed", status=404)
+        yield Stored(len(self.recordings[name]), _pieces(self.recordings[name]))
 
     def wall_ms(self) -> int:
         return self.node.wall_ms()

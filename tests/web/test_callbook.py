@@ -6,6 +6,7 @@ import json
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from msgspec.structs import replace
 from pytest_aiohttp.plugin import AiohttpClient
 from yarl import URL
 
@@ -13,7 +14,7 @@ from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Listened, Note
 from pbxfed_ari.core.events import Answered, Arrived, Returned
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.web.callbook import COLUMNS, CallBook, record
-from tests.core.test_route import B, View
+from tests.core.test_route import B, View, make
 from tests.web.served import Client, Served
 
 BEGAN = 1_800_000_000_000
@@ -243,3 +244,43 @@ async def test_a_trunk_that_calls_avoid_is_shown_at_its_node(
     served.switchboard.usage.detours.found(B, "sip", "iax2", served.now())
     (peer,) = [m for m in await (await client.get("/members")).json() if m["node"] == "b"]
     assert peer["avoided_trunks"] == ["sip"]
+
+
+async def test_a_recording_is_given_out_by_the_node_that_has_it(
+    served: Served, client: Client
+) -> None:
+    """Whole, as a file; elsewhere, and of what is not there, the reason is said."""
+    sound = bytes(range(256)) * 5
+    served.recordings["pbxfed/c1"] = sound
+    served.records.add(record(replace(ended(1), recording="pbxfed/c1", recorded=29.5), "a"))
+    served.records.add(record(replace(ended(2), recording="pbxfed/c2"), "a"))
+    served.records.add(record(replace(ended(3), recording_error="no room"), "a"))
+    served.records.add(record(ended(4, peer="b"), "a"))
+    response = await client.get("/calls/c1/recording")
+    assert (response.status, await response.read()) == (200, sound)
+    assert response.headers["Content-Type"] == "audio/wav"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="c1.wav"'
+    head = await client.head("/calls/c1/recording")
+    assert (head.status, head.headers["Content-Length"]) == (200, str(len(sound)))
+    told = {
+        "c2": "recording pbxfed/c2 was removed",
+        "c3": "call c3 was not recorded: no room",
+        "c4": "call c4 came here from b: ask there",
+        "c5": "call c5 has no record here: ask the node at which it came in; its record tells which (`node`)",
+    }
+    for call, detail in told.items():
+        response = await client.get(f"/calls/{call}/recording")
+        assert (response.status, (await response.json())["detail"]) == (404, detail)
+
+
+async def test_the_recording_of_a_call_that_goes_on_is_not_whole(
+    served: Served, client: Client
+) -> None:
+    """It is shown, and can be had when the call is over."""
+    caller, now = ChannelId("17.1"), served.now()
+    view = View(NodeName("a"), items=[make("extension", "1002", record=True)])
+    served.switchboard.handle(Arrived(caller, "1002", "1001", "", fresh_id="f00"), now, view)
+    assert [one["recording"] for one in await (await client.get("/calls")).json()] == [""]
+    served.switchboard.handle(Answered(caller), now, view)
+    assert [one["recording"] for one in await (await client.get("/calls")).json()] == ["pbxfed/f00"]
+    assert (await client.get("/calls/f00/recording")).status == 409

@@ -37,6 +37,9 @@ CONTROL_HELP = (
     "How calls to it are connected: handover (by Asterisk's Dial) or bridge (by the daemon); "
     "empty: as calls.control of the node says."
 )
+RECORD_HELP = (
+    "Whether conversations from or to it are recorded, at the node at which the call comes in."
+)
 SECRET_HELP = (
     "The phone's SIP password: printable ASCII without spaces, 8 characters at least. "
     "Only its digest is kept; it is never shown."
@@ -100,6 +103,7 @@ class Phone(Item):
     ] = 0
 
     control: Annotated[str, Field(16, Choice(CONTROLS), CONTROL_HELP)] = ""
+    record: Annotated[bool, Field(18, Flag(), RECORD_HELP)] = False
 
     @property
     def number(self) -> Extension:

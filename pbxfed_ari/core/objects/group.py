@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pbxfed_ari.core.objects.extension import CONTROL_HELP, CONTROLS
-from pbxfed_ari.core.objects.fields import DIALED, NUMBER, RING, Choice, Field, SetOf, Text
+from pbxfed_ari.core.objects.fields import DIALED, NUMBER, RING, Choice, Field, Flag, SetOf, Text
 from pbxfed_ari.core.objects.kind import Item, Kind
 
+RECORD_HELP = (
+    "Whether conversations of calls to it are recorded, at the node at which the call comes in."
+)
 ALL, HUNT, RANDOM, LEAST_RECENT = "all", "hunt", "random", "least_recent"
 MEMBERS = Field(
     4, SetOf(NUMBER), "Extensions, in the order in which they are hunted.", ("extension",)
@@ -35,6 +38,7 @@ class Group(Item):
     ] = 0
     overflow: Annotated[str, Field(6, DIALED, "Where a call goes that nobody took.")] = ""
     control: Annotated[str, Field(7, Choice(CONTROLS), CONTROL_HELP)] = ""
+    record: Annotated[bool, Field(8, Flag(), RECORD_HELP)] = False
 
 
 GROUP = Kind(

@@ -8,12 +8,13 @@ from pbxfed_ari.core.objects.fields import (
     DIALED,
     Choice,
     Field,
+    Flag,
     Named,
     Text,
     Whole,
     Word,
 )
-from pbxfed_ari.core.objects.group import ALL, HUNT, MEMBERS
+from pbxfed_ari.core.objects.group import ALL, HUNT, MEMBERS, RECORD_HELP
 from pbxfed_ari.core.objects.kind import Item, Kind
 
 ROUND_ROBIN = "round_robin"  # beside those of a ring group
@@ -59,6 +60,7 @@ class Queue(Item):
             "How long a member who did not answer, or was busy, is left alone before his phone rings again.",
         ),
     ] = 5
+    record: Annotated[bool, Field(10, Flag(), RECORD_HELP)] = False
 
 
 QUEUE = Kind(
