@@ -139,6 +139,7 @@ class Call:
     leaves: bool = False  # a peer's call, that ends when its sender has heard what came of it
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
+    had_turn: set[str] = field(default_factory=set)  # of a group that rings in turn
     came: str = ""  # of the tries for this number: BUSY_OUT or RANG_OUT, if one came so far
     listens: str = field(init=False)  # the call in on which who is called shall listen
     listened: list[Listened] = field(default_factory=list)

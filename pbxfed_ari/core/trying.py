@@ -4,6 +4,7 @@ To go onward is to ask for the way of the number to which the one that found nob
 Who waits in a queue is the same: its members are the tries, and music is heard between them.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -63,6 +64,7 @@ CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """A peer's call is looked at: is it still wanted? Who sends it again has waited already, and hears that it is here.
 
+    One that an earlier life of ours has had came in time then, and its sender's clock may have been set since: he is asked.
     Who was transferred out of a bridge, and is found after a restart, is held a moment: his other end may have hung up.
     """
     arrival = call.arrival
@@ -76,7 +78,7 @@ def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> l
     told: list[Effect] = []
     if late or call.bill.attempt > 1:
         told = setup.here(call.bill, arrival.peer, view)
-    if late == "late":
+    if late == "late" and call.before is None:
         call.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
         return [*told, *call.give_up(NORMAL)]
     if late:
@@ -152,6 +154,8 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     call.cause = CAUSES.get(outcome, call.cause)
     call.came = outcome if outcome in CAUSES else call.came
     gone, missed = _who_was_reached(call, outcome, event.status if said else "")
+    if last.going_on:
+        _hunt_on(call, last, view, lines)
     waits = any(attempt.queue for attempt in call.route.tries)  # and did before a restart
     if last.going_on or waits or (outcome != UNREACHABLE and missed):
         return _next_try(call, now, view, lines, outcome)
@@ -437,6 +441,7 @@ def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> l
     call.asking = routes.forwarded(way, call.route.number, call.asking)
     call.route = routes.route(call.asking, view, lines).because(way.reason)
     call.reached.clear()
+    call.had_turn.clear()
     call.came, call.refused = "", ()
     return _next_try(call, now, view, lines)
 
@@ -462,6 +467,31 @@ def _ask_again(call: Call, view: View, lines: Lines) -> None:
     """What the directory says now; if that is nothing, what it said before stands."""
     found = routes.route(replace(call.asking, running=True), view, lines)
     call.route = found if found.tries else replace(call.route, onward=found.onward)
+
+
+def _hunt_on(call: Call, last: Try, view: View, lines: Lines) -> None:
+    """Who comes next is asked anew: he may stand elsewhere by now, or not be disturbed.
+
+    Nobody has two turns, nor is who was asked where he stands called from elsewhere: his phone may ring there yet.
+    """
+    found, number = routes.route(replace(call.asking, running=True), view, lines), call.route.number
+    if call.setup is not None and call.setup.rang:
+        call.had_turn |= _members(last.legs)
+    tried = [one for one in call.history if one.number == number]
+    for one in tried:
+        if one.outcome in CAUSES:
+            call.had_turn |= _members(one.legs)
+    asked = {member for one in tried for member in _members(one.legs)}
+    if found.number == number:
+        left = (t for t in found.tries if call.had_turn.isdisjoint(_members(t.legs)))
+        left = (t for t in left if asked.isdisjoint(_members(t.legs, instead=True)))
+        call.route = replace(call.route, tries=(last, *(t for t in left if t.going_on)))
+
+
+def _members(legs: Sequence[Leg | Outside], *, instead: bool = False) -> set[str]:
+    """Who are rung; or who of them in the stead of their node."""
+    ours = (leg for leg in legs if isinstance(leg, Leg))
+    return {leg.number for leg in ours if leg.instead_of or not instead}
 
 
 def _tried(number: str, attempt: Try) -> set[Tried]:

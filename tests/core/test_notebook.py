@@ -414,6 +414,22 @@ def test_in_bridge_mode_too_a_hunt_goes_on_where_it_was() -> None:
     assert [(one.began, one.outcome) for one in call.history] == [(0.0, "no_answer"), (30.0, "")]
 
 
+def test_who_had_come_in_time_is_not_late_though_his_nodes_clock_was_set_since() -> None:
+    """His node is asked: it says so if he is not wanted any more."""
+    for known in True, False:
+        lives = Lives(View(A))
+        came = replace(PEERS, note=f"beef/1/1//{WALL + 8_000}")
+        lives.at(0.0, came)
+        lives.note(1.0)
+        if known:
+            lives.dies()
+        else:
+            lives = Lives(View(A))
+        lives.view.clocks[B] = 3_600.0
+        lives.at(100.0, listed(CALLER, after=5.0), replace(came, again=True))
+        assert lives.hung == ([] if known else [CALLER])
+
+
 def test_whose_leg_a_transfer_has_replaced_before_the_restart_is_free() -> None:
     """His call goes on between two others."""
     leg, local = ChannelId("pf-f00-1-0"), ChannelId("18.1")

@@ -461,13 +461,13 @@ def test_a_group_that_has_rung_is_not_rung_again() -> None:
 
 
 def test_a_hunt_tries_each_member_by_all_trunks_until_somebody_speaks_for_him() -> None:
-    """Then the next one, who has rung by the first: after him nobody is left."""
+    """Then the next one, by the trunk that has just been found to work; he has rung by it: after him nobody is left."""
     story = grouped("hunt")
     assert Abandon(LEG) in story.at(2.0)
     back = story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
     assert legs(back) == [(Leg(C, "iax2", "1001"),)]
     story.at(2.2, PeerHasCall(C, CALL, 2))
-    assert legs(story.at(22.0, Returned(CHANNEL, "NOANSWER", 19))) == [(Leg(C, "sip", "1002"),)]
+    assert legs(story.at(22.0, Returned(CHANNEL, "NOANSWER", 19))) == [(Leg(C, "iax2", "1002"),)]
     story.at(22.1, PeerHasCall(C, CALL, 3))
     assert HangUp(CHANNEL, 19) in story.at(42.0, Returned(CHANNEL, "NOANSWER", 19))
 
@@ -484,6 +484,21 @@ def test_a_hunt_rings_nobody_twice_whose_node_was_lost_while_he_rang(back: bool)
         story.view.cut = story.view.dead = ()
     went_on = legs(story.at(3.1, Returned(CHANNEL, "CHANUNAVAIL", 3)))
     assert went_on == ([(Leg(C, "sip", "1002"),)] if back else [])
+
+
+def test_a_hunt_asks_anew_where_the_next_one_is_and_whether_he_may_be_disturbed() -> None:
+    """All of them stand elsewhere since; who has had his turn has none there, who was not there any more has."""
+    story = grouped("hunt", members=("1001", "1002", "1003", "1004"))
+    story.at(0.1, PeerHasCall(C, CALL, 1), LegLives(CHANNEL, LEG, "RINGING"))
+    back = legs(story.at(20.0, Returned(CHANNEL, "NOANSWER", 19)))
+    assert back == [(Leg(C, "sip", "1002"),)]
+    story.view.places = (B,)
+    story.view.items["number", "1003"] = make("extension", "1003", dnd=True)
+    assert legs(story.at(20.1, Returned(CHANNEL, "CHANUNAVAIL", 20))) == [(Leg(B, "sip", "1002"),)]
+    story.at(20.2, PeerHasCall(B, CALL, 3))
+    assert legs(story.at(40.0, Returned(CHANNEL, "NOANSWER", 19))) == [(Leg(B, "sip", "1004"),)]
+    story.at(40.1, PeerHasCall(B, CALL, 4))
+    assert HangUp(CHANNEL, 19) in story.at(60.0, Returned(CHANNEL, "NOANSWER", 19))
 
 
 # --- from site to site

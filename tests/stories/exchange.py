@@ -168,9 +168,10 @@ class Exchange(Node):
                 case WhenAlone(legs):
                     self.pbx.peers = legs
                 case DropContact(number, uri):
-                    stand = self.pbx.contacts.get(number, [])
-                    stand[:] = [phone for phone in stand if phone.uri != uri]
                     super().perform([effect])
+                    stand = self.pbx.contacts.get(number, [])
+                    if (number, uri) not in self.refreshed:  # it has not come back
+                        stand[:] = [phone for phone in stand if phone.uri != uri]
                 case _ if isinstance(effect, ForCalls):
                     self._order(effect)
                 case _:
@@ -668,7 +669,12 @@ class Telephony(World):
     def move(self, phone: Phone, home: str) -> None:
         """It registers there from now on."""
         phone.home = self.pbxs[home]
-        phone.home.contacts.setdefault(phone.number, []).append(phone)
+        phone.homes.append((self.now, home))
+        self.history.of["moved", phone.uri].set(True, self.now)
+        self.history.of["moved", phone.uri].set(False, self.now + MOMENT)
+        contacts = phone.home.contacts.setdefault(phone.number, [])
+        if phone not in contacts:
+            contacts.append(phone)
         if not self[home].stopped:
             self[home].register(phone.number, phone.uri)
 

@@ -101,11 +101,14 @@ class Lines:
         return [phone for phone in self.world.phones.values() if phone.number == number]
 
     def _not_free(self, here: str, phone: "Phone") -> list[Window]:
-        there, ever = phone.at.name, (0.0, float("inf"))
+        ever = 0.0, float("inf")
         if phone.manner == "busy":
             return [ever]
         found = self.history.of["engaged", phone.uri].within(*ever)
-        found += self._trouble(here, there)
+        for _, there in phone.homes:
+            found += self._trouble(here, there)
+        moved = self.history.of["moved", phone.uri].within(*ever)
+        found += [(began - SETTLED, ended + LONGEST) for began, ended in moved[1:]]
         for one in self.all:
             concerned = one.number == phone.number or any(r.phone is phone for r in one.rings)
             if one.troubled and (concerned or self._is_queue(one.number)):
@@ -145,7 +148,7 @@ class Lines:
             if waited > item.wait_seconds + item.ring_seconds + SLACK:
                 yield f"waits too long: {_who(wait)}, for {waited:.1f} s"
             acted = any(wait.since <= at <= until + MOMENT for at in self._acts(wait))
-            ways = self._trouble(one.caller.at.name, wait.node.name)
+            ways = self._trouble(one.caller.was_at(one.began), wait.node.name)
             stood = any(began < until and wait.since < till for began, till in ways)
             if ended and not acted and not stood and waited < item.wait_seconds - MOMENT:
                 yield f"hung up: {_who(wait)} after {waited:.1f} s, with {one.cause}"
@@ -259,7 +262,9 @@ class Lines:
         return not any(self.history.of[key].touch(since - SETTLED, until) for key in keys)
 
     def _well(self, here: str, phone: "Phone", since: float, until: float) -> bool:
-        there = phone.at.name
+        there = phone.was_at(since)
+        if self.history.of["moved", phone.uri].touch(since - SETTLED, until):
+            return False
         if self.history.blocked(here, there, since - SETTLED, until):
             return False
         hears = all(self._hears(node, since, until) for node in (here, there))
@@ -269,7 +274,7 @@ class Lines:
         """Between all who may have a part in it: a queue stands anywhere."""
         here = {
             one.at.name,
-            one.caller.at.name,
+            one.caller.was_at(one.began),
             *(w.node.name for w in self.world.waits if w.attempt is one),
         }
         return all(

@@ -110,9 +110,16 @@ class Phone:
     attempt: Attempt | None = None  # its own, that goes on
     channel: "Channel | None" = None  # of it
     acted: list[float] = field(default_factory=list)  # when it hung up, or transferred
+    homes: list[tuple[float, str]] = field(default_factory=list)  # where it was, and since when
 
     def __repr__(self) -> str:
         return self.number
+
+    def was_at(self, when: float) -> str:
+        """At which node it was registered then."""
+        return [name for since, name in self.homes if since <= when or since == self.homes[0][0]][
+            -1
+        ]
 
     @property
     def at(self) -> "Pbx":

@@ -133,7 +133,7 @@ class Promises:
             path.append(number)
             if not to:
                 return
-            number, via = to, phones[0].at.name
+            number, via = to, phones[0].was_at(when[0])
 
     def _several(
         self, one: "Attempt", item: Group | Queue, path: list[str], when: Window, via: str
@@ -157,7 +157,8 @@ class Promises:
         Who did not ring then, and was busy for a while, may have been asked in that, before any other: by a blocked trunk
         that takes its time. Nothing is certain if somebody is out of reach when the call comes.
         """
-        ends = [(one.at.name, phone.at.name) for m in members for phone in self.phones[m]]
+        phones = [phone for m in members for phone in self.phones[m]]
+        ends = [(one.at.name, phone.was_at(one.began)) for phone in phones]
         if not all(self.history.well(two, one.began, one.began) for two in ends):
             return
         rang = {ring.phone.number: ring.at for ring in reversed(one.rings)}
@@ -180,11 +181,11 @@ class Promises:
             outcome, when = self._outcome(one, phones[0], when, via, item.ring_seconds or RING)
             if not outcome:
                 return
-            via = phones[0].at.name
+            via = phones[0].was_at(when[0])
 
     def _is_slow(self, one: "Attempt", phone: "Phone") -> bool:
         """May a trunk to it be blocked when it is asked?"""
-        ends = one.at.name, phone.at.name
+        ends = one.at.name, phone.was_at(one.began)
         return bool(self.history.blocked(*ends, one.began - SETTLED, one.ended or self.world.now))
 
     def _owed(
@@ -199,7 +200,7 @@ class Promises:
         rang = [f"{ring.at:.3f}" for ring in one.rings if ring.phone is phone]
         what = f"only at {rang}" if rang else "not at all"
         yield (
-            f"not rung: {phone} of {phone.at.name}, ready from {since:.3f} to {by:.3f}, {what}:"
+            f"not rung: {phone} of {phone.was_at(since)}, ready from {since:.3f} to {by:.3f}, {what}:"
             f" {one.caller} of {one.at.name} → {one.number} at {one.began:.3f},"
             f" ended {one.ended or 0:.3f} with {one.cause}"
         )
@@ -219,7 +220,11 @@ class Promises:
             return ("busy" if busy and self._well(one, phone, when, via) else ""), due
         out = phone.manner == "rings" or phone.after > seconds
         at = ring.at + (seconds if out else phone.after)
-        fell = ("asterisk", ring.by), ("way", frozenset((one.at.name, ring.by)))
+        fell = (
+            ("moved", phone.uri),
+            ("asterisk", ring.by),
+            ("way", frozenset((one.at.name, ring.by))),
+        )
         if any(self.history.of[key].touch(ring.at, at) for key in fell):
             return "", due  # it may have rung elsewhere since, or be heard late
         if out:
@@ -234,7 +239,7 @@ class Promises:
 
     def _due(self, one: "Attempt", phone: "Phone", when: Window) -> Window:
         bound = LOSSY if self.world.network.loss else PROMPT
-        ends = one.at.name, phone.at.name
+        ends = one.at.name, phone.was_at(when[0])
         if self.history.blocked(*ends, when[0] - SETTLED, when[1] + bound + LIFE):
             bound += LIFE
         return when[0] - 0.01, when[1] + bound
@@ -243,7 +248,10 @@ class Promises:
         self, one: "Attempt", phone: "Phone", when: Window, via: str, *, several: bool = False
     ) -> bool:
         since, until = self._due(one, phone, when)
-        here, there, caller = one.at.name, phone.at.name, one.caller.at.name
+        here, there = one.at.name, phone.was_at(since)
+        caller = one.caller.was_at(one.began)
+        if self.history.of["moved", phone.uri].touch(since - SETTLED, until):
+            return False
         if not self.history.well((here,), one.began, until):
             return False  # somebody else has looked after it
         if self.history.blocked(here, via, since - SETTLED, until):
@@ -271,7 +279,7 @@ class Promises:
             apart = bool(one.by) or isinstance(
                 self.world.item(one.number), Queue
             )  # by way of anybody
-            here, away = one.at.name, [phone.at.name, one.caller.at.name]
+            here, away = one.at.name, [phone.was_at(at), one.caller.was_at(one.began)]
             nodes = [*away, *(self.world.nodes if apart else ())]
             ways = [(node, other) for node in {here, *nodes} for other in {*nodes}]
             blocked = any(self.history.blocked(*way, at - SETTLED, by) for way in ways)

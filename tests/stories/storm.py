@@ -19,11 +19,13 @@ from random import Random
 from typing import Any
 
 from pbxfed_ari.core.effects import CallEnded, Effect
+from pbxfed_ari.core.events import AriWasSlow
+from pbxfed_ari.core.lines import SLOW
 from pbxfed_ari.core.setup import LIFE
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines
 from tests.stories.pbx import Attempt, Phone, Ring
-from tests.stories.promises import Promises
+from tests.stories.promises import SETTLED, Promises
 
 NAMES = "abcd"
 GROUP, QUEUE = "600", "700"
@@ -48,6 +50,8 @@ class Storm:
     clocks: bool = False  # of machines are set
     sockets: bool = False  # daemons hear their Asterisks no more for a while
     lines: bool = False  # most call the queue or the group
+    roams: bool = False  # phones register at another node
+    slow: bool = False  # Asterisks answer late for a moment: what was bridged is handed over then
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
     silences: float = 0.0  # of those that do not come, whether or not it is done
     frames: float = 0.0  # shares of those that are lost, doubled, overtaken
@@ -81,6 +85,10 @@ STORMS = {
     "lines amid deaths": Storm(lines=True, deaths=True, sockets=True),
     "lines amid all": Storm(lines=True, cuts=True, crashes=True, sockets=True, refusals=0.02),
     "transfers amid deaths": Storm(transfers=True, deaths=True),
+    "slow": Storm(slow=True, transfers=True),
+    "slow amid deaths": Storm(slow=True, deaths=True, sockets=True),
+    "roaming": Storm(roams=True, transfers=True),
+    "roaming amid cuts": Storm(roams=True, cuts=True),
     "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
 }
 
@@ -116,6 +124,10 @@ class Weather:
             world.after(rng.random() * WEATHER, self._set_clock)
         for _ in range(20 * self.storm.transfers):
             world.after(rng.random() * WEATHER, self._transfer)
+        for _ in range(30 * self.storm.slow):
+            world.after(rng.random() * WEATHER, self._slow)
+        for _ in range(12 * self.storm.roams):
+            world.after(rng.random() * WEATHER, self._roam)
         for _ in range(12 * self.storm.firewalls):
             world.after(rng.random() * WEATHER, self._firewall)
         happen: list[Callable[[], None]] = []
@@ -247,6 +259,21 @@ class Weather:
             world.deafen(name)
             world.after(self.rng.choice(LASTS), world[name].connect)
 
+    def _roam(self) -> None:
+        """A phone that nobody rings registers at another node; the one where it was hears of that from there."""
+        world, rng = self.world, self.rng
+        idle = [p for p in self.phones if not p.dialogs and p.channel is None]
+        name, phone = rng.choice(NAMES), rng.choice(idle or self.phones)
+        if idle and name != phone.at.name:
+            world.note(f"{phone} registers at {name}")
+            world.move(phone, name)
+
+    def _slow(self) -> None:
+        """For CALM seconds (core/lines.py) it makes no bridges: of one call a try may be bridged, and the next handed over."""
+        name = self.rng.choice(NAMES)
+        self.world.note(f"asterisk {name} is slow")
+        self.world[name].handle(AriWasSlow(SLOW))
+
     def _crash(self) -> None:
         world, name = self.world, self.rng.choice(NAMES)
         if not world.pbxs[name].dead:
@@ -295,31 +322,33 @@ class Weather:
 
         What an Asterisk alone has sent has no date: it rings for a moment, if it is heard so late.
         """
-        began, ended, here = one.began, one.ended or self.world.now, one.caller.at.name
+        began, ended, here = one.began, one.ended or self.world.now, one.caller.was_at(one.began)
         alone = self.world.was_alone(here, began) and ring.until - ring.at < UNDER_WAY
-        way = self.world.history.of["way", frozenset((here, ring.phone.at.name))]
+        way = self.world.history.of["way", frozenset((here, ring.by))]
         return ring.unasked or alone or way.fill(ended, max(ended, ring.at - SAID_AGAIN))
 
     def _untold(self, one: Attempt) -> bool:
         """May the node of the queue not have heard of its end: by no way, or of nobody?"""
         ended = one.ended or self.world.now
-        return self.storm.cuts or self.world.was_alone(one.caller.at.name, ended)
+        return self.storm.cuts or self.world.was_alone(one.caller.was_at(one.began), ended)
 
     def _excused(self, one: Attempt, before: Ring, ring: Ring) -> bool:
-        names = {one.caller.at.name, one.at.name, ring.phone.at.name}
+        names = {one.caller.was_at(one.began), one.at.name, before.by, ring.by}
         since, until = before.until - RETURNING, before.until + UNDER_WAY
         deaf = any(self.world.history.of["deaf", name].touch(since, until) for name in names)
         bridge = [name for name in names if self.world.control[name] == "bridge"]  # Dial tells it
         away = any(self.world.was_away(name, since, until) for name in bridge)
         away |= any(self.world.was_killed(name, since, before.until + NOTED) for name in bridge)
-        return deaf or away or ring.instead or self._unknown(one, before)
+        moved = self.world.history.of["moved", ring.phone.uri].touch(ring.at - SETTLED, ring.at)
+        instead = ring.instead and (self.storm.severs or moved)
+        return deaf or away or instead or self._unknown(one, before)
 
     def _unknown(self, one: Attempt, ring: Ring) -> bool:
         """Could who let it ring not know of it: was there no way from the phone's node as long as one waits for a word?
 
         It may never have rung. So it is rung when its node is back, in a group in turn after another one.
         """
-        way = self.world.history.of["way", frozenset((one.at.name, ring.phone.at.name))]
+        way = self.world.history.of["way", frozenset((one.at.name, ring.by))]
         return way.fill(ring.at, min(ring.until, ring.at + LIFE))
 
     def _ends(self) -> list[str]:
@@ -354,7 +383,10 @@ class Weather:
         wrong: list[str] = []
         for one in self.world.attempts:
             times, ended = found[one.caller.number, one.wall_ms], one.ended or self.world.now
-            near = any(one.began - 45 < at < ended + 2 for at in self.troubled[one.caller.at.name])
+            near = any(
+                one.began - 45 < at < ended + 2
+                for at in self.troubled[one.caller.was_at(one.began)]
+            )
             if times > 1 or (times == 0 and not near):
                 wrong.append(f"{times} records: {_named(one)}, ended at {ended:.3f}")
         sent = sum(1 for one in kept if one.by and not one.peer)
