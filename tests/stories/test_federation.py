@@ -131,7 +131,7 @@ def test_a_second_device_rings_too_up_to_the_limit() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_killed_node_is_down_everywhere_within_three_seconds(seed: int) -> None:
     """And its phones are hidden, not forgotten."""
-    world = World(seed, "abcde", loss=0.05)
+    world = World(seed, "abcde", loss=0.05, sealed=False)
     world["b"].register("1001", URI)
     world.run(0.3 + seed / 40)
     world.kill("b")
@@ -144,7 +144,7 @@ def test_a_killed_node_is_down_everywhere_within_three_seconds(seed: int) -> Non
 @pytest.mark.parametrize("seed", range(10))
 def test_nobody_dies_of_five_percent_loss(seed: int) -> None:
     """Lost heartbeats are asked after, and the answer counts."""
-    world = World(seed, "abcdefgh", loss=0.05)
+    world = World(seed, "abcdefgh", loss=0.05, sealed=False)
     world.run(120)
     assert all(len(node.up()) == 7 for node in world.running())
     assert not [m for n in world.running() for m in n.federation.members if m.state is State.DOWN]
@@ -193,7 +193,7 @@ def test_both_sides_of_a_cut_serve_and_heal() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_edits_arrive_through_thirty_percent_loss(seed: int) -> None:
     """A gap is seen by the next heartbeat, and pulled."""
-    world = World(seed, "abcdef", loss=0.3, settle=6)
+    world = World(seed, "abcdef", loss=0.3, settle=6, sealed=False)
     for i in range(30):
         world["abcdef"[i % 6]].edit(f"10{i:02}", name=str(i), secret=SECRET)
         world.run(0.05)

@@ -416,7 +416,7 @@ def test_two_comparisons_that_come_as_copies_at_once_are_both_answered() -> None
 def test_a_healed_partition_costs_the_difference_and_little_more(nodes: int) -> None:
     """The whole site: 600 B and 6 B for each origin, 1.1 times the records, 4 B more each; equal within 2 s."""
     names = [f"n{i:02}" for i in range(nodes)]
-    world = World(5, names, settle=4.0)
+    world = World(5, names, settle=4.0, sealed=False)
     for i in range(100):
         world[names[i % nodes]].edit(f"{2000 + i}", name=f"phone {i}", secret=SECRET)
     world.run(3)
