@@ -30,6 +30,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     ListenAsked,
     ListenerAnswered,
+    Redirected,
     Returned,
     TalkFound,
 )
@@ -200,6 +201,16 @@ def test_who_forwards_all_calls_is_rung_himself() -> None:
     (rung,) = story.at(2.1, CALLED)
     assert isinstance(rung, HandOver)
     assert (rung.extension, rung.legs) == ("1003", (Leg(B, "sip"),))
+
+
+def test_a_phone_that_sends_its_calls_elsewhere_is_not_obeyed() -> None:
+    """SIP 302: somebody else would listen."""
+    story = talking()
+    story.at(2.0, ASKED, CALLED)
+    story.at(3.0, LegDialed(CALL, HIS, "PJSIP/pf-b-2"), Redirected(CALL, HIS, "1004"))
+    handed = [e for e in story.at(3.5, Returned(CALL, "BUSY", 17)) if isinstance(e, HandOver)]
+    assert [one.extension for one in handed if one.extension != "1003"] == []
+    assert story.at(4.0, Ended(PHONE, 17)) == [Reply(7, 409, error="1003 is busy")]
 
 
 @pytest.mark.parametrize(
