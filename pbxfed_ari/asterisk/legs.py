@@ -40,6 +40,7 @@ from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 FAILURE = 38  # Q.850: network out of order
 FOR_EVER = "0"
 ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that returns; milliseconds since 1970
+DROPPED = "FRAME_DROP(TX)"  # what a channel is never told: else a phone's 302 becomes a 181 with a Diversion for the caller
 GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
 # What is heard where no class of music is wanted: it needs no sound file, and no indications.conf. Hertz/milliseconds
 WAIT = "tone:440/250,0/150,440/250,0/3350"
@@ -149,7 +150,7 @@ class Legs:
         rest = [effect for effect in effects if not isinstance(effect, MakeLeg)]
         then = [effect for leg in legs for effect in leg.then]
         asked = [(one, post) for one in (*legs, *rest, *then) for post in self._posts(one)]
-        asked.sort(key=lambda one: one[1].path.endswith("variable"))
+        asked.sort(key=lambda one: _can_wait(one[1]))
         return asked
 
     async def _settle(
@@ -200,11 +201,13 @@ class Legs:
         match effect:
             case MakeLeg():
                 return [self._leg(effect)]
-            case MakeBridge(call, bridge, seconds, steady, number, name):
+            case MakeBridge(call, bridge, seconds, steady, number, name, discreet):
                 bound = channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
                 shown = channels.setChannelVar(call, "CONNECTEDLINE(all,i)", identity(name, number))
                 made = bridges.createWithId(bridge, call, steady=steady)  # whose it is
-                return [made, bound, *([shown] if number else [])]
+                silent = channels.setChannelVar(call, DROPPED, "REDIRECTING")
+                told = [*([silent] if discreet else []), *([shown] if number else [])]
+                return [made, bound, *told]
             case Join(_, bridge, who, quietly):
                 return [bridges.addChannel(bridge, who, quietly=quietly)]
             case DialLeg(call, leg, seconds, shown):
@@ -336,6 +339,12 @@ class Legs:
 def _at_once(effect: ForLegs) -> TypeGuard[Together | MakeLeg]:
     """Is it said at once with others? A leg, if it is told what to do, too."""
     return isinstance(effect, Together) or (isinstance(effect, MakeLeg) and bool(effect.then))
+
+
+def _can_wait(post: Post) -> bool:
+    """A variable need not be set before the leg is dialed, but for what its phone may answer at once."""
+    query = post.query or {}
+    return post.path.endswith("variable") and query.get("variable") != DROPPED
 
 
 def _stands(post: Post, declined: Declined) -> bool:

@@ -98,6 +98,7 @@ class Bridged:
     held: bool = False  # the caller waits in the bridge, and is to be rescued
     music: str = ""  # what he hears there
     apart: bool = False  # none is in the bridge before it has answered, though only one is left
+    discreet: bool = False  # the caller is of the outside, and hears of no number inside
     talks: bool = False  # somebody has answered
     heard: bool = False  # the caller was let hear it ring
     steady: bool = False  # the bridge was made so, or is to be
@@ -154,7 +155,7 @@ class Bridged:
         made = self.ring(attempt, number, called, note, view, diverted)
         whom = self._shown_to_caller(called, view) if self._early() else ("", "")
         seconds = self.seconds + PATIENCE
-        bridge = MakeBridge(self.caller, self.bridge, seconds, self.steady, *whom)
+        bridge = MakeBridge(self.caller, self.bridge, seconds, self.steady, *whom, self.discreet)
         waits = [Join(self.caller, self.bridge, (self.caller,))] if self._early() else []
         return [*old, bridge, *waits, *made]
 

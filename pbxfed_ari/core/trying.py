@@ -347,6 +347,7 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
     listens = call.bill is not None and call.bill.listens
     steady = listens or (call.arrival.peer is not None and bool(call.arrival.endpoint))
     before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=steady)
+    call.bridged.discreet = call.arrival.outside
     made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
     call.setup.makes(call.bridged.peers())
     call.setup.phones.update(call.bridged.phones(number))

@@ -97,6 +97,15 @@ async def test_one_way_to_asterisk_until_a_single_phone_is_dialed() -> None:
     assert story.posted == []
 
 
+async def test_a_caller_is_made_deaf_for_a_302_before_anybody_could_say_one() -> None:
+    """Unlike what else is set on his channel."""
+    story = Story(Ari())
+    await story.legs.perform(replace(BRIDGE, discreet=True), WAITS, LEG_OF_ONE)
+    (write,) = story.ari.writes
+    deaf = write.index("channels/17.1/variable FRAME_DROP(TX) REDIRECTING")
+    assert deaf < write.index(JOINED) < write.index("channels/17.1/variable TIMEOUT(absolute) 90")
+
+
 async def test_the_bridge_of_a_try_before_will_do() -> None:
     """Asterisk says that it is there (409); that its caller is not in Stasis it says alike, which is trouble."""
     for declined, noted in ("mixing", []), ("variable TIME", ["MakeBridge"]):

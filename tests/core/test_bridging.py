@@ -153,6 +153,16 @@ def test_a_bridge_past_asterisks_core_is_left_for_one_through_it() -> None:
     assert board.at(9.0, LegEnded(leg, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, STEADY)]
 
 
+def test_who_calls_from_outside_is_told_nothing_of_who_is_inside() -> None:
+    """Whither a phone sends him, that is."""
+    board = Board(A, items=[make("did", "+4930125", destination="1001")])
+    outside = replace(arrived("+4930125"), outside=True)
+    for arrival, discreet in (outside, True), (arrived(channel=ChannelId("x"), fresh="f1"), False):
+        made = board.at(0.0, arrival)[0]
+        assert isinstance(made, MakeBridge)
+        assert made.discreet is discreet
+
+
 def test_a_daemon_that_returns_ends_the_bridge_that_it_found() -> None:
     """Not only the first one of a call."""
     leg, board = ChannelId("pf-f00-2-0"), Board(B)

@@ -321,6 +321,23 @@ def test_a_provider_hears_of_no_number_inside(controlled: Federation) -> None:
         assert bool(call["diversion"]) == bool(said)
 
 
+def test_who_calls_from_outside_does_not_hear_whither_a_phone_sends_him(
+    controlled: Federation,
+) -> None:
+    """By a 302, on either side of the trunk: no 181, whose Diversion would name the phone that is rung now."""
+    lab = controlled.lab
+    lab.register("mobile", "c", secret=SECRET)
+    for number in "1002", "1003":
+        put(controlled, "did", f"+493012{number}", destination=number)
+        lab.manners(number, refuse="302 Moved Temporarily", send_to="1004", answer_after_ms=None)
+        since = time.time()
+        lab.hang_up(lab.dial("mobile", f"+493012{number}"))
+        assert rang(controlled, since) == ["1004"]
+        (call,) = lab.calls_of("mobile", since)
+        assert set(call["provisional"]) <= {100, 180, 183}
+        lab.manners(number)
+
+
 def test_what_the_guide_to_the_dialplan_says(federation: Federation) -> None:
     """Numbers of b's own before the federation's, calls from b's dialplan to any node, and from any node into it."""
     lab = federation.lab
