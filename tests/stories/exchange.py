@@ -117,6 +117,7 @@ class Exchange(Node):
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()
         self._ringing: set[ChannelId] = set()
+        self._silent: set[ChannelId] = set()  # channels of which something is not answered yet
         self._asked: dict[ChannelId, deque[ForCalls]] = {}  # of each channel, what is not done yet
         self._ended: list[CallEnded] = []
         self._known = 0  # which boot of Asterisk
@@ -383,6 +384,8 @@ class Exchange(Node):
             self._made.add(effect.leg)
         key = effect.leg if isinstance(effect, Abandon) else _whose(effect)
         waiting = self._asked.setdefault(key, deque())
+        if key in self._silent and key in self.pbx.channels:
+            self.pbx.channels[key].attempt.troubled = True  # by a transfer another one than then
         waiting.append(effect)
         if len(waiting) == 1:
             self._next(key)
@@ -403,6 +406,7 @@ class Exchange(Node):
         if not self._deaf and said in ("", "lost"):
             self._do(effect)
         silence = SILENT if said in ("silent", "lost") else 0.0
+        (self._silent.add if silence else self._silent.discard)(key)
         self.world.after(silence, lambda: self._answered(key, times, said))
 
     def _answered(self, key: ChannelId, times: int, said: str) -> None:

@@ -250,7 +250,8 @@ class Lines:
             return
         lasted = until - ring.at
         taken = any(other.answered <= until for other in one.rings)  # by another device of his, too
-        short = lasted < seconds - MOMENT and ended > until + MOMENT and not taken
+        late = LOSSY if self.world.network.loss else MOMENT  # it heard of the call
+        short = lasted < seconds - late and ended > until + MOMENT and not taken
         if short or lasted > seconds + LOSSY:
             yield f"not his time: {ring.phone} from {ring.at:.3f} to {until:.3f} for {_named(one)}"
 

@@ -24,6 +24,12 @@ def test_what_was_out_of_reach_while_it_rang_leads_on_later() -> None:
     assert play("all", seed=57721032) == []
 
 
+@pytest.mark.parametrize(("kind", "seed"), [("frames", 69314033), ("transfers amid all", 69314019)])
+def test_what_a_lost_frame_or_answer_has_delayed_is_no_fault(kind: str, seed: int) -> None:
+    """A phone heard late of its turn; a transfer had to wait for what ARI was asked before."""
+    assert play(kind, seed) == []
+
+
 def two(names: str, after: float, control: str = "handover") -> tuple[Telephony, Phone, Phone]:
     """These nodes; 1001 at the first, and 1002 at the last, which answers so many seconds after it rings."""
     world = Telephony(names=names, control=control)
