@@ -134,6 +134,11 @@ class CatchUp:
         self._told = (address, now)
         return [SendTo(address, Vector("", print_, *frame)) for frame in frames]
 
+    def unheard(self, address: Address) -> None:
+        """What we told this node before now it did not believe."""
+        if self._told[0] == address:
+            self._told = (("", 0), 0.0)
+
     @property
     def complete(self) -> bool:
         """Nothing is known to be missing."""

@@ -514,7 +514,9 @@ class Federation:
         doubts = self.sites.heard(sender, now)
         match message:
             case Probe():
-                self.sites.changed(now)  # who asks believes us from now on, and nothing of before
+                # who asks believes us from now on, and nothing of before
+                self.sites.changed(now)
+                self.ledger.catchup.unheard(event.source)
                 # in this order: who is answered takes nothing older
                 return [*self._answer(event, now), *doubts]
             case Ack(nonce):

@@ -194,6 +194,8 @@ class Sites:
             return []
         answer: list[Effect] = [SendTo(wan(name), ours)] if hello.ask else []
         if known is not None and (known.epoch, known.session) == (hello.epoch, session):
+            if answer and not known.proven and known.asked < PROOFS:
+                return answer + self._question(known, now)  # ours came from a stranger, to it
             return answer + self._doubt(known, now)
         known = self._neighbours[name] = Neighbour(name, hello.epoch, hello.site, session)
         return (answer or [SendTo(wan(name), ours)]) + self._question(known, now)

@@ -17,6 +17,7 @@ from pbxfed_ari.core.member import State
 from pbxfed_ari.core.messages import CallHere, CallOver, Passed
 from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.core.signpost import Standing, standing
+from pbxfed_ari.core.sites import CALL, PROOF
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 
@@ -135,6 +136,38 @@ def test_both_sites_serve_through_a_cut_and_agree_after_it(noticed: bool, seed: 
         assert node.where("1001") == ["d"]
     assert world.run(6.0, lambda: all(len(n.up()) == 5 for n in world.running()))
     assert told(world, "a") == ["site heard", "site silent", "site heard"]
+
+
+def settled_apart(seed: int, *dial_anew: str) -> World:
+    """Two sites behind a cut, with news on both; who speaks for these sites had lost its link with the cut, and dials anew."""
+    world = sites(seed)
+    cut(world, "west")
+    world.run(5 + seed / 10)
+    for name in sorted(forwarders(world)):
+        if world.sites[name] in dial_anew:
+            world.bounce(name)
+    world.run(6)
+    world["b"].edit("1002", name="east", secret=SECRET)
+    world["e"].edit("1003", name="west", secret=SECRET)
+    world.run(20 + seed / 20)
+    return world
+
+
+@pytest.mark.parametrize("seed", range(4, 8))
+def test_who_dialled_anew_behind_a_cut_is_believed_as_soon_as_it_is_heard(seed: int) -> None:
+    """It knows nobody of the other site any more, and so cannot answer at once: it is asked again when it says who it is."""
+    world = settled_apart(seed, "west")
+    world.network.jitter = 0.0  # as in a TCP connection nothing is overtaken
+    world.network.heal()
+    assert world.run(CALL + 0.1, world.agree)
+
+
+@pytest.mark.parametrize("seed", [1, 7, 13])
+def test_what_is_overtaken_while_a_cut_heals_costs_one_question(seed: int) -> None:
+    """What was told to who did not believe it yet is told again, not taken for told."""
+    world = settled_apart(seed, "east", "west")
+    world.network.heal()
+    assert world.run(CALL + PROOF + 0.1, world.agree)
 
 
 def test_a_node_killed_in_another_site_is_down_here_as_soon_as_there() -> None:
