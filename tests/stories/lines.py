@@ -148,16 +148,24 @@ class Lines:
             if waited > item.wait_seconds + item.ring_seconds + SLACK:
                 yield f"waits too long: {_who(wait)}, for {waited:.1f} s"
             acted = any(wait.since <= at <= until + MOMENT for at in self._acts(wait))
-            ways = self._trouble(one.caller.was_at(one.began), wait.node.name)
+            ends = [
+                one.caller.was_at(one.began),
+                *(r.phone.was_at(r.at) for r in self._taken(wait)),
+            ]
+            ways = [way for end in ends for way in self._trouble(end, wait.node.name)]
             stood = any(began < until and wait.since < till for began, till in ways)
             if ended and not acted and not stood and waited < item.wait_seconds - MOMENT:
                 yield f"hung up: {_who(wait)} after {waited:.1f} s, with {one.cause}"
 
     def _acts(self, wait: "Wait") -> list[float]:
         """When who waits did something himself, or who was rung for him and had answered."""
-        taken = [ring for ring in self._rings(wait) if ring.answered <= wait.until]
+        taken = self._taken(wait)
         theirs = [at for ring in taken for at in ring.phone.acted if at >= ring.answered]
         return [*wait.attempt.caller.acted, *theirs]
+
+    def _taken(self, wait: "Wait") -> list["Ring"]:
+        """Who was rung for him and has answered."""
+        return [ring for ring in self._rings(wait) if ring.answered <= wait.until]
 
     def _anew(self) -> Iterator[str]:
         """Who waits when the daemon dies, and nobody is rung for him just then, waits again when it is back."""

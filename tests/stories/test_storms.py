@@ -245,6 +245,20 @@ def test_who_is_cut_as_a_member_answers_is_found_out() -> None:
     assert Lines(world).broken() == []
 
 
+def test_who_is_cut_as_the_member_that_has_answered_dies_is_not_waiting() -> None:
+    """An Asterisk takes who talks by it along, a moment after the answer, too: no promise of the queue is broken."""
+    world, caller, _ = two("ab", after=1.0)
+    world["a"].put("queue", "702", create=True, members=["1002"], strategy="hunt")
+    world.run(4.0)
+    attempt = world.dial(caller, "702")  # which stands at a
+    world.run(1.2)
+    assert attempt.rings[0].answered <= world.now
+    world.kill_asterisk("b")
+    world.run(3.0)
+    assert attempt.ended is not None
+    assert Lines(world).broken() == []
+
+
 def test_a_member_of_whom_nothing_was_heard_has_his_turn_when_his_node_is_back() -> None:
     """His phone has rung for a moment, or never: nobody can tell. To leave him out could cost the call."""
     world, caller, called = two("ab", after=1.0)
