@@ -155,7 +155,12 @@ def _modules(seen: Seen) -> Check:
 
 def _meeting(seen: Seen) -> Check:
     """What only rooms and queues need."""
-    return _comfort("rooms", MEETING, "conference rooms and queues can stand here", seen)
+    return _comfort(
+        "rooms",
+        MEETING,
+        "conference rooms and queues can stand here, calls be listened in on, recordings given out",
+        seen,
+    )
 
 
 def _telling(seen: Seen) -> Check:

@@ -40,11 +40,12 @@ RELOADS = {
     "ari.conf": "module reload res_ari.so",
 }
 
-# Modules that calls and dialplan/extensions.conf need, those of the second kind of trunk, those of rooms and queues, and those
-# without which somebody is not told something.
+# Modules that calls and dialplan/extensions.conf need, those of the second kind of trunk, of rooms, queues, recordings and of
+# listening in, and those without which somebody is not told something.
 MODULES = (
     "app_dial",
     "app_exec",
+    "app_mixmonitor",
     "app_stack",
     "app_stasis",
     "app_userevent",
@@ -53,6 +54,7 @@ MODULES = (
     "func_channel",
     "func_cut",
     "func_dialplan",
+    "func_frame_drop",
     "func_global",
     "func_hangupcause",
     "func_logic",
@@ -80,6 +82,7 @@ IAX_MODULE = "chan_iax2"
 WAITING = "tone for who has lost the other end and waits"
 MEETING = {
     "app_confbridge": "conference rooms",
+    "res_ari_recordings": "giving out of recordings, nor a look at them",
     "res_musiconhold": "music for who waits in a queue",
     "res_stasis_snoop": "listening in on a call",
 }

@@ -39,10 +39,12 @@ FROM = {
     "PJSIP_DIAL_CONTACTS": "chan_pjsip",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "PJSIP_MEDIA_OFFER": "chan_pjsip",
+    "MixMonitor": "app_mixmonitor",
     "REDIRECTING": "func_callerid",
     "REPLACE": "func_strings",
     "Return": "app_stack",
     "Stasis": "app_stasis",
+    "StopMixMonitor": "app_mixmonitor",
     "TIMEOUT": "func_timeout",
     "UserEvent": "app_userevent",
 }
