@@ -343,10 +343,8 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
             channel, number, attempt.legs, said, seconds, call.music, news, call.recording
         )
         return [*left, handed, note]
-    # where he listens he is translated; what comes from a peer by SIP, too, if the peer records it
-    listens = call.bill is not None and call.bill.listens
-    steady = listens or (call.arrival.peer is not None and bool(call.arrival.endpoint))
-    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=steady)
+    listens = call.bill is not None and call.bill.listens  # he is translated where he listens
+    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=listens)
     call.bridged.discreet = call.arrival.outside
     made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
     call.setup.makes(call.bridged.peers())
@@ -383,15 +381,20 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
     payer = call.asking.payer if line else ""
     outside = arrival.outside or (call.bill is not None and call.bill.outside)
     by = call.diverted_outside if line else call.diverted
-    listens = bool(call.listens)
-    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by, listens)
+    listens, recorded = bool(call.listens), _is_recorded(call)
+    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by, listens, recorded)
 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:
     """Bridge mode, as the called object or the node wants it, while this node has time for it."""
     wanted = (call.route.control or call.control) == "bridge"
-    wanted = wanted and not call.queue and not call.recording
+    wanted = wanted and not call.queue and not _is_recorded(call)
     return wanted and lines.may_bridge()
+
+
+def _is_recorded(call: Call) -> bool:
+    """Here, or by the node that leads it."""
+    return bool(call.recording) or (call.bill is not None and call.bill.recorded)
 
 
 def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:

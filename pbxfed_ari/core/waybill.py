@@ -1,11 +1,12 @@
 """What travels with a call over a trunk, as one SIP header or IAX2 variable: whose try of which call it is, and until when.
 
-    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>/<diverted>        the last six may be missing
+    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>/<diverted>/<recorded>        the last seven may be missing
 
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
 written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach (core/takeover.py).
 `o` is from the outside: whose number it shows is nobody's phone here; `l` is to who shall listen in on another call.
 `1003.cfb`: 1003 was busy and has sent the call on; over SIP its Diversion (RFC 5806) says so, too, over IAX2 nothing else does.
+`r`: the node that leads the call records it, so nobody bridges it (core/recording.py).
 """
 
 import re
@@ -39,6 +40,7 @@ class Waybill(Struct, frozen=True):
     outside: bool = False  # it came from the outside
     diverted: Diverted | None = None  # who has sent it on
     listens: bool = False  # who is called shall listen in on another call
+    recorded: bool = False  # by the node that leads the call
 
     def __str__(self) -> str:
         head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
@@ -46,13 +48,14 @@ class Waybill(Struct, frozen=True):
         origin = "o" if self.outside else "l" if self.listens else ""
         by = f"{self.diverted.by.replace('+', '=')}.{self.diverted.why}" if self.diverted else ""
         by = by if _DIVERTED.fullmatch(by) else ""
-        return f"{head}/{self.payer.replace('+', '=')}/{heirs}/{origin}/{by}".rstrip("/")
+        tail = f"{heirs}/{origin}/{by}/{'r' if self.recorded else ''}"
+        return f"{head}/{self.payer.replace('+', '=')}/{tail}".rstrip("/")
 
 
 def read(text: str) -> Waybill | None:
     """What a peer wrote; None if it makes no sense."""
     call, *rest = text.split("/")
-    hop, attempt, line, until, payer, heirs, origin, by = (*rest, *[""] * 8)[:8]
+    hop, attempt, line, until, payer, heirs, origin, by, kept = (*rest, *[""] * 9)[:9]
     payer = payer.replace("=", "+")
     if not _ID.fullmatch(call) or (line and not _LINE.fullmatch(line)):
         return None
@@ -70,6 +73,7 @@ def read(text: str) -> Waybill | None:
         if (found := _DIVERTED.fullmatch(by))
         else None,
         origin == "l",
+        kept == "r",
     )
 
 

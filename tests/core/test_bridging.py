@@ -171,16 +171,6 @@ def test_a_daemon_that_returns_ends_the_bridge_that_it_found() -> None:
     assert board.at(9.0, LegEnded(leg, 16)) == [HangUp(CALLER, 16), EndBridge(CALLER, STEADY)]
 
 
-@pytest.mark.parametrize(("endpoint", "steady"), [("pf-b", True), ("", False)])
-def test_so_does_what_comes_from_a_peer_by_sip(endpoint: str, steady: bool) -> None:
-    """The peer decodes it if it records the call."""
-    board = Board(A)
-    came = replace(arrived(), peer=B, note="beef/1/1", endpoint=endpoint)
-    made = board.at(0.0, came)[0]
-    assert isinstance(made, MakeBridge)
-    assert made.steady is steady
-
-
 def test_a_line_that_shows_a_number_of_its_own_is_joined_quietly() -> None:
     """Else the bridge would tell the outside, before it is dialed, who calls."""
     fields = {"site": "main", "endpoint": "p", "nodes": ["a"], "patterns": ["_0."]}

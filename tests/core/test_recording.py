@@ -21,6 +21,7 @@ from pbxfed_ari.core.objects import KINDS
 from pbxfed_ari.core.objects.extension import Phone
 from pbxfed_ari.core.objects.fields import Flag
 from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.waybill import read
 from tests.core.test_route import A, B, View, make
 
 CALLER = ChannelId("17.1")
@@ -128,6 +129,22 @@ def test_a_call_that_is_recorded_is_handed_over(wants: str) -> None:
         make("extension", "1001", control=control), control=board.board.calls.manner.control
     )
     assert any(isinstance(e, MakeBridge) for e in plain.at(0.0, ARRIVED))
+
+
+def test_so_it_is_at_the_node_that_has_the_phone() -> None:
+    """It hears of it by the waybill, and records nothing itself."""
+    leads = Board(MARKED)
+    leads.view.places = (B,)
+    (sent,) = [e for e in leads.at(0.0, ARRIVED) if isinstance(e, HandOver)]
+    bill = read(sent.note)
+    assert bill is not None
+    assert bill.recorded
+    for recorded in True, False:
+        peer = Board(MARKED, control="bridge")
+        note = str(replace(bill, recorded=recorded, outside=True))
+        effects = peer.at(0.0, replace(FROM_PEER, note=note))
+        assert [e.record for e in effects if isinstance(e, HandOver)] == [""] * recorded
+        assert [e.steady for e in effects if isinstance(e, MakeBridge)] == [False] * (not recorded)
 
 
 def noted(recording: str) -> Noted:
