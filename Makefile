@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-unexport PYTHONDONTWRITEBYTECODE  # the lab starts hundreds of daemons: each would compile the whole package, half of what its start costs
+unexport PYTHONDONTWRITEBYTECODE  # the lab starts hundreds of daemons: each would compile the whole package, two fifths of what its start costs
 TOLD := -q --tb=short -rfEs  # what failed is named in the last lines, and what was skipped
 ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
 

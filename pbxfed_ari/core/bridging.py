@@ -394,10 +394,7 @@ def adopt_ringing(
 
 
 def _by_sip_to_peer(to: Leg | Outside) -> bool:
-    """If that peer must translate, its Asterisk falls silent when the numbers of the packets that we send it jump back.
-
-    One that has called us does so if it records the call.
-    """
+    """If that peer must translate, its Asterisk falls silent when the numbers of the packets that we send it jump back."""
     return isinstance(to, Leg) and to.peer is not None and to.trunk == "sip"
 
 
