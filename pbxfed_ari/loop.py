@@ -82,7 +82,13 @@ class Loop:
 
     def _do(self, effect: Effect) -> None:
         for one in self.federation.reach.spread(effect):
-            self._rooms[type(one)](one)
+            try:
+                self._rooms[type(one)](one)
+            except Exception:  # a room that fails costs no other what was asked of it
+                self.failures += 1
+                log.exception(
+                    "could not perform %s", type(one).__name__
+                )  # its fields may hold secrets
 
     def _end_turn(self) -> None:
         for effect in self._bundle.rest():

@@ -99,3 +99,14 @@ async def test_a_deadline_that_is_due_at_once_is_told_at_once() -> None:
     loop.stop()
     assert not wrong
     assert len(machine.told) == 3
+
+
+async def test_a_room_that_fails_costs_no_other_what_was_asked_of_it() -> None:
+    """One event may ask the disk, the network and Asterisk for something, in one go."""
+    machine, done = Machine(FAR), list[object]()
+    loop = looping(machine)
+    loop._rooms = cast(Any, {int: lambda effect: 1 // effect, str: done.append})
+    loop._bundle = cast(Any, SimpleNamespace(through=lambda effects: effects))
+    loop.perform(cast(Any, [0, "next"]))
+    assert done == ["next"]
+    assert loop.failures == 1

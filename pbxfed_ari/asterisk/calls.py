@@ -5,8 +5,9 @@ becomes Ended; a call that cannot be handed over has Returned, as if nobody had 
 """
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from pbxfed_ari.asterisk.answers import answer
@@ -47,6 +48,7 @@ NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
 FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
 AT_ONCE = Together | MakeLeg
+log = logging.getLogger(__name__)
 ForListeners = CallListener | Overhear | Lend
 ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForListeners | ForLegs
 
@@ -174,27 +176,31 @@ class Calls:
         waiting = self._calls[channel]
         try:
             if first is not None:
-                await first
+                await _unharmed(first)
             while waiting:
                 effect = waiting.popleft()
-                if is_moot(effect, waiting):
-                    continue
-                if isinstance(effect, HangUp):
-                    await self._hang_up(channel, effect.cause)
-                elif isinstance(effect, HandOver | Lead | Enter):
-                    await self._hand_over(effect)
-                elif isinstance(effect, Divert):
-                    await self._divert(effect)
-                elif isinstance(effect, Hold):
-                    await self._hold(effect)
-                elif isinstance(effect, SendElsewhere):
-                    await self._send_elsewhere(effect)
-                elif isinstance(effect, ForListeners):
-                    await self._supervise(effect)
-                else:
-                    await self._legs.perform(effect, *self._beside(effect, waiting))
+                if not is_moot(effect, waiting):
+                    await _unharmed(self._perform_one(channel, effect, waiting))
         finally:
             del self._calls[channel]
+
+    async def _perform_one(
+        self, channel: ChannelId, effect: ForCalls, waiting: deque[ForCalls]
+    ) -> None:
+        if isinstance(effect, HangUp):
+            await self._hang_up(channel, effect.cause)
+        elif isinstance(effect, HandOver | Lead | Enter):
+            await self._hand_over(effect)
+        elif isinstance(effect, Divert):
+            await self._divert(effect)
+        elif isinstance(effect, Hold):
+            await self._hold(effect)
+        elif isinstance(effect, SendElsewhere):
+            await self._send_elsewhere(effect)
+        elif isinstance(effect, ForListeners):
+            await self._supervise(effect)
+        else:
+            await self._legs.perform(effect, *self._beside(effect, waiting))
 
     @staticmethod
     def _beside(effect: ForLegs, waiting: deque[ForCalls]) -> list[ForLegs]:
@@ -391,6 +397,14 @@ class Calls:
                 self._note(trouble("leg not abandoned", declined, leg=effect.leg))
         except Unreachable as unreachable:
             self._note(trouble("leg not abandoned", unreachable, leg=effect.leg))
+
+
+async def _unharmed(doing: Awaitable[None]) -> None:
+    """What is to be done for a call; a mistake of ours costs neither what comes next nor other calls."""
+    try:
+        await doing
+    except Exception:
+        log.exception("something could not be done for a call")
 
 
 def is_moot(effect: Effect, waiting: Iterable[Effect]) -> bool:

@@ -193,15 +193,18 @@ class AriClient:
         *,
         query: Query | None = None,
         body: object = None,
+        deadline: float | None = None,
     ) -> T:
         """One request whose answer is of this kind.
 
         Raises: Unreachable, Declined.
         """
-        content = await self.request(operation, method, path, query=query, body=body)
+        content = await self.request(
+            operation, method, path, query=query, body=body, deadline=deadline
+        )
         try:
             return msgspec.json.decode(content, type=kind)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise Declined(f"{operation}: answer not understood: {error}", status=200) from error
 
 
@@ -491,10 +494,8 @@ class Endpoints:
     async def get(self, tech: str, resource: str, *, deadline: float) -> Endpoint:
         """One endpoint."""
         path = f"endpoints/{_part(tech)}/{_part(resource)}"
-        content = await self._ari.request(
-            f"endpoints.get {resource}", "GET", path, deadline=deadline
-        )
-        return msgspec.json.decode(content, type=Endpoint)
+        operation = f"endpoints.get {resource}"
+        return await self._ari.ask(Endpoint, operation, "GET", path, deadline=deadline)
 
 
 class Recordings:
@@ -564,7 +565,7 @@ def _declined(operation: str, status: int, content: bytes) -> Declined | None:
 def _message(content: bytes) -> str:
     try:
         return msgspec.json.decode(content, type=Message).message
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return content[:200].decode(errors="replace")
 
 

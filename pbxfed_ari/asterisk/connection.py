@@ -12,6 +12,7 @@ told after what waits: the order stays. Where there are bridges of ours nothing 
 
 import asyncio
 import enum
+import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
@@ -48,6 +49,7 @@ HOPELESS_WAIT = 5.0  # each of these attempts is a line in Asterisk's log
 CONNECT = 3.0  # seconds for the websocket to open
 LIST_EVERY = 30.0  # seconds between two readings of the registrations, and of rooms
 MOMENT = 0.02  # seconds that an event may wait for others
+log = logging.getLogger(__name__)
 
 
 class State(enum.Enum):
@@ -146,7 +148,11 @@ class Connection:
         """Connect, listen, lose, wait, connect again; for ever."""
         wait = SHORTEST_WAIT
         while True:
-            loss = await self._live_once()
+            try:
+                loss = await self._live_once()
+            except Exception:
+                log.exception("the connection to Asterisk failed")
+                loss = _Lost("a mistake of this daemon: see its log")
             wait = SHORTEST_WAIT if self._hopeful else wait
             self._tell_down(str(loss))
             self._tell_death()

@@ -171,7 +171,7 @@ def decode(text: str | bytes, tolerated: Tolerated) -> AriEvent | None:
     """The event in this frame, or None if it is none of ours."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         _count(text, tolerated)
         return None
 
@@ -362,7 +362,7 @@ def phone_of(aor: str) -> Extension | None:
 def _count(text: str | bytes, tolerated: Tolerated) -> None:
     try:
         kind = msgspec.json.decode(text, type=_Head).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         tolerated.malformed += 1
         return
     if kind in OURS:

@@ -59,6 +59,7 @@ from pbxfed_ari.links.seeds import Seeds
 from pbxfed_ari.links.transport import Transport
 from pbxfed_ari.loop import Loop
 from pbxfed_ari.node.accounting import Accounting
+from pbxfed_ari.node.enduring import enduring
 from pbxfed_ari.node.facade import Facade
 from pbxfed_ari.node.far_ends import dead_ends
 from pbxfed_ari.node.group_keys import GroupKeys
@@ -246,14 +247,17 @@ class Node:
         self.loop.start()
         self._describe()
         async with asyncio.TaskGroup() as group:
+            rooms = {
+                "asterisk": self.room.run,
+                "seeds": self.seeds.run,
+                "sensors": self.sensing.room.run,
+                "security log": self.security_log.run,
+                "dead ends": self.dead_ends.run,
+                "doubts": self.doubts.run,
+                "notes of calls": self.accounting.run,
+            }
             tasks = [
-                group.create_task(self.room.run(), name="asterisk"),
-                group.create_task(self.seeds.run(), name="seeds"),
-                group.create_task(self.sensing.room.run(), name="sensors"),
-                group.create_task(self.security_log.run(), name="security log"),
-                group.create_task(self.dead_ends.run(), name="dead ends"),
-                group.create_task(self.doubts.run(), name="doubts"),
-                group.create_task(self.accounting.run(), name="notes of calls"),
+                group.create_task(enduring(name, run), name=name) for name, run in rooms.items()
             ]
             running.call_later(SETTLED, self._settled)
             reason = await self._stopped

@@ -41,6 +41,7 @@ class FakeAri:
             str, int
         ] = {}  # "METHOD path" → status; 0: nothing is done, nor said; LOST
         self.why = "no"  # what is said with it
+        self.garbage: bytes | None = None  # all that is said
         self.iax = False
         self.answers = asyncio.Event()  # cleared: it hangs
         self.answers.set()
@@ -117,6 +118,8 @@ class FakeAri:
                 self.bodies.append((line, body))
             self._changed.notify_all()
         await self.answers.wait()
+        if self.garbage is not None:
+            return web.Response(body=self.garbage)
         status = self.refusal(line)
         if status is not None and status > 0:
             return web.json_response({"message": self.why}, status=status)

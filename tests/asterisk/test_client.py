@@ -39,6 +39,29 @@ async def test_an_answer_that_is_not_understood_is_declined() -> None:
             await ari.asterisk.getInfo()
 
 
+@pytest.mark.parametrize("said", [b"", b"{", b"3", b'"\xff"', b"[" * 100_000])
+async def test_whatever_is_said_is_understood_or_declined(said: bytes) -> None:
+    """Whoever asks is ready for a refusal, and for nothing else."""
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:
+        fake.garbage = said
+        for asked in (
+            ari.asterisk.getGlobalVar("X"),
+            ari.asterisk.getObject("auth", "1001"),
+            ari.applications.get(),
+            ari.bridges.list(),
+            ari.bridges.get("b"),
+            ari.channels.list(),
+            ari.channels.get("c"),
+            ari.channels.getChannelVar("c", "X"),
+            ari.channels.getChannelVars("c", ("X",)),
+            ari.channels.rtpstatistics("c"),
+            ari.endpoints.listByTech("PJSIP"),
+            ari.endpoints.get("PJSIP", "1001", deadline=5.0),
+        ):
+            with pytest.raises(Declined, match="answer not understood"):
+                await asked
+
+
 async def test_ids_are_quoted() -> None:
     """A contact's id has signs in it; a channel's could have a slash."""
     async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right") as ari:

@@ -840,3 +840,22 @@ async def test_how_a_call_gets_on_is_told_in_a_moment(monkeypatch: pytest.Monkey
         await inbox.connection.subscriptions.hear_bridges()  # type: ignore[attr-defined]
         await fake.send({**begins, "caller": third})
         await inbox.until_kind(LegDialed, 2)
+
+
+async def test_a_mistake_of_ours_costs_a_connect_not_the_daemon(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever goes wrong with an event, or with a look at Asterisk: it is logged, and all is read anew."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        callers = inbox.connection._callers  # type: ignore[attr-defined]
+
+        def fails(event: Event) -> None:
+            callers._post = inbox.post
+            raise ZeroDivisionError
+
+        callers._post = fails
+        await fake.send({"type": "StasisStart", "args": ["phone"], "channel": channel("1.1")})
+        await inbox.until_kind(AsteriskUp, 2)
+        assert "a mistake of this daemon" in str(inbox.of(AsteriskDown)[-1])
+        assert "ZeroDivisionError" in caplog.text

@@ -279,6 +279,24 @@ async def test_nobody_is_rung_whose_end_is_asked_for_already() -> None:
         assert fake.asked == [f"DELETE channels/{one}" for one in (one, two, call)]
 
 
+async def test_a_mistake_of_ours_costs_neither_what_comes_next_nor_other_calls(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged; the call is hung up as it is asked for, and the daemon goes on."""
+
+    async def fails(effect: Divert) -> None:
+        raise ZeroDivisionError
+
+    async with FakeAri() as fake, at_work(fake) as desk:
+        monkeypatch.setattr(desk.operator.calls, "_divert", fails)
+        desk.operator.perform(Divert(ChannelId("1"), Diverted("1001", "cfu")))
+        desk.operator.perform(HangUp(ChannelId("1"), 16))
+        desk.operator.perform(HangUp(ChannelId("2"), 16))
+        await desk.idle()
+        assert sorted(fake.asked) == ["DELETE channels/1", "DELETE channels/2"]
+        assert "ZeroDivisionError" in caplog.text
+
+
 CALLER, LEG, BRIDGE = ChannelId("1"), ChannelId("pf-f00-1-0"), "pf-f00"
 JOINS, DIALS = Join(CALLER, BRIDGE, (LEG,), quietly=True), DialLeg(CALLER, LEG, 30)
 RINGS = (  # one phone, in a bridge
