@@ -81,7 +81,7 @@ class Desk:
     def invite(self, domain: str, addresses: tuple[str, ...], ttl: int, wall_ms: int) -> str:
         """A new token, good once and for so many seconds.
 
-        Raises: Refused, OSError.
+        Raises: Refused; if it cannot be kept, with 507.
         """
         self._forget(wall_ms)
         if len(self._open) >= MOST:
@@ -97,7 +97,9 @@ class Desk:
         )
         invitation = Invitation(made.invitation.hex(), made.key.hex(), made.expires)
         self._open[invitation.id] = invitation
-        self._keep()
+        if why := self._keep():
+            del self._open[invitation.id]
+            raise Refused(why, status=507)
         fields = (("invitation", invitation.id), ("until", utc(made.expires * 1_000)))
         self._note(Note("node invited", fields))
         return token.write(made)
@@ -118,7 +120,9 @@ class Desk:
             return self._refuse(invitation, ask, source, reason)
         if not invitation.key:
             invitation.key = ask.signing.hex()
-            self._keep()
+            if why := self._keep():  # after a restart it could be redeemed once more
+                invitation.key = ""
+                return self._refuse(invitation, ask, source, why)
         ticket = next(self._tickets)
         self._waiting[ticket] = (invitation, ask, source)
         if len(self._waiting) > MOST:
@@ -200,5 +204,11 @@ class Desk:
         past = wall_ms // 1_000 - DAY
         self._open = {n: i for n, i in self._open.items() if max(i.expires, i.used) > past}
 
-    def _keep(self) -> None:
-        write_private(self._path, msgspec.json.encode(list(self._open.values())).decode() + "\n")
+    def _keep(self) -> str:
+        """Why they cannot be kept, or ""."""
+        text = msgspec.json.encode(list(self._open.values())).decode() + "\n"
+        try:
+            write_private(self._path, text)
+        except OSError as error:
+            return f"node.state: {self._path}: {error.strerror}: make room on the disk of the node that invites"
+        return ""

@@ -80,9 +80,10 @@ class Accounting:
         self.recorder.add(found)
 
     def finish(self) -> None:
-        """Hand over to the writer what is not written yet."""
+        """Hand over to the writer what is not written yet, and what the disk has refused so far."""
         self._note()
         self.recorder.flush()
+        self._writer.later(self.records.settle)
 
     def _ended(self, call: CallEnded) -> tuple[Json, str]:
         log.info(
@@ -103,8 +104,13 @@ class Accounting:
         return kept, call.note
 
     def _note(self) -> None:
-        """Unless the disk hangs."""
-        if self._writer.late or (news := self._going_on()) is None:
+        """Unless the disk hangs, or refuses: then what waits is tried again."""
+        if self._writer.late:
+            return
+        if self.records.trouble:
+            self.recorder.note(self.records.settle)
+            return
+        if (news := self._going_on()) is None:
             return
         (noted, void), seen_ms = news, wall_ms()
         self.recorder.note(lambda: self.records.note(noted, void, seen_ms))

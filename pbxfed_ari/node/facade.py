@@ -94,7 +94,8 @@ class Facade:
         federation = self.federation
         alone = "" if federation.members.alive() else federation.gate.warning()
         detours = self.switchboard.usage.detours.warnings(self.now())
-        return [*federation.watch.warnings(self.now()), *detours, *filter(None, [alone])]
+        kept = self.records.trouble
+        return [*federation.watch.warnings(self.now()), *detours, *filter(None, [alone, kept])]
 
     @property
     def health(self) -> Health:
@@ -108,7 +109,7 @@ class Facade:
     @property
     def store_trouble(self) -> str:
         """Why nothing is kept on the disk, for now or any more; else an empty text."""
-        return self._node.keeper.trouble
+        return self._node.keeper.trouble or self._node.group_keys.trouble
 
     def store_bytes(self) -> int:
         """What the store takes of the disk."""

@@ -12,6 +12,7 @@ from pbxfed_ari.keys import keep_keyring
 from pbxfed_ari.links.engines import make
 from pbxfed_ari.links.wan import Changed, Receive, WanLink
 
+AGAIN = 5.0  # seconds until what could not be kept is tried again
 RENEWED = 60.0  # seconds in which nodes open their WAN links anew, one after the other
 log = logging.getLogger("pbxfed")
 
@@ -26,6 +27,8 @@ class GroupKeys:
         self._folder = self._state / "wan"
         self._tag = federation_tag(settings.federation.domain)
         self._wan: WanLink | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self.trouble = ""  # why they are not kept
         self._certified: list[bytes] = []  # the keys that our certificates come of
         self._shown = b""  # the key whose certificate our link began with
 
@@ -45,7 +48,10 @@ class GroupKeys:
         return self._wan
 
     def keep(self) -> None:
-        """They have changed."""
+        """They have changed. What the disk refuses is tried again: without its keys no node comes back as what it was."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         try:
             keep_keyring(self._state, self._federation.gate.keys, self.born)
             if self._wan is not None:
@@ -57,7 +63,12 @@ class GroupKeys:
                     pause = uniform(0, RENEWED)
                     asyncio.get_running_loop().call_later(pause, self._wan.reload)
         except (OSError, ConfigError) as error:
-            log.error("the group's keys are not kept: %s; they are lost with this daemon", error)
+            self._again = asyncio.get_running_loop().call_later(AGAIN, self.keep)
+            remedy = "make room, and let this daemon run until they are"
+            self.trouble = f"node.state: the group's keys are not kept: {error}: {remedy}"
+            log.error("%s", self.trouble)
+        else:
+            self.trouble = ""
 
     def _held(self) -> list[bytes]:
         return [key.material for key in self._federation.gate.keys]

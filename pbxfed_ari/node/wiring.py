@@ -226,6 +226,7 @@ class Node:
     def close_files(self) -> None:
         """Write out what is in line; of a disk that hangs nobody waits for more."""
         self.accounting.finish()
+        self.keeper.finish()
         if self.writer.close():
             self.accounting.records.close()
             self.store.close()

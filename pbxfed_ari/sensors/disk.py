@@ -32,7 +32,7 @@ class Disk:
     ) -> None:
         """`later` does a job where it may hang, `behind` says for how many seconds the oldest has waited.
 
-        `trouble` says why the store keeps nothing any more, if it has failed.
+        `trouble` says why the store keeps nothing, if it does not.
         """
         self._folder = folder
         self._later, self._behind, self._trouble = later, behind, trouble

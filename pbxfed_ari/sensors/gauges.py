@@ -101,7 +101,7 @@ DISK = Gauge(
     1.0,
     0.1,
     5,
-    "make room, or see in `dmesg` what is wrong with it; if the store has failed, start the daemon again then",
+    "make room, or see in `dmesg` what is wrong with it: what could not be kept is written then",
 )
 CLOCK = Gauge(
     "clock",

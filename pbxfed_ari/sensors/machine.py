@@ -30,7 +30,7 @@ def memory(file: Path = MEMINFO) -> Reading:
 
 
 def disk(folder: Path, trouble: str = "") -> Reading:
-    """What is left, as a part of what is enough. `trouble`: the store has failed already.
+    """What is left, as a part of what is enough. `trouble`: why nothing is kept, if so.
 
     Raises: OSError.
     """
@@ -39,7 +39,7 @@ def disk(folder: Path, trouble: str = "") -> Reading:
     enough = min(ENOUGH, whole // SHARE)
     said = f"{_size(free)} left of {_size(whole)}"
     if trouble:
-        return Reading(0.0, f"{said}, and nothing is kept any more", _size(enough))
+        return Reading(0.0, f"{said}, and nothing is kept", _size(enough))
     return Reading(free / enough if enough else 0.0, said, _size(enough))
 
 

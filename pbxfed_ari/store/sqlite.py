@@ -15,7 +15,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from pbxfed_ari.core.messages import BookSet, Record
 from pbxfed_ari.core.names import NodeName
 from pbxfed_ari.core.streams import ASIDE, StreamId
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.store.opening import ROOM, opened, refused
 from pbxfed_ari.store.rows import (
     RECORD,
     STREAM,
@@ -60,12 +61,11 @@ class Store:
         self._ids: dict[StreamId, int] = {}
         try:
             self._db = self._open()
-            found = int(self.fact("schema") or SCHEMA)
-            self.remember("schema", str(SCHEMA))
+            found = int(self.fact("schema") or 0)
+            if not found:
+                self.remember("schema", str(SCHEMA))
         except (sqlite3.Error, OSError) as error:
-            raise ConfigError(
-                f"node.state: {self.path}: {error}; move the file away to start empty, peers give back what they hold"
-            ) from None
+            raise self._not_to_be_had(error) from None
         if found > SCHEMA:
             raise ConfigError(
                 f"node.state: {self.path} was written by a newer release (schema {found})"
@@ -82,7 +82,11 @@ class Store:
                 f"node.state: {self.path} belongs to node {owner!r}, not to {name!r}: "
                 "set node.name back, or name another folder"
             )
-        self.remember("node", name)
+        if owner is None:
+            try:
+                self.remember("node", name)
+            except sqlite3.Error as error:
+                raise self._not_to_be_had(error) from None
 
     def close(self) -> None:
         """Write everything out."""
@@ -116,8 +120,16 @@ class Store:
 
     def persist(self, effect: Persist) -> None:
         """Keep records. On the disk at return if the effect asks for it."""
-        if effect.durable:
-            self._db.execute("pragma synchronous=full")
+        if not effect.durable:
+            self._persist(effect)
+            return
+        self._db.execute("pragma synchronous=full")
+        try:
+            self._persist(effect)
+        finally:
+            self._db.execute("pragma synchronous=normal")
+
+    def _persist(self, effect: Persist) -> None:
         with self._transaction():
             stream = self._id((effect.origin, effect.epoch))
             since = int(self._clock())
@@ -130,8 +142,6 @@ class Store:
                 (effect.to, effect.floor, stream),
             )
             self._vouch("id", stream)
-        if effect.durable:
-            self._db.execute("pragma synchronous=normal")
 
     def persist_lineage(self, effect: PersistLineage) -> None:
         """Rename what a new epoch continues; the same rule as `Streams.adopt`."""
@@ -191,29 +201,40 @@ class Store:
         self._ids.clear()
 
     def load(self) -> Directory:
-        """Everything that was kept, as a directory."""
+        """Everything that was kept, as a directory.
+
+        Raises: ConfigError, if it is damaged, and the disk takes no repair.
+        """
         try:
             checked = self._db.execute("pragma quick_check(1)").fetchone()[0]
             if checked != "ok":
                 raise sqlite3.DatabaseError(checked)
             return self._load()
         except sqlite3.DatabaseError as error:
-            self._salvage(str(error))
-            return self._load()
+            if refused(error):
+                raise self._not_to_be_had(error) from None
+            return self._repaired(str(error))
 
     # --- helpers
 
+    def _not_to_be_had(self, error: Exception) -> ConfigError:
+        remedy = "move the file away to start empty, peers give back what they hold"
+        disk = isinstance(error, OSError | sqlite3.OperationalError)
+        return ConfigError(f"node.state: {self.path}: {error}; {ROOM if disk else remedy}")
+
+    def _repaired(self, reason: str) -> Directory:
+        try:
+            self._salvage(reason)
+            return self._load()
+        except (sqlite3.Error, OSError) as error:
+            raise self._not_to_be_had(error) from None
+
     def _open(self) -> sqlite3.Connection:
-        if self.path != ":memory:":
-            Path(self.path).touch(mode=0o600)
-            Path(self.path).chmod(0o600)  # it holds digests; the log beside it takes the same mode
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        db = opened(self.path)
         db.text_factory = lambda text: text.decode(
             errors="replace"
         )  # damaged ones have no checksum
         db.create_function("checksum_of", 6, stream_checksum, deterministic=True)
-        db.execute("pragma journal_mode=wal")
-        db.execute("pragma synchronous=normal")
         db.executescript(TABLES)
         return db
 
@@ -274,13 +295,14 @@ class Store:
         self._db.close()
         aside = f"{self.path}.damaged-{int(self._clock())}"
         Path(self.path).rename(aside)
-        for beside in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                Path(self.path + beside).unlink()
-        self._db = self._open()
-        self._ids.clear()
-        for name, value in facts:
-            self.remember(name, value)
+        self._alone()
+        try:
+            self._refill(facts, lineages, edits)
+        except BaseException:
+            self._db.close()
+            self._alone()
+            Path(aside).replace(self.path)  # there is no room: the next start finds it as it was
+            raise
         log.error(
             "store: %s is damaged (%s): put aside as %s; %d edits could be read, peers are asked for the rest",
             self.path,
@@ -288,6 +310,22 @@ class Store:
             aside,
             len(edits),
         )
+
+    def _alone(self) -> None:
+        """Nothing of SQLite's stands beside the file."""
+        for beside in ("-wal", "-shm"):
+            Path(self.path + beside).unlink(missing_ok=True)
+
+    def _refill(
+        self,
+        facts: list[tuple[str, str]],
+        lineages: list[tuple[str, int, bytes]],
+        edits: list[BookSet],
+    ) -> None:
+        self._db = self._open()
+        self._ids.clear()
+        for name, value in facts:
+            self.remember(name, value)
         with self._transaction():
             for origin, epoch, lineage in lineages:
                 number = self._id((NodeName(origin), epoch))
@@ -318,9 +356,15 @@ class Store:
             f"update streams set checksum = checksum_of({STREAM}) where {column} = ?", (value,)
         )
 
-    def _transaction(self) -> sqlite3.Connection:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._db.execute("begin")
-        return self._db  # as a context manager it commits, or rolls back on an error
+        try:
+            with self._db:  # commits, or rolls back on an error
+                yield
+        except BaseException:
+            self._ids.clear()  # a stream that was new is there no more
+            raise
 
     def _id(self, stream: StreamId) -> int:
         number = self._ids.get(stream)

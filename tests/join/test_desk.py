@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Address, Admit
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.errors import ConfigError, Refused
 from pbxfed_ari.join.desk import INVITATIONS, Desk
 from pbxfed_ari.wire import token
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.token import ANSWER, ASK, Answer, Ask, Token
+from tests.disks import refusing
 
 A, B, C = (NodeKey(name.encode() * 32, NodeName(name)) for name in "abc")
 FROM = ("10.0.0.2", 40_000)
@@ -190,3 +191,19 @@ def test_the_file_is_private_and_a_damaged_one_is_named(rig: Rig) -> None:
     path.write_text("[")
     with pytest.raises(ConfigError, match="open invitations end with it"):
         rig.open()
+
+
+def test_what_a_full_disk_does_not_keep_is_not_given_out(rig: Rig) -> None:
+    """Else a token would be good twice after a restart. Who asks hears whose disk it is, and may ask again."""
+    given = rig.invite()
+    with refusing():
+        with pytest.raises(Refused, match="make room") as refused:
+            rig.invite()
+        assert refused.value.status == 507
+        rig.ask(given)
+        assert "make room on the disk of the node that invites" in rig.answer(given).error
+        assert rig.admits == []
+    rig.open()
+    rig.ask(given)
+    rig.decide()
+    assert rig.answer(given).domain == "pbx.example"

@@ -128,7 +128,7 @@ def test_a_small_disk_need_not_have_what_a_large_one_must(tmp_path: Path) -> Non
     assert " left of " in found.said
     failed = machine.disk(tmp_path, "node.state: database or disk is full")
     assert failed.value == 0.0
-    assert failed.said.endswith(", and nothing is kept any more")
+    assert failed.said.endswith(", and nothing is kept")
 
 
 def test_lateness_is_the_most_since_it_was_read() -> None:

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Outside
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.notebook import Noted
+from pbxfed_ari.store import records
 from pbxfed_ari.store.records import MOST, SWEEP, Records
+from tests.disks import refusing
 
 DAY = 86_400_000
 
@@ -146,3 +148,53 @@ def test_one_that_cannot_be_kept_costs_no_other(
     kept.add(record(1), record(2, began=2**70), record(3))
     assert [one["call"] for one in kept.read()] == ["c1", "c3"]
     assert "record of call c2 is not kept" in caplog.text
+
+
+def test_what_a_full_disk_refuses_waits_for_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Records, and notes of calls that go on, in order; it is told once, with its remedy."""
+    kept = Records(tmp_path / "calls.db")
+    kept.note([noted("n1"), noted("n2")], [], 1_000)
+    with refusing():
+        kept.add(record(1), record(2), over=["n1"])
+        kept.note([noted("n3")], ["n2"], 2_000)
+        kept.add(record(3), over=["n3"])
+        kept.settle()
+        assert (
+            "calls.db: disk I/O error; records of calls wait in memory: make room" in kept.trouble
+        )
+    kept.settle()
+    assert kept.trouble == ""
+    assert [one["call"] for one in kept.read()] == ["c1", "c2", "c3"]
+    assert kept.noted() == ([], 2_000)
+    assert [one.levelname for one in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_not_too_many_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is not endless: what is more than that is lost, and told."""
+    monkeypatch.setattr(records, "WAITING", 2)
+    kept = Records(tmp_path / "calls.db")
+    with refusing():
+        for i in range(3):
+            kept.add(record(i))
+    kept.settle()
+    assert [one["call"] for one in kept.read()] == ["c0", "c1"]
+    assert "1 records and notes of calls are lost" in caplog.text
+
+
+def test_a_full_disk_is_no_damage(tmp_path: Path) -> None:
+    """A daemon that starts on one reads its records, and puts nothing aside."""
+    kept = Records(tmp_path / "calls.db")
+    kept.add(record(1))
+    kept.close()
+    with refusing():
+        again = Records(tmp_path / "calls.db")
+        assert [one["call"] for one in again.read()] == ["c1"]
+        again.add(record(2))
+        assert again.trouble
+    again.settle()
+    assert [one["call"] for one in again.read()] == ["c1", "c2"]
+    assert [one.name for one in tmp_path.glob("*damaged*")] == []

@@ -15,6 +15,7 @@ from pbxfed_ari.core.republishing import unindexed
 from pbxfed_ari.core.streams import ASIDE
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.store.sqlite import Store
+from tests.disks import refusing
 
 A = NodeName("a")
 EDIT = BookSet(b"x1", 3, 5, "", b"\xa1y")
@@ -181,3 +182,33 @@ def test_file_and_memory_agree_through_any_history(history: list[tuple[str, str,
     assert [again.book.groups(k.encode()) for k in "pqrst"] == [
         live.book.groups(k.encode()) for k in "pqrst"
     ]
+
+
+def test_a_node_starts_on_a_full_disk_with_all_it_knew(tmp_path: Path) -> None:
+    """SQLite has no room for what it has beside the file; nothing is put aside, and nothing is said of moving it away."""
+    store, before = Store(tmp_path / "state.db"), Directory()
+    persist(store, before, [ShelfPut("n", b"1"), EDIT])
+    store.belongs_to(A)
+    store.close()
+    with refusing():
+        full = Store(tmp_path / "state.db")
+        full.belongs_to(A)
+        assert full.load().streams.vector() == before.streams.vector()
+        full.close()
+        with pytest.raises(ConfigError, match=r"new.db: .*make room on its disk") as refused:
+            Store(tmp_path / "new.db")
+        assert "move the file away" not in str(refused.value)
+    assert not list(tmp_path.glob("*damaged*"))
+
+
+def test_a_damaged_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
+    """It cannot be repaired there: the daemon says so, and keeps the file."""
+    store = Store(tmp_path / "state.db")
+    persist(store, Directory(), [ShelfPut(f"n{i}", bytes(200)) for i in range(100)])
+    store.close()
+    whole = bytearray((tmp_path / "state.db").read_bytes())
+    whole[8192:12288] = bytes(4096)
+    (tmp_path / "state.db").write_bytes(whole)
+    with refusing(), pytest.raises(ConfigError, match=r"node.state: .*make room on its disk"):
+        Store(tmp_path / "state.db").load()
+    assert (tmp_path / "state.db").read_bytes() == whole

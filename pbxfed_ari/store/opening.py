@@ -1,0 +1,48 @@
+"""How a file of SQLite is opened, and what tells a disk that refuses from a file that is damaged.
+
+Where the disk has no room for what SQLite has beside the file, it is opened for us alone: that needs none (sqlite.org/wal.html,
+"Use of WAL Without Shared-Memory").
+"""
+
+import sqlite3
+from pathlib import Path
+
+ROOM = "make room on its disk, and see that the daemon's user may write there"
+_REFUSED = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+)
+
+
+def opened(path: str) -> sqlite3.Connection:
+    """The file, made if there is none, readable for its owner alone: it holds digests, and its log takes the same mode.
+
+    Raises: sqlite3.Error, OSError.
+    """
+    if path != ":memory:":
+        Path(path).touch(mode=0o600)
+        Path(path).chmod(0o600)
+    try:
+        return _opened(path)
+    except sqlite3.OperationalError:
+        return _opened(path, "pragma locking_mode=exclusive")
+
+
+def _opened(path: str, *first: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for line in (*first, "pragma journal_mode=wal", "pragma synchronous=normal"):
+            db.execute(line)
+        db.execute("select count(*) from sqlite_schema").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def refused(error: BaseException) -> bool:
+    """Is it the disk, or its rights: full, read-only, or taken? The file may be whole."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, OSError) or code in _REFUSED

@@ -1,0 +1,39 @@
+"""The group's keys on the disk of a node."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pbxfed_ari.core.keys import GroupKey, Keyring
+from pbxfed_ari.keys import load_keyring
+from pbxfed_ari.node import group_keys
+from pbxfed_ari.node.group_keys import GroupKeys
+from tests.disks import refusing
+
+
+async def test_keys_that_a_full_disk_refuses_are_kept_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that came back without them would be no member any more. It is told as long as it lasts."""
+    monkeypatch.setattr(group_keys, "AGAIN", 0.01)
+    settings = SimpleNamespace(
+        node=SimpleNamespace(state=tmp_path),
+        federation=SimpleNamespace(domain="pbx.example"),
+        wan=SimpleNamespace(link="none"),
+    )
+    keys = Keyring([GroupKey(bytes(32))])
+    gate = SimpleNamespace(gate=SimpleNamespace(keys=keys))
+    kept = GroupKeys(cast(Any, settings), cast(Any, gate), "born")
+    with refusing():
+        kept.keep()
+        assert "make room" in kept.trouble
+        assert load_keyring(tmp_path) is None
+    async with asyncio.timeout(10):
+        while kept.trouble:  # noqa: ASYNC110 - a timer tells nobody
+            await asyncio.sleep(0.01)
+    found = load_keyring(tmp_path)
+    assert found is not None
+    assert [key.material for key in found[0]] == [bytes(32)]
