@@ -98,8 +98,10 @@ def _without(call: Call, leg: ChannelId, now: float) -> list[Effect]:
 
 
 def redirected(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
-    """A phone says where else to go."""
+    """A phone says where else to go. Nobody is sent to himself: so a 302 without a Contact reads in bridge mode."""
     assert isinstance(event, Redirected)
+    if event.to == call.arrival.caller:
+        return []
     if call.own() and call.bridged is None:
         call.sent_to = event.to
     elif call.own():

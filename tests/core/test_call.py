@@ -352,6 +352,15 @@ def test_a_phone_sends_on_and_pays() -> None:
         )
 
 
+def test_nobody_is_sent_to_himself() -> None:
+    """In bridge mode a 302 without a Contact reads as if it held the caller's own number: the phone has refused."""
+    board, view = Switchboard(), View(A)
+    board.handle(ARRIVED, 0.0, view)
+    board.handle(Redirected(CHANNEL, LEG, "1002"), 1.0, view)
+    effects = board.handle(Returned(CHANNEL, "CONGESTION", 38), 1.1, view)
+    assert [e.cause for e in effects if isinstance(e, HangUp)] == [38]
+
+
 def test_the_record_of_a_call_that_was_sent_on_and_answered() -> None:
     """What came of each try; an answered call's cause is not that of the try before."""
     board, view = Switchboard(), View(A)

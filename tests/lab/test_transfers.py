@@ -410,16 +410,25 @@ def test_who_was_sent_on_and_is_transferred_is_sent_on_by_nobody(phones: Federat
 
 
 def test_who_sends_on_pays_and_loops_end(phones: Federation) -> None:
-    """A class that denies: 403. Round and round: cause 25. What is no number: 404, and nothing is dialed."""
+    """A class that denies: 403. Round and round: cause 25. What is no number: 404, and nothing is dialed.
+
+    A 302 that does not say whither, and one to who calls, is a refusal.
+    """
     lab = phones.lab
+    before = lab.phone("1001")["invites"]
     put(phones, "class", "no-1004", deny=["1004"])
     for called in "1002", "1003":
         put(phones, "extension", called, calling_class="no-1004")
         lab.manners(called, refuse=MOVED, send_to="1004")
         assert str(lab.call("1001", called).cause).startswith("403")
         put(phones, "extension", called, calling_class="")
-        lab.manners(called, refuse=MOVED, send_to="PJSIP/1004%40pf-b")
-        assert str(lab.call("1001", called).cause).startswith("404")
+        for to in "PJSIP/1004%40pf-b", "10-04", "1004%22":
+            lab.manners(called, refuse=MOVED, send_to=to)
+            assert str(lab.call("1001", called).cause).startswith("404")
+        for none in None, "1001":
+            lab.manners(called, refuse=MOVED, send_to=none)
+            assert str(lab.call("1001", called).cause)[:3] in ("486", "500"), (called, none)
+    assert lab.phone("1001")["invites"] == before
     assert not [c for c in lab.calls_of("1004") if c["state"] != "ended"]
     lab.manners("1002", refuse=MOVED, send_to="1003")
     lab.manners("1003", refuse=MOVED, send_to="1002")
