@@ -38,6 +38,13 @@ _MODULES = {name: module for section in SECTIONS.values() for name, module in se
 class Commands(click.Group):
     """All commands, by section; those of other modules are imported when they are asked for."""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """As ever, but for bytes that are no text: nothing could be asked with them, nor said of them."""
+        for one in args:
+            if not one.isprintable() and any("\ud800" <= c <= "\udfff" for c in one):
+                raise click.UsageError(f"{one[:60]!r}: must be UTF-8", context)
+        return super().parse_args(context, args)
+
     def list_commands(self, context: click.Context) -> list[str]:
         """Their names."""
         return [*_MODULES, *groups()]

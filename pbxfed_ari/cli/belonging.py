@@ -9,6 +9,7 @@ from pbxfed_ari.cli.daemon import REFUSED, Daemon, at, done, fail
 from pbxfed_ari.cli.secrets import from_stdin
 from pbxfed_ari.cli.tables import as_json, show, table
 from pbxfed_ari.errors import PbxfedError
+from pbxfed_ari.logs import one_line
 
 
 @click.command()
@@ -68,7 +69,8 @@ def join(
 @click.pass_obj
 def expel(path: Path | None, node: str, yes: bool, as_json: bool) -> None:
     """Put NODE out, for good: it gets no new key, and its own is refused from now on."""
-    if not yes and not click.confirm(f"Expel node {node}? It comes back only by a new invitation"):
+    question = f"Expel node {one_line(node)}? It comes back only by a new invitation"
+    if not yes and not click.confirm(question, err=True):
         fail("nothing was changed", REFUSED)
     daemon = Daemon(path)
     body = done(daemon.ask("DELETE", at("members", node))).body

@@ -28,6 +28,7 @@ REFUSED, UNREACHABLE = 1, 3
 ASK_SECONDS = 10.0  # for an answer
 BULK_SECONDS = 300.0  # for an answer about ten thousand objects
 STREAM_SECONDS = 60.0  # of silence: the daemon says something every 15
+LONGEST = 8_000  # characters of a path that HTTP takes
 BLOCK = 64 * 1024
 JSON = "application/json"
 
@@ -177,7 +178,13 @@ def at(*parts: str, **query: str | None) -> str:
     """The path of these parts; what is None or empty is not asked."""
     asked = {name: value for name, value in query.items() if value}
     path = "".join(f"/{quote(part, safe='')}" for part in parts)
-    return f"{path}?{urlencode(asked)}" if asked else path
+    path = f"{path}?{urlencode(asked)}" if asked else path
+    if len(path) > LONGEST:
+        longest = max((*parts, *asked.values()), key=len)
+        raise click.UsageError(
+            f"{longest[:20]!r} and so on: {len(longest)} characters are too many"
+        )
+    return path
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -223,6 +223,8 @@ def _match(etag: str | None) -> dict[str, str]:
     """The header that makes an edit one of what was read only."""
     if not etag:
         return {}
+    if not re.fullmatch(r"[!-~]{1,200}", etag):
+        raise click.UsageError(f"--match {etag[:60]!r}: must be an etag, as `show` prints it")
     return {"If-Match": etag if etag == "*" or '"' in etag else f'"{etag}"'}
 
 

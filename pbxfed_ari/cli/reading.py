@@ -154,6 +154,8 @@ def calls(
     """List calls that came in here and are not over; with --ended or --csv those that are."""
     if context.invoked_subcommand is not None:
         return
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude one another")
     daemon = Daemon(context.obj)
     chosen = {
         "number": number or None,

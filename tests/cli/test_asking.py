@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import click
+import pytest
 
 from pbxfed_ari.cli import SECTIONS, groups, main
 from pbxfed_ari.cli.reading import _event, _tries
@@ -70,6 +71,33 @@ def sum_of_sections() -> list[str]:
 def test_a_command_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
     """2."""
     assert "No such command 'nothing'" in shell.refused("nothing", code=2)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("where", "10\udcff01"), "'10\\udcff01': must be UTF-8"),
+        (("ext", "set", "1001", "--name=\udcff"), "must be UTF-8"),
+        (("expel", "\udcff"), "must be UTF-8"),
+        (("where", "1" * 9_000), "'11111111111111111111' and so on: 9000 characters are too many"),
+        (("ext", "list", "--find", "x" * 9_000), "9000 characters are too many"),
+        (("ext", "rm", "1001", "--match", "ä"), "--match 'ä': must be an etag"),
+        (("ext", "rm", "1001", "--match", "a\nb"), "must be an etag, as `show` prints it"),
+        (("calls", "--csv", "--json"), "--csv and --json exclude one another"),
+    ],
+)
+def test_what_cannot_be_asked_is_wrong_usage(
+    shell: Shell, argv: tuple[str, ...], words: str
+) -> None:
+    """Not a daemon that is away, and no traceback. What a shell gives for bytes that are no UTF-8 are lone surrogates."""
+    assert words in shell.refused(*argv, code=2)
+
+
+def test_what_is_asked_before_a_deed_stands_not_in_its_answer(shell: Shell) -> None:
+    """Nor does a name in it move the cursor."""
+    done = shell.run("expel", "\x1b[2J", "--json", given="n\n")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "Expel node \\x1b[2J? It comes back only by a new invitation" in done.stderr
 
 
 def test_a_daemon_that_is_away_is_3(shell: Shell) -> None:
