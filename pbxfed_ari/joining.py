@@ -12,8 +12,8 @@ from pathlib import Path
 from pbxfed_ari import config
 from pbxfed_ari.config import DEFAULT_PATH, Settings
 from pbxfed_ari.config.sections import LanSettings, NodeSettings
-from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.names import NodeName, node_name
+from pbxfed_ari.core.records.keys import GroupKey, Keyring
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.installing.daemon import toml
 from pbxfed_ari.join import asking

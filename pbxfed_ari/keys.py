@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from pbxfed_ari.core.keys import GroupKey, Keyring, key_id
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.records.keys import GroupKey, Keyring, key_id
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.wire.identity import SEED, NodeKey
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
 from pbxfed_ari.clock import wall_ms
-from pbxfed_ari.core.bundle import Bundle
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Effect
 from pbxfed_ari.core.events import CallEvent, Event, Ticked
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.replication.bundle import Bundle
 
 Perform = Callable[[Any], None]  # what a room does with one kind of effect
 EARLY = 0.0025  # seconds by which a timer of uvloop may come too early: its clock and what it lasts are whole milliseconds

@@ -1,4 +1,4 @@
-"""Which sensors a node has, and what each of them reads. The limits are in sensors/gauges.py, the rules in core/health.py."""
+"""Which sensors a node has and what each reads. The limits are in sensors/gauges.py, rules in core/membership/health.py."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -11,10 +11,10 @@ from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.config import Settings
 from pbxfed_ari.core.effects import Effect
 from pbxfed_ari.core.events import Address
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.objects.trunk import PstnTrunk
+from pbxfed_ari.core.records.objects.trunk import PstnTrunk
 from pbxfed_ari.sensors import gauges, machine, options
 from pbxfed_ari.sensors.checks import Check
 from pbxfed_ari.sensors.clock import offset

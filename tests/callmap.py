@@ -1,8 +1,10 @@
-"""Draws the table of core/transitions.py as docs/call.md: `python -m tests.callmap` writes it, a test holds them together."""
+"""Draws the table of core/calls/transitions.py as docs/call.md: `python -m tests.callmap` writes it; a test holds the two
+together.
+"""
 
 from pathlib import Path
 
-from pbxfed_ari.core.transitions import TABLE
+from pbxfed_ari.core.calls.transitions import TABLE
 
 PAGE = Path(__file__).parents[1] / "docs" / "call.md"
 HEAD = """# One call's states

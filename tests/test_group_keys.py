@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from pbxfed_ari.core.keys import GroupKey, Keyring
+from pbxfed_ari.core.records.keys import GroupKey, Keyring
 from pbxfed_ari.keys import load_keyring
 from pbxfed_ari.node import group_keys
 from pbxfed_ari.node.group_keys import GroupKeys

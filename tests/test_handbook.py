@@ -5,7 +5,7 @@ import inspect
 import re
 from pathlib import Path
 
-from pbxfed_ari.core import watch
+from pbxfed_ari.core.membership import watch
 from pbxfed_ari.node.facade import Facade
 from pbxfed_ari.sensors.gauges import MEMORY, OWN
 

@@ -9,8 +9,8 @@ import pytest
 
 from pbxfed_ari import config, joining
 from pbxfed_ari.config import credentials
-from pbxfed_ari.core.keys import GroupKey, Keyring
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.records.keys import GroupKey, Keyring
 from pbxfed_ari.errors import ConfigError, Refused
 from pbxfed_ari.join import asking
 from pbxfed_ari.join.asking import TurnedAway

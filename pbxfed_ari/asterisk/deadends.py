@@ -67,7 +67,7 @@ class DeadEnds:
 
         `talks`: with whom a call is known to talk; `since`: when each peer's Asterisk was started, seconds since 1970: by its
         own clock, which is its word, and by ours.
-        `post` is told of each dead end before it is hung up: who is left may be rescued (core/rescue.py).
+        `post` is told of each dead end before it is hung up: who is left may be rescued (core/calls/rescue.py).
         """
         self._ari, self._away, self._talks, self._since = ari, away, talks, since
         self._ask, self._post, self._note = ask, post, note

@@ -2,7 +2,8 @@
 
 In a bridge of ours: who came and when, whither the leg goes, when it was answered (a variable that legs.py sets). In a bridge
 of Dial, after a hand-over: the same, but for when it was answered, since nobody wrote that down; of numbers that the call
-was sent on from, only the last; of its tries, how many. A note of ours knows all that, if it was written (core/notebook.py).
+was sent on from, only the last; of its tries, how many. A note of ours knows all that, if it was written
+(core/calls/notebook.py).
 """
 
 import asyncio

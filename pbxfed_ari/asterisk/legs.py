@@ -332,7 +332,7 @@ class Legs:
         except Declined as declined:
             return declined.status
         except AsteriskError:
-            return 0  # or it is found when Asterisk is back (core/switchboard.py)
+            return 0  # or it is found when Asterisk is back (core/calls/switchboard.py)
         return 0
 
 

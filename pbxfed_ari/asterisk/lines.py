@@ -7,8 +7,8 @@ Asterisk: nothing goes over the network for it.
 from collections.abc import Callable, Sequence
 
 from pbxfed_ari.asterisk.client import AriClient
-from pbxfed_ari.core.health import Reading
-from pbxfed_ari.core.objects.trunk import PstnTrunk
+from pbxfed_ari.core.membership.health import Reading
+from pbxfed_ari.core.records.objects.trunk import PstnTrunk
 from pbxfed_ari.errors import Declined, Unreachable
 
 ASKED = 2.0  # seconds for an answer

@@ -9,7 +9,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 
 PATIENCE = 2.0  # seconds
 MOST = 64 << 10  # bytes of an answer

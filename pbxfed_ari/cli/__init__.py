@@ -70,7 +70,7 @@ class Commands(click.Group):
 
 def groups() -> list[str]:
     """The groups of commands, one for each kind of object."""
-    from pbxfed_ari.core.objects import KINDS
+    from pbxfed_ari.core.records.objects import KINDS
 
     return [kind.command for kind in KINDS.values()]
 

@@ -9,7 +9,7 @@ import click
 from pbxfed_ari.cli import foreign
 from pbxfed_ari.cli.daemon import BULK_SECONDS, JSON, REFUSED, Body, Daemon, at, done, fail
 from pbxfed_ari.cli.tables import show
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.records.objects.kind import Kind
 
 CSV = "text/csv"
 STDIN = "<stdin>"

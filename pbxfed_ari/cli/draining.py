@@ -8,7 +8,7 @@ import click
 
 from pbxfed_ari.cli.daemon import REFUSED, Daemon, done, fail
 from pbxfed_ari.cli.tables import as_json, show
-from pbxfed_ari.core.draining import LONGEST, PATIENCE
+from pbxfed_ari.core.membership.draining import LONGEST, PATIENCE
 
 PATH = "/drain"
 PAUSE = 0.5  # seconds between two looks

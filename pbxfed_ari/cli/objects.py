@@ -12,8 +12,8 @@ from pbxfed_ari.cli import bulk
 from pbxfed_ari.cli.daemon import Answer, Daemon, at, done
 from pbxfed_ari.cli.options import SECRET, entries_given, field_options, given, key_word
 from pbxfed_ari.cli.tables import cell, record, show, table
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.kind import Kind
 
 SECRET_BYTES = 12  # of a secret that we make: 96 bits, 16 characters
 TRIES = 5  # of a change of a set that others change at the same time

@@ -9,9 +9,19 @@ from typing import Any
 import click
 
 from pbxfed_ari.cli.secrets import from_stdin
-from pbxfed_ari.core import names, patterns
-from pbxfed_ari.core.objects.fields import Choice, Field, Flag, ListOf, Named, Type, Whole, Word
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core import names
+from pbxfed_ari.core.records import patterns
+from pbxfed_ari.core.records.objects.fields import (
+    Choice,
+    Field,
+    Flag,
+    ListOf,
+    Named,
+    Type,
+    Whole,
+    Word,
+)
+from pbxfed_ari.core.records.objects.kind import Kind
 
 SECRET = "secret"
 SECRET_HELP = "The phone's secret; - reads it from standard input.  [$PBXFED_SECRET]"

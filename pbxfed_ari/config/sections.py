@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pbxfed_ari.config import values
-from pbxfed_ari.core.condition import SICK, WORST
+from pbxfed_ari.core.membership.condition import SICK, WORST
 from pbxfed_ari.core.messages import PORT
 
 

@@ -20,7 +20,7 @@ from pbxfed_ari.config.sections import (
     WanSettings,
 )
 from pbxfed_ari.config.values import place
-from pbxfed_ari.core.shelf import TRANSPORTS
+from pbxfed_ari.core.records.shelf import TRANSPORTS
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.sensors.command import SHELL, Command
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pbxfed_ari.core.names import node_name
-from pbxfed_ari.core.shelf import MOST_HOSTS, TRANSPORTS
+from pbxfed_ari.core.records.shelf import MOST_HOSTS, TRANSPORTS
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.sensors.gauges import OWN
 

@@ -184,7 +184,7 @@ class Leg(Struct, frozen=True, tag=True):
     codec: str = ""  # the only one to offer: the line between two sites is narrow
     instead_of: tuple[
         NodeName, ...
-    ] = ()  # nodes out of reach, whose phones are called too (core/takeover.py)
+    ] = ()  # nodes out of reach, whose phones are called too (core/membership/takeover.py)
     uri: str = ""  # of such a phone, which we call ourselves: where it listens; none registered here is meant
 
 
@@ -524,15 +524,13 @@ class CallEnded(Struct, frozen=True):
     reached: str = ""  # the number whose phone answered, if that is another
     control: str = ""  # "handover" or "bridge"
     attempts: tuple[Attempted, ...] = ()
-    unseen: float = (
-        0.0  # it ended within so many seconds after those, and nobody looked (core/notebook.py)
-    )
+    unseen: float = 0.0  # it ended within so many seconds after those, and nobody looked (core/calls/notebook.py)
     left_out: int = 0  # tries of which nothing is told: too many, or of before a restart
     by: str = ""  # the phone that has sent its caller here, by a transfer out of another call
     note: str = ""  # under what it was written down while it went on
     listened: tuple[Listened, ...] = ()
     listens_to: str = ""  # the call in on which this one listens
-    recording: str = ""  # under what its conversation was recorded here (core/recording.py)
+    recording: str = ""  # under what its conversation was recorded here (core/calls/recording.py)
     recorded: float = 0.0  # so many seconds of it are there
     recording_error: str = ""  # what an operator should know of it
 

@@ -150,7 +150,7 @@ class Admit(Struct, frozen=True):
 
 
 class AuthenticationsFailed(Struct, frozen=True):
-    """At our Asterisk, lately: (address, proven, forgeable), as core/failures.py has it."""
+    """At our Asterisk, lately: (address, proven, forgeable), as core/federation/failures.py has it."""
 
     found: tuple[tuple[str, int, int], ...]
 
@@ -176,7 +176,7 @@ class ListenAsked(Struct, frozen=True):
 
 
 class HealthChanged(Struct, frozen=True):
-    """This node's health is now missing so many tenths (core/health.py)."""
+    """This node's health is now missing so many tenths (core/membership/health.py)."""
 
     sick: int
 
@@ -245,7 +245,7 @@ class AsteriskDied(Struct, frozen=True):
 class Arrived(Struct, frozen=True):
     """A call has entered Stasis. `peer` is the node whose trunk it came by, None for a phone of ours.
 
-    `note` is what the peer said of it (core/waybill.py), or "".
+    `note` is what the peer said of it (core/routing/waybill.py), or "".
     `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN. `by`: the phone that has
     transferred it here. `again`: it stood there when we connected, and may have been told of before.
     """
@@ -454,7 +454,7 @@ class RingFound(Struct, frozen=True):
 
 
 class TalkFound(Struct, frozen=True):
-    """A call that was handed over before a restart talks; `note` is what we had told its legs (core/waybill.py)."""
+    """A call that was handed over before a restart talks; `note` is what we had told its legs (core/routing/waybill.py)."""
 
     arrived: Arrived
     note: str

@@ -15,14 +15,14 @@ too, so nobody can take another's name. What travels:
              failure detection and anti-entropy in one frame.
                  A ──Probe(n)──▶ B ──Ack(n)──▶ A                       the direct question, after missed heartbeats
                  A ──ProbeFor(B,n)──▶ C ──Probe──▶ B ──Ack──▶ C ──AckFor(B,n)──▶ A      the indirect one
-             C also sends Ack(n) at once: A then knows that it can hear. Who hears nobody doubts itself (core/members.py).
-             Who comes back is asked, too. If many do at once, since a cut has healed, one heartbeat asks them all and another
-             answers all who ask: a RollCall.
+             C also sends Ack(n) at once: A then knows that it can hear. Who hears nobody doubts itself
+             (core/membership/members.py). Who comes back is asked, too. If many do at once, since a cut has healed, one
+             heartbeat asks them all and another answers all who ask: a RollCall.
              Nothing came back: Suspect, multicast, so that B can refute with a higher incarnation; then Down. A node that
              stops says Leave.
 
-*Without multicast.*  Whoever loses too many of a peer's heartbeats asks it for Copies (core/reach.py). Who hears nobody says
-             Hello to seeds (core/doors.py), and gets Neighbours in answer to its Copies.
+*Without multicast.*  Whoever loses too many of a peer's heartbeats asks it for Copies (core/membership/reach.py). Who hears
+             nobody says Hello to seeds (core/membership/doors.py), and gets Neighbours in answer to its Copies.
 
 *Knowing.*   A change is a Delta: consecutive records of the sender's stream, multicast once. Streams are named by origin and
              epoch (one epoch a boot) and numbered through; who misses something asks with Want and gets Pieces, in order,
@@ -31,7 +31,7 @@ too, so nobody can take another's name. What travels:
 
 *Calling.*   A call itself travels by SIP or IAX2. If nothing rings soon its receiver says CallHere, so that its sender knows
              that somebody lives there, and again if a phone sends on what came by IAX2; who gives a try up says CallOver.
-             Whose Asterisk has died with all that was in setup says so in its Heartbeat (core/setup.py).
+             Whose Asterisk has died with all that was in setup says so in its Heartbeat (core/calls/setup.py).
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
              them: Pieces and Lineages that were news, and a SiteReport every few seconds. The same questions (Probe,
@@ -123,7 +123,7 @@ class Refusal(Message, frozen=True, tag=18):
     """For one node alone: your introduction is not taken, for this reason."""
 
     to: bytes  # X25519
-    why: Shown  # a word of core/roster.py
+    why: Shown  # a word of core/records/roster.py
 
 
 # --- living
@@ -137,11 +137,9 @@ class Heartbeat(Message, frozen=True, tag=3):
     incarnation: Number = 0  # raised to refute a suspicion
     ready: bool = True  # its Asterisk takes calls
     relays: bool = False  # it could speak for its site: its link to the others works
-    clock: Epoch = 0  # as in Ack, in some heartbeats only (core/clocks.py)
+    clock: Epoch = 0  # as in Ack, in some heartbeats only (core/records/clocks.py)
     number: Beat = 0  # counts the sender's heartbeats, modulo NUMBERS: a gap tells of losses
-    condition: Few = (
-        0  # how sick it is, whether it drains, its Asterisk's deaths: a word of core/condition.py
-    )
+    condition: Few = 0  # how sick it is, whether it drains, its Asterisk's deaths: a word of core/membership/condition.py
 
 
 class RollCall(Message, frozen=True, tag=33):
@@ -226,7 +224,7 @@ class Neighbours(Message, frozen=True, tag=32):
 
 
 class ShelfPut(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
-    """The origin's own fact `key` is now `value` (the bytes of a shelf value, core/shelf.py)."""
+    """The origin's own fact `key` is now `value` (the bytes of a shelf value, core/records/shelf.py)."""
 
     key: str
     value: bytes
@@ -266,7 +264,7 @@ class Want(Message, frozen=True, tag=12):
     """Send me what these streams hold above what I hold: (origin, epoch, held, upto, floor), `upto` 0 for all.
 
     `to` names the donor if this is multicast: so are the answers then, and others who miss the same need not ask.
-    `unknown`: marks of streams (core/marks.py) that the asker has never heard of.
+    `unknown`: marks of streams (core/records/marks.py) that the asker has never heard of.
     """
 
     streams: Annotated[tuple[tuple[Name, Epoch, Number, Number, Number], ...], MANY]
@@ -293,7 +291,7 @@ class Piece(Message, frozen=True, tag=13):
 class Vector(Message, frozen=True, tag=14):
     """What I hold, multicast, so that one comparison serves a site: `to` answers with what I miss, and asks for what it misses.
 
-    `entries` are the streams whose marks lie in [low, high], as written by core/marks.py.
+    `entries` are the streams whose marks lie in [low, high], as written by core/records/marks.py.
     """
 
     to: MaybeName
@@ -322,7 +320,7 @@ class Contents(Message, frozen=True, tag=20):
 
     low: Word
     high: Word
-    entries: bytes  # as written by core/marks.py
+    entries: bytes  # as written by core/records/marks.py
     reply: bool = False  # send yours in return
 
 
@@ -365,7 +363,7 @@ class Passed(Message, frozen=True, tag=43):
 
 
 class SiteReport(Message, frozen=True, tag=16):
-    """A site's verdict on its own nodes, as (name, epoch, flags of core/sites.py), and what its forwarder holds.
+    """A site's verdict on its own nodes, as (name, epoch, flags of core/replication/sites.py), and what its forwarder holds.
 
     A large site's report is several of these. `reporter` is whose it is, when another forwarder passes it on in its LAN.
     """

@@ -19,7 +19,9 @@ ObjectId = NewType("ObjectId", bytes)
 
 CERTIFIED = "pbxfed"  # ends the names in certificates; no top-level domain, so no public authority certifies one
 TRUNK_PREFIX = "pf-"  # PJSIP and IAX2 objects of peers; no extension can look like one (no dash)
-LISTENS = "pbxfed-listen-"  # begins the channels of who listens in on a call (core/listening.py)
+LISTENS = (
+    "pbxfed-listen-"  # begins the channels of who listens in on a call (core/calls/listening.py)
+)
 
 NODE = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 _NODE = re.compile(NODE)

@@ -6,7 +6,7 @@ answer to ask again by TCP, which cannot be forged (as in BIND's response rate l
 
 from enum import Enum
 
-from pbxfed_ari.core.bucket import Bucket, network
+from pbxfed_ari.core.naming.bucket import Bucket, network
 
 RATE, BURST = 50.0, 100.0  # answers for one IPv4 address or IPv6 /64
 TOTAL, TOTAL_BURST = (

@@ -18,7 +18,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from pbxfed_ari.core.zone import Answer, Labels, Record, Zone
+from pbxfed_ari.core.naming.zone import Answer, Labels, Record, Zone
 
 PAYLOAD = 1_232  # bytes of a UDP answer at most: passes everywhere unfragmented (RFC 9715)
 PLAIN = 512  # where the query has no EDNS (RFC 1035 §4.2.1)

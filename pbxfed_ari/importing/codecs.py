@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pbxfed_ari.core.objects.extension import CODECS
+from pbxfed_ari.core.records.objects.extension import CODECS
 from pbxfed_ari.importing.report import Notebook, Object
 
 _SEPARATORS = re.compile(r"[,|&]")

@@ -15,8 +15,8 @@ from itertools import chain, product
 
 from pbxfed_ari.core import names
 from pbxfed_ari.core.names import is_extension
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import ListOf, Named, Type
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import ListOf, Named, Type
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing import rules
 from pbxfed_ari.importing.report import Imported, Note, Object

@@ -6,8 +6,8 @@ is never altered: the kind takes it, or a new one must be made.
 
 import re
 
-from pbxfed_ari.core.objects.extension import EXTENSION
-from pbxfed_ari.core.objects.fields import Text, Whole
+from pbxfed_ari.core.records.objects.extension import EXTENSION
+from pbxfed_ari.core.records.objects.fields import Text, Whole
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.importing.report import Notebook, Object
 

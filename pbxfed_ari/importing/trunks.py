@@ -7,7 +7,7 @@ says: site, nodes and patterns are the operator's.
 
 import re
 
-from pbxfed_ari.core.objects.trunk import TRUNK
+from pbxfed_ari.core.records.objects.trunk import TRUNK
 from pbxfed_ari.importing import rules
 from pbxfed_ari.importing.asterisk_conf import Section
 from pbxfed_ari.importing.pjsip_sections import Config

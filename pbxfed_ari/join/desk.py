@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from pbxfed_ari.core.clocks import OFF
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Address, Admit
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.names import node_name
+from pbxfed_ari.core.records.clocks import OFF
 from pbxfed_ari.core.stamp import utc
 from pbxfed_ari.errors import ConfigError, Refused, WireError
 from pbxfed_ari.keys import write_private

@@ -17,9 +17,9 @@ from pbxfed_ari.core.events import (
     Received,
     StrangerHeard,
 )
-from pbxfed_ari.core.keys import Signer
 from pbxfed_ari.core.messages import WIRE_VERSION, AnyMessage, Grant, Hello, Refusal
 from pbxfed_ari.core.names import NodeName, node_name
+from pbxfed_ari.core.records.keys import Signer
 from pbxfed_ari.errors import (
     BadSeal,
     BadSignature,

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.config import Settings
+from pbxfed_ari.core.calls.notebook import Noted
 from pbxfed_ari.core.effects import CallEnded, Note
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.notebook import Noted
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.store.recorder import NOTED, Recorder
 from pbxfed_ari.store.records import Json, Records
 from pbxfed_ari.store.writer import Writer

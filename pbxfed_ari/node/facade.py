@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pbxfed_ari.asterisk.client import Stored
 from pbxfed_ari.clock import wall_ms
-from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Event
-from pbxfed_ari.core.health import Health
+from pbxfed_ari.core.membership.condition import SICK
+from pbxfed_ari.core.membership.health import Health
 from pbxfed_ari.errors import AsteriskError, Declined, Refused
 from pbxfed_ari.provisioning.telling import Recipe
 from pbxfed_ari.web.handouts import Offer

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from pbxfed_ari.asterisk.deadends import DeadEnds
 from pbxfed_ari.asterisk.room import AsteriskRoom
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Address, Event
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.names import NodeName, trunk_to
-from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.sensors import options
 
 

@@ -5,7 +5,7 @@ import logging
 from random import uniform
 
 from pbxfed_ari.config import Settings, credentials
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.names import federation_tag
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.keys import keep_keyring

@@ -2,8 +2,8 @@
 
 from pbxfed_ari import __version__
 from pbxfed_ari.config import Settings
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.records.shelf import NodeInfo
 from pbxfed_ari.sensors import capacity
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.token import Answer

@@ -20,12 +20,12 @@ from aiohttp import web
 
 from pbxfed_ari import __version__, logs
 from pbxfed_ari.config import Settings, credentials
-from pbxfed_ari.core import draining
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.federation.ourselves import Identity
+from pbxfed_ari.core.membership import draining
+from pbxfed_ari.core.membership.timing import PRESETS
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.ourselves import Identity
-from pbxfed_ari.core.streams import LEAP
-from pbxfed_ari.core.timing import PRESETS
+from pbxfed_ari.core.records.streams import LEAP
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.keys import load_node_key, open_keyring
 from pbxfed_ari.node.wiring import Node

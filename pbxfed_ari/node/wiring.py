@@ -16,7 +16,9 @@ from pbxfed_ari.asterisk.recordings import judged
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.config import Settings, credentials
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.notebook import Noted
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     AskRotation,
     AskSip,
@@ -44,14 +46,12 @@ from pbxfed_ari.core.events import (
     WanChanged,
     wan,
 )
-from pbxfed_ari.core.federation import Federation, describe
-from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.federation.federation import Federation, describe
 from pbxfed_ari.core.names import trunk_to
-from pbxfed_ari.core.notebook import Noted
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.zone import Answer as DnsAnswer
-from pbxfed_ari.core.zone import Labels, Zone, asker
+from pbxfed_ari.core.naming.zone import Answer as DnsAnswer
+from pbxfed_ari.core.naming.zone import Labels, Zone, asker
+from pbxfed_ari.core.records.keys import KEY
+from pbxfed_ari.core.records.objects import KINDS
 from pbxfed_ari.join.desk import Desk
 from pbxfed_ari.links.multicast import MulticastLink
 from pbxfed_ari.links.post import Post

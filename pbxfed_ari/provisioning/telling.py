@@ -7,9 +7,9 @@ servers     the domain, to be looked up, if nodes answer DNS; else the two best 
 from dataclasses import dataclass
 from random import Random
 
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.objects.extension import Phone
-from pbxfed_ari.core.signpost import Sign, Standing, pointers, signs, site_of
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.naming.signpost import Sign, Standing, pointers, signs, site_of
+from pbxfed_ari.core.records.objects.extension import Phone
 from pbxfed_ari.provisioning.sheet import Server, Sheet
 from pbxfed_ari.provisioning.vendor import Unfit
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.sensors.command import Command
 
 MOST = 64 << 10  # bytes of output

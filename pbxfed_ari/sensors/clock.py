@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pbxfed_ari.core.health import Reading
-from pbxfed_ari.core.objects.time import LocalTime
+from pbxfed_ari.core.membership.health import Reading
+from pbxfed_ari.core.records.objects.time import LocalTime
 
 
 def local_time(zone: str, wall_ms: int) -> LocalTime | None:
@@ -26,7 +26,7 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 def offset(found: tuple[float, int] | None, bad: float) -> Reading | str:
-    """By how much our clock is ahead of the median of so many peers (core/clocks.py).
+    """By how much our clock is ahead of the median of so many peers (core/records/clocks.py).
 
     Of two clocks that differ nobody knows which one is wrong: they cost less than `bad`, or both nodes would be sick.
     """

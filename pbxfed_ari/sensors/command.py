@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pbxfed_ari.core.health import Gauge
+from pbxfed_ari.core.membership.health import Gauge
 
 SHELL = ("/bin/sh", "-c")
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.sensors import machine
 
 HUNG = 5.0  # seconds that a write may take; SD cards stop for one or two

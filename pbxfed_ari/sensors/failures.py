@@ -3,7 +3,7 @@
 from collections import deque
 
 from pbxfed_ari.core.effects import CallEnded
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 
 WINDOW = 300.0  # seconds
 FEW = 10  # calls; of fewer nothing can be said

@@ -1,10 +1,10 @@
 """What the readings of this node's own sensors mean: from where on they cost, how much, and what to do (docs/health.md).
 
-Together: SICK tenths (core/condition.py) take a node out of the ring. So one of these does that alone only if it says that
-calls fail here, or are led wrong; an overload does not, for what it pushes away would overload the next node.
+Together: SICK tenths (core/membership/condition.py) take a node out of the ring. So one of these does that alone only if it
+says that calls fail here, or are led wrong; an overload does not, for what it pushes away would overload the next node.
 """
 
-from pbxfed_ari.core.health import Gauge
+from pbxfed_ari.core.membership.health import Gauge
 
 ARI = Gauge(
     "ari",

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 
 ENOUGH = 200 << 20  # bytes free on a disk; or SHARE of it, if that is less
 SHARE = 20

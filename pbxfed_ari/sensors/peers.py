@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.core.names import NodeName
 
 

@@ -1,4 +1,4 @@
-"""The room of the sensors: each is read again and again, and its reading moves its gauge (core/health.py)."""
+"""The room of the sensors: each is read again and again, and its reading moves its gauge (core/membership/health.py)."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from pbxfed_ari.core.effects import Effect
-from pbxfed_ari.core.health import Gauge, Health, Reading
+from pbxfed_ari.core.membership.health import Gauge, Health, Reading
 
 SLOW = 10.0  # seconds; sensors that are read less often begin at some time within the first pause, not all at once
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pbxfed_ari.core.events import AuthenticationsFailed
-from pbxfed_ari.core.failures import is_address
+from pbxfed_ari.core.federation.failures import is_address
 
 PAUSE = 1.0  # seconds between two looks
 AT_ONCE = 1 << 18  # bytes read at a look, so that a flood does not keep us from calls

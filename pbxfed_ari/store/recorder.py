@@ -5,7 +5,7 @@ times in a row costs half of what it costs between other things. So a crash may 
 GATHERED seconds. Who reads finds all: they are written first.
 
 Calls that go on are noted every NOTED seconds: most of those that find nobody are over before that. A crash costs the record of
-a call that was never noted, and makes one that was end unseen (core/notebook.py).
+a call that was never noted, and makes one that was end unseen (core/calls/notebook.py).
 """
 
 import asyncio

@@ -4,9 +4,10 @@ Each is written when its call has ended, many together, and is on the disk a mom
 ones, never a call. A file that is damaged is put aside; what the federation knows does not stand in it. What a full or
 failing disk refuses waits, and all after it, until it is taken (`settle`).
 
-Beside them stand notes of calls that go on (core/notebook.py), and when this node saw them last. A record and the end of its
-note are one transaction, so no call has two records, whenever the daemon is killed. Nothing waits for the disk: a kill -9 costs
-what was not written yet; a power cut what the kernel had not put on the disk, half a minute usually, notes and records alike.
+Beside them stand notes of calls that go on (core/calls/notebook.py), and when this node saw them last. A record and the end of
+its note are one transaction, so no call has two records, whenever the daemon is killed. Nothing waits for the disk: a kill -9
+costs what was not written yet; a power cut what the kernel had not put on the disk, half a minute usually, notes and records
+alike.
 """
 
 import logging
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from pbxfed_ari.core.notebook import Noted
+from pbxfed_ari.core.calls.notebook import Noted
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.store.opening import ROOM, opened
 

@@ -8,11 +8,11 @@ from zlib import crc32
 
 import msgspec
 
-from pbxfed_ari.core.book import LIFE
-from pbxfed_ari.core.graves import Grave
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.streams import Key
+from pbxfed_ari.core.records.book import LIFE
+from pbxfed_ari.core.records.graves import Grave
+from pbxfed_ari.core.records.streams import Key
 
 TABLES = """
 create table if not exists streams (

@@ -19,12 +19,12 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Persist, PersistAbsorbed, PersistGone, PersistLineage
-from pbxfed_ari.core.graves import Grave
 from pbxfed_ari.core.messages import BookSet, Record
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.streams import ASIDE, StreamId
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.graves import Grave
+from pbxfed_ari.core.records.streams import ASIDE, StreamId
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.store.opening import ROOM, opened, refused
 from pbxfed_ari.store.rows import (

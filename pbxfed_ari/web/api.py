@@ -8,7 +8,7 @@ from aiohttp import web
 
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import Event
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from pbxfed_ari.web import belonging, callbook, metrics, overview, schemas
 from pbxfed_ari.web.access import Tokens
 from pbxfed_ari.web.belonging import Belonging

@@ -6,11 +6,11 @@ from typing import Protocol
 from aiohttp import web
 
 from pbxfed_ari.core.events import Rotate
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.keys import KEY
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.names import node_name
-from pbxfed_ari.core.objects import fields
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.keys import KEY
+from pbxfed_ari.core.records.objects import fields
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.core.stamp import utc, wall_ms_of
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas

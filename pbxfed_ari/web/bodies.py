@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web.operation import JSON
 

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from aiohttp import ClientError, web
 
-from pbxfed_ari.core.call import FIRST, LAST, Call
+from pbxfed_ari.core.calls.call import FIRST, LAST, Call
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Attempted, CallEnded, Listened
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.eventlog import EventLog

@@ -4,13 +4,13 @@ from typing import Protocol
 
 from aiohttp import web
 
-from pbxfed_ari.core.call import Phase
-from pbxfed_ari.core.draining import LONGEST, PATIENCE
+from pbxfed_ari.core.calls.call import Phase
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.events import DrainSwitched
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.membership.draining import LONGEST, PATIENCE
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.core.stamp import utc
-from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role

@@ -5,7 +5,7 @@ import json
 
 from aiohttp import web
 
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.core.stamp import utc
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas

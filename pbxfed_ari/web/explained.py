@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from pbxfed_ari.core.effects import Leg, Outside
-from pbxfed_ari.core.explaining import Explained
-from pbxfed_ari.core.tries import Try
+from pbxfed_ari.core.routing.explaining import Explained
+from pbxfed_ari.core.routing.tries import Try
 
 Json = dict[str, object]
 

@@ -10,12 +10,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from pbxfed_ari.core.events import Edited
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.handouts import Handout, Handouts, Issue, Wish, Withdraw, proof
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.extension import MIN_SECRET, SECRET_HELP, Phone
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.extension import MIN_SECRET, SECRET_HELP, Phone
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.core.stamp import utc
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.provisioning import VENDORS

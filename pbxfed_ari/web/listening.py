@@ -4,10 +4,10 @@ import secrets
 
 from aiohttp import web
 
+from pbxfed_ari.core.calls.listening import WHISPERS
 from pbxfed_ari.core.events import ListenAsked
-from pbxfed_ari.core.listening import WHISPERS
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role

@@ -16,19 +16,19 @@ from typing import Protocol
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from pbxfed_ari.core import condition
-from pbxfed_ari.core.call import Phase
+from pbxfed_ari.core.calls.call import Phase
+from pbxfed_ari.core.calls.notebook import UNTOLD
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import CallEnded
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.health import Health
-from pbxfed_ari.core.keys import Keyring
-from pbxfed_ari.core.member import State
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.membership import condition
+from pbxfed_ari.core.membership.health import Health
+from pbxfed_ari.core.membership.member import State
 from pbxfed_ari.core.messages import WIRE_VERSION
-from pbxfed_ari.core.notebook import UNTOLD
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.keys import Keyring
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.routing.tries import ABSENT, BUSY, DRAINED, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.core.stamp import wall_ms_of
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import ABSENT, BUSY, DRAINED, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.errors import WireError
 from pbxfed_ari.web.eventlog import EventLog
 

@@ -13,15 +13,15 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import ETag, web
 
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.events import Edited
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.names import Extension, ObjectId
-from pbxfed_ari.core.objects import KINDS, kind_of
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.objects.kind import Item, Kind
-from pbxfed_ari.core.objects.queue import Queue
-from pbxfed_ari.core.objects.room import Room
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.records.objects import KINDS, kind_of
+from pbxfed_ari.core.records.objects.fields import Json
+from pbxfed_ari.core.records.objects.kind import Item, Kind
+from pbxfed_ari.core.records.objects.queue import Queue
+from pbxfed_ari.core.records.objects.room import Room
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role

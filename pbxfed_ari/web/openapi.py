@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from pbxfed_ari import __version__
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role
 from pbxfed_ari.web.operation import JSON, Answer, Operation

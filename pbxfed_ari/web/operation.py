@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from pbxfed_ari.core.objects.fields import Json
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.web.access import Role
 from pbxfed_ari.web.problem import only
 

@@ -6,15 +6,15 @@ from typing import Protocol
 from aiohttp import web
 
 from pbxfed_ari import __version__
-from pbxfed_ari.core.condition import Condition
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.health import Health
-from pbxfed_ari.core.member import Member
+from pbxfed_ari.core.calls.switchboard import Switchboard
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.membership.condition import Condition
+from pbxfed_ari.core.membership.health import Health
+from pbxfed_ari.core.membership.member import Member
+from pbxfed_ari.core.membership.reach import Way
 from pbxfed_ari.core.messages import WIRE_VERSION
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.reach import Way
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.operation import Operation, answer, in_path, read
 

@@ -12,13 +12,13 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from pbxfed_ari.core.bucket import Bucket, network
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Edited
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.handouts import Handout, Handouts, Withdraw
 from pbxfed_ari.core.names import Extension, is_extension
-from pbxfed_ari.core.objects.extension import Phone
+from pbxfed_ari.core.naming.bucket import Bucket, network
+from pbxfed_ari.core.records.objects.extension import Phone
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.provisioning import VENDORS
 from pbxfed_ari.provisioning.telling import sheet

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
+from pbxfed_ari.core.records.objects.kind import Kind
 
 TEXT: Json = {"type": "string"}
 MAYBE: Json = {"type": ["string", "null"]}

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.objects.kind import Item, Kind
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
+from pbxfed_ari.core.records.objects.kind import Item, Kind
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web.bodies import decode, json_object, position
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from pbxfed_ari.core.events import Edited, Imported
-from pbxfed_ari.core.importing import BUSY
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.federation.importing import BUSY
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
+from pbxfed_ari.core.records.objects.kind import Kind
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.access import Role

@@ -5,17 +5,17 @@ from typing import Protocol
 
 from aiohttp import web
 
-from pbxfed_ari.core.explaining import explain
-from pbxfed_ari.core.federation import Federation
+from pbxfed_ari.core.calls.switchboard import Switchboard
+from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.names import extension
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Json
-from pbxfed_ari.core.registrations import Registration
-from pbxfed_ari.core.signpost import signs
+from pbxfed_ari.core.naming.signpost import signs
+from pbxfed_ari.core.naming.zone import Record, Zone, text
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Json
+from pbxfed_ari.core.records.registrations import Registration
+from pbxfed_ari.core.routing.explaining import explain
+from pbxfed_ari.core.routing.tries import Asking
 from pbxfed_ari.core.stamp import wall_ms_of
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import Asking
-from pbxfed_ari.core.zone import Record, Zone, text
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.callbook import FLAG

@@ -1,8 +1,8 @@
 """Messages as bytes: MessagePack arrays with a number in front, decoded with every type checked (msgspec).
 
-Records travel packed (core/packing.py). A message of some length is deflated (RFC 1951) behind the byte 0xC1, which begins no
-MessagePack, if it becomes smaller by it. A field that a newer release appended is ignored; a message kind that it invented is
-an UnknownKind here, and counted.
+Records travel packed (core/records/packing.py). A message of some length is deflated (RFC 1951) behind the byte 0xC1, which
+begins no MessagePack, if it becomes smaller by it. A field that a newer release appended is ignored; a message kind that it
+invented is an UnknownKind here, and counted.
 """
 
 import zlib
@@ -10,7 +10,6 @@ from typing import Any, Union, cast, get_args
 
 import msgspec
 
-from pbxfed_ari.core import packing
 from pbxfed_ari.core.messages import (
     KINDS,
     AnyMessage,
@@ -24,6 +23,7 @@ from pbxfed_ari.core.messages import (
     Pieces,
     Record,
 )
+from pbxfed_ari.core.records import packing
 from pbxfed_ari.errors import Malformed, TooBig, UnknownKind
 
 MAX_PAYLOAD = (

@@ -22,7 +22,7 @@ _NONCE = bytes(12)  # each context has a key of its own, and seals one thing
 
 
 class NodeKey:
-    """This node's key pairs. Satisfies `core.keys.Signer`."""
+    """This node's key pairs. Satisfies `core.records.keys.Signer`."""
 
     def __init__(self, seed: bytes, me: NodeName) -> None:
         """`seed` of 32 random bytes, kept for good."""

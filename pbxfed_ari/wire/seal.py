@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pbxfed_ari.core.keys import KEY, KEY_ID, key_id
 from pbxfed_ari.core.messages import WIRE_VERSION
+from pbxfed_ari.core.records.keys import KEY, KEY_ID, key_id
 from pbxfed_ari.errors import (
     BadSeal,
     Malformed,

@@ -12,7 +12,8 @@ from pbxfed_ari.asterisk import insisting
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import CallEnded, Note
 from pbxfed_ari.core.events import (
     Answered,
@@ -25,7 +26,6 @@ from pbxfed_ari.core.events import (
     Returned,
 )
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, View, make
 
 from .fake import LOST, FakeAri

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from pbxfed_ari.asterisk import found
 from pbxfed_ari.asterisk.models import Bridge, CallerID, Channel, DialplanCEP
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Effect, EndBridge, HangUp, Indicate
 from pbxfed_ari.core.events import Answered, Arrived, ChannelsListed, LegEnded
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, View
 
 NAME = "pf-f00.e1"

@@ -9,9 +9,9 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.lines import Lines
 from pbxfed_ari.asterisk.models import Endpoint
 from pbxfed_ari.asterisk.queues import alerted
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.core.names import ObjectId
-from pbxfed_ari.core.objects.trunk import PstnTrunk
+from pbxfed_ari.core.records.objects.trunk import PstnTrunk
 from pbxfed_ari.errors import Declined, Unreachable
 
 NONE = "\nSubsystem                         Alert Count\n\n0 subsystems\n\n"

@@ -11,19 +11,19 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.keys import GroupKey, Keyring
-from pbxfed_ari.core.member import Member, State
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.federation.ourselves import Identity
+from pbxfed_ari.core.membership.member import Member, State
+from pbxfed_ari.core.membership.ring import Ring
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.objects.extension import EXTENSION
-from pbxfed_ari.core.objects.kind import CLAIM
-from pbxfed_ari.core.ourselves import Identity
-from pbxfed_ari.core.ring import Ring
-from pbxfed_ari.core.route import route
-from pbxfed_ari.core.shelf import Contact, NodeInfo, contact_key, encode
-from pbxfed_ari.core.tries import Asking
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.keys import GroupKey, Keyring
+from pbxfed_ari.core.records.objects.extension import EXTENSION
+from pbxfed_ari.core.records.objects.kind import CLAIM
+from pbxfed_ari.core.records.shelf import Contact, NodeInfo, contact_key, encode
+from pbxfed_ari.core.routing.route import route
+from pbxfed_ari.core.routing.tries import Asking
 from pbxfed_ari.wire.identity import NodeKey
 from tests.bench.peers.install import RING, library
 from tests.bench.table import Row

@@ -8,7 +8,7 @@ import time
 from statistics import median
 
 from lab.lab import Lab
-from pbxfed_ari.core.objects.extension import EXTENSION
+from pbxfed_ari.core.records.objects.extension import EXTENSION
 from tests.bench.daemons import Daemons
 from tests.bench.ground import Ground, until
 from tests.bench.seed import seed

@@ -16,8 +16,8 @@ from statistics import mean
 import msgspec
 
 from lab.netns import Traffic
+from pbxfed_ari.core.membership.timing import LAN
 from pbxfed_ari.core.messages import BookSet
-from pbxfed_ari.core.timing import LAN
 from tests.bench.daemons import Daemons, ask
 from tests.bench.ground import Ground, until
 from tests.bench.table import Row, spread

@@ -10,10 +10,10 @@ from random import Random
 from lab.node import DOMAIN
 from pbxfed_ari.core.effects import Effect, Persist, PersistLineage
 from pbxfed_ari.core.events import ContactAdded, Edited, Ticked
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.keys import KEY, GroupKey, Keyring
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.federation.ourselves import Identity
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.ourselves import Identity
+from pbxfed_ari.core.records.keys import KEY, GroupKey, Keyring
 from pbxfed_ari.keys import load_node_key
 from pbxfed_ari.store.sqlite import Store
 

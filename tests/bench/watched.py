@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterable
 
 from pbxfed_ari.cli import main
-from pbxfed_ari.core.changes import Change
-from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
-from pbxfed_ari.core.streams import StreamId
+from pbxfed_ari.core.records.changes import Change
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.streams import StreamId
 
 _apply = Directory.apply
 

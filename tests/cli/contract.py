@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pbxfed_ari.core.events import Event
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from pbxfed_ari.web.problem import problem
 from tests.web.served import Served
 

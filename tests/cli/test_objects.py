@@ -8,7 +8,7 @@ import click
 import pytest
 
 from pbxfed_ari.cli.objects import EXAMPLES, commands
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from tests.cli.conftest import SECRET, Shell
 
 VERBS = ["add", "set", "show", "list", "rm", "import", "export"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pbxfed_ari.core.alone import MOST, Alone, asked
-from pbxfed_ari.core.call import Phase
+from pbxfed_ari.core.calls.call import Phase
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Effect, Enter, HandOver, HangUp, Leg, Note, WhenAlone
 from pbxfed_ari.core.events import (
     Arrived,
@@ -13,11 +13,11 @@ from pbxfed_ari.core.events import (
     Returned,
     TrunksBlocked,
 )
-from pbxfed_ari.core.federation import describe
+from pbxfed_ari.core.federation.federation import describe
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import BUSY, REJECTED, UNALLOCATED
+from pbxfed_ari.core.records.shelf import NodeInfo
+from pbxfed_ari.core.routing.alone import MOST, Alone, asked
+from pbxfed_ari.core.routing.tries import BUSY, REJECTED, UNALLOCATED
 from tests.core.test_route import A, B, C, View, make
 from tests.core.test_routing import line
 from tests.stories.world import World

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.lines import A_SECOND, CALM, LATE, SLOW
+from pbxfed_ari.core.calls.lines import AGAIN as AGAIN_CALM
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     Abandon,
     AskSip,
@@ -46,11 +49,8 @@ from pbxfed_ari.core.events import (
     SipSaid,
     WentOut,
 )
-from pbxfed_ari.core.lines import A_SECOND, CALM, LATE, SLOW
-from pbxfed_ari.core.lines import AGAIN as AGAIN_CALM
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.objects.kind import Item
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.records.objects.kind import Item
 from tests.core.test_route import A, B, View, make
 
 CALLER, ONE, TWO = ChannelId("17.1"), ChannelId("pf-f00-1-0"), ChannelId("pf-f00-1-1")

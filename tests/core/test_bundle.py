@@ -2,10 +2,10 @@
 
 import msgspec
 
-from pbxfed_ari.core.bundle import FULL, Bundle
 from pbxfed_ari.core.effects import Broadcast, Effect, Forward, Note, Persist
 from pbxfed_ari.core.messages import Delta, Heartbeat, Piece, Record, ShelfPut
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.replication.bundle import FULL, Bundle
 
 ME = NodeName("a")
 

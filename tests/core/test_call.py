@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core import transitions
-from pbxfed_ari.core.call import Call, Phase
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls import transitions
+from pbxfed_ari.core.calls.call import Call, Phase
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.setup import OVERTAKES, OVERTAKES_AFAR
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     CallEnded,
     Divert,
@@ -46,9 +48,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, ObjectId
-from pbxfed_ari.core.objects.group import Group as GroupItem
-from pbxfed_ari.core.setup import OVERTAKES, OVERTAKES_AFAR
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.records.objects.group import Group as GroupItem
 from tests.core.test_route import A, B, C, View, make
 
 CHANNEL = ChannelId("17.1")

@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxfed_ari.core import transitions as module
-from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.calls import transitions as module
+from pbxfed_ari.core.calls.call import Call, Phase
+from pbxfed_ari.core.calls.transitions import TABLE
 from pbxfed_ari.core.effects import HandOver, HangUp, MakeBridge, MakeLeg
 from pbxfed_ari.core.events import (
     Answered,
@@ -27,8 +28,7 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
-from pbxfed_ari.core.transitions import TABLE
-from pbxfed_ari.core.tries import IDLE
+from pbxfed_ari.core.routing.tries import IDLE
 from tests import callmap
 from tests.core.test_route import A, B, C, View, make
 

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from pbxfed_ari.core.challenges import MOST, Challenges
 from pbxfed_ari.core.effects import SendTo, Stop
+from pbxfed_ari.core.federation.challenges import MOST, Challenges
 from pbxfed_ari.core.messages import Probe
 from pbxfed_ari.core.names import NodeName
 

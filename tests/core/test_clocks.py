@@ -2,8 +2,8 @@
 
 import pytest
 
-from pbxfed_ari.core.clocks import Clocks
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.records.clocks import Clocks
 
 NOW = 1_800_000_000
 

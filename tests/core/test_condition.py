@@ -2,10 +2,10 @@
 
 import pytest
 
-from pbxfed_ari.core.condition import DEATHS, SICK, WORST, Condition
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, DrainSwitched, HealthChanged
+from pbxfed_ari.core.membership.condition import DEATHS, SICK, WORST, Condition
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.signpost import Standing, signs
+from pbxfed_ari.core.naming.signpost import Standing, signs
 from tests.stories.world import World
 
 TWO = {"a": "east", "b": "east", "c": "west", "d": "west"}

@@ -1,6 +1,6 @@
 """A trunk that is blocked while the other one works, told on a virtual clock."""
 
-from pbxfed_ari.core.detours import ASKED, FIRST, MOST, Detours
+from pbxfed_ari.core.calls.detours import ASKED, FIRST, MOST, Detours
 from pbxfed_ari.core.effects import Leg, Note, Tell
 from pbxfed_ari.core.events import (
     Answered,

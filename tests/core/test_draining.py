@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pbxfed_ari.core.calls import Manner
-from pbxfed_ari.core.draining import Drain, Draining
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import HandOver, HangUp, HangUpLeg, Leg, Note, Outside, Reply, Tell
 from pbxfed_ari.core.events import (
     Answered,
@@ -20,10 +20,10 @@ from pbxfed_ari.core.events import (
     Returned,
     WentOut,
 )
+from pbxfed_ari.core.membership.draining import Drain, Draining
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.route import route
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import DRAINED, Asking
+from pbxfed_ari.core.routing.route import route
+from pbxfed_ari.core.routing.tries import DRAINED, Asking
 from tests.core.test_route import A, B, C, View, make
 from tests.core.test_routing import Busy, legs, line, view
 from tests.stories.world import World

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pbxfed_ari.core.effects import Note, Tell
 from pbxfed_ari.core.events import HealthChanged
-from pbxfed_ari.core.health import CALM, CALMEST, Gauge, Health, Reading
+from pbxfed_ari.core.membership.health import CALM, CALMEST, Gauge, Health, Reading
 
 SLOW = Gauge("ari", "ARI answers after", "s", 0.3, 1.0, 4, "look at the load", after=3.0)
 DISK = Gauge("disk", "there is left", "MB", 200, 20, 5, "make room")

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pbxfed_ari.core.calls.notebook import Noted
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     CallEnded,
     CallListener,
@@ -35,9 +37,7 @@ from pbxfed_ari.core.events import (
     TalkFound,
 )
 from pbxfed_ari.core.names import ChannelId
-from pbxfed_ari.core.notebook import Noted
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.waybill import Waybill, read
+from pbxfed_ari.core.routing.waybill import Waybill, read
 from tests.core.test_route import A, B, View, make
 
 CALLER, LEG = ChannelId("17.1"), ChannelId("17.2")

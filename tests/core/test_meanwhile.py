@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HangUp, Leg, MakeLeg, SendTo
 from pbxfed_ari.core.events import (
     Answered,
@@ -15,8 +16,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.messages import CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.waybill import read
+from pbxfed_ari.core.routing.waybill import read
 from tests.core.test_route import A, B, C, View, make
 
 CALLER, CALL, WALL = ChannelId("17.1"), CallId("f00"), 1_800_000_000_000

@@ -4,14 +4,14 @@ from random import Random
 
 import pytest
 
-from pbxfed_ari.core.condition import Condition
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo, Tell
 from pbxfed_ari.core.events import PeerLostCalls
-from pbxfed_ari.core.member import State
-from pbxfed_ari.core.members import Members
+from pbxfed_ari.core.membership.condition import Condition
+from pbxfed_ari.core.membership.member import State
+from pbxfed_ari.core.membership.members import Members
+from pbxfed_ari.core.membership.timing import LAN, WAN, Timing
 from pbxfed_ari.core.messages import Ack, Down, Heartbeat, Hello, Probe, ProbeFor, Suspect
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.timing import LAN, WAN, Timing
 
 BEAT = Heartbeat(1, 1)
 

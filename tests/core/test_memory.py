@@ -7,13 +7,14 @@ from hashlib import md5
 
 import pytest
 
-from pbxfed_ari.core import catalogue, pushing
-from pbxfed_ari.core.directory import Directory
+from pbxfed_ari.core.federation import pushing
 from pbxfed_ari.core.messages import BookSet, Record, ShelfPut
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.objects.extension import EXTENSION
-from pbxfed_ari.core.objects.kind import CLAIM
-from pbxfed_ari.core.shelf import SINCE, Contact, contact_key, encode
+from pbxfed_ari.core.records import catalogue
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.objects.extension import EXTENSION
+from pbxfed_ari.core.records.objects.kind import CLAIM
+from pbxfed_ari.core.records.shelf import SINCE, Contact, contact_key, encode
 
 PHONES = (
     500  # of four records each: its number, its name, its secret's digest, where it is registered

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
+from pbxfed_ari.core.calls.notebook import Noted
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, HangUp, Leg, MakeLeg
 from pbxfed_ari.core.events import (
     Answered,
@@ -27,8 +29,6 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
-from pbxfed_ari.core.notebook import Noted
-from pbxfed_ari.core.switchboard import Switchboard
 from tests.core.test_route import A, B, View, make
 from tests.core.test_routing import line
 

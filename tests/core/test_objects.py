@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.names import ObjectId
-from pbxfed_ari.core.objects import BY_BYTE, KINDS
-from pbxfed_ari.core.objects.calling_class import CallingClass
-from pbxfed_ari.core.objects.extension import EXTENSION, ha1
-from pbxfed_ari.core.objects.kind import (
+from pbxfed_ari.core.records.objects import BY_BYTE, KINDS
+from pbxfed_ari.core.records.objects.calling_class import CallingClass
+from pbxfed_ari.core.records.objects.extension import EXTENSION, ha1
+from pbxfed_ari.core.records.objects.kind import (
     CLAIM,
     GAP,
     Entry,
@@ -20,7 +20,7 @@ from pbxfed_ari.core.objects.kind import (
     places,
     read_entry,
 )
-from pbxfed_ari.core.objects.time import LocalTime, TimeCondition
+from pbxfed_ari.core.records.objects.time import LocalTime, TimeCondition
 from pbxfed_ari.errors import Refused
 
 ALL = list(KINDS.values())

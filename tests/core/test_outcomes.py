@@ -2,6 +2,7 @@
 
 import pytest
 
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import CallEnded, HandOver, HangUp, Leg, Outside
 from pbxfed_ari.core.events import (
     Arrived,
@@ -14,8 +15,7 @@ from pbxfed_ari.core.events import (
     SipSaid,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import FAILED
+from pbxfed_ari.core.routing.tries import FAILED
 from tests.core.test_route import A, B, C, View, make
 
 CHANNEL, LEG, CALL = ChannelId("17.1"), ChannelId("17.2"), CallId("beef")

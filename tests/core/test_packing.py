@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxfed_ari.core import packing
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.shelf import Contact, contact_key, encode
+from pbxfed_ari.core.records import packing
+from pbxfed_ari.core.records.shelf import Contact, contact_key, encode
 from pbxfed_ari.core.stamp import LAST, stamp_of
 
 stamps = st.integers(0, LAST)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pbxfed_ari.core.patterns import best, matches, pattern
+from pbxfed_ari.core.records.patterns import best, matches, pattern
 from pbxfed_ari.errors import Refused
 
 

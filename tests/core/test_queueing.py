@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pbxfed_ari.core.call import FIRST, LAST, Phase
+from pbxfed_ari.core.calls.call import FIRST, LAST, Phase
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     Abandon,
     CallEnded,
@@ -25,8 +26,7 @@ from pbxfed_ari.core.events import (
     RoomsLed,
 )
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.waybill import parent, read
+from pbxfed_ari.core.routing.waybill import parent, read
 from tests.core.test_rooms import way
 from tests.core.test_route import A, B, C, View, ask, make
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pbxfed_ari.core.membership.reach import CLEAN_FULL, LOST, LOST_FULL, _count, _Line
 from pbxfed_ari.core.messages import NUMBERS
-from pbxfed_ari.core.reach import CLEAN_FULL, LOST, LOST_FULL, _count, _Line
 
 
 def line(*heartbeats: tuple[int, bool]) -> _Line:

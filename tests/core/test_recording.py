@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.notebook import Noted
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import CallEnded, Effect, HandOver, MakeBridge
 from pbxfed_ari.core.events import (
     Answered,
@@ -16,12 +18,10 @@ from pbxfed_ari.core.events import (
     TalkFound,
 )
 from pbxfed_ari.core.names import ChannelId
-from pbxfed_ari.core.notebook import Noted
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.extension import Phone
-from pbxfed_ari.core.objects.fields import Flag
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.waybill import read
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.extension import Phone
+from pbxfed_ari.core.records.objects.fields import Flag
+from pbxfed_ari.core.routing.waybill import read
 from tests.core.test_route import A, B, View, make
 
 CALLER = ChannelId("17.1")

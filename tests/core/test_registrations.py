@@ -1,8 +1,8 @@
 """Registrations: which of those that all shelves hold stand."""
 
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.registrations import MOST_UNSURE, Registration, Registrations
-from pbxfed_ari.core.shelf import SINCE, Contact, encode
+from pbxfed_ari.core.records.registrations import MOST_UNSURE, Registration, Registrations
+from pbxfed_ari.core.records.shelf import SINCE, Contact, encode
 
 A, B, C = NodeName("a"), NodeName("b"), NodeName("c")
 N = Extension("1001")

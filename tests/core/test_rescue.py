@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from pbxfed_ari.core import rescue
-from pbxfed_ari.core.bridging import PATIENCE
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls import rescue
+from pbxfed_ari.core.calls.bridging import PATIENCE
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     CallEnded,
     DialLeg,
@@ -44,8 +45,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.registrations import Registration
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.records.registrations import Registration
 from tests.core.test_route import A, B, C, View, make
 
 CALLER, ONE, TWO = ChannelId("17.1"), ChannelId("pf-f00-1-0"), ChannelId("pf-f00-2-0")

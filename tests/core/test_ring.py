@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxfed_ari.core.ring import Ring, score
+from pbxfed_ari.core.membership.ring import Ring, score
 
 KEYS = [str(1000 + i) for i in range(4_000)]
 weights = st.dictionaries(

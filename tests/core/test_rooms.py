@@ -2,12 +2,12 @@
 
 import pytest
 
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Effect, Enter, Leg, Tell
 from pbxfed_ari.core.events import Answered, Arrived, Ended, Returned, RoomsLed
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.tries import NO_ROUTE, Lead, Meet, Route
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.routing.tries import NO_ROUTE, Lead, Meet, Route
 from pbxfed_ari.errors import Refused
 from tests.core.test_route import A, B, C, View, ask, make
 

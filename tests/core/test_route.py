@@ -10,13 +10,13 @@ from pbxfed_ari.core.effects import Effect, Leg, SendTo
 from pbxfed_ari.core.events import Address, wan
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import Extension, NodeName, ObjectId
-from pbxfed_ari.core.objects import KINDS, kind_of
-from pbxfed_ari.core.objects.extension import Phone
-from pbxfed_ari.core.objects.kind import Item
-from pbxfed_ari.core.objects.time import LocalTime
-from pbxfed_ari.core.registrations import Registration
-from pbxfed_ari.core.route import route
-from pbxfed_ari.core.tries import ABSENT, NO_ROUTE, UNALLOCATED, Asking, Route
+from pbxfed_ari.core.records.objects import KINDS, kind_of
+from pbxfed_ari.core.records.objects.extension import Phone
+from pbxfed_ari.core.records.objects.kind import Item
+from pbxfed_ari.core.records.objects.time import LocalTime
+from pbxfed_ari.core.records.registrations import Registration
+from pbxfed_ari.core.routing.route import route
+from pbxfed_ari.core.routing.tries import ABSENT, NO_ROUTE, UNALLOCATED, Asking, Route
 
 A, B, C = NodeName("a"), NodeName("b"), NodeName("c")
 

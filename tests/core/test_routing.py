@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from pbxfed_ari.core.effects import Leg, Outside
-from pbxfed_ari.core.explaining import Explained, explain
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.objects.time import LocalTime
-from pbxfed_ari.core.route import route
-from pbxfed_ari.core.tries import (
+from pbxfed_ari.core.records.objects.time import LocalTime
+from pbxfed_ari.core.routing.explaining import Explained, explain
+from pbxfed_ari.core.routing.route import route
+from pbxfed_ari.core.routing.tries import (
     ABSENT,
     BUSY,
     CONGESTION,
@@ -24,7 +24,7 @@ from pbxfed_ari.core.tries import (
     Lead,
     Route,
 )
-from pbxfed_ari.core.tries import View as Viewed
+from pbxfed_ari.core.routing.tries import View as Viewed
 from tests.core.test_route import A, B, C, View, ask, make
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.setup import GRACE, HELD, HELD_AFAR, OVERTAKES, OVERTAKES_AFAR
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     Abandon,
     AskSip,
@@ -39,9 +41,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.setup import GRACE, HELD, HELD_AFAR, OVERTAKES, OVERTAKES_AFAR
-from pbxfed_ari.core.switchboard import Switchboard
-from pbxfed_ari.core.waybill import Waybill, read
+from pbxfed_ari.core.routing.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, make
 
 CHANNEL, LEG = ChannelId("17.1"), ChannelId("17.2")

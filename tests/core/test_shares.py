@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from pbxfed_ari.core import shares
-from pbxfed_ari.core.signpost import Pointer, Sign, Standing, pointers
+from pbxfed_ari.core.naming.signpost import Pointer, Sign, Standing, pointers
+from pbxfed_ari.core.routing import shares
 
 WEIGHTS = {"a": 100, "b": 200, "c": 400, "d": 800}
 MANY = {f"n{i}": (50, 100, 200, 400)[i % 4] for i in range(32)}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.shelf import (
+from pbxfed_ari.core.records.shelf import (
     SINCE,
     Contact,
     NodeInfo,

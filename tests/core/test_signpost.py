@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp
-from pbxfed_ari.core.federation import describe
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.signpost import (
+from pbxfed_ari.core.federation.federation import describe
+from pbxfed_ari.core.naming.signpost import (
     MOST,
     Pointer,
     Sign,
@@ -22,6 +20,8 @@ from pbxfed_ari.core.signpost import (
     signs,
     site_of,
 )
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.shelf import NodeInfo
 from tests.stories.world import World
 
 WELL, LAST, SICK, GONE = Standing

@@ -2,10 +2,10 @@
 
 from random import Random
 
-from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.messages import BookSet, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.streams import Stream
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.streams import Stream
 
 A, B = NodeName("a"), NodeName("b")
 OBJECT = b"xobject01"

@@ -2,13 +2,14 @@
 
 import pytest
 
-from pbxfed_ari.core import reaching, takeover
 from pbxfed_ari.core.effects import Abandon, HandOver, HangUp, Leg, SendTo
 from pbxfed_ari.core.events import Arrived, LegDialed, LegLives, Returned
+from pbxfed_ari.core.membership import takeover
 from pbxfed_ari.core.names import ChannelId, NodeName
-from pbxfed_ari.core.registrations import Registration
-from pbxfed_ari.core.tries import ABSENT
-from pbxfed_ari.core.waybill import Waybill, read
+from pbxfed_ari.core.records.registrations import Registration
+from pbxfed_ari.core.routing import reaching
+from pbxfed_ari.core.routing.tries import ABSENT
+from pbxfed_ari.core.routing.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, ask, make
 from tests.core.test_setup import CALL, CHANNEL, LEG, WALL, Story
 

@@ -6,8 +6,8 @@ from random import Random
 import dns.zone
 import pytest
 
-from pbxfed_ari.core.signpost import Sign, Standing
-from pbxfed_ari.core.zone import APEX, Answer, Asker, Labels, Zone, text
+from pbxfed_ari.core.naming.signpost import Sign, Standing
+from pbxfed_ari.core.naming.zone import APEX, Answer, Asker, Labels, Zone, text
 
 A = Sign(
     "a",

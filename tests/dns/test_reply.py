@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbxfed_ari.core.signpost import Sign, Standing
-from pbxfed_ari.core.zone import Answer, Asker, Labels, Zone
+from pbxfed_ari.core.naming.signpost import Sign, Standing
+from pbxfed_ari.core.naming.zone import Answer, Asker, Labels, Zone
 from pbxfed_ari.dns.reply import PAYLOAD, Replier, truncated
 
 DOMAIN = "pbx.example"

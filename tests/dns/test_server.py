@@ -11,7 +11,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from pbxfed_ari.core.zone import Answer, Asker, Labels, Zone
+from pbxfed_ari.core.naming.zone import Answer, Asker, Labels, Zone
 from pbxfed_ari.dns import server as room
 from pbxfed_ari.dns.limit import BURST
 from pbxfed_ari.dns.reply import Replier

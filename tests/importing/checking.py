@@ -1,6 +1,6 @@
 """Does the kind itself take what was imported?"""
 
-from pbxfed_ari.core.objects.extension import EXTENSION
+from pbxfed_ari.core.records.objects.extension import EXTENSION
 from pbxfed_ari.importing.report import Imported
 
 

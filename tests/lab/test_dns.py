@@ -22,7 +22,7 @@ from tests.lab.naming import (
 )
 
 WITHIN = 2.0  # seconds until the last of all nodes says so
-SETTLED = 3.0  # seconds after which who has just joined can speak for its site (core/sites.py)
+SETTLED = 3.0  # seconds after which who has just joined can speak for its site (core/replication/sites.py)
 
 
 @pytest.fixture(scope="module")

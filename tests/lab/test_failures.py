@@ -16,8 +16,8 @@ from pathlib import Path
 from lab.netns import socket_in
 from lab.places import LabError
 from lab.process import Process
+from pbxfed_ari.core.membership.takeover import ASK
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.takeover import ASK
 from pbxfed_ari.store.sqlite import Store
 from tests.lab.conftest import SECRET, Federation
 

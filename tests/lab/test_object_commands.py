@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from tests.lab.conftest import SECRET, Federation
 
 KIND = {kind.command: kind for kind in KINDS.values()}

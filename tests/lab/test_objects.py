@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from tests.lab.conftest import SECRET, Federation
 
 ORDER = ["site", "class", "time", "extension", "group", "queue", "room", "service", "did", "trunk"]

@@ -17,7 +17,7 @@ from lab.load import CALLEES, Load
 from lab.node import DOMAIN
 from lab.process import Process
 from lab.wander import register, turned
-from pbxfed_ari.core.signpost import AT_LAST
+from pbxfed_ari.core.naming.signpost import AT_LAST
 from tests.lab.conftest import SECRET, Federation
 from tests.lab.naming import services
 

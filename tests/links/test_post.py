@@ -5,9 +5,9 @@ from random import Random
 from msgspec.structs import replace
 
 from pbxfed_ari.core.events import Introduced, Noticed, OtherWireHeard, Received, StrangerHeard
-from pbxfed_ari.core.keys import key_id
 from pbxfed_ari.core.messages import AnyMessage, Heartbeat, Hello, Probe, Refusal
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.records.keys import key_id
 from pbxfed_ari.links.post import NOTICE, Post
 from pbxfed_ari.wire.identity import NodeKey
 from pbxfed_ari.wire.seal import Seal

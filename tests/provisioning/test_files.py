@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxfed_ari.core.objects.extension import ha1
+from pbxfed_ari.core.records.objects.extension import ha1
 from pbxfed_ari.provisioning import VENDORS
 from pbxfed_ari.provisioning.baresip import accounts, config
 from pbxfed_ari.provisioning.sheet import Server, Sheet

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from pbxfed_ari.core.federation import describe
+from pbxfed_ari.core.federation.federation import describe
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.shelf import NodeInfo
+from pbxfed_ari.core.records.shelf import NodeInfo
 from pbxfed_ari.provisioning.sheet import Server, Sheet
 from pbxfed_ari.provisioning.telling import Recipe, sheet
 from pbxfed_ari.provisioning.vendor import Unfit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.sensors.checks import MOST, Check
 from pbxfed_ari.sensors.command import SHELL, Command
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pbxfed_ari.core.health import Reading
+from pbxfed_ari.core.membership.health import Reading
 from pbxfed_ari.sensors.disk import HUNG, NAME, PROBE, Disk
 
 

@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from pbxfed_ari.core.condition import SICK
 from pbxfed_ari.core.effects import AskSip, CallEnded, Effect, Note, Tell
 from pbxfed_ari.core.events import Address, HealthChanged, SipSaid
-from pbxfed_ari.core.health import CALM, Gauge, Reading
+from pbxfed_ari.core.membership.condition import SICK
+from pbxfed_ari.core.membership.health import CALM, Gauge, Reading
 from pbxfed_ari.core.names import CallId, NodeName
 from pbxfed_ari.sensors import gauges, machine, options, room
 from pbxfed_ari.sensors.clock import offset

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from pbxfed_ari.core.calls.notebook import Noted
 from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Outside
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
-from pbxfed_ari.core.notebook import Noted
 from pbxfed_ari.store import records
 from pbxfed_ari.store.records import MOST, SWEEP, Records
 from tests.disks import refusing

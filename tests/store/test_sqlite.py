@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.effects import Persist, PersistGone, PersistLineage
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.republishing import unindexed
-from pbxfed_ari.core.streams import ASIDE
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.streams import ASIDE
+from pbxfed_ari.core.replication.republishing import unindexed
 from pbxfed_ari.errors import ConfigError
 from pbxfed_ari.store.sqlite import Store
 from tests.disks import refusing

@@ -18,12 +18,12 @@ from random import Random
 from typing import Protocol
 
 from pbxfed_ari.core.effects import Broadcast, Effect, Note, SendTo
-from pbxfed_ari.core.introductions import WELCOMES
-from pbxfed_ari.core.member import State
-from pbxfed_ari.core.members import Members
+from pbxfed_ari.core.federation.introductions import WELCOMES
+from pbxfed_ari.core.membership.member import State
+from pbxfed_ari.core.membership.members import Members
+from pbxfed_ari.core.membership.timing import LAN, Timing
 from pbxfed_ari.core.messages import PORT, Ack, AnyMessage, Heartbeat, Hello, Probe, RollCall
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.timing import LAN, Timing
 from pbxfed_ari.wire import codec
 from pbxfed_ari.wire.seal import OVERHEAD
 
@@ -63,7 +63,7 @@ class Detector(Protocol):
 
 
 class Ours:
-    """`core/members.py`, and the heartbeat that the federation sends beside it."""
+    """`core/membership/members.py`, and the heartbeat that the federation sends beside it."""
 
     def __init__(self, number: int, size: int, rng: Random, timing: Timing = LAN) -> None:
         self.members = Members(name_of(number), 1, rng=rng, timing=timing)

@@ -15,7 +15,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from pbxfed_ari.asterisk.calls import is_moot
-from pbxfed_ari.core.calls import Manner
+from pbxfed_ari.core.calls.calls import Manner
+from pbxfed_ari.core.calls.notebook import Noted
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     Abandon,
     CallEnded,
@@ -60,11 +62,9 @@ from pbxfed_ari.core.events import (
     TalkFound,
     Ticked,
 )
-from pbxfed_ari.core.federation import describe
+from pbxfed_ari.core.federation.federation import describe
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
-from pbxfed_ari.core.notebook import Noted
-from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.records.shelf import NodeInfo
 from tests.stories.pbx import (
     BUSY,
     NORMAL,

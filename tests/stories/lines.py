@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from pbxfed_ari.core.objects.group import ALL, HUNT, Group
-from pbxfed_ari.core.objects.queue import Queue
-from pbxfed_ari.core.setup import LIFE
+from pbxfed_ari.core.calls.setup import LIFE
+from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
+from pbxfed_ari.core.records.objects.queue import Queue
 from tests.stories.promises import LOSSY, SETTLED, TALKS, Window
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pbxfed_ari.core.objects.extension import Phone as Described
-from pbxfed_ari.core.objects.group import ALL, HUNT, Group
-from pbxfed_ari.core.objects.queue import Queue
-from pbxfed_ari.core.setup import LIFE
+from pbxfed_ari.core.calls.setup import LIFE
+from pbxfed_ari.core.records.objects.extension import Phone as Described
+from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
+from pbxfed_ari.core.records.objects.queue import Queue
 
 if TYPE_CHECKING:
     from tests.stories.exchange import Telephony

@@ -18,10 +18,10 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from pbxfed_ari.core.calls.lines import SLOW
+from pbxfed_ari.core.calls.setup import LIFE
 from pbxfed_ari.core.effects import CallEnded, Effect
 from pbxfed_ari.core.events import AriWasSlow
-from pbxfed_ari.core.lines import SLOW
-from pbxfed_ari.core.setup import LIFE
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines
 from tests.stories.pbx import Attempt, Phone, Ring
@@ -269,7 +269,7 @@ class Weather:
             world.move(phone, name)
 
     def _slow(self) -> None:
-        """For CALM seconds (core/lines.py) it makes no bridges: of one call a try may be bridged, and the next handed over."""
+        """For CALM seconds (core/calls/lines.py) it makes no bridges: one try may be bridged, and the next handed over."""
         name = self.rng.choice(NAMES)
         self.world.note(f"asterisk {name} is slow")
         self.world[name].handle(AriWasSlow(SLOW))

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from pbxfed_ari.core import failures
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import AuthenticationsFailed
-from pbxfed_ari.core.failures import ALARM, FIRST_TOLD, MOST, QUIET, Row, whose
+from pbxfed_ari.core.federation import failures
+from pbxfed_ari.core.federation.failures import ALARM, FIRST_TOLD, MOST, QUIET, Row, whose
 from pbxfed_ari.core.names import NodeName
 from tests.stories.world import World
 

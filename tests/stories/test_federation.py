@@ -4,7 +4,7 @@ import pytest
 
 from pbxfed_ari.core.effects import DropContact
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, ContactAdded
-from pbxfed_ari.core.member import State
+from pbxfed_ari.core.membership.member import State
 from pbxfed_ari.core.messages import Leave
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.store.sqlite import Store

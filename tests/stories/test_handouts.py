@@ -2,11 +2,11 @@
 
 from pbxfed_ari.core.effects import Reply
 from pbxfed_ari.core.events import Edited
+from pbxfed_ari.core.federation.vault import AGAIN, SETTLED
 from pbxfed_ari.core.handouts import MOST, Handout, Handouts, Issue, Wish, Withdraw, proof
 from pbxfed_ari.core.messages import BookSet
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.objects.extension import HANDOUTS
-from pbxfed_ari.core.vault import AGAIN, SETTLED
+from pbxfed_ari.core.records.objects.extension import HANDOUTS
 from tests.stories.world import Node, World
 
 SECRET, OTHER = "correct-horse-9", "battery-staple-7"

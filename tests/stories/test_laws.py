@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pbxfed_ari.core.directory import Directory
 from pbxfed_ari.core.messages import BookSet, Record, ShelfDrop, ShelfPut
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.records.directory import Directory
 from pbxfed_ari.core.stamp import stamp_of
 from tests.stories.matrix import SECRET, Ledger, contents, settle
 from tests.stories.world import BEGAN, Node, World

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from pbxfed_ari.core.graves import EXPIRY
-from pbxfed_ari.core.timing import LAN
+from pbxfed_ari.core.membership.timing import LAN
+from pbxfed_ari.core.records.graves import EXPIRY
 from tests.stories.matrix import (
     SECRET,
     Case,

@@ -6,15 +6,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbxfed_ari.core.directory import Directory
-from pbxfed_ari.core.editing import Editor
 from pbxfed_ari.core.effects import Effect, Reply
 from pbxfed_ari.core.events import Edited, Imported
+from pbxfed_ari.core.federation.editing import Editor
 from pbxfed_ari.core.messages import BookSet
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.group import Group
-from pbxfed_ari.core.objects.kind import CLAIM
+from pbxfed_ari.core.records.directory import Directory
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.group import Group
+from pbxfed_ari.core.records.objects.kind import CLAIM
 from pbxfed_ari.core.stamp import HybridClock
 from tests.stories.world import Node, World
 

@@ -7,10 +7,10 @@ from statistics import median
 import pytest
 
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.member import State
+from pbxfed_ari.core.membership.member import State
+from pbxfed_ari.core.membership.timing import PRESETS, WAN
 from pbxfed_ari.core.messages import Leave
 from pbxfed_ari.core.names import NodeName
-from pbxfed_ari.core.timing import PRESETS, WAN
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.core import marks
 from pbxfed_ari.core.effects import Note
-from pbxfed_ari.core.graves import EXPIRY, SETTLE
 from pbxfed_ari.core.messages import Vector
 from pbxfed_ari.core.names import NodeName
+from pbxfed_ari.core.records import marks
+from pbxfed_ari.core.records.graves import EXPIRY, SETTLE
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import Node, World
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pbxfed_ari.core.timing import LAN
+from pbxfed_ari.core.membership.timing import LAN
 from tests.stories.world import World
 
 SECRET = "abcdEFGH1234"

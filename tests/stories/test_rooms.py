@@ -5,11 +5,11 @@ from math import ceil
 
 from pbxfed_ari.core.effects import Leg
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, DrainSwitched, RoomsLed, RoomsListed
-from pbxfed_ari.core.federation import describe
+from pbxfed_ari.core.federation.federation import describe
 from pbxfed_ari.core.names import Extension
-from pbxfed_ari.core.route import route
-from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.tries import Asking
+from pbxfed_ari.core.records.shelf import NodeInfo
+from pbxfed_ari.core.routing.route import route
+from pbxfed_ari.core.routing.tries import Asking
 from tests.stories.world import World
 
 MIXED = (50, 100, 200, 400)

@@ -13,11 +13,11 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCalls,
 )
-from pbxfed_ari.core.member import State
+from pbxfed_ari.core.membership.member import State
 from pbxfed_ari.core.messages import CallHere, CallOver, Passed
 from pbxfed_ari.core.names import CallId, NodeName
-from pbxfed_ari.core.signpost import Standing, standing
-from pbxfed_ari.core.sites import CALL, PROOF
+from pbxfed_ari.core.naming.signpost import Standing, standing
+from pbxfed_ari.core.replication.sites import CALL, PROOF
 from pbxfed_ari.store.sqlite import Store
 from tests.stories.world import KEY, Node, World
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from pbxfed_ari.core.call import Phase
+from pbxfed_ari.core.calls.call import Phase
 from pbxfed_ari.core.names import Extension
 from tests.stories.exchange import Telephony
 from tests.stories.lines import Lines

@@ -5,9 +5,9 @@ import pytest
 from pbxfed_ari.core.effects import DropContact, Leg
 from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, ContactsListed
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.registering import LONGEST
-from pbxfed_ari.core.route import route
-from pbxfed_ari.core.tries import Asking, Route
+from pbxfed_ari.core.records.registering import LONGEST
+from pbxfed_ari.core.routing.route import route
+from pbxfed_ari.core.routing.tries import Asking, Route
 from tests.stories.world import World
 
 SECRET = "abcdEFGH1234"

@@ -15,7 +15,6 @@ from hashlib import blake2b
 from itertools import chain, count
 from random import Random
 
-from pbxfed_ari.core.draining import KEPT
 from pbxfed_ari.core.effects import (
     AskRotation,
     Broadcast,
@@ -54,17 +53,18 @@ from pbxfed_ari.core.events import (
     by_wan,
     wan,
 )
-from pbxfed_ari.core.federation import Federation, describe
-from pbxfed_ari.core.keys import GroupKey, Keyring
-from pbxfed_ari.core.member import State
+from pbxfed_ari.core.federation.federation import Federation, describe
+from pbxfed_ari.core.federation.ourselves import Identity
+from pbxfed_ari.core.membership.draining import KEPT
+from pbxfed_ari.core.membership.member import State
+from pbxfed_ari.core.membership.timing import LAN, Timing
 from pbxfed_ari.core.messages import PORT, AnyMessage, Delta, Record
 from pbxfed_ari.core.names import Extension, NodeName
-from pbxfed_ari.core.objects import KINDS, kind_of
-from pbxfed_ari.core.objects.extension import Phone
-from pbxfed_ari.core.ourselves import Identity
-from pbxfed_ari.core.shelf import NodeInfo
-from pbxfed_ari.core.streams import LEAP
-from pbxfed_ari.core.timing import LAN, Timing
+from pbxfed_ari.core.records.keys import GroupKey, Keyring
+from pbxfed_ari.core.records.objects import KINDS, kind_of
+from pbxfed_ari.core.records.objects.extension import Phone
+from pbxfed_ari.core.records.shelf import NodeInfo
+from pbxfed_ari.core.records.streams import LEAP
 from pbxfed_ari.links.loopback import HEADERS, LoopbackHub, LoopbackNetwork
 from pbxfed_ari.links.post import Post
 from pbxfed_ari.sensors.clock import local_time

@@ -8,11 +8,11 @@ from typing import NamedTuple, cast
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Note, Reply
 from pbxfed_ari.core.events import CallEvent, Event
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.health import Health
-from pbxfed_ari.core.switchboard import Switchboard
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.membership.health import Health
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.loop import FOR_CALLS
 from pbxfed_ari.provisioning.telling import Recipe

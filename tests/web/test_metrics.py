@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pbxfed_ari.core.call import Call, Phase
+from pbxfed_ari.core.calls.call import Call, Phase
+from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import CallEnded, Note
 from pbxfed_ari.core.events import Arrived
-from pbxfed_ari.core.federation import Federation
-from pbxfed_ari.core.health import Health
+from pbxfed_ari.core.federation.federation import Federation
+from pbxfed_ari.core.membership.health import Health
 from pbxfed_ari.core.names import CallId, ChannelId
-from pbxfed_ari.core.switchboard import Switchboard
 from pbxfed_ari.sensors.gauges import OWN
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.metrics import Metrics

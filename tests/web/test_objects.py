@@ -7,8 +7,8 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 from yarl import URL
 
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.kind import Kind
 from pbxfed_ari.web import bodies, inbox
 from pbxfed_ari.web.access import Role
 from tests.web.served import SECRET, Client, Served

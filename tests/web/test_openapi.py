@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 from aiohttp import web
 
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from pbxfed_ari.web import schemas
 from pbxfed_ari.web.openapi import TAGS
 from tests.web.served import SECRET, Client, Served

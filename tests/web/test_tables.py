@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbxfed_ari.core.names import ObjectId
-from pbxfed_ari.core.objects import KINDS
-from pbxfed_ari.core.objects.fields import Choice, Flag, ListOf, Text, Type, Whole
-from pbxfed_ari.core.objects.kind import Kind
+from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.records.objects.fields import Choice, Flag, ListOf, Text, Type, Whole
+from pbxfed_ari.core.records.objects.kind import Kind
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.web import tables
 from pbxfed_ari.web.tables import csv_lines, portable, read_csv, read_json

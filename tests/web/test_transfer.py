@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
-from pbxfed_ari.core.objects import KINDS
+from pbxfed_ari.core.records.objects import KINDS
 from pbxfed_ari.web import transfer
 from pbxfed_ari.web.access import Role
 from tests.web.served import SECRET, Client, Served

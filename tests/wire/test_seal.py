@@ -2,7 +2,7 @@
 
 import pytest
 
-from pbxfed_ari.core.keys import key_id
+from pbxfed_ari.core.records.keys import key_id
 from pbxfed_ari.errors import (
     BadSeal,
     Malformed,

@@ -5,16 +5,16 @@ secret itself is nowhere in Asterisk; the realm must be the `default_realm` of `
 `qualify_frequency=0`: phones are not pinged, registrations speak for them. `remove_existing` lets a phone that came back
 under another port replace its oldest registration instead of being refused.
 
-Profiles (core/objects/extension.py): `secure` is SRTP keyed in the SDP (RFC 4568), which needs TLS to be worth anything; a call
-without it is refused. `webrtc` is Asterisk's own bundle of options (res_pjsip/pjsip_configuration.c); with them it takes any
-media transport it is offered, so who speaks in the clear is heard, but hears nothing. Transports cannot be pushed: a TLS and
-a WebSocket transport must stand in pjsip.conf and http.conf.
+Profiles (core/records/objects/extension.py): `secure` is SRTP keyed in the SDP (RFC 4568), which needs TLS to be worth
+anything; a call without it is refused. `webrtc` is Asterisk's own bundle of options (res_pjsip/pjsip_configuration.c); with
+them it takes any media transport it is offered, so who speaks in the clear is heard, but hears nothing. Transports cannot be
+pushed: a TLS and a WebSocket transport must stand in pjsip.conf and http.conf.
 """
 
 from pbxfed_ari.asterisk.dialing import identity
 from pbxfed_ari.asterisk.pjsip.objects import Fields, PjsipObject, marked
 from pbxfed_ari.core.effects import PushExtension
-from pbxfed_ari.core.registering import LONGEST, SHORTEST
+from pbxfed_ari.core.records.registering import LONGEST, SHORTEST
 
 CONTEXT = "pbxfed-phones"
 CODECS = "!all,ulaw,alaw,g722"

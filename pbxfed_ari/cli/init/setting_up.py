@@ -166,7 +166,7 @@ def _belong(
 ) -> "list[Entry]":
     """The keys: made for the first node, or brought by the token, and then kept come what may. What was written beside them."""
     from pbxfed_ari import joining
-    from pbxfed_ari.core.keys import GroupKey, Keyring
+    from pbxfed_ari.core.records.keys import GroupKey, Keyring
     from pbxfed_ari.installing.manifest import Entry, digest
     from pbxfed_ari.keys import KEYS, keep_keyring
 

@@ -1,0 +1,189 @@
+"""A call that somebody has answered: who talks, who has come in his place by a transfer, and who has gone."""
+
+from pbxfed_ari.core.calls import rescuing, setup, trying
+from pbxfed_ari.core.calls.bridging import ELSEWHERE
+from pbxfed_ari.core.calls.call import Call, Input, Phase
+from pbxfed_ari.core.effects import (
+    Effect,
+    HangUpLeg,
+    Leg,
+)
+from pbxfed_ari.core.events import (
+    Answered,
+    CameIn,
+    Ended,
+    HungUp,
+    LegDialed,
+    LegEnded,
+    LegEntered,
+    LegLives,
+    Redirected,
+    WentOut,
+)
+from pbxfed_ari.core.names import (
+    CallId,
+    ChannelId,
+)
+from pbxfed_ari.core.routing.tries import (
+    NORMAL,
+    Lines,
+    View,
+)
+
+NEWS = (LegLives, Answered, LegEnded, LegEntered)  # of a leg, the frequent ones first
+MOVED = 302  # SIP: the phone wants the call to go elsewhere
+ANSWERING = 2.0  # seconds after the answer; half a second by Asterisk's clock, but a busy machine's events come late
+
+
+def leg_dialed(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Dial has begun a leg."""
+    assert isinstance(event, LegDialed)
+    if call.setup is not None and call.bridged is None:
+        call.setup.dialed(event.leg, event.name, now)
+    return []
+
+
+def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Of Dial's legs, or our own."""
+    assert isinstance(event, NEWS)
+    if type(event) is LegEnded:
+        if lost := rescuing.lost_end(call, event.leg, event.cause, now, view):
+            return rescuing.hold(call, lost, now, view, lines)
+        rescuing.leaves_half(call, event.leg)
+        if call.setup is not None:
+            call.setup.ended(event.leg, event.cause)
+        if event.sip == MOVED:
+            call.sent_to = call.moved.get(event.leg, "")
+    elif type(event) is LegEntered and call.setup is not None:
+        call.setup.entered(event.leg, now)
+    elif type(event) is LegLives and call.setup is not None:
+        call.setup.hears(event.leg, event.how, now)
+        if event.how in setup.RINGS:
+            trying.rings(call, view)
+    if call.bridged is None:
+        if type(event) is Answered and call.phase is Phase.DIALING:
+            _talks(call, now, event.leg)
+            call.leg, call.leg_lives = event.leg, bool(event.leg)
+        if type(event) is LegEnded:
+            return _without(call, event.leg, now)
+        late = type(event) is LegEntered  # of a try before this one
+        return [HangUpLeg(call.arrival.channel, event.leg, NORMAL)] if late else []
+    effects, outcome = call.bridged.handle(event)
+    if type(event) is LegEnded and call.bridged.has_talked(event.leg):
+        call.talks_with = ()  # if the conversation goes on, it has transferred
+    if isinstance(outcome, Answered):
+        _talks(call, now, outcome.leg)
+    elif outcome is not None:
+        return [*effects, *trying.way_failed(call, outcome, now, view, lines)]
+    return [*effects, *_talked(call, now)]
+
+
+def _talked(call: Call, now: float) -> list[Effect]:
+    """Bridge mode: have they? If the caller has gone before, by a transfer, this is the end."""
+    if call.phase is not Phase.TALKING or call.bridged is None or not call.bridged.over:
+        return []
+    call.phase, call.cause = Phase.OVER, NORMAL
+    return [call.record(now)] if call.caller_gone else []
+
+
+def _without(call: Call, leg: ChannelId, now: float) -> list[Effect]:
+    """Dial's leg has gone, or goes another way: without a caller, too, this is the end."""
+    if leg != call.leg:
+        return []
+    call.leg_lives, call.talks_with = False, ()
+    if not call.caller_gone or call.phase is not Phase.TALKING:
+        return []
+    call.phase, call.cause = Phase.OVER, NORMAL
+    return [call.record(now)]
+
+
+def redirected(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """A phone says where else to go. Nobody is sent to himself: so a 302 without a Contact reads in bridge mode."""
+    assert isinstance(event, Redirected)
+    if event.to == call.arrival.caller:
+        return []
+    if call.own() and call.bridged is None:
+        call.sent_to = event.to
+    elif call.own():
+        call.moved[event.leg] = event.to
+    return []
+
+
+def came_in(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Somebody has come into our bridge."""
+    assert isinstance(event, CameIn)
+    if call.bridged is None or call.is_of_before(event.channel):
+        return []
+    effects = call.bridged.came(event.channel)
+    call.caller = call.bridged.caller
+    return effects
+
+
+def went_out(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Somebody has left our bridge."""
+    assert isinstance(event, WentOut)
+    if call.bridged is not None:
+        call.bridged.went(event.channel)
+    return []
+
+
+def hung_up(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Who was answered in a bridge, and has sent no sound yet, is read from for half a second, and his hang-up is forgotten.
+
+    Asterisk's main/channel.c, __ast_answer, called by main/bridge_channel.c. Later, or with sound, the bridge reads it, and the
+    channel has ended before we hear of this.
+    """
+    assert isinstance(event, HungUp)
+    if call.bridged is None or event.channel not in call.bridged.present:
+        return []
+    late = now - call.answered > ANSWERING
+    return [] if late else [call.bridged.hang_up(event.channel, event.cause or NORMAL)]
+
+
+def callee_gone(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Who was called has ended it, and the caller came back."""
+    return call.give_up(NORMAL)
+
+
+def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """The caller's channel is no more: nothing of the call stays, unless a transfer has put somebody in its place."""
+    assert isinstance(event, Ended)
+    call.caller_gone = call.caller_gone or event.channel == call.arrival.channel
+    if lost := rescuing.lost_end(call, event.channel, event.cause, now, view):
+        return rescuing.hold(call, lost, now, view, lines)
+    if call.phase is Phase.RESCUING:
+        return rescuing.left_alone(call, now, view) if event.channel == call.caller else []
+    if call.phase is Phase.TALKING and call.bridged is not None:
+        rescuing.leaves_half(call, event.channel)
+        return [*call.bridged.gone(event.channel, event.cause or NORMAL), *_talked(call, now)]
+    if call.phase is Phase.TALKING and call.leg_lives:
+        return []  # it ends in a moment, or he has put it through to somebody
+    rescuing.leaves_half(call, event.channel)
+    if call.phase is Phase.DIALING and event.channel != call.caller:
+        return []
+    if call.phase is Phase.DIALING:
+        call.came_of_it("given_up", now)
+    over: list[Effect] = []
+    if call.phase is Phase.DIALING and call.setup and (call.bridged or not call.setup.lives):
+        over = call.setup.over(
+            view, CallId(call.key)
+        )  # a Dial may go on without him, by a transfer
+    live, call.phase = call.phase is not Phase.OVER, Phase.OVER
+    elsewhere = event.cause == ELSEWHERE
+    legs = call.bridged.end(ELSEWHERE if elsewhere else NORMAL) if call.bridged and live else []
+    return [*legs, *over, call.record(now)]
+
+
+def _talks(call: Call, now: float, leg: ChannelId) -> None:
+    if call.setup is not None:
+        call.talks_with = call.setup.whom(leg, call.route.number)
+    call.whose = _whose(call)
+    call.phase, call.answered, call.cause = Phase.TALKING, now, NORMAL
+    call.came_of_it("answered", now)
+
+
+def _whose(call: Call) -> str:
+    """The number that has answered; of several at one peer nobody knows which."""
+    legs = [leg for leg in call.talks_with or () if isinstance(leg, Leg)]
+    numbers = {leg.number or str(call.route.number) for leg in legs}
+    return numbers.pop() if len(numbers) == 1 else str(call.route.number)

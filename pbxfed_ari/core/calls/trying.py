@@ -1,0 +1,508 @@
+"""From one try of a call to the next, until somebody answers or nothing is left.
+
+To go onward is to ask for the way of the number to which the one that found nobody forwards, and to hand over its first try.
+Who waits in a queue is the same: its members are the tries, and music is heard between them.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from pbxfed_ari.core.calls import recording, setup
+from pbxfed_ari.core.calls.bridging import Bridged
+from pbxfed_ari.core.calls.call import NOWHERE, SETTING_UP, Call, Input, Phase, Tried
+from pbxfed_ari.core.calls.setup import HELD, HELD_AFAR, NEVER
+from pbxfed_ari.core.effects import (
+    Divert,
+    Diverted,
+    Effect,
+    Enter,
+    HandOver,
+    Hold,
+    Lead,
+    Leg,
+    Outside,
+    SendElsewhere,
+)
+from pbxfed_ari.core.events import (
+    PeerLostCalls,
+    Returned,
+)
+from pbxfed_ari.core.names import (
+    CallId,
+    NodeName,
+    is_dialable,
+)
+from pbxfed_ari.core.records.objects.queue import Queue
+from pbxfed_ari.core.routing import diversion, queueing
+from pbxfed_ari.core.routing import route as routes
+from pbxfed_ari.core.routing.tries import (
+    ABSENT,
+    BUSY,
+    BUSY_OUT,
+    FAILED,
+    NO_ROUTE,
+    NORMAL,
+    OUTCOMES,
+    RANG_OUT,
+    SENT_ON,
+    UNREACHABLE,
+    Lines,
+    Onward,
+    Try,
+    View,
+)
+from pbxfed_ari.core.routing.tries import NO_ANSWER as NOBODY
+from pbxfed_ari.core.routing.waybill import Waybill
+
+FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
+NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
+MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
+CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
+
+
+def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """A peer's call is looked at: is it still wanted? Who sends it again has waited already, and hears that it is here.
+
+    One that an earlier life of ours has had came in time then, and its sender's clock may have been set since: he is asked.
+    Who was transferred out of a bridge, and is found after a restart, is held a moment: his other end may have hung up.
+    """
+    arrival = call.arrival
+    if arrival.again and arrival.by and not arrival.endpoint:
+        call.phase, call.held_until = Phase.HELD, now + setup.AGAIN
+        return []
+    if call.bill is None or arrival.peer is None:
+        return _begin(call, now, view, lines)
+    late = setup.lateness(call.bill, arrival.peer, arrival, now, view)
+    call.word_due = now + setup.words(arrival.peer, view)[0]
+    told: list[Effect] = []
+    if late or call.bill.attempt > 1:
+        told = setup.here(call.bill, arrival.peer, view)
+    if late == "late" and call.before is None:
+        call.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
+        return [*told, *call.give_up(NORMAL)]
+    if late:
+        afar = view.door(arrival.peer) is None
+        call.phase, call.held_until = Phase.HELD, now + (HELD_AFAR if afar else HELD)
+        return told
+    return [*told, *_begin(call, now, view, lines)]
+
+
+def held_long_enough(
+    call: Call, event: Input, now: float, view: View, lines: Lines
+) -> list[Effect]:
+    """A call that was held back, or whose sender was told something, has waited long enough."""
+    if now < call.held_until:
+        return []
+    return call.give_up(call.cause) if call.leaves else _begin(call, now, view, lines)
+
+
+def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Say that a peer's call is here, if that is due; give up what shows no life."""
+    told: list[Effect] = []
+    if now >= call.word_due and call.bill and call.arrival.peer:
+        told = setup.here(call.bill, call.arrival.peer, view)
+        last = call.began + setup.words(call.arrival.peer, view)[1]
+        call.word_due = last if now < last else NEVER
+    if call.setup is None:
+        return told
+    return [*told, *call.setup.tick(now, view, lines, CallId(call.key))]
+
+
+def rings(call: Call, view: View) -> None:
+    """Its sender hears it by the trunk: by IAX2 for certain; SIP says it once, and that may be lost as any word."""
+    peer, sip = call.arrival.peer, bool(call.arrival.endpoint)
+    if peer is None or not sip or call.word_due > call.began + setup.words(peer, view)[0]:
+        call.word_due = NEVER
+
+
+def peer_lost(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """A peer's Asterisk has died, with what was in setup there."""
+    assert isinstance(event, PeerLostCalls)
+    if call.arrival.peer == event.peer and call.phase in SETTING_UP:
+        return not_wanted(call, event, now, view, lines)
+    if call.setup is None:
+        return []
+    return call.setup.lose(event.peer, now, view, lines, CallId(call.key))
+
+
+def not_wanted(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Who has sent it wants it no more."""
+    lost = isinstance(event, PeerLostCalls)
+    why = "its sender's Asterisk has died" if lost else "its sender has given it up"
+    call.route = replace(call.route, reason=why)
+    call.came_of_it("given_up", now)
+    return call.give_up(NORMAL)
+
+
+def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """A try has come to nothing."""
+    assert isinstance(event, Returned)
+    said = 0 if event.cause == NORMAL else event.cause  # a leg that ends so has asked nobody
+    call.cause = said or (FAILED if call.cause == NORMAL else call.cause)
+    if event.status in FINAL:
+        call.came_of_it("given_up", now)
+        return call.give_up(event.cause or NOBODY)
+    if call.queue:
+        return _line_up(call, event, now, view, lines)
+    if call.forgotten:
+        _look_up(call, view, lines)
+    if call.sent_to:
+        call.came_of_it(SENT_ON, now)
+        return _send_on(call, now, view, lines)
+    last, outcome = call.tried[-1], _outcome_of(call, event, now)
+    call.cause = CAUSES.get(outcome, call.cause)
+    call.came = outcome if outcome in CAUSES else call.came
+    gone, missed = _who_was_reached(call, outcome, event.status if said else "")
+    if last.going_on:
+        _hunt_on(call, last, view, lines)
+    waits = any(attempt.queue for attempt in call.route.tries)  # and did before a restart
+    if last.going_on or waits or (outcome != UNREACHABLE and missed):
+        return _next_try(call, now, view, lines, outcome)
+    if outcome != UNREACHABLE:
+        return _onward(call, outcome, now, view, lines)
+    if gone:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
+        absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
+        call.cause = ABSENT if absent else NO_ROUTE
+    used_up = call.route.fresh or not any(map(partial(_left_of, call, view), call.route.tries))
+    if gone or event.status == NO_ANSWER or used_up:
+        _ask_again(call, view, lines)
+    return _next_try(call, now, view, lines, outcome)
+
+
+def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]:
+    """Whoever has spoken for a phone, or had time to ring it, is not asked for it again by another way.
+
+    Was anybody given up, and has any of them shown no life at all?
+    """
+    setup_, last = call.setup, call.tried[-1]
+    if setup_ is None:
+        return False, False
+    call.silent |= {end for end in setup_.gone if end is not None}
+    was_silent(call, setup_)
+    decided = outcome != UNREACHABLE or status == NO_ANSWER
+    for leg in last.legs:
+        end = leg.peer if isinstance(leg, Leg) else None
+        spoke = end is not None and end in setup_.spoke
+        if spoke or (decided and end not in setup_.missed):
+            call.reached.add(_at(leg))
+    return bool(setup_.gone), bool(setup_.missed)
+
+
+def was_silent(call: Call, setup_: setup.Setup) -> None:
+    """By which trunk a node has shown no life, though it could be reached."""
+    for leg in setup_.attempt.legs:
+        if isinstance(leg, Leg) and leg.peer is not None and leg.peer in setup_.overdue:
+            call.silent_by[leg.peer] = leg.trunk
+
+
+def _look_up(call: Call, view: View, lines: Lines) -> None:
+    """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue.
+
+    What was tried stands in the note of an earlier life. If it knows this try, what is left is tried yet.
+    """
+    call.forgotten = False
+    call.route = routes.route(replace(call.asking, running=True), view, lines)
+    number, known = call.route.number, [one for one in call.history if one.legs]
+    call.done |= {(one.number, leg) for one in known for leg in one.legs}
+    rung = [one for one in known if one.number == number and one.outcome in CAUSES]
+    call.reached |= {_at(leg) for one in rung for leg in one.legs}
+    last = call.history[-1]
+    same = [one for one in call.route.tries if (number, one.legs) == (last.number, last.legs)]
+    if same:
+        call.tried[-1] = same[0]
+    for attempt in call.route.tries:
+        if not attempt.queue and not (same and last.legs and attempt.legs):
+            call.done |= _tried(number, attempt)
+
+
+def _known(call: Call) -> str:
+    """What an earlier life has tried of this number is not tried again. What came of it?"""
+    number, outcome = call.route.number, ""
+    while call.known and call.known[0].number == number:
+        one = call.known.pop(0)
+        if one.outcome == SENT_ON and call.known:
+            outcome, call.sent_to = SENT_ON, call.known[0].number
+        elif one.outcome in OUTCOMES.values():
+            outcome, call.cause = one.outcome, CAUSES.get(one.outcome, FAILED)
+            call.done |= {(number, leg) for leg in one.legs}
+        if one.outcome in CAUSES:
+            call.came = outcome
+            call.reached |= {_at(leg) for leg in one.legs}
+        if call.refused and not call.known:
+            call.reached |= {_at(leg) for leg in call.refused}
+            outcome = call.came = call.came or BUSY_OUT
+            call.cause = CAUSES[outcome]
+    return outcome
+
+
+def _line_up(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Who was rung for him had no time: he waits on."""
+    _outcome_of(call, event, now)
+    if call.setup is not None:  # a node is called by its other trunk the next time, and back
+        call.silent ^= {end for end in call.setup.missed if end is not None}
+        was_silent(call, call.setup)
+    return _wait(call, now, view, lines)
+
+
+def _outcome_of(call: Call, event: Returned, now: float) -> str:
+    """What came of the last try, which its record says from now on."""
+    seconds, lasted = call.tried[-1].ring_seconds or call.ring_seconds, now - call.tried_at
+    outcome = UNREACHABLE
+    if call.setup is not None:
+        outcome = call.setup.came_of_it(event.status, event.cause, lasted, seconds)
+    call.came_of_it(outcome, now)
+    return outcome
+
+
+def look_again(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Has a member of the queue time now?"""
+    return _wait(call, now, view, lines) if now >= call.held_until else []
+
+
+def _wait(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Ring a member, or let him hear music until one has time, or send him on if that lasts too long."""
+    item = view.get("number", call.queue)
+    if not isinstance(item, Queue) or now >= call.patience:
+        return _weary(call, item, now, view, lines)
+    hold: list[Effect] = [] if call.on_hold else [Hold(call.caller, item.music)]
+    call.music, call.word_due = item.music, NEVER  # he is answered: who sent him knows
+    attempt = queueing.next_try(item, view, lines, now, call.silent_by)
+    if attempt is None:
+        call.phase, call.on_hold, call.setup = Phase.WAITING, True, None
+        call.held_until = min(now + queueing.LOOK, call.patience)
+        return hold
+    call.on_hold, call.held_until = False, NEVER
+    return [*hold, *_start(call, attempt, now, view, lines)]
+
+
+def _weary(call: Call, item: object, now: float, view: View, lines: Lines) -> list[Effect]:
+    """He has waited too long. From here he calls anew: a peer that has sent him cannot do it, for he is answered."""
+    silence: list[Effect] = [Hold(call.caller, "")] if call.on_hold else []
+    call.queue, call.patience, call.held_until, call.on_hold = "", NEVER, NEVER, False
+    way = call.route.after(RANG_OUT) if isinstance(item, Queue) else None
+    if way is None or (call.bill is not None and call.bill.hop >= MOST_HOPS):
+        return call.give_up(NOBODY)
+    call.asking = replace(call.asking, peer=None, payer="", heirs=())
+    return [*silence, *_forward(call, way, now, view, lines)]
+
+
+def _begin(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
+    call.held_until = NEVER
+    call.route = routes.route(call.asking, view, lines)
+    if not call.route.tries and not view.settled(now):
+        call.phase, call.held_until = Phase.HELD, now + setup.AGAIN
+        return []
+    return _next_try(call, now, view, lines)
+
+
+def _next_try(call: Call, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
+    """The next try; without one the way onward after this outcome, which a route without tries says itself."""
+    outcome = _known(call) if call.known else outcome
+    if outcome == SENT_ON:
+        return _send_on(call, now, view, lines)
+    gone_on = bool(outcome and call.known)
+    tries = () if gone_on else call.route.tries
+    left = next(filter(None, map(partial(_left_of, call, view), tries)), None)
+    if left is not None:
+        return _start(call, left, now, view, lines)
+    if not call.route.tries:
+        outcome = OUTCOMES.get(call.route.cause, "")
+    elif outcome == UNREACHABLE and call.came:
+        outcome, call.cause = call.came, CAUSES[call.came]
+    return _onward(call, outcome, now, view, lines)
+
+
+def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
+    if attempt.queue:
+        item = view.get("number", attempt.queue)
+        longest = item.wait_seconds if isinstance(item, Queue) else 0
+        call.queue, call.patience = attempt.queue, now + longest if longest else NEVER
+        return _wait(call, now, view, lines)
+    call.phase = Phase.DIALING
+    number = call.route.number
+    call.done |= _tried(number, attempt)
+    call.recording = recording.name(call, view) if attempt.legs else ""
+    note = call.note_try(attempt, number, now)
+    call.setup = setup.begin(attempt, call.tries, now, view, call.silent, hurried=lines.hurried())
+    left: list[Effect] = []
+    bridges = not attempt.meet and not attempt.lead and _wants_bridge(call, lines)
+    if not bridges and call.bridged is not None:
+        left, call.bridged = call.bridged.end(), None
+    if attempt.meet is not None:
+        meet, bill = attempt.meet, str(Waybill(call.id, call.tries))
+        return [*left, Enter(call.caller, meet.number, meet.most, meet.pin, bill), note]
+    channel, news = call.caller, _diversion_news(call, attempt, view)
+    if attempt.lead is not None:
+        place = attempt.lead
+        return [*left, Lead(channel, place.context, place.exten, call.diverted), note]
+    said = str(waybill_of(call, attempt, call.setup.latest, now, view))
+    seconds = attempt.ring_seconds or call.ring_seconds
+    if not bridges:
+        handed = HandOver(
+            channel, number, attempt.legs, said, seconds, call.music, news, call.recording
+        )
+        return [*left, handed, note]
+    listens = call.bill is not None and call.bill.listens  # he is translated where he listens
+    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=listens)
+    call.bridged.discreet = call.arrival.outside
+    made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
+    call.setup.makes(call.bridged.peers())
+    call.setup.phones.update(call.bridged.phones(number))
+    return [*([Divert(channel, news)] if news else []), *made, note]
+
+
+def _diversion_news(call: Call, attempt: Try, view: View) -> Diverted | None:
+    """What his channel must say of who has sent him on, before this try; None if it does."""
+    leaves = any(isinstance(leg, Outside) for leg in attempt.legs)
+    by = call.diverted_outside if leaves else call.diverted
+    if attempt.lead is None:
+        by = diversion.toward(attempt.legs, by, view)
+    by = by or (diversion.NOBODY if call.shown or attempt.lead else None)
+    if by is None or by == call.shown:
+        return None
+    call.shown = by
+    return by
+
+
+def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) -> Waybill:
+    """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life.
+
+    Our clock may have been set since the call came, or a moment ago: what counts is what peers believe of it.
+    """
+    arrival, legs = call.arrival, [leg for leg in attempt.legs if isinstance(leg, Leg)]
+    line = next((leg.line for leg in legs if leg.line), "")
+    clock = view.told_ms(now) if latest < NEVER else 0
+    until = round(clock + (latest - now) * 1_000) if clock else 0
+    heirs = tuple((leg.peer, node) for leg in legs if leg.peer for node in leg.instead_of)
+    leaves = any(leg.peer for leg in legs)
+    hop = call.bill.hop + 1 if call.bill and leaves else 1
+    name = call.key if hop > 1 else call.id  # a peer that has it too must tell them apart
+    payer = call.asking.payer if line else ""
+    outside = arrival.outside or (call.bill is not None and call.bill.outside)
+    by = call.diverted_outside if line else call.diverted
+    listens, recorded = bool(call.listens), _is_recorded(call)
+    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by, listens, recorded)
+
+
+def _wants_bridge(call: Call, lines: Lines) -> bool:
+    """Bridge mode, as the called object or the node wants it, while this node has time for it."""
+    wanted = (call.route.control or call.control) == "bridge"
+    wanted = wanted and not call.queue and not _is_recorded(call)
+    return wanted and lines.may_bridge()
+
+
+def _is_recorded(call: Call) -> bool:
+    """Here, or by the node that leads it."""
+    return bool(call.recording) or (call.bill is not None and call.bill.recorded)
+
+
+def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
+    way = call.route.after(outcome)
+    if way is None:
+        return _refuse(call, call.cause if call.route.tries else call.route.cause, now, view)
+    return _forward(call, way, now, view, lines)
+
+
+def _refuse(call: Call, cause: int, now: float, view: View) -> list[Effect]:
+    """Who has sent it hears that it was here, if nothing has rung: he need not send it by another trunk.
+
+    The trunk's end must not overtake that word, so it waits if somebody was rung, unless its cause says as much.
+    """
+    told: list[Effect] = []
+    if call.bill is not None and (peer := call.arrival.peer) and call.word_due < NEVER:
+        call.word_due, told = NEVER, setup.here(call.bill, peer, view)
+        if told and call.tried and cause not in setup.SAID_NO:
+            _wait_for_word(call, cause, now, afar=view.door(peer) is None)
+            return told
+    return [*told, *call.give_up(cause)]
+
+
+def _wait_for_word(call: Call, cause: int, now: float, *, afar: bool) -> None:
+    """It ends when its sender has heard what was told."""
+    call.phase, call.cause, call.leaves, call.setup = Phase.HELD, cause, True, None
+    call.held_until = now + (setup.OVERTAKES_AFAR if afar else setup.OVERTAKES)
+
+
+def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
+    """The phone has said whither. A peer's call is sent back with that: its own node looks for the way (one hop)."""
+    number, (to, call.sent_to) = call.route.number, (call.sent_to, "")
+    why = f"{number} is sent on to {to} by its phone"
+    if call.bill is not None and (peer := call.asking.peer) and is_dialable(to):
+        route = replace(call.route, reason=why)
+        if call.arrival.endpoint:
+            call.phase, call.cause, call.route = Phase.OVER, NORMAL, route
+            legs = call.bridged.end() if call.bridged else []
+            return [SendElsewhere(call.caller, to), *legs]
+        if told := setup.here(call.bill, peer, view, to):  # by IAX2: heard before the try's end
+            call.route = route
+            _wait_for_word(call, ABSENT, now, afar=view.door(peer) is None)
+            return told
+    return _forward(call, Onward(SENT_ON, to, why, number), now, view, lines)
+
+
+def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
+    call.asking = routes.forwarded(way, call.route.number, call.asking)
+    call.route = routes.route(call.asking, view, lines).because(way.reason)
+    call.reached.clear()
+    call.had_turn.clear()
+    call.came, call.refused = "", ()
+    return _next_try(call, now, view, lines)
+
+
+def _left_of(call: Call, view: View, attempt: Try) -> Try | None:
+    """What of it has not been tried yet, but for phones that somebody has spoken for, and nodes out of reach by now."""
+    number = call.route.number
+    if not attempt.legs:
+        return None if _tried(number, attempt) <= call.done else attempt
+    left = [leg for leg in attempt.legs if (number, leg) not in call.done]
+    left = [leg for leg in left if _at(leg) not in call.reached and _in_reach(leg, view)]
+    if len(left) == len(attempt.legs):
+        return attempt
+    reason = f"{attempt.reason}; of these, who was not rung yet"
+    return replace(attempt, legs=tuple(left), reason=reason) if left else None
+
+
+def _in_reach(leg: Leg | Outside, view: View) -> bool:
+    return isinstance(leg, Outside) or leg.peer is None or view.reachable(leg.peer)
+
+
+def _ask_again(call: Call, view: View, lines: Lines) -> None:
+    """What the directory says now; if that is nothing, what it said before stands."""
+    found = routes.route(replace(call.asking, running=True), view, lines)
+    call.route = found if found.tries else replace(call.route, onward=found.onward)
+
+
+def _hunt_on(call: Call, last: Try, view: View, lines: Lines) -> None:
+    """Who comes next is asked anew: he may stand elsewhere by now, or not be disturbed.
+
+    Nobody has two turns, nor is who was asked where he stands called from elsewhere: his phone may ring there yet.
+    """
+    found, number = routes.route(replace(call.asking, running=True), view, lines), call.route.number
+    if call.setup is not None and call.setup.rang:
+        call.had_turn |= _members(last.legs)
+    tried = [one for one in call.history if one.number == number]
+    for one in tried:
+        if one.outcome in CAUSES:
+            call.had_turn |= _members(one.legs)
+    asked = {member for one in tried for member in _members(one.legs)}
+    if found.number == number:
+        left = (t for t in found.tries if call.had_turn.isdisjoint(_members(t.legs)))
+        left = (t for t in left if asked.isdisjoint(_members(t.legs, instead=True)))
+        call.route = replace(call.route, tries=(last, *(t for t in left if t.going_on)))
+
+
+def _members(legs: Sequence[Leg | Outside], *, instead: bool = False) -> set[str]:
+    """Who are rung; or who of them in the stead of their node."""
+    ours = (leg for leg in legs if isinstance(leg, Leg))
+    return {leg.number for leg in ours if leg.instead_of or not instead}
+
+
+def _tried(number: str, attempt: Try) -> set[Tried]:
+    return {(number, leg) for leg in attempt.legs} or {(number, attempt.lead)}
+
+
+def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
+    peer = leg.peer if isinstance(leg, Leg) else None
+    return peer, f"line {leg.line}" if leg.line else leg.number if isinstance(leg, Leg) else ""

@@ -1,0 +1,1 @@
+"""Which nodes a phone is told of, by DNS and in its file."""

@@ -1,0 +1,1 @@
+"""Where a call should go: a pure function of what is known, case by case."""
