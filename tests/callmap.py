@@ -9,7 +9,7 @@ from pbxfed_ari.core.calls.transitions import TABLE
 PAGE = Path(__file__).parents[1] / "docs" / "call.md"
 HEAD = """# One call's states
 
-Drawn from the table in `pbxfed_ari/core/transitions.py` by `python -m tests.callmap`; do not edit it here.
+Drawn from the table in `pbxfed_ari/core/calls/transitions.py` by `python -m tests.callmap`; do not edit it here.
 
 """
 
