@@ -84,12 +84,14 @@ class Calls:
     def begin(self, group: asyncio.TaskGroup) -> None:
         """From now on, and what was asked for before."""
         self._group = group
+        self._legs.endings.begin(group)
         for channel in list(self._calls):
             self._start(channel)
 
     def rest(self) -> None:
         """No more."""
         self._group = None
+        self._legs.endings.rest()
 
     def perform(self, channel: ChannelId, effect: ForCalls) -> None:
         """Do this, after all else that was asked for this caller's channel."""
@@ -380,7 +382,8 @@ class Calls:
 
     async def _hang_up(self, channel: ChannelId, cause: int) -> None:
         try:
-            await insist(lambda: self._ari.channels.hangup(channel, reason_code=cause))
+            ends = self._legs.endings.insist
+            await ends(lambda: self._ari.channels.hangup(channel, reason_code=cause))
         except Declined as declined:
             if declined.status == 404:
                 self._post(Ended(channel))
@@ -391,7 +394,8 @@ class Calls:
 
     async def _abandon(self, effect: Abandon) -> None:
         try:
-            await insist(lambda: self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE))
+            ends = self._legs.endings.insist
+            await ends(lambda: self._ari.channels.hangup(effect.leg, reason_code=NO_ROUTE))
         except Declined as declined:
             if declined.status != 404:  # it has ended by itself
                 self._note(trouble("leg not abandoned", declined, leg=effect.leg))

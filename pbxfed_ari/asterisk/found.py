@@ -29,6 +29,7 @@ from pbxfed_ari.errors import AsteriskError, Declined
 DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
 WAYBILL = "PJSIP_HEADER(read,X-PBXFED-Call)"
 ROOM = ("pbxfed-room", "ConfBridge")  # or is in a conference room
+ATTENDED = "Local/_attended@transfer"  # so Asterisk calls what connects two bridges (main/bridge.c)
 
 
 async def answered(ari: AriClient, bridges: list[Bridge]) -> dict[str, int]:
@@ -129,13 +130,16 @@ async def replaced(
 ) -> frozenset[ChannelId]:
     """Who has talked in a bridge of ours and is in none: a transfer has put another into his place, and nobody has ended him.
 
-    Raises: Unreachable.
+    And what a transfer has put into bridges that are no more. Raises: Unreachable, Declined.
     """
     connected = {channel for bridge in bridges for channel in bridge.channels}
     alone = [one for one in channels if stands(one) and one.state == "Up"]
     alone = [one for one in alone if one.id not in connected and not key_of_name(one.id)]
 
     async def talked(channel: Channel) -> bool:
+        if channel.name.startswith(ATTENDED):  # it may have come into one since that was read
+            now = await ari.bridges.list()
+            return all(channel.id not in bridge.channels for bridge in now)
         with suppress(Declined):
             return bool(await ari.channels.getChannelVar(channel.id, ANSWERED))
         return False

@@ -1,6 +1,8 @@
 """What must be is asked for again, while Asterisk declines or is silent: above all, that something ends.
 
-It is to be what may be done twice. What is gone already has ended.
+It is to be what may be done twice. What is gone already has ended. What does not end however often it is asked for, nobody
+would look after: it is asked for again, ever more seldom, beside everything else (`Endings`). If that does not help either, or
+the daemon ends meanwhile, the next connect finds it (core/reconciling.py).
 """
 
 import asyncio
@@ -10,6 +12,7 @@ from pbxfed_ari.errors import AsteriskError, Declined
 
 TIMES = 3
 AGAIN = 0.5  # seconds
+LATER = (2.0, 4.0, 8.0, 16.0, 30.0, 60.0)  # seconds between the askings after those
 
 
 async def insist(ask: Callable[[], Awaitable[None]]) -> None:
@@ -21,7 +24,45 @@ async def insist(ask: Callable[[], Awaitable[None]]) -> None:
         try:
             return await ask()
         except AsteriskError as error:
-            gone = isinstance(error, Declined) and error.status == 404
-            if gone or asked == TIMES:
+            if _gone(error) or asked == TIMES:
                 raise
         await asyncio.sleep(AGAIN)
+
+
+class Endings:
+    """What is to end, and has not yet."""
+
+    def __init__(self) -> None:
+        self._group: asyncio.TaskGroup | None = None
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """From now on."""
+        self._group = group
+
+    def rest(self) -> None:
+        """No more."""
+        self._group = None
+
+    async def insist(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """As `insist`; if that does not help, later, too."""
+        try:
+            await insist(ask)
+        except AsteriskError as error:
+            if self._group is not None and not _gone(error):
+                self._group.create_task(_later(ask), name="asterisk ending")
+            raise
+
+
+async def _later(ask: Callable[[], Awaitable[None]]) -> None:
+    for pause in LATER:
+        await asyncio.sleep(pause)
+        try:
+            return await ask()
+        except AsteriskError as error:
+            if _gone(error):
+                return None
+    return None
+
+
+def _gone(error: AsteriskError) -> bool:
+    return isinstance(error, Declined) and error.status == 404

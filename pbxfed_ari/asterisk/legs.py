@@ -17,7 +17,7 @@ from typing import TypeGuard
 
 from pbxfed_ari.asterisk.client import AriClient, Post
 from pbxfed_ari.asterisk.dialing import dial_string, identity, plain, redirecting
-from pbxfed_ari.asterisk.insisting import insist
+from pbxfed_ari.asterisk.insisting import Endings, insist
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import (
     DialLeg,
@@ -71,6 +71,7 @@ class Legs:
         self._hear_bridges, self._bridges_heard = hear_bridges, bridges_heard
         self._post = post
         self._note = note
+        self.endings = Endings()
         self._ahead: dict[ChannelId, list[Together]] = {}  # of a caller: what is done already
 
     def __repr__(self) -> str:
@@ -225,9 +226,10 @@ class Legs:
                 case Hush(call, music):
                     await self._hush(call, music)
                 case HangUpLeg(_, leg, cause):
-                    await insist(lambda: self._ari.channels.hangup(leg, reason_code=cause))
+                    ends = self.endings.insist
+                    await ends(lambda: self._ari.channels.hangup(leg, reason_code=cause))
                 case EndBridge(_, bridge):
-                    await insist(lambda: self._ari.bridges.destroy(bridge))
+                    await self.endings.insist(lambda: self._ari.bridges.destroy(bridge))
         except (AsteriskError, Refused) as error:
             await self._went_wrong(effect, error)
 
@@ -328,7 +330,8 @@ class Legs:
     async def _hang_up(self, channel: ChannelId) -> int:
         """With which status that was declined at last: 404, it is gone; 0, it was not."""
         try:
-            await insist(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
+            ends = self.endings.insist
+            await ends(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
         except Declined as declined:
             return declined.status
         except AsteriskError:

@@ -403,14 +403,18 @@ async def test_who_has_talked_and_is_in_no_bridge_is_told_to_have_been_replaced(
     """By a transfer. Who waits has not talked, and who talks is in a bridge."""
     async with FakeAri() as fake:
         up = [{**channel(id, "pbxfed,phone"), "state": "Up"} for id in ("1.1", "1.2", "1.3")]
-        fake.channels = [*up, channel("1.4", "pbxfed,phone")]
-        fake.bridges = [{"id": "pf-f00", "channels": ["1.2"]}]
+        # what has connected two bridges, for an attended transfer: of one pair they are no more
+        pairs = [{**channel(id), "state": "Up"} for id in ("2.1", "2.2")]
+        for one in pairs:
+            one["name"] = f"Local/_attended@transfer-00000{one['id']};1"
+        fake.channels = [*up, channel("1.4", "pbxfed,phone"), *pairs]
+        fake.bridges = [{"id": "pf-f00", "channels": ["1.2"]}, {"id": "b", "channels": ["2.1"]}]
         fake.variables = {(id, "PBXFED_ANSWERED"): "1795608003000" for id in ("1.1", "1.2")}
         async with connected(fake) as inbox:
             await inbox.until_kind(ChannelsListed)
     (listed,) = inbox.of(ChannelsListed)
     assert isinstance(listed, ChannelsListed)
-    assert listed.replaced == {"1.1"}
+    assert listed.replaced == {"1.1", "2.2"}
 
 
 @pytest.mark.parametrize("entered", ["pbxfed,phone,", "pbxfed,next,BUSY,17"])

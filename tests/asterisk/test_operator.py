@@ -14,14 +14,16 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts, contact_id
 from pbxfed_ari.asterisk.dialing import PEERS, hand_over
 from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
-from pbxfed_ari.asterisk.operator import Operator
+from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
+    Abandon,
     CallListener,
     DialLeg,
     Divert,
     Diverted,
     DropContact,
+    EndBridge,
     Enter,
     HandOver,
     HangUp,
@@ -277,6 +279,31 @@ async def test_nobody_is_rung_whose_end_is_asked_for_already() -> None:
         desk.operator.perform(HangUp(call, 16))
         await desk.idle()
         assert fake.asked == [f"DELETE channels/{one}" for one in (one, two, call)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "step"),
+    [
+        (HangUp(ChannelId("1"), 16), "DELETE channels/1"),
+        (HangUpLeg(ChannelId("1"), ChannelId("pf-f00-1-0"), 16), "DELETE channels/pf-f00-1-0"),
+        (EndBridge(ChannelId("1"), "pf-f00"), "DELETE bridges/pf-f00"),
+        (Abandon(ChannelId("pf-f00-1-0")), "DELETE channels/pf-f00-1-0"),
+    ],
+)
+async def test_what_does_not_end_is_asked_for_later_too(
+    ends: ForAsterisk, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would see to it: a bridge, or a phone that rings, would stay."""
+    monkeypatch.setattr(insisting, "AGAIN", 0.001)
+    monkeypatch.setattr(insisting, "LATER", (0.001, 0.001, 0.001, 0.001))
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse[step] = 500
+        desk.operator.perform(ends)
+        await fake.until(step, insisting.TIMES + 2)
+        fake.refuse[step] = 404
+        await fake.until(step, insisting.TIMES + 3)
+        await desk.idle()
+        assert fake.asked.count(step) == insisting.TIMES + 3  # it is gone
 
 
 async def test_a_mistake_of_ours_costs_neither_what_comes_next_nor_other_calls(

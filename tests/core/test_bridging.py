@@ -554,6 +554,29 @@ def test_who_rings_while_we_are_deaf_rings_on() -> None:
     assert board.at(3.0, Ended(CALLER))[0] == HangUpLeg(CALLER, ONE, 16)
 
 
+def test_who_was_transferred_while_we_were_deaf_talks_on() -> None:
+    """A transfer has put another into the place of the caller, or of who was called: who is in the bridge is the call."""
+    board = talking()
+    assert board.at(3.0, found(seen(LOCAL, ONE))) == []
+    assert len(board.board) == 1
+    assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(LOCAL, 16), EndBridge(CALLER, BRIDGE)]
+    assert len(board.board) == 0
+    board = talking()
+    assert board.at(3.0, found(seen(CALLER, LOCAL))) == []
+    assert board.at(9.0, WentOut(LOCAL, BRIDGE)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
+    board.at(9.1, Ended(CALLER))
+    assert len(board.board) == 0
+
+
+def test_who_has_transferred_while_we_were_deaf_is_hung_up() -> None:
+    """He stands beside the bridge in which he was replaced, until somebody ends him."""
+    board = talking()
+    assert board.at(3.0, found(seen(LOCAL, ONE), more=(CALLER,))) == [HangUp(CALLER, 16)]
+    assert board.at(3.1, Ended(CALLER)) == []
+    assert board.at(3.2, found(seen(LOCAL, ONE))) == []
+    assert board.at(9.0, LegEnded(ONE, 16)) == [HangUp(LOCAL, 16), EndBridge(CALLER, BRIDGE)]
+
+
 def test_who_has_answered_while_we_were_deaf_talks() -> None:
     """The state of his channel tells it."""
     board = ringing(A)

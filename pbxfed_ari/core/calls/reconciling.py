@@ -16,6 +16,7 @@ from pbxfed_ari.core.events import (
     Arrived,
     BridgeSeen,
     CallersEvent,
+    CameIn,
     ChannelsListed,
     Ended,
     LegEnded,
@@ -23,6 +24,7 @@ from pbxfed_ari.core.events import (
     Returned,
     RingFound,
     TalkFound,
+    WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId, attempt_of, key_of_name, part_of
 from pbxfed_ari.core.records.objects.extension import Phone
@@ -51,6 +53,8 @@ class Reconciler:
         self._calls.usage.listed(listed.channels, now)
         self._calls.listed(listed.channels)
         effects: list[Effect] = []
+        for seen in listed.bridges:
+            effects += self._moved_meanwhile(seen, listed.channels, now, view)
         for call in self._calls:
             effects += self._ended_meanwhile(call, listed.channels, now, view)
         over = ours - self._in_use() - {one.bridge for one in effects if isinstance(one, EndBridge)}
@@ -64,6 +68,23 @@ class Reconciler:
         self._at_home = at_home
         left = listed.channels - self._ending
         return [*effects, *self._calls.notebook.listed(left, listed.wall_ms)]
+
+    def _moved_meanwhile(
+        self, seen: BridgeSeen, channels: frozenset[ChannelId], now: float, view: View
+    ) -> list[Effect]:
+        """Whom has a transfer taken out of a bridge that we know, and whom put into it?"""
+        call = self._calls.named(key_of_name(seen.name))
+        if call is None or call.bridged is None or call.bridged.bridge != seen.name:
+            return []
+        effects: list[Effect] = []
+        left = call.bridged.present.difference(seen.channels, self._calls.put_into(call))
+        for channel in sorted(left & channels):
+            effects += self._calls.tell(call, WentOut(channel, seen.name), now, view)
+        for channel in seen.channels:
+            if call.is_stranger(channel):
+                self._calls.put[channel] = call.arrival.channel
+                effects += self._calls.tell(call, CameIn(channel, seen.name), now, view)
+        return effects
 
     def _ended_meanwhile(
         self, call: Call, channels: frozenset[ChannelId], now: float, view: View
