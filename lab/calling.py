@@ -128,6 +128,16 @@ class Caller(Registrant):
         answer = await self._authenticated("REFER", call.target, call.peer, fields, 8.0)
         return {"status": answer.message.status}
 
+    async def press(self, call: Call, keys: str) -> None:
+        """Press keys by SIP INFO, one after the other."""
+        for key in keys:
+            fields = [
+                *self._in_dialog(call, "INFO"),
+                ("content-type", "application/dtmf-relay"),
+            ]
+            body = f"Signal={key}\r\nDuration=160\r\n"
+            await self._authenticated("INFO", call.target, call.peer, fields, 4.0, body)
+
     # --- the setup -------------------------------------------------------------------------------
 
     def _invitation(self, call: Call) -> Fields:

@@ -188,9 +188,9 @@ class Calls(Phones):
         )
         return int(answer["status"])
 
-    def press(self, phone: str, call: str, keys: str) -> None:
-        """Let a phone press keys in a call."""
-        self._group_of(phone).ask("press", phone=phone, call=call, keys=keys)
+    def press(self, phone: str, call: str, keys: str, *, info: bool = False) -> None:
+        """Let a phone press keys in a call: by RFC 4733, or by SIP INFO."""
+        self._group_of(phone).ask("press", phone=phone, call=call, keys=keys, info=info)
 
     def hears(
         self,

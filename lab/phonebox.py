@@ -87,7 +87,12 @@ class PhoneBox:
                         self._call(phone, request), request["number"], other
                     )
                 case "press":
-                    self._call(self._phone(request), request).audio.press(request["keys"])
+                    phone = self._phone(request)
+                    call = self._call(phone, request)
+                    if request["info"]:
+                        await phone.press(call, request["keys"])
+                    else:
+                        call.audio.press(request["keys"])
                 case "call":
                     phone = self._phone(request)
                     return self._heard(self._call(phone, request), request)

@@ -114,14 +114,20 @@ class Endpoint(ABC):
     # --- asking ----------------------------------------------------------------------------------
 
     async def _authenticated(
-        self, method: str, uri: str, target: Target, fields: Fields, patience: float
+        self,
+        method: str,
+        uri: str,
+        target: Target,
+        fields: Fields,
+        patience: float,
+        body: str = "",
     ) -> Arrived:
         """A request that may be challenged once. Raises: Refused."""
-        answer = await self._request(method, uri, target, fields, patience)
+        answer = await self._request(method, uri, target, fields, patience, body)
         if answer.message.status in (401, 407):
             proof = self._proof(answer.message, method, uri)
             again = [f for f in fields if f[0] != "cseq"] + [proof]
-            answer = await self._request(method, uri, target, again, patience)
+            answer = await self._request(method, uri, target, again, patience, body)
             if answer.message.status in (401, 407):
                 raise Refused(answer.message.status, f"{answer.message.status}: wrong secret")
         if answer.message.status >= 300:
@@ -143,10 +149,17 @@ class Endpoint(ABC):
         )
 
     async def _request(
-        self, method: str, uri: str, target: Target, fields: Fields, patience: float
+        self,
+        method: str,
+        uri: str,
+        target: Target,
+        fields: Fields,
+        patience: float,
+        body: str = "",
     ) -> Arrived:
         """Send until something final comes back. Raises: Refused."""
         message, branch = self._outgoing(method, uri, target, fields)
+        message.body = body
         asked = self._asked[branch] = Asked(target)
         try:
             async with asyncio.timeout(patience):

@@ -267,6 +267,7 @@ class Legs:
             variables["IAXVAR(pbxfed_call)"] = effect.note
         elif isinstance(to, Leg) and to.peer is not None:
             variables["PJSIP_HEADER(add,X-PBXFED-Call)"] = effect.note
+            variables["PJSIP_DTMF_MODE()"] = "info"  # no RFC 4733 between two cores: pjsip/trunk.py
             if to.codec:
                 variables["PJSIP_MEDIA_OFFER(audio)"] = f"!all,{to.codec}"
         return self._ari.channels.createWithVariables(

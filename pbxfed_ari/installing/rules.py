@@ -71,6 +71,7 @@ MODULES = (
     "res_ari_events",
     "res_config_sqlite3",
     "res_pjsip",
+    "res_pjsip_dtmf_info",
     "res_pjsip_header_funcs",
     "res_pjsip_session",
     "res_sorcery_config",

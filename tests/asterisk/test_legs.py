@@ -20,7 +20,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.effects import Leg as To
 from pbxfed_ari.core.events import Ended, LegEnded
-from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.errors import Declined, Unreachable
 
 CALL, LEG = ChannelId("17.1"), ChannelId("pf-f00-1-0")
@@ -35,6 +35,7 @@ class Ari(AriClient):
         self.silent = silent  # so many writes are answered by nothing
         self.state = "Down"  # of its channels
         self.writes: list[list[str]] = []
+        self.variables: dict[str, str] = {}  # that channels are made with
 
     async def request(self, operation: str, method: str, path: str, **more: object) -> bytes:
         self.writes.append([f"{method} {path}"])
@@ -45,6 +46,8 @@ class Ari(AriClient):
     async def post(self, *posts: Post) -> list[Declined | None]:
         told = [" ".join((post.path, *(post.query or {}).values())) for post in posts]
         self.writes.append(told)
+        for body in [post.body for post in posts if isinstance(post.body, dict)]:
+            self.variables |= body.get("variables", {})
         if self.silent:
             self.silent -= 1
             raise Unreachable("no answer")
@@ -95,6 +98,19 @@ async def test_one_way_to_asterisk_until_a_single_phone_is_dialed() -> None:
     await story.legs.perform(JOINS, DIALS)  # asked once more it is done
     assert story.ari.writes[1:] == [[JOINED, DIALED]]
     assert story.posted == []
+
+
+@pytest.mark.parametrize(
+    ("to", "keys"),
+    [(To(NodeName("b"), "sip"), "info"), (To(NodeName("b"), "iax2"), None), (To(), None)],
+)
+async def test_keys_go_to_a_peer_by_info_where_it_is_called_by_sip(
+    to: To, keys: str | None
+) -> None:
+    """Through Asterisk's core at both ends RFC 4733 would answer itself for ever; a phone takes it, and IAX2 has its own."""
+    story = Story(Ari())
+    await story.legs.perform(MakeLeg(CALL, LEG, "1001", to, "", "f00/1/1"))
+    assert story.ari.variables.get("PJSIP_DTMF_MODE()") == keys
 
 
 async def test_a_caller_is_made_deaf_for_a_302_before_anybody_could_say_one() -> None:

@@ -98,6 +98,12 @@ def test_a_trunk_offers_what_is_spoken_and_takes_it() -> None:
     assert endpoint["incoming_call_offer_pref"] == "remote_first"
 
 
+def test_keys_go_as_the_caller_s_side_offers() -> None:
+    """By RFC 4733, which may pass on untouched; by INFO from a leg of ours, which offers no other."""
+    endpoint = dict(trunk_objects(TRUNK, NodeName("a"), "fed.example", "5ec")[2].fields)
+    assert endpoint["dtmf_mode"] == "auto_info"
+
+
 def test_a_pair_has_one_user_name() -> None:
     """Whoever calls."""
     assert pair_user(NodeName("b"), NodeName("a")) == "pf-a-b" == pair_user(*map(NodeName, "ab"))

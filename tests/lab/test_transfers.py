@@ -481,6 +481,38 @@ def test_keys_pass(phones: Federation, called: str) -> None:
     phones.lab.end(called, calls[called])
 
 
+@pytest.mark.parametrize("info", [True, False], ids=["info", "rfc4733"])
+@pytest.mark.parametrize("called", ["1002", "1003"], ids=["local", "cross-node"])
+def test_keys_that_both_press_at_once_pass(
+    phones: Federation, mode: str, called: str, info: bool
+) -> None:
+    """Both go on hearing each other. In bridge mode no Asterisk answers the packets of the other's key by more of its own."""
+    lab = phones.lab
+    calls = talk(phones, "1001", called, mode)
+    began, before = time.monotonic(), _packets(phones)
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(1, 4):
+            list(pool.map(lambda who: lab.press(who, calls[who], "5", info=info), calls))
+            phones.until(
+                lambda: all(of(phones, who, calls[who])["keys"] == "5" * number for who in calls),  # noqa: B023
+                4,
+                what="each key comes once",
+            )
+            both_hear(phones, calls, "1001", called)
+    if mode == "bridge":
+        sound = 50 * (time.monotonic() - began)
+        assert _packets(phones) - before < sound + 200  # of one key there were 700 and more
+    phones.lab.end(called, calls[called])
+
+
+def _packets(federation: Federation) -> int:
+    """That have come to a by the trunk to c."""
+    for line in federation.lab.asterisk("a", "pjsip show channelstats").splitlines():
+        if " pf-c-" in line:
+            return int(line.split()[4])
+    return 0
+
+
 # --- before the answer
 
 

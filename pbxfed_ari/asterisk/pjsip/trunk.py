@@ -9,6 +9,12 @@ belong to the pair, and the realm is the federation's on both sides, so each ans
 bridge joins it with a leg that is not answered yet, and Asterisk then translates whatever is spoken into that one, and back.
 So no more is offered than will be taken: Asterisk answers one codec, as it is told, but takes the best of all that were offered
 for what is spoken, and where it then must translate it may fall silent. If none is common, all are offered.
+
+`auto_info`: keys go as the caller's side offers: by RFC 4733, or by INFO if it offers none, as a leg of ours does (legs.py). An
+Asterisk that sends a key by RFC 4733 answers each packet that comes by one more of the key's (ast_rtp_dtmf_continuation). If
+both ends of a trunk have keys of their own to send at once, as where sound passes through the cores of both, each answers the
+other's answers, a thousand times for a key; and the key's length, counted by them, is then up to eight seconds, in which who
+waits for its end hears nothing. Where one of them passes packets on untouched, the phone's own keys are no keys of its own.
 """
 
 from pbxfed_ari.asterisk.pjsip.extension import CODECS
@@ -60,6 +66,7 @@ def trunk_objects(
             ("outgoing_call_offer_pref", "remote_first"),
             ("incoming_call_offer_pref", "remote_first"),
             ("direct_media", "no"),
+            ("dtmf_mode", "auto_info"),
             ("rtp_symmetric", "yes"),
             ("allow_subscribe", "no"),
         ),
