@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +80,21 @@ class Places:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold an exclusive file lock, and leave no file behind.
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold an exclusive file lock, and leave no file behind; `waiting` is called if another one holds it.
 
-    The file is removed while locked; whoever waited for the removed one opens the path anew. Yields the
-    handle: a child that inherits it holds the lock too, for as long as it lives.
+    The lock is the kernel's: a file that a killed holder has left holds nobody up. It is removed while locked; whoever
+    waited for the removed one opens the path anew. Yields the handle: a child that inherits it holds the lock too, for
+    as long as it lives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)  # /run/lock is systemd's to make
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         try:
             if os.fstat(handle).st_ino == path.stat().st_ino:
                 break

@@ -80,9 +80,11 @@ def kept(folder: Path, what: str, build: Callable[[Path, int, str], None]) -> Pa
     if folder.is_dir():
         return folder
     cache().mkdir(parents=True, exist_ok=True)
-    if (cache() / "building.lock").exists():
+
+    def waiting() -> None:
         _progress("waiting for another builder of a root folder\n")
-    with locked(cache() / "building.lock") as lock:
+
+    with locked(cache() / "building.lock", waiting) as lock:
         if not folder.is_dir():
             for leftover in cache().glob("building-*"):
                 remove_tree(leftover)
