@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import in_mode, nothing_left, put, set_up
+from tests.lab.furnishing import both_hear, in_mode, nothing_left, put, set_up
 
 
 @pytest.fixture
@@ -78,17 +77,10 @@ def heard(
     """1001 and 1003 talk: in which codecs what each hears comes. `only`: what all channels speak."""
     lab = federation.lab
     dialled = in_mode(control, federation, "1001", dialed)
-    time.sleep(0.6)
+    assert both_hear(federation, dialled)  # until packets come a channel may be set for another
     for shown in _channels(federation) if only else []:
         assert f"NativeFormats: ({only})" in shown, shown
-    if (
-        only and control == "bridge"
-    ):  # until the first packet has come a channel may be set for another
-        federation.until(
-            lambda: not any("Transcode: Yes" in shown for shown in _channels(federation)),
-            3,
-            what="nobody translates",
-        )
+        assert control != "bridge" or "Transcode: Yes" not in shown, shown
     result = lab.finish(dialled)
     assert result.ok, result
     (first,), (second,) = (lab.calls_of(number, dialled.started) for number in ("1001", "1003"))
