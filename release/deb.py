@@ -26,8 +26,8 @@ class BuildError(Exception):
     """The package could not be built; the message is the end of what the tools said."""
 
 
-def build(into: Path, compression: str = "-Zxz") -> Path:
-    """Build the package, with such an option for dpkg-deb. Returns its path.
+def build(into: Path) -> Path:
+    """Build the package. $COMPRESSION is an option for dpkg-deb, as debian/rules has one. Returns its path.
 
     Raises: BuildError, LabError (the tools cannot be installed).
     """
@@ -41,7 +41,6 @@ def build(into: Path, compression: str = "-Zxz") -> Path:
             **os.environ,
             "PYTHON": sys.executable,
             "LIBRARIES": str(fetched),
-            "COMPRESSION": compression,
         }
         done = subprocess.run(
             ["dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps"],

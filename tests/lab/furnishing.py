@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lab.calls import Dialled
 from lab.lab import Lab
 from lab.members import Members
 from lab.phone import PhoneRefused
+from lab.places import locked
+from release import deb
 from tests.lab.conftest import SECRET, Federation, a_lab
 
+# of a package: debian/rules' own takes a minute, and nothing that is tested depends on it
+HASTE = {"COMPRESSION": "-Zgzip -z1"}
 TURNS = 12  # times that bridge mode is asked for
 CALM = 6.0  # seconds between them: a busy node has none for five
 # a line to the outside, written by hand; what plays the outside is a phone that registers there
@@ -52,6 +60,19 @@ auth=mobile
 disallow=all
 allow=ulaw
 """
+
+
+def a_package(temporary: pytest.TempPathFactory) -> Path:
+    """The Debian package, built once for all testers, in haste."""
+    base = temporary.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "package"
+    with locked(folder.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+        if not folder.exists():
+            patch.setenv("COMPRESSION", HASTE["COMPRESSION"])
+            deb.build(folder.with_suffix(".new"))
+            folder.with_suffix(".new").replace(folder)
+    (made,) = folder.iterdir()
+    return made
 
 
 @contextmanager

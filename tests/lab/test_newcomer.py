@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from lab.booted import PREPARE, Booted, BootedLan, ensure_debian
 from lab.places import CHECKOUT, Places
 from lab.root import ensure_tools
 from tests import documents
-from tests.lab.furnishing import known
+from tests.lab.furnishing import HASTE, known
 
 ADDRESSES = {"a": "10.77.0.11", "b": "10.77.0.12"}
 MINUTES = 10  # README's own
@@ -50,10 +51,13 @@ def typed(machine: Booted, line: str, given: str = AGREED) -> str:
 
 
 def package(line: str, into: Path) -> None:
-    """Build it here, as people do on one machine of theirs; dist/ is as before then."""
+    """Build it here, as people do on one machine of theirs, in haste; dist/ is as before then."""
     dist = CHECKOUT / "dist"
     before = set(dist.glob("*"))
-    subprocess.run(["bash", "-c", line], cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, **HASTE}
+    subprocess.run(
+        ["bash", "-c", line], cwd=CHECKOUT, env=environment, check=True, stdout=subprocess.DEVNULL
+    )
     shutil.copytree(dist, into / "dist")
     for made in set(dist.glob("*")) - before:
         made.unlink()

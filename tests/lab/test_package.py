@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 from lab.machine import Machine, ensure_base
 from lab.root import ensure_tools
 from pbxfed_ari import __version__
-from release import deb
+from tests.lab.furnishing import a_package
 
 NEWER = "9.9.9"
 PATIENCE = 30.0  # seconds
@@ -46,8 +47,7 @@ INCLUDING = {
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, and a newer one that differs in nothing but its version."""
     folder = tmp_path_factory.mktemp("deb")
-    made = deb.build(folder, "-Zgzip -z1")
-    made.rename(folder / "pbxfed.deb")
+    shutil.copy(a_package(tmp_path_factory), folder / "pbxfed.deb")
     tree = folder / "tree"
     subprocess.run(["dpkg-deb", "-R", folder / "pbxfed.deb", tree], check=True)
     for path, old, new in (

@@ -18,8 +18,7 @@ import pytest
 from lab.booted import PREPARE, SUITE, BootedLan, ensure_debian
 from lab.places import CHECKOUT, Places
 from lab.root import cache, debian, ensure_tools, hash_of, kept
-from release import deb
-from tests.lab.furnishing import known
+from tests.lab.furnishing import a_package, known
 
 STUB = Path(__file__).with_name("vagrant_up.rb")
 RUBY = 'mount --bind "$1" "$2/mnt" && mount -t proc proc "$2/proc" && mount -t tmpfs t "$2/tmp" && shift && exec chroot "$@"'
@@ -46,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(PREPARE, folder / "lab")
     shutil.copy(STUB, folder)
     (folder / "dist").mkdir()
-    deb.build(folder / "dist", "-Zgzip -z1")
+    shutil.copy(a_package(tmp_path_factory), folder / "dist")
     return folder
 
 
