@@ -32,13 +32,14 @@ news is an event at every step and needs none of this.
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import plain
 from pbxfed_ari.asterisk.events import phone_of
+from pbxfed_ari.asterisk.insisting import Endings
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import DropContact, Note
 from pbxfed_ari.core.events import ContactAdded, ContactRemoved, ContactsListed
@@ -95,6 +96,7 @@ class Contacts:
         self._to_note: asyncio.Queue[Key] = asyncio.Queue()
         self._fresh: dict[Extension, Fresh] = {}
         self._fresher = asyncio.Event()
+        self._endings = Endings()
         self._changes: dict[Key, bool] | None = None  # while reading: what came, what went
 
     def __repr__(self) -> str:
@@ -134,6 +136,7 @@ class Contacts:
     async def run(self) -> None:
         """Note what has registered, a few at a time; look for latecomers."""
         async with asyncio.TaskGroup() as group:
+            self._endings.begin(group)
             group.create_task(self._latecomers(), name="asterisk latecomers")
             for number in range(NOTERS):
                 group.create_task(self._noter(), name=f"asterisk contacts {number}")
@@ -172,13 +175,24 @@ class Contacts:
         if not phones:
             return set()
         channel = f"{LOOK}{secrets.token_hex(4)}"
-        await self._ari.channels.create(
-            "Local/look@pbxfed-local/n", id=channel, other_id=f"{channel}-2"
-        )
         try:
+            await self._ari.channels.create(
+                "Local/look@pbxfed-local/n", id=channel, other_id=f"{channel}-2"
+            )
             return await self._ask(channel, phones)
         finally:
-            await self._ari.channels.hangup(channel, reason_code=16)
+            await self._end(channel)
+
+    async def _end(self, channel: str) -> None:
+        """It may be made yet, if that was not answered."""
+
+        def end() -> Awaitable[None]:
+            return self._ari.channels.hangup(channel, reason_code=16)
+
+        try:
+            await end()
+        except AsteriskError:
+            self._endings.later(end, unborn=True)
 
     async def _ask(self, channel: str, phones: list[Extension]) -> set[Key]:
         found: set[Key] = set()

@@ -48,18 +48,23 @@ class Endings:
         try:
             await insist(ask)
         except AsteriskError as error:
-            if self._group is not None and not _gone(error):
-                self._group.create_task(_later(ask), name="asterisk ending")
+            if not _gone(error):
+                self.later(ask)
             raise
 
+    def later(self, ask: Callable[[], Awaitable[None]], *, unborn: bool = False) -> None:
+        """Only later; `unborn`: if there is no such thing now it may come yet."""
+        if self._group is not None:
+            self._group.create_task(_later(ask, unborn=unborn), name="asterisk ending")
 
-async def _later(ask: Callable[[], Awaitable[None]]) -> None:
+
+async def _later(ask: Callable[[], Awaitable[None]], *, unborn: bool) -> None:
     for pause in LATER:
         await asyncio.sleep(pause)
         try:
             return await ask()
         except AsteriskError as error:
-            if _gone(error):
+            if _gone(error) and not unborn:
                 return None
     return None
 

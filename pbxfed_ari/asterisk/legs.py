@@ -72,6 +72,9 @@ class Legs:
         self._post = post
         self._note = note
         self.endings = Endings()
+        self._unsure: set[str] = (
+            set()
+        )  # bridges of which Asterisk has not said whether they were made
         self._ahead: dict[ChannelId, list[Together]] = {}  # of a caller: what is done already
 
     def __repr__(self) -> str:
@@ -160,7 +163,9 @@ class Legs:
         posts: Sequence[Asked],
         said: list[Declined | None] | AsteriskError | Refused,
     ) -> None:
-        """After silence, what was not done is asked for by itself."""
+        """After silence, what was not done is asked for by itself. A bridge may be made yet, by what was asked first."""
+        if isinstance(said, Unreachable):
+            self._unsure |= {one.bridge for one in effects if isinstance(one, MakeBridge)}
         legs = [effect for effect in effects if isinstance(effect, MakeLeg)]
         rest = [effect for effect in effects if not isinstance(effect, MakeLeg)]
         then = [effect for leg in legs for effect in leg.then]
@@ -229,9 +234,18 @@ class Legs:
                     ends = self.endings.insist
                     await ends(lambda: self._ari.channels.hangup(leg, reason_code=cause))
                 case EndBridge(_, bridge):
-                    await self.endings.insist(lambda: self._ari.bridges.destroy(bridge))
+                    await self._end_bridge(bridge)
         except (AsteriskError, Refused) as error:
             await self._went_wrong(effect, error)
+
+    async def _end_bridge(self, bridge: str) -> None:
+        def end() -> Awaitable[None]:
+            return self._ari.bridges.destroy(bridge)
+
+        if bridge in self._unsure:
+            self._unsure.discard(bridge)
+            self.endings.later(end, unborn=True)
+        await self.endings.insist(end)
 
     async def _went_wrong(self, effect: ForLegs, error: Exception) -> None:
         if isinstance(error, Unreachable) and await self._was_done(effect):

@@ -8,6 +8,7 @@ import faulthandler
 import gc
 import logging
 import os
+import resource
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,10 @@ from pbxfed_ari.keys import load_node_key, open_keyring
 from pbxfed_ari.node.wiring import Node
 from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.store.sqlite import Store
-from pbxfed_ari.web.listener import Listener
+from pbxfed_ari.web.listener import Listener, bounded
+
+BACKLOG = 128  # who connects while we are busy waits
+FILES = 65_536  # open files of this process, if it may have so many; systemd's and most shells' is 1,024
 
 
 def run(settings: Settings) -> None:
@@ -47,10 +51,19 @@ def run(settings: Settings) -> None:
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     os.umask(0o077)  # the store holds digests
+    _more_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         reason = runner.run(_serve(settings))
     if reason:
         raise ConfigError(reason)
+
+
+def _more_files() -> None:
+    """Whoever connects to us, or a federation of hundreds, shall not take the files that calls need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(settings: Settings) -> str:
@@ -103,7 +116,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Node:
     runner = web.AppRunner(node.api.app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await _listen(settings, "http.listen", lambda *at: web.TCPSite(runner, *at).start())
+    await _listen(settings, "http.listen", lambda *at: _operators(runner, stack, *at))
     if node.tls is not None:
         phones = Listener(node.api.phone_files.app, node.tls)
         stack.push_async_callback(phones.close)
@@ -124,6 +137,13 @@ def _state_folder(settings: Settings) -> Path:
     except OSError as error:
         raise ConfigError(f"{settings.path}: node.state = {state}: {error.strerror}") from None
     return state
+
+
+async def _operators(runner: web.AppRunner, stack: AsyncExitStack, host: str, port: int) -> None:
+    assert runner.server is not None, "it was set up"
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(bounded(runner.server), host, port, backlog=BACKLOG)
+    stack.callback(listening.close)
 
 
 async def _listen(

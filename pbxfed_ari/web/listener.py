@@ -1,18 +1,35 @@
-"""A place for strangers to connect to, by TLS: bounded in number and time, so that they take nothing from anybody else."""
+"""Places to connect to: bounded, so that who comes there takes nothing from anybody else, least of all files that calls need.
+
+For strangers by TLS, bounded in number and time; for who operates the node in number alone (`bounded`).
+"""
 
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from ssl import SSLContext
 
 from aiohttp import web
 
+OPERATORS = 500  # connections at once to the API; each that watches events is one
 MOST = 200  # connections at once; who has not said yet what TLS he speaks is one, too
 HANDSHAKE = 5.0  # seconds
 PAUSE = 0.1  # seconds without a connection, if none can be taken
 LONGEST = 30.0  # seconds a connection lasts: a few small files take one
 MUTE = logging.Logger("mute", logging.CRITICAL + 1)  # aiohttp logs what it cannot read: a path
+
+
+def bounded(server: web.Server, most: int = OPERATORS) -> Callable[[], asyncio.Protocol]:
+    """What takes connections for it, no more than so many at once: those that are too many are closed."""
+    return lambda: server() if len(server.connections) < most else _Closing()
+
+
+class _Closing(asyncio.Protocol):
+    """There are too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class Listener:

@@ -1,16 +1,19 @@
 """The rule for a phone that moves b → c → b, and reading registrations."""
 
 import asyncio
+import secrets
 
 import pytest
 
+from pbxfed_ari.asterisk import insisting
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts, Noted, contact_id, dialed, granted, stays
 from pbxfed_ari.core.effects import DropContact, Note
 from pbxfed_ari.core.events import ContactAdded, ContactRemoved
 from pbxfed_ari.core.names import Extension
+from pbxfed_ari.errors import Unreachable
 
-from .fake import FakeAri
+from .fake import LOST, FakeAri
 
 PHONE, URI = Extension("1001"), "sip:1001@10.0.0.9:5060"
 AT = 1_000_500  # ms: it registered here; for 300 s
@@ -230,3 +233,31 @@ def test_contacts_that_could_end_an_argument_stay_out_of_dial(
     for uri in uris:
         contacts.saw(ContactAdded(PHONE, uri, AT))
     assert bool(contacts.devices(PHONE)) is several
+
+
+@pytest.mark.parametrize("silent", ["POST channels/create", "the end"])
+async def test_what_looks_for_registrations_does_not_stay(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel is made for it: should Asterisk not say that it was made, or not end it, it is ended later."""
+    monkeypatch.setattr(insisting, "LATER", (0.001, 0.001, 0.001))
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "f00")
+    end = "DELETE channels/pbxfed-look-f00"
+    async with FakeAri() as fake, AriClient(fake.url, "pbxfed", "right", deadline=0.2) as ari:
+        contacts = Contacts(
+            ari, expected=lambda: [PHONE], post=lambda event: None, note=lambda note: None
+        )
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(contacts.run())
+            await asyncio.sleep(0)
+            if silent == "the end":
+                fake.refuse[end] = 500
+                await contacts.listed()
+            else:
+                fake.refuse |= {silent: LOST, end: 404}
+                with pytest.raises(Unreachable):
+                    await contacts.listed()
+            await fake.until(end, 2)
+            del fake.refuse[end]
+            await fake.until(end, 3)
+            running.cancel()

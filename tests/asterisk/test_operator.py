@@ -306,6 +306,21 @@ async def test_what_does_not_end_is_asked_for_later_too(
         assert fake.asked.count(step) == insisting.TIMES + 3  # it is gone
 
 
+async def test_a_bridge_that_is_made_late_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asterisk has not answered, as if it looked up a name first; it makes the bridge when nobody wants it any more."""
+    monkeypatch.setattr(insisting, "LATER", (0.001, 0.001, 0.001, 0.001))
+    call, ends = ChannelId("1"), "DELETE bridges/pf-f00"
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse |= {"POST bridges/pf-f00": 0, ends: 404}
+        desk.operator.perform(MakeBridge(call, "pf-f00", 90))
+        desk.operator.perform(EndBridge(call, "pf-f00"))
+        await fake.until(ends, 2)
+        del fake.refuse[ends]
+        await fake.until(ends, 3)
+        await desk.idle()
+        assert fake.asked.count(ends) == 3
+
+
 async def test_a_mistake_of_ours_costs_neither_what_comes_next_nor_other_calls(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -143,3 +143,40 @@ async def test_what_is_asked_is_not_logged(
     assert b"400" in await reader.readline()
     writer.close()
     assert TOKEN not in caplog.text
+
+
+async def test_who_operates_the_node_takes_no_more_connections_than_there_are_for_that() -> None:
+    """A program that opens one after the other and closes none would take the files that calls need."""
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(listener.bounded(runner.server, 2), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    open_: list[asyncio.StreamWriter] = []
+
+    async def said() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        open_.append(writer)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        with suppress(ConnectionError):
+            return await asyncio.wait_for(reader.read(12), 10)
+        return b""
+
+    assert [await said() for _ in range(3)] == [b"HTTP/1.1 200", b"HTTP/1.1 200", b""]
+    open_[0].close()
+    text = b""
+    for _ in range(50):  # soon there is room again
+        if text := await said():
+            break
+        await asyncio.sleep(0.01)
+    assert text == b"HTTP/1.1 200"
+    for writer in open_:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+    server.close()
+    await runner.cleanup()
