@@ -14,6 +14,7 @@ from pbxfed_ari.core.effects import (
     CallEnded,
     Diverted,
     Effect,
+    Enter,
     HandOver,
     HangUp,
     HangUpLeg,
@@ -23,6 +24,7 @@ from pbxfed_ari.core.effects import (
 from pbxfed_ari.core.events import (
     Answered,
     Arrived,
+    BridgeSeen,
     CallEvent,
     ChannelsListed,
     Ended,
@@ -35,12 +37,14 @@ from pbxfed_ari.core.events import (
     PeerHasCall,
     PeerLostCalls,
     Returned,
+    RingFound,
     SipSaid,
     TalkFound,
     wan,
 )
 from pbxfed_ari.core.messages import CallHere, CallOver
-from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, bridge_of, leg_of
+from pbxfed_ari.core.records.registrations import Registration
 from pbxfed_ari.core.routing.waybill import Waybill, read
 from tests.core.test_route import A, B, C, View, make
 
@@ -65,6 +69,14 @@ class Story:
             effects = self.board.tick(now, self.view)
         kinds = HandOver | HangUp | HangUpLeg | Abandon | AskSip | SendTo | CallEnded
         return [e for e in effects if isinstance(e, kinds)]
+
+
+def later(story: Story, until: float) -> list[Effect]:
+    """What happens by itself until then."""
+    effects: list[Effect] = []
+    while (due := story.board.next_deadline()) <= until:
+        effects += story.at(due)
+    return effects
 
 
 def calling(*places: NodeName, trunks: tuple[str, ...] = ("sip", "iax2")) -> Story:
@@ -852,3 +864,96 @@ def test_a_call_that_was_found_talking_after_a_restart_is_still_wanted() -> None
     assert story.at(3.0, PeerHasCall(B, CALL, 1)) == []
     over = [SendTo(DOOR_B, CallOver(CallId("f00d"), 1))]
     assert story.at(3.0, PeerHasCall(B, CallId("f00d"), 1)) == over
+
+
+def test_what_others_may_have_a_part_in_waits_until_it_is_known_who_lives() -> None:
+    """A group is rung whole, and a room is not begun here that stands elsewhere; one that stands here is entered at once."""
+    group = make("group", "601", members=["1001", "1002"], strategy="all")
+    story = Story(View(A, trunks=("sip",), items=[group]))
+    story.view.settles = 0.7
+    assert story.at(0.1, Arrived(CHANNEL, "601", "1009", "", fresh_id=CALL)) == []
+    story.view.places = (A, B)
+    rung = [Leg(number="1001"), Leg(B, "sip", "1001"), Leg(number="1002"), Leg(B, "sip", "1002")]
+    assert legs(later(story, 0.8)) == [tuple(rung)]
+    for kind, number in ("room", "800"), ("queue", "700"):
+        story = Story(View(trunks=("sip",), cut=(B, C), items=[make(kind, number)]))
+        story.view.settles = 0.7
+        assert story.at(0.1, Arrived(CHANNEL, number, "1009", "", fresh_id=CALL)) == []
+        story.view.cut, story.view.standing = (), [C]
+        assert legs(later(story, 0.8)) == [(Leg(C, "sip"),)]
+    view = View(cut=(B, C), items=[make("room", "800")])
+    view.settles, view.standing = 0.7, [A]
+    board = Switchboard()
+    entered = board.handle(Arrived(CHANNEL, "800", "1009", "", fresh_id=CALL), 0.1, view)
+    assert [one for one in entered if isinstance(one, Enter)]
+
+
+def test_where_a_failed_try_goes_on_is_not_decided_before_it_is_known_who_lives() -> None:
+    """A phone here is busy, and forwards to one elsewhere; what came of the try was known at once."""
+    forwards = make("extension", "1001", forward_busy="1002")
+    story = Story(View(A, trunks=("sip",), items=[forwards]))
+    story.view.settles = 0.7
+    story.at(0.1, Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL))
+    story.view.places = ()
+    assert story.at(0.3, Returned(CHANNEL, "BUSY", 17)) == []
+    story.view.places = (B,)
+    assert legs(later(story, 0.8)) == [(Leg(B, "sip"),)]
+    (call,) = story.board
+    assert [(one.outcome, one.seconds) for one in call.history] == [("busy", 0.2), ("", 0.0)]
+
+
+def test_who_gives_up_before_it_is_known_where_his_call_goes_on_has_a_record() -> None:
+    """Which says so."""
+    story = Story(View(A))
+    story.view.settles = 9.0
+    story.at(0.1, Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL))
+    assert story.at(0.3, Returned(CHANNEL, "BUSY", 17)) == []
+    (record,) = story.at(0.5, Ended(CHANNEL))
+    assert isinstance(record, CallEnded)
+    assert [one.outcome for one in record.attempts] == ["given_up"]
+    assert not list(story.board)
+
+
+class Apart(View):
+    """1001 is registered here, and 1002 at b, from which nothing is `heard` yet."""
+
+    heard = False
+
+    def where(self, number: Extension) -> list[Registration]:
+        found = {"1001": A, "1002": B}.get(number)
+        known = found == A or (found == B and self.heard)
+        return [Registration(found, f"sip:{number}@{found}", 1)] if found and known else []
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_hunt_goes_on_that_came_back_before_a_daemon_knew_who_lives(control: str) -> None:
+    """The first phone has rung out just after the daemon has returned: the next one, elsewhere, has its turn."""
+    group = make("group", "601", members=["1001", "1002"], strategy="hunt", control=control)
+    view = Apart(trunks=("sip",), items=[group])
+    view.heard = True
+    first = Story(view)
+    arrived = Arrived(CHANNEL, "601", "1009", "", fresh_id=CALL, endpoint="1009", wall_ms=WALL)
+    first.at(0.0, arrived)
+    fresh, _ = first.board.notebook.new(1.0)
+    story = Story(view, Switchboard(before=fresh, seen_ms=WALL + 1_000))
+    leg = leg_of(CALL, 1, 0)
+    if control == "bridge":
+        rings = LegSeen(None, "", "1001", WALL, leg)
+        bridge = BridgeSeen(
+            bridge_of(CALL), (CHANNEL, leg), False, callers=(arrived,), rings=(rings,)
+        )
+        story.at(10.0, ChannelsListed(frozenset({CHANNEL, leg}), (bridge,), WALL + 2_000))
+        over: CallEvent = LegEnded(leg, 19)
+    else:
+        story.at(10.0, ChannelsListed(frozenset({CHANNEL}), (), WALL + 2_000))
+        story.at(10.0, RingFound(arrived, f"{CALL}/1/1", WALL + 2_000))
+        over = Returned(CHANNEL, "NOANSWER", 19)
+    view.settles, view.heard = 38.7, False
+    assert story.at(38.0, over) == []
+    view.heard = True
+    (call,) = story.board
+    later(story, 38.8)
+    assert [one.legs for one in call.history] == [
+        (Leg(number="1001"),),
+        (Leg(B, "sip", "1002"),),
+    ]

@@ -33,6 +33,7 @@ from pbxfed_ari.core.events import (
     CallersEvent,
     PeerGaveUp,
     PeerLostCalls,
+    Returned,
     Ticked,
 )
 from pbxfed_ari.core.names import (
@@ -136,6 +137,9 @@ class Call:
         default_factory=dict
     )  # whither a leg's phone sends the call
     sent_to: str = ""  # the same, of the try that has failed so
+    failed: tuple[Returned, float] | None = (
+        None  # how, and when: what comes then is to be found yet
+    )
     leaves: bool = False  # a peer's call, that ends when its sender has heard what came of it
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were
@@ -212,7 +216,8 @@ class Call:
     def next_deadline(self) -> float:
         """When `tick` is due."""
         word = self.word_due if self.phase is DIALING else NEVER
-        return min(self.held_until, self.setup.deadline if self.setup else NEVER, word)
+        watched = self.setup if self.phase is not HELD_BACK else None
+        return min(self.held_until, watched.deadline if watched else NEVER, word)
 
     def is_stranger(self, channel: ChannelId) -> bool:
         """Was it put into our bridge by a transfer?"""

@@ -161,7 +161,7 @@ def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> lis
     rescuing.leaves_half(call, event.channel)
     if call.phase is Phase.DIALING and event.channel != call.caller:
         return []
-    if call.phase is Phase.DIALING:
+    if call.phase is Phase.DIALING or call.failed:
         call.came_of_it("given_up", now)
     over: list[Effect] = []
     if call.phase is Phase.DIALING and call.setup and (call.bridged or not call.setup.lives):

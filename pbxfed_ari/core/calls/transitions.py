@@ -62,14 +62,16 @@ TABLE = (
         (DIALING, WAITING, HELD_BACK, OVER),
         "ask for its way and hand over the first try, or let him wait in a queue here; "
         "hold a peer's call that may be given up, one that was transferred and is found after a restart, "
-        "and one without a way as long as this node does not know yet who lives; hang up if there is no way",
+        "and one in whose way others may have a part as long as this node does not know yet who lives; "
+        "hang up if there is no way",
     ),
     Row(
         (HELD_BACK,),
         Ticked,
         trying.held_long_enough,
         (HELD_BACK, DIALING, WAITING, OVER),
-        "nothing was said against it: as if it had arrived now; or its sender has heard what came of it: hang up",
+        "nothing was said against it: as if it had arrived now, or its way had failed now; "
+        "or its sender has heard what came of it: hang up",
     ),
     Row(
         (WAITING,),
@@ -130,7 +132,7 @@ TABLE = (
         trying.way_failed,
         (DIALING, WAITING, HELD_BACK, OVER),
         "the way failed: hand over the next try, wait on in the queue, "
-        "ask the directory again, or go onward by what came of it; "
+        "ask the directory again, or go onward by what came of it, but not before this node knows who lives; "
         "tell its sender if its phone sends a peer's call on, or nothing has rung; "
         "hang up when nothing is left, or when the caller gave up",
     ),

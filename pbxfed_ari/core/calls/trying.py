@@ -34,7 +34,10 @@ from pbxfed_ari.core.names import (
     NodeName,
     is_dialable,
 )
+from pbxfed_ari.core.records.objects.extension import Phone
+from pbxfed_ari.core.records.objects.group import Group
 from pbxfed_ari.core.records.objects.queue import Queue
+from pbxfed_ari.core.records.objects.room import Room
 from pbxfed_ari.core.routing import diversion, queueing
 from pbxfed_ari.core.routing import route as routes
 from pbxfed_ari.core.routing.tries import (
@@ -58,6 +61,7 @@ from pbxfed_ari.core.routing.waybill import Waybill
 
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
+UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 
@@ -95,7 +99,12 @@ def held_long_enough(
     """A call that was held back, or whose sender was told something, has waited long enough."""
     if now < call.held_until:
         return []
-    return call.give_up(call.cause) if call.leaves else _begin(call, now, view, lines)
+    if call.leaves:
+        return call.give_up(call.cause)
+    if call.failed is None:
+        return _begin(call, now, view, lines)
+    failed, call.failed, call.held_until = call.failed, None, NEVER
+    return _go_on(call, *failed, now, view, lines)
 
 
 def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -146,15 +155,27 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
         return call.give_up(event.cause or NOBODY)
     if call.queue:
         return _line_up(call, event, now, view, lines)
+    return _go_on(call, event, now, now, view, lines)
+
+
+def _go_on(
+    call: Call, event: Returned, failed: float, now: float, view: View, lines: Lines
+) -> list[Effect]:
+    """What comes after a try that has failed at that moment. Others may have it, but not before it is known who lives."""
+    if call.asking.peer is None and not view.settled(now):
+        call.failed = event, failed
+        return _until_settled(call, now)
     if call.forgotten:
         _look_up(call, view, lines)
     if call.sent_to:
-        call.came_of_it(SENT_ON, now)
+        call.came_of_it(SENT_ON, failed)
         return _send_on(call, now, view, lines)
-    last, outcome = call.tried[-1], _outcome_of(call, event, now)
+    last, outcome = call.tried[-1], _outcome_of(call, event, failed)
     call.cause = CAUSES.get(outcome, call.cause)
     call.came = outcome if outcome in CAUSES else call.came
-    gone, missed = _who_was_reached(call, outcome, event.status if said else "")
+    gone, missed = _who_was_reached(
+        call, outcome, event.status if event.cause not in (0, NORMAL) else ""
+    )
     if last.going_on:
         _hunt_on(call, last, view, lines)
     waits = any(attempt.queue for attempt in call.route.tries)  # and did before a restart
@@ -291,10 +312,25 @@ def _weary(call: Call, item: object, now: float, view: View, lines: Lines) -> li
 def _begin(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
     call.held_until = NEVER
     call.route = routes.route(call.asking, view, lines)
-    if not call.route.tries and not view.settled(now):
-        call.phase, call.held_until = Phase.HELD, now + setup.AGAIN
-        return []
+    if not view.settled(now) and not _depends_on_nobody(call, view):
+        return _until_settled(call, now)
     return _next_try(call, now, view, lines)
+
+
+def _until_settled(call: Call, now: float) -> list[Effect]:
+    call.phase, call.held_until = Phase.HELD, now + UNSETTLED
+    return []
+
+
+def _depends_on_nobody(call: Call, view: View) -> bool:
+    """Is its way the same, whoever else lives? A room may stand elsewhere, and of a group others are to be rung, too."""
+    number = call.route.number
+    item = view.get("number", number)
+    if isinstance(item, Room | Queue):
+        return view.me in view.stands(number)
+    if not call.route.tries or call.asking.peer is not None:
+        return bool(call.route.tries)
+    return not isinstance(item, Group) and not (isinstance(item, Phone) and item.devices > 1)
 
 
 def _next_try(call: Call, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
