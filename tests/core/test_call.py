@@ -704,6 +704,28 @@ def test_of_a_group_only_who_answered_has_a_call(control: str) -> None:
     assert [e.reached for e in effects if isinstance(e, CallEnded)] == ["1002"]
 
 
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_has_refused_is_free_for_others_while_the_rest_of_the_group_rings(control: str) -> None:
+    """By all phones of his: his limit of one call is for the next one that comes."""
+    phones = [make("extension", number, call_limit=1) for number in ("1001", "1002")]
+    board, view = board_with(make("group", "600", members=["1001", "1002"]), *phones)
+    board.calls.manner, one = Manner(control=control), ChannelId("1")
+    effects = board.handle(arrive("600", "1", endpoint="1009"), 0.0, view)
+    made = [e.leg for e in effects if isinstance(e, MakeLeg)] or [*map(ChannelId, "23")]
+    more = [ChannelId("4")] if control == "handover" else []
+    for leg, number in zip([*made, *more], ("1001", "1002", "1001"), strict=False):
+        board.handle(LegDialed(one, leg, f"PJSIP/{number}-01"), 0.1, view)
+        if control == "bridge":
+            board.handle(LegEntered(leg), 0.1, view)
+        board.handle(LegLives(one, leg, "RINGING"), 0.2, view)
+    for leg in (made[0], *more):
+        assert board.usage.at(view, 0.5).calls_of("1001") == 1
+        board.handle(LegEnded(leg, 21), 0.5, view)
+    assert [board.usage.at(view, 0.6).calls_of(n) for n in ("1001", "1002")] == [0, 1]
+    effects = board.handle(arrive("1001", "9"), 1.0, view)
+    assert any(isinstance(e, HandOver | MakeLeg) for e in effects)
+
+
 def test_nobody_pays_by_a_caller_id() -> None:
     """Of a channel that is no endpoint's of ours, whoever it says it is."""
     line = make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."])

@@ -34,7 +34,6 @@ from pbxfed_ari.core.effects import (
     Hush,
     Indicate,
     Join,
-    Lead,
     MakeBridge,
     MakeLeg,
     SendElsewhere,
@@ -51,6 +50,8 @@ from pbxfed_ari.core.events import (
     CallEvent,
     ChannelsListed,
     ContactsListed,
+    DrainOver,
+    DrainSwitched,
     Ended,
     Event,
     FarEndDied,
@@ -59,6 +60,7 @@ from pbxfed_ari.core.events import (
     LegLives,
     Returned,
     RingFound,
+    RoomsListed,
     TalkFound,
     Ticked,
 )
@@ -77,6 +79,7 @@ from tests.stories.pbx import (
     Pbx,
     Phone,
     Ring,
+    Visit,
     Wait,
 )
 from tests.stories.promises import TALKS, History
@@ -88,7 +91,7 @@ GATHERED, NOTED = 0.5, 1.0  # seconds: as in store/recorder.py
 DEAD_END = 12.0  # seconds after which asterisk/deadends.py has noticed
 FAILURE = 38
 ForCalls = (
-    Abandon | Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp
+    Abandon | Divert | HandOver | Enter | Hold | SendElsewhere | HangUp
     | MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
 )  # fmt: skip
 INSISTED = Abandon | HangUp | HangUpLeg | EndBridge | Hold  # and an answer
@@ -268,15 +271,16 @@ class Exchange(Node):
         ended |= {one.leg for one in self._held or () if isinstance(one, LegEnded)}
         listed = replace(listed, channels=listed.channels | self._made | ended)
         self.handle(listed)
+        self.look_for_rooms()
         contacts = {(Extension(n), p.uri) for n, at in pbx.contacts.items() for p in at}
         self.handle(ContactsListed(frozenset(contacts), self.wall_ms()))
         self.handle(AsteriskUp("22.10.1", restarted))
         for caller, found, leg in handed:
             known = caller.id in self._callers and caller.id not in self._ringing
             if isinstance(found, TalkFound) and known:
-                assert leg is not None
-                self._tell(LegDialed(caller.id, leg.id, leg.name))
-                self._tell(Answered(caller.id, leg.id))
+                if leg is not None:
+                    self._tell(LegDialed(caller.id, leg.id, leg.name))
+                self._tell(Answered(caller.id, leg.id if leg is not None else ChannelId("")))
             elif isinstance(found, TalkFound):
                 self._talk(found)
             elif not known:
@@ -307,6 +311,12 @@ class Exchange(Node):
         for one in held:
             if not isinstance(one, Arrived | Returned) or one.channel not in told:
                 self._tell(one)
+
+    def look_for_rooms(self) -> None:
+        """Which conferences stand?"""
+        if self.live and not self.stopped:
+            found = frozenset(one.room for one in self.pbx.channels.values() if one.room)
+            self.handle(RoomsListed(found, self.wall_ms()))
 
     def _talk(self, found: TalkFound) -> None:
         self._callers.add(found.arrived.channel)
@@ -378,7 +388,7 @@ class Exchange(Node):
     # --- what Asterisk is asked
 
     def _order(self, effect: ForCalls) -> None:
-        if isinstance(effect, HandOver | Lead | Enter) and self._held is not None:
+        if isinstance(effect, HandOver | Enter) and self._held is not None:
             self._gone_on.add(effect.channel)
         elif isinstance(effect, MakeLeg) and self._held is not None:
             self._made.add(effect.leg)
@@ -444,12 +454,12 @@ class Exchange(Node):
         """`alone`: nothing was asked for since."""
         channels = self.pbx.channels
         match effect:
-            case HandOver(channel) | Lead(channel) | Enter(channel) if said != "declined":
+            case HandOver(channel) | Enter(channel) if said != "declined":
                 if channel not in channels:
                     self._tell(Ended(channel))
                 elif channels[channel].place == "stasis" and alone:
                     self.handle(Returned(channel, "CHANUNAVAIL", FAILURE))
-            case HandOver(channel) | Lead(channel) | Enter(channel):
+            case HandOver(channel) | Enter(channel):
                 self.handle(Returned(channel, "CHANUNAVAIL", FAILURE))
             case MakeLeg(_, leg) | DialLeg(_, leg):
                 self._failed(leg)
@@ -485,7 +495,7 @@ class Exchange(Node):
             case HangUpLeg(_, leg, cause):
                 self._hang_up(channels.get(leg), cause, effect)
             case HandOver(channel, number, legs, note, seconds):
-                caller = channels.get(channel)
+                caller, note = channels.get(channel), self.world.known(self.name, note)
                 if caller is None:
                     self._tell(Ended(channel))
                 elif caller.place == "stasis":
@@ -494,12 +504,10 @@ class Exchange(Node):
                     caller.leave()
                     caller.told, caller.number = note, str(number)
                     found = [t for leg in legs for t in pbx.targets(leg, number)]
-                    Dial(caller, found, note, seconds)
-            case Enter(channel) | Lead(channel):
+                    Dial(caller, found, note, seconds, recording=effect.record)
+            case Enter(channel):
                 if channel in channels:
-                    channels[channel].place = "room"
-                    channels[channel].limit(0)
-                    channels[channel].indicate("answer")
+                    channels[channel].enters(effect.number, effect.note)
                     self._tell(Answered(channel))
                 else:
                     self._tell(Ended(channel))
@@ -530,7 +538,8 @@ class Exchange(Node):
                     return
                 whom, kind, called = found[0]
                 made = pbx.leg(whom, kind, channels[call].attempt, called, leg_id)
-                made.told, self._whom[leg_id] = effect.note, (whom, kind)
+                note = self.world.known(self.name, effect.note)
+                made.told, self._whom[leg_id] = note, (whom, kind)
                 pbx.stasis(made, ["leg"])
                 made.limit(0)
             case DialLeg(_, leg_id, seconds):
@@ -628,6 +637,10 @@ class Telephony(World):
         self.history = History()
         self.answers: list[tuple[Attempt, Phone, float, bool]] = []  # when, and did they talk?
         self.waits: list[Wait] = []  # in queues
+        self.visits: list[Visit] = []  # to conference rooms
+        self.edited: set[str] = set()  # numbers that were something else at another time
+        self.old: dict[str, int] = {}  # nodes that know so many fields of a waybill only
+        self.recorded: dict[str, Attempt] = {}  # conversations, by name
         self.blocked: set[tuple[str, str, str]] = set()  # kind, from, to
         self.log: list[str] | None = None
         self.faults: Callable[[Exchange, Effect], str] = lambda node, effect: ""
@@ -656,6 +669,10 @@ class Telephony(World):
         """Would it, if none were lost?"""
         ends = self[sender].address[0], self[to].address[0]
         return ends not in self.network._cut and (kind, sender, to) not in self.blocked
+
+    def known(self, name: str, waybill: str) -> str:
+        """What a node says in it, or reads: an old one less."""
+        return "/".join(waybill.split("/")[: self.old.get(name)])
 
     def item(self, number: str) -> object:
         """What a number is."""
@@ -709,7 +726,8 @@ class Telephony(World):
         """By these channels it is connected, at its own Asterisk."""
         legs = [dialog.caller for dialog in phone.dialogs if dialog.up]
         own = [phone.channel] if phone.channel is not None else []
-        return [c for c in (*legs, *own) if c.with_whom() is not None and c.pbx is phone.home]
+        live = [c for c in (*legs, *own) if not c.gone and c.pbx is phone.home]
+        return [c for c in live if c.with_whom() is not None]
 
     def transfer(self, phone: Phone, number: str = "") -> None:
         """It sends whom it talks with to a number; without one it connects the two."""
@@ -747,6 +765,29 @@ class Telephony(World):
             self.pbxs[name].app = None
             self[name].lose(died=False)
             self[name].unheard = True
+
+    def drain(self, name: str, seconds: int, *, ends: bool) -> None:
+        """It takes no new calls of its phones; after so many seconds those that are left end, or not."""
+        self.note(f"{name} is drained for {seconds} s{', to the end' if ends else ''}")
+        self[name].handle(
+            DrainSwitched(on=True, seconds=seconds, end=ends, wall_ms=self[name].wall_ms())
+        )
+        self.history.of["drains", name].set(True, self.now)
+
+    def undrain(self, name: str) -> None:
+        """It takes all again; one that is dead when it is told so drains on."""
+        if not self[name].stopped:
+            self[name].handle(DrainSwitched(on=False))
+            self.history.of["drains", name].set(False, self.now)
+
+    def _drained(self, name: str) -> None:
+        """Calls are ended there: who has a part in one of them is as if he hung up."""
+        self.history.of["ends", name].set(True, self.now)
+        self.history.of["ends", name].set(False, self.now + TALKS)
+        left = {channel.attempt for channel in self.pbxs[name].channels.values()}
+        for phone in self.phones.values():
+            if left & {phone.attempt, *(dialog.caller.attempt for dialog in phone.dialogs)}:
+                phone.acted.append(self.now)
 
     def set_clock(self, name: str, seconds: int) -> None:
         """Of its machine, by so many seconds."""
@@ -794,6 +835,9 @@ class Telephony(World):
         for channel in list(pbx.channels.values()):
             channel.gone = True
             channel.waits_no_more()
+            channel.visit.until = self.now
+            if channel.by:
+                channel.attempt.ended = self.now
             if channel.phone is not None:
                 self.caller_ends(channel, 0, "its Asterisk has died")
         pbx.channels.clear()
@@ -893,6 +937,8 @@ class Telephony(World):
 
     def heard(self, node: Exchange, event: Event) -> None:
         self.note(f"    {node.name} < {event}")
+        if isinstance(event, DrainOver) and event.end:
+            self._drained(node.name)
         if isinstance(event, Arrived) and event.by:
             if not event.again or event.channel not in self.were_sent:
                 self.sent.append((node.name, self.now))
@@ -910,6 +956,8 @@ class Telephony(World):
         """It is hung up, and not by a phone: not who talks with somebody."""
         other = channel.with_whom()
         if channel.state != "Up" or other is None or channel.gone:
+            return
+        if self.history.of["ends", channel.pbx.name].touch(self.now, self.now):
             return
         a, b = channel.other_end(), other.other_end()
         if a is not None and b is not None and a is not b:

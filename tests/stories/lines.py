@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from pbxfed_ari.core.calls.setup import LIFE
 from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
 from pbxfed_ari.core.records.objects.queue import Queue
-from tests.stories.promises import LOSSY, SETTLED, TALKS, Window
+from pbxfed_ari.core.records.objects.room import Room
+from tests.stories.promises import LOSSY, PROMPT, SETTLED, TALKS, Window
 
 if TYPE_CHECKING:
     from tests.stories.exchange import Telephony
@@ -39,6 +40,7 @@ class Lines:
     def __init__(self, world: "Telephony") -> None:
         self.world, self.history = world, world.history
         self.all = [*world.attempts, *world.transferred]
+        self.waits = [wait for wait in world.waits if wait.number not in world.edited]
 
     def broken(self) -> list[str]:
         """Each in words."""
@@ -54,10 +56,10 @@ class Lines:
 
     def _order(self) -> Iterator[str]:
         """First come, first served."""
-        for wait in self.world.waits:
+        for wait in self.waits:
             for ring in self._rings(wait):
                 when = wait.rung.began(ring.at)
-                for other in self.world.waits:
+                for other in self.waits:
                     if self._is_before(other, wait, when):
                         yield (
                             f"out of turn: {ring.phone} rings at {ring.at:.3f} for {_who(wait)},"
@@ -80,7 +82,7 @@ class Lines:
 
     def _served(self) -> Iterator[str]:
         """Nobody is free for long while somebody waits."""
-        for wait in self.world.waits:
+        for wait in self.waits:
             item = self._queue(wait.number)
             longest = item.retry_seconds + LOOK + LOSSY + LIFE
             until = min(wait.until, wait.since + item.wait_seconds)
@@ -88,8 +90,8 @@ class Lines:
             if (
                 item.strategy == ALL
             ):  # who has refused counts as rung as long as the others are: docs/limits.md
-                rung = [w for w in self.world.waits if w.node is wait.node]
-            for member in item.members:
+                rung = [w for w in self.waits if w.node is wait.node]
+            for member in {*item.members} - self.world.edited:
                 blocked = [spell for one in rung for spell in one.rung.within(wait.since, until)]
                 for phone in self._phones(member):
                     blocked += self._not_free(wait.node.name, phone)
@@ -133,7 +135,7 @@ class Lines:
 
     def _patience(self) -> Iterator[str]:
         """Nobody waits for ever, nor is he hung up before his time."""
-        for wait in self.world.waits:
+        for wait in self.waits:
             item, one, until = (
                 self._queue(wait.number),
                 wait.attempt,
@@ -169,7 +171,7 @@ class Lines:
 
     def _anew(self) -> Iterator[str]:
         """Who waits when the daemon dies, and nobody is rung for him just then, waits again when it is back."""
-        for wait in self.world.waits:
+        for wait in self.waits:
             name, one = wait.node.name, wait.attempt
             back = next(
                 (until for since, until in self.world.away[name] if since == wait.until), None
@@ -181,15 +183,15 @@ class Lines:
             fell = fell or self.history.of["asterisk", name].touch(wait.until, by)
             gone = one.ended is not None and one.ended < back
             acted = any(wait.until <= at <= by for at in one.caller.acted)
-            again = any(w.attempt is one and back <= w.since <= by for w in self.world.waits)
+            again = any(w.attempt is one and back <= w.since <= by for w in self.waits)
             if not (fell or gone or acted or again) and by < self.world.now:
                 yield f"not taken anew: {_who(wait)}, whose daemon was back at {back:.3f}"
 
     def _rests(self) -> Iterator[str]:
         """Who was rung in vain is left alone."""
-        for number in {wait.number for wait in self.world.waits}:
+        for number in {wait.number for wait in self.waits}:
             rests = self._queue(number).retry_seconds - MOMENT
-            found = [(r, w) for w in self.world.waits if w.number == number for r in self._rings(w)]
+            found = [(r, w) for w in self.waits if w.number == number for r in self._rings(w)]
             found.sort(key=lambda one: one[0].at)
             for phone in {ring.phone for ring, _ in found}:
                 mine = [one for one in found if one[0].phone is phone]
@@ -232,7 +234,12 @@ class Lines:
         """In a group: one after the other, in order, each for his time."""
         for one in self.all:
             item = self.world.item(one.number)
-            if not isinstance(item, Group) or item.strategy == ALL or one.troubled:
+            if (
+                not isinstance(item, Group)
+                or item.strategy == ALL
+                or one.troubled
+                or one.number in self.world.edited
+            ):
                 continue
             mine = [ring for ring in one.rings if ring.phone.number in item.members]
             mine = [ring for ring in mine if not ring.instead and not ring.unasked]
@@ -284,11 +291,70 @@ class Lines:
         here = {
             one.at.name,
             one.caller.was_at(one.began),
-            *(w.node.name for w in self.world.waits if w.attempt is one),
+            *(w.node.name for w in self.waits if w.attempt is one),
         }
         return all(
             self._well(node, ring.phone, one.began, until) for node in here for ring in rings
         )
+
+
+class Rooms:
+    """What who calls a conference room may rely on (core/rooms.py).
+
+    He is in it at once, with all who are in it, and stays there until he hangs up. Not owed while anything stands in the way
+    anywhere: then the room may begin once more, at another node.
+    """
+
+    def __init__(self, world: "Telephony") -> None:
+        self.world, self.history = world, world.history
+
+    def broken(self) -> list[str]:
+        """Each in words."""
+        return [*self._lets_in(), *self._apart(), *self._thrown_out()]
+
+    def _lets_in(self) -> Iterator[str]:
+        late = LOSSY if self.world.network.loss else PROMPT
+        for one in (*self.world.attempts, *self.world.transferred):
+            by = one.began + late
+            if not isinstance(self.world.item(one.number), Room) or one.troubled:
+                continue
+            acted = any(one.began <= at <= by for at in one.caller.acted)
+            drains = self.history.of["drains", one.at.name].touch(one.began, by)
+            if acted or drains or by > self.world.now or not self._all_well(one.began, by):
+                continue
+            if not any(v.attempt is one and v.since <= by for v in self.world.visits):
+                yield f"not let in: {_named(one)}, ended {one.ended} with {one.cause}"
+
+    def _apart(self) -> Iterator[str]:
+        visits = [visit for visit in self.world.visits if not visit.attempt.troubled]
+        for one, other in combinations(visits, 2):
+            since, then = sorted((one.since, other.since))
+            both = then < min(one.until, other.until) and one.number == other.number
+            apart = both and one.node != other.node and then - since > MOMENT
+            if apart and self._all_well(since, then):
+                who = (f"{_named(visit.attempt)} at {visit.node}" for visit in (one, other))
+                yield f"apart: {' and '.join(who)}"
+
+    def _thrown_out(self) -> Iterator[str]:
+        for one in self.world.visits:
+            whose, until = one.attempt.caller, min(one.until, self.world.now)
+            acted = any(one.since <= at <= until for at in whose.acted)
+            here, there = one.node, whose.was_at(one.attempt.began)
+            pair = frozenset((here, there))
+            keys: list[tuple[object, ...]] = [
+                ("asterisk", here),
+                ("asterisk", there),
+                ("way", pair),
+            ]
+            keys += [("trunk", kind, pair) for kind in ("sip", "iax2")]
+            cut = any(self.history.of[key].touch(one.since, until) for key in keys)
+            cut |= self.history.of["ends", here].touch(until, until)
+            if until < self.world.now and not acted and not cut:
+                yield f"thrown out: {_named(one.attempt)} at {one.node}, {until:.3f}"
+
+    def _all_well(self, since: float, until: float) -> bool:
+        names = list(self.world.nodes)
+        return all(self.history.well((name, *names), since, until) for name in names)
 
 
 def _longest(since: float, until: float, blocked: Iterable[Window]) -> Window | None:

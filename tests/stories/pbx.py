@@ -79,6 +79,17 @@ class Wait:
 
 
 @dataclass(eq=False)
+class Visit:
+    """Somebody is in a conference room, of this node's Asterisk."""
+
+    attempt: "Attempt"
+    number: str
+    node: str
+    since: float
+    until: float = float("inf")
+
+
+@dataclass(eq=False)
 class Attempt:
     """One call, as its caller and the phones that ring for it know it."""
 
@@ -282,6 +293,8 @@ class Channel:
         self.local: Channel | None = None  # the other half of a Local channel
         self.by = ""  # who has transferred it here
         self.wait: Wait | None = None  # in a queue
+        self.room = ""  # the conference that he is in
+        self.visit = Visit(attempt, "", pbx.name, 0.0)
         self.gone = False
         self._time = 0  # of the limit that counts
 
@@ -371,6 +384,9 @@ class Channel:
             self.pbx.world.caller_ends(self, cause, why)
         self.leave()
         self.waits_no_more()
+        if self.room:
+            self.visit.until = self.pbx.world.now
+            self.pbx.rooms_changed()
         if self.dial is not None:
             self.dial.caller_gone()
         sip = 302 if why == "the called side" and cause == 23 else 0
@@ -386,6 +402,15 @@ class Channel:
         if partner is not None:
             partner.partner = None
             partner.end(cause, why)
+
+    def enters(self, number: str, note: str) -> None:
+        """A conference room."""
+        self.place, self.room, self.told = "room", number, note
+        self.limit(0)
+        self.indicate("answer")
+        self.visit = Visit(self.attempt, number, self.pbx.name, self.pbx.world.now)
+        self.pbx.world.visits.append(self.visit)
+        self.pbx.rooms_changed()
 
     def waits_no_more(self) -> None:
         """It is in no queue any more."""
@@ -437,8 +462,10 @@ class Dial:
         seconds: float,
         *,
         unasked: bool = False,
+        recording: str = "",
     ) -> None:
         self.caller, self.unasked, self.rang = caller, unasked, False
+        self.recording = recording
         self.legs: list[Channel] = []
         self.causes: list[int] = []
         caller.dial, caller.place = self, "dial"
@@ -475,6 +502,8 @@ class Dial:
         self.legs.clear()
         caller.waits_no_more()
         caller.dial, leg.leg_of = None, None
+        if self.recording:
+            caller.pbx.world.recorded[self.recording] = caller.attempt
         caller.partner, leg.partner = leg, caller
         caller.indicate("answer")
         caller.pbx.tell(Answered(caller.id, leg.id))
@@ -574,6 +603,11 @@ class Pbx:
         if self.app is not None and self.alive:
             self.app.hear(event)
 
+    def rooms_changed(self) -> None:
+        """No event tells of conferences: in a moment the daemon looks (asterisk/conferences.py)."""
+        if self.app is not None:
+            self.world.after(0.3, self.app.look_for_rooms)
+
     # --- channels
 
     def _new(self, name: str, attempt: Attempt, number: str, id: str = "") -> Channel:
@@ -596,10 +630,11 @@ class Pbx:
         name = f"{technology}/pf-{dialog.pbx.name}"
         channel = self._new(name, dialog.caller.attempt, dialog.caller.number)
         channel.dialog, channel.called, channel.state = dialog, True, "Ring"
-        channel.peer, channel.kind, channel.note = dialog.pbx.name, dialog.kind, dialog.note
+        channel.peer, channel.kind = dialog.pbx.name, dialog.kind
+        channel.note = self.world.known(self.name, dialog.note)
         if dialog.kind == "iax2":
             dialog.rings("PROCEEDING")
-        self.stasis(channel, ["trunk", f"pf-{dialog.pbx.name}", dialog.note])
+        self.stasis(channel, ["trunk", f"pf-{dialog.pbx.name}", channel.note])
         return channel
 
     def leg(
@@ -718,6 +753,8 @@ class Pbx:
             return
         if first.bridge and self.app is None:
             return
+        if one.other_end() is None and other.other_end() is None:
+            return  # nobody connects a conference room with itself
         if not first.bridge:
             first.partner = second.partner = None
             one.partner, other.partner = other, one
@@ -783,11 +820,12 @@ class Pbx:
         """Who talks by Dial, and for whom it rings."""
         found: list[tuple[Channel, TalkFound | RingFound]] = []
         for one in self.channels.values():
-            if one.place != "dial" or not one.told:
+            if one.place not in ("dial", "room") or not one.told:
                 continue
             came, now = self.came(one), self.wall_ms()
-            if one.partner is not None:
-                found.append((one, TalkFound(came, one.told, self._leg_seen(one.partner), now)))
+            if one.partner is not None or one.room:
+                leg = self._leg_seen(one.partner) if one.partner is not None else None
+                found.append((one, TalkFound(came, one.told, leg, now)))
             elif one.dial is not None:
                 found.append((one, RingFound(came, one.told, now)))
         return found

@@ -22,6 +22,7 @@ from pbxfed_ari.core.calls.setup import LIFE
 from pbxfed_ari.core.records.objects.extension import Phone as Described
 from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
 from pbxfed_ari.core.records.objects.queue import Queue
+from pbxfed_ari.core.records.objects.room import Room
 
 if TYPE_CHECKING:
     from tests.stories.exchange import Telephony
@@ -107,16 +108,24 @@ class Promises:
 
     def _rings(self) -> Iterator[str]:
         for one in (*self.world.attempts, *self.world.transferred):
-            if not one.troubled:
-                yield from self._way(one)
+            drains = self.history.of["drains", one.at.name]
+            if one.by or not drains.touch(one.began, one.began + PROMPT):
+                if not one.troubled:
+                    yield from self._way(one)
+            elif drains.fill(one.began - PROMPT, one.began):  # it says so to its phones
+                yield from (
+                    f"drains, and {one.caller} rings {r.phone}: {r.at:.3f}" for r in one.rings
+                )
 
     def _way(self, one: "Attempt") -> Iterator[str]:
         """From number to number, as far as it is certain what must happen: decided is each between two moments."""
         number, when, via, path = one.number, (one.began, one.began), one.at.name, list[str]()
-        while number not in path and len(path) <= HOPS:
+        while number not in path and len(path) <= HOPS and number not in self.world.edited:
             item = self.world.item(number)
             if isinstance(item, Group | Queue):
                 yield from self._several(one, item, path, when, via)
+                return
+            if isinstance(item, Room):
                 return
             assert isinstance(item, Described)
             if item.forward_always:
@@ -194,7 +203,13 @@ class Promises:
         since, by = self._due(one, phone, when)
         if self._ring(one, phone, when) is not None or self._left(one, by):
             return
-        busy = phone.manner == "busy" or self.history.of["engaged", phone.uri].touch(since, by)
+        if phone.number in self.world.edited:
+            return
+        item = self.world.item(phone.number)  # one call at most: its other phone counts, too
+        limited = isinstance(item, Described) and item.call_limit == 1
+        theirs = self.phones[phone.number] if limited else [phone]
+        engaged = any(self.history.of["engaged", one.uri].touch(since, by) for one in theirs)
+        busy = phone.manner == "busy" or engaged
         if busy or not self._well(one, phone, when, via, several=several):
             return
         rang = [f"{ring.at:.3f}" for ring in one.rings if ring.phone is phone]

@@ -23,16 +23,17 @@ from pbxfed_ari.core.calls.setup import LIFE
 from pbxfed_ari.core.effects import CallEnded, Effect
 from pbxfed_ari.core.events import AriWasSlow
 from tests.stories.exchange import NOTED, Exchange, Telephony
-from tests.stories.lines import Lines
+from tests.stories.lines import Lines, Rooms
 from tests.stories.pbx import Attempt, Phone, Ring
 from tests.stories.promises import SETTLED, Promises
 
 NAMES = "abcd"
-GROUP, QUEUE = "600", "700"
+GROUP, QUEUE, ROOM = "600", "700", "800"
 GHOST = 1.0  # seconds after the end of a call in which a ring that was on its way may begin
 SAID_AGAIN = 4.0  # seconds after which SIP says again what nobody has heard
 UNDER_WAY = 0.1  # seconds until what has become of a ring is known
 RETURNING = 1.0  # seconds until a daemon that comes back has read all
+COUNTED = ("_calls", "_facts", "_peers", "_waiting", "_ways")  # by core/lines.py
 WEATHER, CALM = 60.0, 75.0  # seconds that a storm lasts; twice after it, until all must be over
 CALLS = 25
 LASTS = (0.5, 2.0, 5.0, 15.0, 40.0)  # seconds, of cuts and absences
@@ -50,6 +51,12 @@ class Storm:
     clocks: bool = False  # of machines are set
     sockets: bool = False  # daemons hear their Asterisks no more for a while
     lines: bool = False  # most call the queue or the group
+    rooms: bool = False  # most call the conference room
+    drains: bool = False  # nodes are drained, some to the end
+    limits: bool = False  # one call at once for an extension, and one of its phones takes no more
+    edits: bool = False  # of what is called, at any node, amid calls
+    records: bool = False  # some conversations
+    old: bool = False  # some nodes know the first fields of a waybill only
     roams: bool = False  # phones register at another node
     slow: bool = False  # Asterisks answer late for a moment: what was bridged is handed over then
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
@@ -84,6 +91,16 @@ STORMS = {
     "lines": Storm(lines=True),
     "lines amid deaths": Storm(lines=True, deaths=True, sockets=True),
     "lines amid all": Storm(lines=True, cuts=True, crashes=True, sockets=True, refusals=0.02),
+    "rooms": Storm(rooms=True, transfers=True),
+    "rooms amid all": Storm(rooms=True, deaths=True, cuts=True, crashes=True, refusals=0.02),
+    "drains": Storm(drains=True, lines=True, transfers=True),
+    "drains amid all": Storm(drains=True, rooms=True, deaths=True, cuts=True),
+    "limits": Storm(limits=True, transfers=True, roams=True, slow=True),
+    "limits amid deaths": Storm(limits=True, deaths=True, sockets=True),
+    "edits": Storm(edits=True, lines=True, transfers=True),
+    "edits amid all": Storm(edits=True, lines=True, deaths=True, cuts=True, crashes=True),
+    "records": Storm(records=True, transfers=True, deaths=True, crashes=True),
+    "old": Storm(old=True, cuts=True, transfers=True),
     "transfers amid deaths": Storm(transfers=True, deaths=True),
     "slow": Storm(slow=True, transfers=True),
     "slow amid deaths": Storm(slow=True, deaths=True, sockets=True),
@@ -128,6 +145,10 @@ class Weather:
             world.after(rng.random() * WEATHER, self._slow)
         for _ in range(12 * self.storm.roams):
             world.after(rng.random() * WEATHER, self._roam)
+        for _ in range(8 * self.storm.drains):
+            world.after(rng.random() * WEATHER, self._drain)
+        for _ in range(15 * self.storm.edits):
+            world.after(rng.random() * WEATHER, self._edit)
         for _ in range(12 * self.storm.firewalls):
             world.after(rng.random() * WEATHER, self._firewall)
         happen: list[Callable[[], None]] = []
@@ -141,12 +162,14 @@ class Weather:
         for name in NAMES:
             self._mend(name)
             world[name].connect()
+            world.undrain(name)
         world.run(CALM)
         for phone in self.phones:
             world.hang_up(phone)
         world.run(CALM)
         wrong = [*world.wrong, *self._rings(), *self._ends(), *self._left(), *self._records()]
-        return [*wrong, *Promises(world).broken(), *Lines(world).broken()]
+        wrong += self._recordings()
+        return [*wrong, *Promises(world).broken(), *Lines(world).broken(), *Rooms(world).broken()]
 
     # --- who is there, and what happens
 
@@ -178,6 +201,14 @@ class Weather:
             queue["strategy"] = rng.choice(("round_robin", "hunt", "all"))
             queue["otherwise"] = rng.choice(("", numbers[0]))
         admin.put("queue", QUEUE, create=True, **queue)
+        if self.storm.rooms:
+            admin.put("room", ROOM, create=True)
+        for number in numbers if self.storm.limits else ():
+            admin.edit(number, call_limit=1)
+        for number in rng.sample(numbers, 6) if self.storm.records else ():
+            admin.edit(number, record=True)
+        if self.storm.old:
+            world.old = {name: rng.randrange(3, 9) for name in rng.sample(NAMES, 2)}
         return phones
 
     def _call(self) -> None:
@@ -188,6 +219,7 @@ class Weather:
         phone = rng.choice(free)
         others = [p.number for p in self.phones if p.number != phone.number]
         lines = [GROUP, QUEUE, QUEUE] * 8 if self.storm.lines else [GROUP, GROUP, QUEUE]
+        lines += [ROOM] * 16 * self.storm.rooms
         attempt = world.dial(phone, rng.choice([*others, *lines]))
         patience = rng.choice((1.0, 3.0, 10.0, 40.0, 90.0))
         world.after(patience, lambda: self._hang_up(phone, attempt))
@@ -206,6 +238,8 @@ class Weather:
         others = [p for p in self.phones if p.number != phone.number]
         ready = [p for p in others if not p.dialogs and p.channel is None]
         number = rng.choice(ready or others).number
+        if self.storm.rooms and rng.random() < 0.3:
+            number = ROOM
         if phone.channel is not None or rng.random() < 0.5:
             world.transfer(phone, number)
             return
@@ -267,6 +301,35 @@ class Weather:
         if idle and name != phone.at.name:
             world.note(f"{phone} registers at {name}")
             world.move(phone, name)
+
+    def _drain(self) -> None:
+        """For a while; some have an end, at which calls that are left are ended, and some come back while they drain."""
+        world, name, lasts = self.world, self.rng.choice(NAMES), self.rng.choice(LASTS)
+        ends = self.rng.random() < 0.3
+        if not world[name].stopped:
+            world.drain(name, int(lasts), ends=ends)
+            world.after(2 * lasts, partial(world.undrain, name))
+
+    def _edit(self) -> None:
+        """At any node; a group or queue that is dropped is there again after a while."""
+        world, rng = self.world, self.rng
+        numbers = [phone.number for phone in self.phones]
+        kind, key = rng.choice(
+            (("group", GROUP), ("queue", QUEUE), ("extension", rng.choice(numbers)))
+        )
+        fields: dict[str, Any] = {"members": rng.sample(numbers, 3), "ring_seconds": 4}
+        if kind == "extension":
+            fields = {"forward_always": rng.choice(("", *numbers)), "dnd": rng.random() < 0.3}
+        node, drop = world[rng.choice(NAMES)], kind != "extension" and rng.random() < 0.3
+        if node.stopped:
+            return
+        world.edited.add(key)
+        world.note(f"{kind} {key} of {node.name}: {'dropped' if drop else fields}")
+        if drop:
+            node.drop(kind, key)
+            world.after(rng.choice(LASTS), partial(node.put, kind, key, create=True, **fields))
+        else:
+            node.put(kind, key, **fields)
 
     def _slow(self) -> None:
         """For CALM seconds (core/calls/lines.py) it makes no bridges: one try may be bridged, and the next handed over."""
@@ -364,16 +427,20 @@ class Weather:
             if pbx.channels or pbx.bridges:
                 left = [(c.name, c.place, c.args) for c in pbx.channels.values()]
                 wrong.append(f"left at {name}: {left} {list(pbx.bridges)}")
-            calls = self.world[name].switchboard.calls
+            node = self.world[name]
+            calls, usage = node.switchboard.calls, node.switchboard.usage
+            ways = ("_calls", "_by_key", "_by_leg", "_by_id", "put", "listening")
             kept = {
-                **{what: getattr(calls, what) for what in ("_calls", "_by_key", "_by_leg", "put")},
+                **{what: getattr(calls, what) for what in ways},
                 **{what: getattr(calls.agenda, what) for what in ("calls", "_due", "_heap")},
-                **{what: getattr(calls.usage, what) for what in ("_calls", "_facts", "_waiting")},
+                **{what: getattr(usage, what) for what in COUNTED},
                 "rooms": calls.attendance._rooms,
                 "notes": self.world.notes[name],
+                "stands": node.federation.directory.shelves.places,
             }
             found = {what: list(one) for what, one in kept.items() if one}
             wrong += [f"left in the switchboard of {name}: {found}"] if found else []
+        wrong += [] if self.world.agree() else ["the nodes do not know the same"]
         return [*wrong, *(f"left: {p}" for p in self.phones if p.dialogs or p.channel)]
 
     def _records(self) -> list[str]:
@@ -394,6 +461,27 @@ class Weather:
         unnoted = sum(self.world.was_killed(name, at, at + NOTED) for name, at in heard)
         if not len(heard) - unnoted <= sent <= len(heard):
             wrong.append(f"{len(heard)} were transferred, and {sent} have records")
+        return wrong
+
+    def _recordings(self) -> list[str]:
+        """Each that was made is named by one record, and no others; and who wants one has it."""
+        marked = {
+            p.number for p in self.phones if getattr(self.world.item(p.number), "record", False)
+        }
+        made, wrong = self.world.recorded, list[str]()
+        kept = [one for of in self.world.records.values() for one in of if one.recording]
+        said = Counter(one.recording for one in kept)
+        wrong += [f"not made: {one}" for one in kept if one.answered and one.recording not in made]
+        for name, one in made.items():
+            near = any(one.began - 45 < at for of in self.troubled.values() for at in of)
+            if said[name] > 1 or (said[name] == 0 and not near):
+                wrong.append(f"{said[name]} records name {name}: {_named(one)}")
+        for one, phone, at, talks in self.world.answers:
+            asked = any(r.phone is phone and r.answered == at and not r.unasked for r in one.rings)
+            wants = marked & {one.caller.number, one.number, phone.number}
+            alone = self.world.was_alone(one.at.name, one.began)
+            if talks and asked and wants and not alone and one not in made.values():
+                wrong.append(f"not recorded: {_named(one)}, answered by {phone} at {at:.3f}")
         return wrong
 
 

@@ -7,7 +7,7 @@ Who has called the outside may transfer it and hang up: his call is over, but he
 
 from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -26,6 +26,7 @@ SLOW = 0.3  # seconds: nor does an Asterisk that has needed so long for an answe
 AGAIN = 0.5  # seconds without bridges after Asterisk is heard anew: whoever has waited for that comes at once
 Fact = tuple[str, ...]  # what counts of a call
 BRIDGED: Fact = ("bridged",)
+NOBODY = frozenset[str]()
 HERE = ""  # this node, among those that carry calls to the outside
 
 
@@ -89,10 +90,11 @@ class Usage:
             known = self._calls[channel] = _Counted(next(self._places), call.route.number)
         queue, payer, number, legs = call.queue, call.asking.payer, call.route.number, call.legs
         bridged = call.bridged is not None
-        state = (call.phase, legs, call.caller_gone, queue, payer, number, bridged)
+        freed = call.setup.freed() if call.setup and call.phase is Phase.DIALING else NOBODY
+        state = (call.phase, legs, call.caller_gone, queue, payer, number, bridged, freed)
         if state != known.state:
             known.state = state
-            facts = frozenset(_facts(call, legs))
+            facts = frozenset(_facts(call, legs, freed))
             if call.phase in SETTING_UP or (known.queue and _has_failed(call)):
                 ceased = known.facts - facts
                 self._in_vain.update((fact[1], self._now) for fact in ceased if fact[0] == "rings")
@@ -297,8 +299,8 @@ class Usage:
         return found
 
 
-def _facts(call: Call, legs: Sequence[Leg | Outside]) -> Iterator[Fact]:
-    """What is true of it, and of its legs."""
+def _facts(call: Call, legs: Sequence[Leg | Outside], freed: Collection[str]) -> Iterator[Fact]:
+    """What is true of it, and of its legs; `freed` of its phones ring no more."""
     if call.bridged is not None:
         yield BRIDGED
     ours, live = call.arrival.peer is None, call.phase in LIVE
@@ -313,7 +315,7 @@ def _facts(call: Call, legs: Sequence[Leg | Outside]) -> Iterator[Fact]:
     known = call.phase is not Phase.TALKING or len({leg.number for leg in rung}) < 2
     for leg in inside:
         number = leg.number or call.route.number
-        if live and leg.peer is None:
+        if live and leg.peer is None and number not in freed:
             yield "of", number
         if live and known and not leg.line:
             yield "rings", number

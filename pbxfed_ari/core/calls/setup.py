@@ -95,6 +95,7 @@ class Setup:
     legs: dict[ChannelId, End] = field(default_factory=dict)  # begun, and whither
     unseen: set[ChannelId] = field(default_factory=set)  # of those: Asterisk has not made them yet
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
+    quiet: set[ChannelId] = field(default_factory=set)  # of those, who rings no more
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
 
@@ -174,9 +175,18 @@ class Setup:
 
     def ended(self, leg: ChannelId, cause: int) -> None:
         """A leg has ended by itself: whose phone has said no has shown life, though nothing has rung."""
+        if leg in self.phones:
+            self.quiet.add(leg)
         if leg in self.legs and cause in SAID_NO:
             self.spoke.add(self.legs[leg])
             self._settle()
+
+    def freed(self) -> frozenset[str]:
+        """The numbers of our own phones that ring no more, while others do."""
+        if not self.quiet:
+            return frozenset()
+        rings = {number for leg, number in self.phones.items() if leg not in self.quiet}
+        return frozenset({self.phones[leg] for leg in self.quiet} - rings)
 
     def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
         """What this try's end means to its caller: BUSY_OUT, RANG_OUT or UNREACHABLE.
