@@ -90,6 +90,16 @@ def furnished(
 
 
 @contextmanager
+def registered(federation: Federation, phones: Mapping[str, str]) -> Iterator[None]:
+    """These phones, each at its node; afterwards they do as phones do that nobody has told anything."""
+    for number, node in phones.items():
+        federation.phone(number, node)
+    yield
+    for number in phones:
+        federation.lab.manners(number)
+
+
+@contextmanager
 def connecting(lab: Lab, control: str) -> Iterator[None]:
     """All nodes connect calls so: the legs are Dial's, or ours."""
     nodes = [node.name for node in lab.nodes()]

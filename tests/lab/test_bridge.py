@@ -18,6 +18,7 @@ from tests.lab.furnishing import (
     in_bridge_mode,
     nothing_left,
     put,
+    registered,
     rings_in_mode,
     set_up,
     turns,
@@ -30,13 +31,9 @@ PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b"}
 @pytest.fixture
 def bridged(federation: Federation) -> Iterator[Federation]:
     """All nodes own the legs of their calls."""
-    for number, node in PHONES.items():
-        federation.phone(number, node)
-    with connecting(federation.lab, "bridge"):
+    with registered(federation, PHONES), connecting(federation.lab, "bridge"):
         calm(federation, "bridge")
         yield federation
-    for number in PHONES:
-        federation.lab.manners(number)
 
 
 def was_bridged(federation: Federation) -> bool:

@@ -19,6 +19,7 @@ from tests.lab.furnishing import (
     connecting,
     in_mode,
     nothing_left,
+    registered,
 )
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "a"}
@@ -30,13 +31,9 @@ def talks(
     federation: Federation, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Federation, str]]:
     """Phones at two nodes, and how all nodes connect calls."""
-    for number, node in PHONES.items():
-        federation.phone(number, node)
-    with connecting(federation.lab, request.param):
+    with registered(federation, PHONES), connecting(federation.lab, request.param):
         calm(federation, request.param)
         yield federation, request.param
-    for number in PHONES:
-        federation.lab.manners(number)
 
 
 def listen(federation: Federation, dialled: Dialled, who: str, **how: str) -> tuple[int, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from lab.calls import Dialled
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import channels, the_only
+from tests.lab.furnishing import channels, registered, the_only
 from tests.lab.test_rooms import add
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "a", "1005": "c"}
@@ -19,13 +19,10 @@ PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "a", "1005": "c"}
 @pytest.fixture
 def line(federation: Federation) -> Iterator[Federation]:
     """1001 and 1002 are the members of queue 700."""
-    for number, node in PHONES.items():
-        federation.phone(number, node)
     strategy = ("--members", "1001,1002", "--strategy", "hunt", "--otherwise", "1005")
-    add(federation, "queue", "add", "700", *strategy)
-    yield federation
-    for number in PHONES:
-        federation.lab.manners(number)
+    with registered(federation, PHONES):
+        add(federation, "queue", "add", "700", *strategy)
+        yield federation
     add(federation, "queue", "rm", "700")
     federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 8)
     federation.until(lambda: all(federation.get(n, "/calls") == [] for n in "abc"), 5)

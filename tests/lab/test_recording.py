@@ -20,6 +20,7 @@ from tests.lab.furnishing import (
     in_mode,
     nothing_left,
     put,
+    registered,
     rings_in_mode,
 )
 from tests.lab.recording import seconds_of
@@ -30,14 +31,11 @@ PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b"}
 @pytest.fixture
 def recorded(federation: Federation) -> Iterator[Federation]:
     """1003, at c, is recorded."""
-    for number, node in PHONES.items():
-        federation.phone(number, node)
-    put(federation, "extension", "1003", record=True)
-    for node in "abc":
-        shutil.rmtree(folder(federation.lab, node), ignore_errors=True)
-    yield federation
-    for number in PHONES:
-        federation.lab.manners(number)
+    with registered(federation, PHONES):
+        put(federation, "extension", "1003", record=True)
+        for node in "abc":
+            shutil.rmtree(folder(federation.lab, node), ignore_errors=True)
+        yield federation
 
 
 def folder(lab: Lab, node: str) -> Path:
