@@ -21,6 +21,7 @@ from pbxfed_ari.core.replication.bundle import Bundle
 
 Perform = Callable[[Any], None]  # what a room does with one kind of effect
 EARLY = 0.0025  # seconds by which a timer of uvloop may come too early: its clock and what it lasts are whole milliseconds
+STILL = 1.0  # seconds by which it comes too late if this process stood still: what others have said meanwhile is not read yet
 FOR_CALLS = frozenset(get_args(CallEvent))  # by type: `isinstance` would ask each of them
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Loop:
         self._emptying: asyncio.Handle | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0  # when it comes
+        self._awake = time.monotonic()  # until then at least, for then it comes
         self._federation_due: float | None = None  # not known; calls do not change it
         self._loop = asyncio.get_running_loop()
         self.failures = 0  # events that a machine raised on
@@ -103,6 +105,8 @@ class Loop:
 
     def _empty(self) -> None:
         self._emptying = None
+        if (now := time.monotonic()) > self._awake + STILL:
+            self.federation.view.woke_at = now
         for _ in range(len(self._inbox)):
             self._handle(self._inbox.popleft())
         if self._inbox:
@@ -140,7 +144,7 @@ class Loop:
             if self._timer_at <= at:
                 return
             self._timer.cancel()
-        self._timer_at = at
+        self._timer_at, self._awake = at, max(at, now)
         self._timer = self._loop.call_later(max(0.0, at - now) + EARLY, self._tick)
 
     def _tick(self) -> None:

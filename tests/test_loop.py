@@ -9,7 +9,7 @@ from typing import Any, cast
 import uvloop
 
 from pbxfed_ari.core.events import SeedsFound, Ticked
-from pbxfed_ari.loop import Loop
+from pbxfed_ari.loop import STILL, Loop
 
 FAR = 3_600.0  # seconds
 
@@ -58,7 +58,7 @@ class Counting(Loop):
 
 
 def looping(machine: Machine, late: Callable[[float], None] = lambda seconds: None) -> Counting:
-    machine.view = None  # type: ignore[attr-defined]
+    machine.view = SimpleNamespace(woke_at=0.0)  # type: ignore[attr-defined]
     calls = SimpleNamespace(next_deadline=lambda: time.monotonic() + FAR, tick=machine.tick)
     return Counting(cast(Any, machine), cast(Any, calls), {}, late=late)
 
@@ -110,3 +110,20 @@ async def test_a_room_that_fails_costs_no_other_what_was_asked_of_it() -> None:
     loop.perform(cast(Any, [0, "next"]))
     assert done == ["next"]
     assert loop.failures == 1
+
+
+async def test_who_has_stood_still_knows_that_before_it_deals_with_what_came_meanwhile() -> None:
+    """A call must not be led by what was known before: who lives, and which room stands where, comes behind it."""
+    machine, view = Machine(FAR), list[float]()
+    loop = looping(machine)
+    loop.start()
+    seen = cast(Any, loop.federation.view)
+    machine.handle = lambda event, now: view.append(seen.woke_at) or []  # type: ignore[method-assign,func-returns-value]
+    loop.post(SeedsFound(()))
+    await asyncio.sleep(0)
+    loop._awake = time.monotonic() - STILL - 0.1  # when its timer should have come
+    loop.post(SeedsFound(()))
+    await asyncio.sleep(0)
+    loop.stop()
+    assert view[0] == 0.0
+    assert view[1] > 0.0

@@ -881,6 +881,10 @@ def test_what_others_may_have_a_part_in_waits_until_it_is_known_who_lives() -> N
         assert story.at(0.1, Arrived(CHANNEL, number, "1009", "", fresh_id=CALL)) == []
         story.view.cut, story.view.standing = (), [C]
         assert legs(later(story, 0.8)) == [(Leg(C, "sip"),)]
+    alone = Story(View(A, items=[group]))  # it waits for its name, which another node has
+    alone.view.settles = 99.0
+    assert alone.at(0.1, Arrived(CHANNEL, "601", "1009", "", fresh_id=CALL)) == []
+    assert legs(later(alone, 4.0)) == [(Leg(number="1001"), Leg(number="1002"))]
     view = View(cut=(B, C), items=[make("room", "800")])
     view.settles, view.standing = 0.7, [A]
     board = Switchboard()

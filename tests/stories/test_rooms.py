@@ -195,3 +195,13 @@ def test_no_node_has_more_rooms_than_a_quarter_above_its_share() -> None:
         for n in range(2_000, 2_320)
     )  # fmt: skip
     assert at_home > 240  # the cap moves few
+
+
+def test_who_has_stood_still_has_to_hear_first_where_rooms_stand() -> None:
+    """What others have said meanwhile waits to be read: half a second, as after a boot."""
+    world = living()
+    view = world["a"].federation.view
+    assert view.settled(world.now)
+    view.woke_at = world.now
+    assert not view.settled(world.now + 0.4)
+    assert view.settled(world.now + 0.6)

@@ -137,9 +137,8 @@ class Call:
         default_factory=dict
     )  # whither a leg's phone sends the call
     sent_to: str = ""  # the same, of the try that has failed so
-    failed: tuple[Returned, float] | None = (
-        None  # how, and when: what comes then is to be found yet
-    )
+    failed: tuple[Returned, float] | None = None  # how, and when: where it goes is open yet
+    unsettled: float = NEVER  # since when it waits for it to be known who lives
     leaves: bool = False  # a peer's call, that ends when its sender has heard what came of it
     tried_at: float = 0.0  # when the last try began
     done: set[Tried] = field(default_factory=set)  # legs, and whose they were

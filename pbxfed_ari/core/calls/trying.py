@@ -62,6 +62,7 @@ from pbxfed_ari.core.routing.waybill import Waybill
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
+LONGEST = 3.0  # seconds that this is waited for
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 
@@ -162,7 +163,7 @@ def _go_on(
     call: Call, event: Returned, failed: float, now: float, view: View, lines: Lines
 ) -> list[Effect]:
     """What comes after a try that has failed at that moment. Others may have it, but not before it is known who lives."""
-    if call.asking.peer is None and not view.settled(now):
+    if call.asking.peer is None and _settles_yet(call, now, view):
         call.failed = event, failed
         return _until_settled(call, now)
     if call.forgotten:
@@ -312,9 +313,17 @@ def _weary(call: Call, item: object, now: float, view: View, lines: Lines) -> li
 def _begin(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
     call.held_until = NEVER
     call.route = routes.route(call.asking, view, lines)
-    if not view.settled(now) and not _depends_on_nobody(call, view):
+    if not _depends_on_nobody(call, view) and _settles_yet(call, now, view):
         return _until_settled(call, now)
     return _next_try(call, now, view, lines)
+
+
+def _settles_yet(call: Call, now: float, view: View) -> bool:
+    """Will it soon be known who lives? A node whose name another one has may never know, and does what it can."""
+    if view.settled(now):
+        return False
+    call.unsettled = min(call.unsettled, now)
+    return now < call.unsettled + LONGEST
 
 
 def _until_settled(call: Call, now: float) -> list[Effect]:

@@ -32,7 +32,7 @@ from pbxfed_ari.core.records.registrations import Registration
 from pbxfed_ari.core.replication.sites import Sites
 from pbxfed_ari.core.stamp import wall_ms_of
 
-SETTLING = 0.5  # seconds after this node has taken its name, in which all who live have answered
+SETTLING = 0.5  # seconds after this node has taken its name, or stood still, in which all who live have answered
 Calendar = Callable[[str, int], LocalTime | None]
 
 
@@ -53,6 +53,7 @@ class Outlook:
         self.ring = Ring({self.me: 100})
         self.now = 0.0  # of the federation's last event
         self.joined_at = float("inf")  # when this node took its name
+        self.woke_at = float("-inf")  # when it had stood still last, and heard nobody
         self._ourselves, self._directory, self._members = ourselves, directory, members
         self._sites, self._clocks, self._gate, self._calendar = sites, clocks, gate, calendar
 
@@ -179,7 +180,7 @@ class Outlook:
 
     def settled(self, now: float) -> bool:
         """Has this node had time to hear who lives?"""
-        return now >= self.joined_at + SETTLING
+        return now >= max(self.joined_at, self.woke_at) + SETTLING
 
     def site(self, node: NodeName) -> str:
         """Where a node is."""
