@@ -5,6 +5,7 @@ made read-only has room. So now and then a few bytes are written and synced, by 
 what has been in line there for too long is the reading.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -59,7 +60,8 @@ class Disk:
                 self._next_probe = self._clock() + PROBE
             self._found = machine.disk(self._folder, self._trouble())
         except OSError as error:
-            self._found = Reading(0.0, f"refused a write: {error.strerror}", "none")
+            remedy = ": raise LimitNOFILE" if error.errno == errno.EMFILE else ""
+            self._found = Reading(0.0, f"refused a write: {error.strerror}{remedy}", "none")
         finally:
             self._looking = False
 

@@ -63,6 +63,8 @@ class SensorRoom:
         name = sensor.gauge.name
         try:
             found = await sensor.read()
+        except OSError as error:  # there are too many open files, as a rule
+            found = error.strerror or str(error)
         except Exception as error:  # a mistake of ours must not end the others
             log.exception("sensor %s", name)
             found = f"{type(error).__name__}: {error}"

@@ -102,6 +102,8 @@ class Keeper:
 
     def _refused(self, why: str) -> None:
         remedy = "nothing is kept until it takes writes: make room, or see in `dmesg` what is wrong with the disk"
+        if "readonly" in why:
+            remedy = "nothing is kept: let the daemon write there, and start it again"
         told, self.failed = self.failed, f"node.state: {self._store.path}: {why}; {remedy}"
         if told != self.failed:
             log.error("%s", self.failed)

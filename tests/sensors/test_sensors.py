@@ -1,6 +1,7 @@
 """The other sensors: a SIP stack that answers, or not; machine and disk; calls that failed; and the room that reads them."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -271,3 +272,22 @@ async def test_the_room_reads_again_and_sooner_while_it_is_bad() -> None:
     assert [e for e in effects if isinstance(e, Tell)] == [Tell(HealthChanged(6))]
     assert [e.what for e in effects if isinstance(e, Note)] == ["health reason"]
     assert found.unread == {"one": "nobody to ask", "other": "ZeroDivisionError: ours"}
+
+
+async def test_what_cannot_be_read_is_said_in_the_machines_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With too many files open each sensor fails, every second: that fills no log."""
+    read = asyncio.Event()
+
+    async def fails() -> Reading | str:
+        read.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    sensor = Sensor(Gauge("one", "it is", "", 1, 1, 6, "mend it"), 10.0, fails)
+    found = SensorRoom([sensor], perform=lambda effects: None, rng=Random(1))
+    task = asyncio.ensure_future(found.run())
+    await read.wait()
+    task.cancel()
+    assert found.unread == {"one": "Too many open files"}
+    assert caplog.text == ""

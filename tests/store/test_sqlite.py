@@ -14,6 +14,7 @@ from pbxfed_ari.core.records.directory import Directory
 from pbxfed_ari.core.records.streams import ASIDE
 from pbxfed_ari.core.replication.republishing import unindexed
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.store import opening
 from pbxfed_ari.store.sqlite import Store
 from tests.disks import refusing
 
@@ -212,3 +213,28 @@ def test_a_damaged_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
     with refusing(), pytest.raises(ConfigError, match=r"node.state: .*make room on its disk"):
         Store(tmp_path / "state.db").load()
     assert (tmp_path / "state.db").read_bytes() == whole
+
+
+def test_a_node_starts_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that the kernel has made read-only: it knows all it knew, and what is to be kept is refused."""
+    store, before = Store(tmp_path / "state.db"), Directory()
+    persist(store, before, [ShelfPut("n", b"1"), EDIT])
+    store.belongs_to(A)
+    store.close()
+    usual = opening._opened
+
+    def read_only(path: str, *first: str) -> sqlite3.Connection:
+        if first:
+            raise sqlite3.OperationalError("unable to open database file")
+        return usual(path)
+
+    monkeypatch.setattr(opening, "_opened", read_only)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    fixed = Store(tmp_path / "state.db")
+    fixed.belongs_to(A)
+    known = fixed.load()
+    assert known.streams.vector() == before.streams.vector()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        persist(fixed, known, [ShelfPut("k", b"2")])
