@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-IDLE = 15.0  # seconds without a word after which the other end is asked for a sign of life
-REPLY = 7.5  # seconds for it
+# Who calls while nothing is heard waits ten seconds in the dialplan: he shall be found before that
+IDLE = 4.0  # seconds without a word after which the other end is asked for a sign of life
+REPLY = 3.0  # seconds for it
 LARGEST = 256 * 1024 * 1024  # bytes of an event; Asterisk knows no limit
 QUIET = logging.getLogger("picows")  # at debug it would write the password, at info each connection
 QUIET.setLevel(logging.WARNING)

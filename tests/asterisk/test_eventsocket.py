@@ -2,16 +2,23 @@
 
 import asyncio
 import base64
+import hashlib
 import logging
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from picows import WSMsgType
 
+from lab.places import CHECKOUT
+from pbxfed_ari.asterisk import eventsocket
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.eventsocket import EventSocket
 from tests.asterisk.fake import FakeAri
+
+DIALPLAN = CHECKOUT / "dialplan"
+MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 
 
 def frame(kind: WSMsgType, data: bytes, *, fin: bool = True) -> Any:
@@ -73,3 +80,31 @@ async def test_its_password_is_in_no_log(caplog: pytest.LogCaptureFixture) -> No
     assert [
         r for r in caplog.records if r.name.startswith("picows") and r.levelno < logging.WARNING
     ] == []
+
+
+async def test_a_socket_by_which_nothing_comes_is_lost_before_a_call_that_nobody_hears_of_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asterisk answers all requests, only its events hang: no ping of ARI tells that."""
+    patience = re.findall(r"TIMEOUT\(absolute\)=(\d+)", (DIALPLAN / "extensions.conf").read_text())
+    waits = min(int(seconds) for seconds in patience if int(seconds))
+    assert waits - 2.0 > eventsocket.IDLE + eventsocket.REPLY
+    monkeypatch.setattr(eventsocket, "IDLE", 0.02)
+    monkeypatch.setattr(eventsocket, "REPLY", 0.02)
+
+    async def opens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = re.findall(r"(?i)Sec-WebSocket-Key: (\S+)", request)[0]
+        accept = hashlib.sha1(f"{key}{MAGIC}".encode(), usedforsecurity=False).digest()
+        answer = f"Sec-WebSocket-Accept: {base64.b64encode(accept).decode()}\r\n\r\n"
+        upgrade = "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{upgrade}{answer}".encode())
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(opens, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with AriClient(f"http://127.0.0.1:{port}", "pbxfed", "right") as ari:
+            socket = await ari.events(lambda event: None)
+            async with asyncio.timeout(10):
+                await socket.end()
