@@ -93,9 +93,9 @@ class Callers:
         if self._held is not None:
             self._made.add(leg)
 
-    def listens(self, phone: ChannelId) -> None:
+    def listens(self, channel: ChannelId) -> None:
         """It is made for who shall listen in: its end is told, too."""
-        self._callers.add(phone)
+        self._callers.add(channel)
 
     def heard_to_end(self) -> set[ChannelId]:
         """Whose end we have heard, to be told later, or would hear: of these what was read says less."""

@@ -33,14 +33,16 @@ from pbxfed_ari.core.effects import (
     MakeLeg,
     Note,
     Overhear,
+    OverhearAfar,
     SendElsewhere,
 )
 from pbxfed_ari.core.events import Answered, Ended, Returned
-from pbxfed_ari.core.names import ChannelId, dialable
+from pbxfed_ari.core.names import ChannelId, dialable, trunk_to
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
 PHONES, DIAL, LEAD, ROOM = "pbxfed-phones", "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
 LISTEN = "pbxfed-listen"
+EAR_SECONDS = 4  # who waits for it does so for five
 OLD_DIALPLAN = "Asterisk has another release's dialplan: see `pbxfed init --check`"
 
 INVALID_NUMBER = 28  # Q.850
@@ -49,7 +51,7 @@ FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no
 
 AT_ONCE = Together | MakeLeg
 log = logging.getLogger(__name__)
-ForListeners = CallListener | Overhear | Lend
+ForListeners = CallListener | Overhear | OverhearAfar | Lend
 ForCalls = Divert | HandOver | Lead | Enter | Hold | SendElsewhere | HangUp | ForListeners | ForLegs
 
 
@@ -369,6 +371,13 @@ class Calls:
                 case Overhear(_, ear, heard, whisper):
                     made = channels.snoop(
                         heard, app=ari.app, args="ear", snoop_id=ear, whisper=whisper
+                    )
+                    await ari.grant(made)
+                case OverhearAfar(_, ear, peer, heard_by, note):
+                    trunk = f"PJSIP/{heard_by}@{trunk_to(peer)}"
+                    variables = {"PJSIP_HEADER(add,X-PBXFED-Call)": note}
+                    made = channels.originateHere(
+                        trunk, id=ear, args="ear", seconds=EAR_SECONDS, variables=variables
                     )
                     await ari.grant(made)
                 case Lend(phone, ear):

@@ -401,6 +401,20 @@ class Channels:
         }
         return Post(f"channels.originate {id}", "channels", query, body)
 
+    def originateHere(
+        self, endpoint: str, *, id: str, args: str, seconds: int, variables: dict[str, str]
+    ) -> Post:
+        """Make a channel, dial for so many seconds; answered, it comes to our application with these arguments."""
+        query = {"channelId": id}
+        body = {
+            "endpoint": endpoint,
+            "app": self._ari.app,
+            "appArgs": args,
+            "timeout": seconds,
+            "variables": variables,
+        }
+        return Post(f"channels.originate {id}", "channels", query, body)
+
     @staticmethod
     def snoop(id: str, *, app: str, args: str, snoop_id: str, whisper: str) -> Post:
         """Make a channel that hears both sides of this one, in an application; what is said to it is heard there: `whisper`."""

@@ -140,9 +140,9 @@ class Connection:
         """It is made, by our word."""
         self._callers.makes(leg)
 
-    def listens(self, phone: ChannelId) -> None:
+    def listens(self, channel: ChannelId) -> None:
         """It is made for who shall listen in, by our word."""
-        self._callers.listens(phone)
+        self._callers.listens(channel)
 
     async def run(self) -> None:
         """Connect, listen, lose, wait, connect again; for ever."""

@@ -38,6 +38,7 @@ from pbxfed_ari.core.effects import (
     MakeLeg,
     Note,
     Overhear,
+    OverhearAfar,
     PushExtension,
     PushTrunk,
     RemoveExtension,
@@ -136,7 +137,7 @@ class Operator:
                 self.calls.perform(effect.channel, effect)
             case Divert() | Lead() | Enter() | Hold() | SendElsewhere() | HangUp():
                 self.calls.perform(effect.channel, effect)
-            case CallListener() | Overhear() | Lend():
+            case CallListener() | Overhear() | OverhearAfar() | Lend():
                 self.calls.perform(effect.channel, effect)
             case (
                 MakeBridge()

@@ -13,7 +13,7 @@ from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.asterisk.versions import SEVERAL_VARIABLES, Version
-from pbxfed_ari.core.effects import CallListener, Enter, HandOver, Lead, MakeLeg, Note
+from pbxfed_ari.core.effects import CallListener, Enter, HandOver, Lead, MakeLeg, Note, OverhearAfar
 from pbxfed_ari.core.events import Event
 from pbxfed_ari.core.names import Extension, NodeName
 from pbxfed_ari.errors import Declined
@@ -89,6 +89,8 @@ class AsteriskRoom:
             self.connection.makes(effect.leg)
         elif isinstance(effect, CallListener):
             self.connection.listens(effect.channel)
+        elif isinstance(effect, OverhearAfar):
+            self.connection.listens(effect.ear)
         self.operator.perform(effect)
 
     def settled(self) -> None:

@@ -372,6 +372,16 @@ class Overhear(Struct, frozen=True):
     whisper: str
 
 
+class OverhearAfar(Struct, frozen=True):
+    """The same at a peer that has got the call by SIP: `ear` is a trunk to it, and there what hears the call waits for it."""
+
+    channel: ChannelId
+    ear: ChannelId
+    peer: NodeName
+    heard_by: str  # dialed there
+    note: str  # of which call
+
+
 class Lend(Struct, frozen=True):
     """Connect the ear with who listens, for good."""
 
@@ -572,6 +582,7 @@ Effect = (
     | EndBridge
     | CallListener
     | Overhear
+    | OverhearAfar
     | Lend
     | Abandon
     | AskSip

@@ -1,5 +1,6 @@
 """Who listens in on a call, told as stories: asked for, called, answered, connected, over. Times are seconds after the call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,12 +13,14 @@ from pbxfed_ari.core.effects import (
     Effect,
     HandOver,
     HangUp,
+    Lead,
     Leg,
     Lend,
     Listened,
     MakeBridge,
     Note,
     Overhear,
+    OverhearAfar,
     Reply,
 )
 from pbxfed_ari.core.events import (
@@ -36,7 +39,7 @@ from pbxfed_ari.core.events import (
     Returned,
     TalkFound,
 )
-from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.routing.waybill import Waybill, read
 from tests.core.test_route import A, B, View, make
 
@@ -77,8 +80,11 @@ class Story:
         return list(record.listened)
 
 
-def talking(*, control: str = "handover") -> Story:
-    story = Story(View(B, items=[make("extension", "1001", control=control)]))
+BY_IAX = ("iax2", "sip")
+
+
+def talking(*, control: str = "handover", trunks: Sequence[str] = BY_IAX) -> Story:
+    story = Story(View(B, trunks=trunks, items=[make("extension", "1001", control=control)]))
     if control == "bridge":
         story.at(0.0, ARRIVED)
         leg = ChannelId("pf-f00-1-0")
@@ -105,7 +111,7 @@ def test_his_phone_is_called_and_then_he_hears_the_call() -> None:
     assert story.at(2.0, ASKED) == [called]
     (rung,) = story.at(2.1, CALLED)
     assert isinstance(rung, HandOver)
-    assert rung.legs == (Leg(B, "sip"),)
+    assert rung.legs == (Leg(B, "iax2"),)
     bill = read(rung.note)
     assert bill is not None
     assert bill.listens
@@ -148,6 +154,89 @@ def test_who_shall_hears_him(heard_by: str, whisper: str, control: str) -> None:
         other = {"in": "out", "out": "in"}.get(whisper, whisper)
         (heard,) = story.at(6.0, ListenerAnswered(ChannelId(f"{phone[:-7]}2-phone")))  # type: ignore[assignment]
         assert (heard.heard, heard.whisper) == (LEG, other)
+
+
+BY_SIP = ("sip", "iax2")
+
+
+def test_a_call_that_was_handed_over_to_a_peer_by_sip_is_heard_there() -> None:
+    """Where it may be translated, numbers of packets must not jump. If its caller goes out of it, by a transfer, it ends."""
+    story = talking(trunks=BY_SIP)
+    story.at(2.0, ASKED, CALLED)
+    story.at(3.0, LegDialed(CALL, HIS, "PJSIP/pf-b-2"))
+    story.at(4.0, Answered(CALL, HIS))
+    (trunk,) = story.at(4.0, ListenerAnswered(PHONE))
+    assert isinstance(trunk, OverhearAfar)
+    assert (trunk.channel, trunk.ear, trunk.peer, trunk.heard_by) == (PHONE, EAR, B, "nobody")
+    assert read(trunk.note) == Waybill("f00", ear=True)
+    reply = Reply(7, 201, {"call": "f00", "by": "1003", "heard_by": "nobody"})
+    assert story.at(4.1, EarEntered(EAR)) == [Lend(PHONE, EAR), reply]
+    assert story.at(9.0, Ended(CALLER, 16)) == [HangUp(PHONE, 16)]
+    story.at(9.1, *HE_IS_GONE, LegEnded(LEG, 16))
+    assert [(one.by, one.seconds) for one in story.listened()] == [("1003", 5.0)]
+
+
+def test_a_peer_that_does_not_know_the_call_is_not_waited_for() -> None:
+    """Nor one of another release, to which that is a number of nobody."""
+    story = talking(trunks=BY_SIP)
+    story.at(3.0, ASKED, CALLED, ListenerAnswered(PHONE))
+    assert story.at(3.1, Ended(EAR, 3)) == [HangUp(PHONE, 16)]
+    assert story.at(3.2, Ended(PHONE, 16)) == [Reply(7, 409, error="the call has just ended")]
+
+
+def at_peer(control: str = "handover") -> Story:
+    """Where 1003 talks with who called b."""
+    story = Story(View(A, items=[make("extension", "1003", control=control)]))
+    note = str(Waybill("beef"))
+    story.at(0.0, Arrived(CALLER, "1003", "1002", "", B, note, "f00", wall_ms=WALL))
+    if control == "bridge":
+        leg = ChannelId("pf-beef.f00-1-0")
+        story.at(1.0, LegEntered(leg), Answered(ChannelId(""), leg))
+    else:
+        story.at(1.0, LegDialed(CALLER, LEG, "PJSIP/1003-1"), Answered(CALLER, LEG))
+    return story
+
+
+def comes(call: str = "beef", heard_by: str = "called", peer: NodeName = B) -> Arrived:
+    note = str(Waybill(call, ear=True))
+    return Arrived(ChannelId("19.1"), heard_by, "", "", peer, note, "f02", wall_ms=WALL + 4_000)
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_listens_at_the_peer_waits_there_and_hears(control: str) -> None:
+    """By its caller's channel. From then on nothing of it needs that node's daemon, and it tells of nothing."""
+    story, trunk = at_peer(control), ChannelId("19.1")
+    ear = ChannelId("pbxfed-listen-beef.f00-called-f02-ear")
+    assert story.at(4.0, comes()) == [Lead(trunk, "pbxfed-listen", "far")]
+    assert story.at(4.1, ListenerAnswered(trunk)) == [Overhear(trunk, ear, CALLER, "in")]
+    assert story.at(4.2, EarEntered(ear)) == [Lend(trunk, ear)]
+    assert not story.board.calls.listening
+    assert HangUp(trunk, 16) not in story.at(9.0, *OVER)
+    assert len(story.board) <= 1
+    assert [one.listened for one in story.records] in ([()], [])
+
+
+def test_he_may_come_before_the_answer_is_known_there() -> None:
+    """It was heard of at the peer at once; here Asterisk's events wait for one another."""
+    story, trunk = Story(View(A)), ChannelId("19.1")
+    note = str(Waybill("beef"))
+    story.at(0.0, Arrived(CALLER, "1003", "1002", "", B, note, "f00", wall_ms=WALL))
+    assert story.at(1.0, comes()) == [Lead(trunk, "pbxfed-listen", "far")]
+    story.at(1.1, LegDialed(CALLER, LEG, "PJSIP/1003-1"), Answered(CALLER, LEG))
+    (heard,) = story.at(1.2, ListenerAnswered(trunk))
+    assert isinstance(heard, Overhear)
+
+
+def test_nobody_listens_at_the_peer_where_there_is_nothing_to_hear() -> None:
+    """Nor if the call has not come from whom he comes from; what ends too early ends for him."""
+    trunk = ChannelId("19.1")
+    for one in comes("cafe"), comes(peer=NodeName("c")), comes(heard_by="1003"):
+        assert at_peer().at(4.0, one) == [HangUp(trunk, 27)]
+    story = at_peer()
+    story.at(4.0, comes())
+    assert HangUp(trunk, 16) in story.at(4.1, *OVER)
+    assert story.at(4.2, Ended(trunk, 16)) == []
+    assert not story.board.calls.listening
 
 
 def test_what_is_refused_says_why() -> None:

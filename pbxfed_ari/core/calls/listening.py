@@ -5,6 +5,11 @@
     answered   what hears the other call is made: its `ear`, a channel that hears both sides, and is heard as was asked
     hears      the dialplan connects both, and nothing of it needs us any more: it ends with that call, or when he hangs up
 
+A call that was handed over to a peer by SIP is heard there. Its `ear` here is a trunk to it; who comes by that waits there as
+a `phone` does here, for an ear of that node's own. For such a channel takes the call's packets through Asterisk's core, which
+numbers them anew. No phone minds that; but where they are translated, at the called node, Debian's Asterisk drops whatever is
+numbered lower than what it has had.
+
 It is told by the names of these channels, so it goes on if we are killed. What the call's record says of it stands in its note.
 A call is listened in on at the node that it came to first, which keeps the record of it.
 """
@@ -18,13 +23,17 @@ from pbxfed_ari.core.effects import (
     CallListener,
     Effect,
     HangUp,
+    Lead,
+    Leg,
     Lend,
     Listened,
     Note,
     Overhear,
+    OverhearAfar,
     Reply,
 )
 from pbxfed_ari.core.events import (
+    Arrived,
     CallEvent,
     ChannelsListed,
     EarEntered,
@@ -32,15 +41,25 @@ from pbxfed_ari.core.events import (
     ListenAsked,
     ListenerAnswered,
 )
-from pbxfed_ari.core.names import ChannelId, Extension, key_of_name, listener_of, listens_to
+from pbxfed_ari.core.names import (
+    ChannelId,
+    Extension,
+    NodeName,
+    key_of_name,
+    listener_of,
+    listens_to,
+)
 from pbxfed_ari.core.records.objects.extension import Phone
-from pbxfed_ari.core.routing.tries import BUSY_OUT, NORMAL, RANG_OUT, View
+from pbxfed_ari.core.routing.tries import BUSY_OUT, NO_ROUTE, NORMAL, RANG_OUT, View
+from pbxfed_ari.core.routing.waybill import Waybill
 
 WHISPERS = {"nobody": "none", "caller": "out", "called": "in", "both": "both"}  # to the caller's
 FLIPPED = {"out": "in", "in": "out"}  # to the channel of who was called
 SAID = {BUSY_OUT: "is busy", RANG_OUT: "does not answer"}
 FAILED = "Asterisk could not do it: see the daemon's log"
 PHONE, CALL, EAR = "phone", "call", "ear"
+ANSWERED_SOON = (Phase.DIALING, Phase.TALKING)
+WAITS = "pbxfed-listen", "far"  # where in the dialplan he does
 
 
 @dataclass(slots=True)
@@ -53,16 +72,18 @@ class Listener:
     ticket: int = 0  # of who waits for him to answer
     hears: bool = False
     ends: str = ""  # why he is being hung up
+    came: ChannelId | None = None  # his end, if he listens at the peer that has sent the call
+    afar: bool = False  # he hears the call where it was sent
 
     @property
     def phone(self) -> ChannelId:
         """The end that is his."""
-        return self._channel(PHONE)
+        return self.came or self._channel(PHONE)
 
     @property
     def channel(self) -> ChannelId:
         """The caller's, of the call to him."""
-        return self._channel(CALL)
+        return self.came or self._channel(CALL)
 
     @property
     def ear(self) -> ChannelId:
@@ -109,6 +130,18 @@ class Supervision:
         shown = f"Listening: {of.arrival.caller} - {of.whose or of.route.number}"
         return [CallListener(one.phone, one.channel, phone.number, shown)]
 
+    def comes(self, event: Arrived, call: str) -> list[Effect]:
+        """By a peer's trunk: he hears that peer's call here, of which it may know sooner that it is answered."""
+        here = [one for one in self._calls.parts_of(call) if one.arrival.peer == event.peer]
+        here.sort(key=lambda one: one.phase is not Phase.TALKING)
+        of = next((one for one in here if one.phase in ANSWERED_SOON), None)
+        if of is None or event.number not in WHISPERS:
+            return [HangUp(event.channel, NO_ROUTE)]
+        base = listener_of(of.key, event.number, event.fresh_id)
+        self._listeners[event.channel] = Listener(base, of, came=event.channel)
+        self._calls.listening[event.channel] = None
+        return [Lead(event.channel, *WAITS)]
+
     def look(self, event: CallEvent, now: float) -> list[Effect]:
         """Something has happened: what does it mean to who listens in?"""
         effects: list[Effect] = []
@@ -131,7 +164,7 @@ class Supervision:
             return self._over(one, now)
         if type(event) is Ended and event.channel == one.ear:
             return _end(one, "the call has just ended")
-        if of is not None and of.phase is not Phase.TALKING:
+        if of is not None and not _goes_on(one, of):
             return _end(one, "the call is over")
         if type(event) is ListenerAnswered and event.channel == one.phone:
             return _overhear(one)
@@ -141,6 +174,8 @@ class Supervision:
 
     def _hears(self, one: Listener, now: float) -> list[Effect]:
         of, call = one.of, one.call
+        if one.came:  # what is told of it, the peer tells
+            self._forget(one)
         if of is None or call is None:
             return []
         one.hears = True
@@ -158,8 +193,7 @@ class Supervision:
 
     def _over(self, one: Listener, now: float) -> list[Effect]:
         """He hears no more, or never did."""
-        del self._listeners[one.channel]
-        self._calls.listening.pop(one.channel, None)
+        self._forget(one)
         if one.ticket:
             return [Reply(one.ticket, 409, error=_why(one))]
         of = one.of
@@ -172,6 +206,10 @@ class Supervision:
             self._calls.notebook.changed(of)
         fields = (("call", of.id), ("by", ended.by), ("seconds", round(ended.seconds, 1)))
         return [Note("call no longer listened in on", fields)]
+
+    def _forget(self, one: Listener) -> None:
+        del self._listeners[one.channel]
+        self._calls.listening.pop(one.channel, None)
 
     def listed(self, event: ChannelsListed, now: float) -> list[Effect]:
         """These are all channels that there are."""
@@ -197,11 +235,22 @@ def _no_call(event: ListenAsked, parts: list[Call]) -> Reply:
     return Reply(event.ticket, 404, error=why)
 
 
+def _goes_on(one: Listener, of: Call) -> bool:
+    """Is there something to listen to?"""
+    if one.came:
+        return of.phase in ANSWERED_SOON
+    return of.phase is Phase.TALKING and not (one.afar and of.caller_gone)
+
+
 def _overhear(one: Listener) -> list[Effect]:
     """He has answered, and is to hear."""
     heard = _where(one.of) if one.of else None
-    if heard is None:
+    if one.of is None or heard is None:
         return _end(one, "the call is over")
+    peer = None if one.came else _sent_to(one.of)
+    if peer is not None:
+        one.afar, note = True, str(Waybill(one.of.id, ear=True))
+        return [OverhearAfar(one.phone, one.ear, peer, one.heard_by, note)]
     channel, called = heard
     whisper = WHISPERS.get(one.heard_by, "none")
     whisper = FLIPPED.get(whisper, whisper) if called else whisper
@@ -219,6 +268,19 @@ def _where(of: Call) -> tuple[ChannelId, bool] | None:
         return of.caller, bool(key_of_name(of.caller))
     legs = sorted(here & of.bridged.legs.keys())
     return (legs[0], True) if legs else None
+
+
+def _sent_to(of: Call) -> NodeName | None:
+    """The peer to which Dial has passed the call by SIP as it is, if its caller is here yet.
+
+    What was given a codec for the way is translated here, and passes by the core already.
+    """
+    legs = of.talks_with or ()
+    if of.bridged is not None or of.caller_gone or len(legs) != 1:
+        return None
+    (leg,) = legs
+    plain = isinstance(leg, Leg) and leg.trunk == "sip" and not leg.codec
+    return leg.peer if plain and isinstance(leg, Leg) else None
 
 
 def _end(one: Listener, why: str) -> list[Effect]:

@@ -171,6 +171,8 @@ class Switchboard:
 
     def _arrived(self, event: Arrived, now: float, view: View) -> list[Effect]:
         bill = read(event.note) if event.peer else None
+        if bill is not None and bill.ear:
+            return self._supervision.comes(event, bill.call)
         if (waiting := self._crossing.waiting_for(event, bill, now, view)) is not None:
             return self._joins(event, waiting, now, view)
         if refused := self._crossing.has_hung_up(event, bill, view):

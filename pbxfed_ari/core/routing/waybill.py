@@ -5,7 +5,8 @@
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
 written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach
 (core/membership/takeover.py). `o` is from the outside: whose number it shows is nobody's phone here; `l` is to who shall
-listen in on another call. `1003.cfb`: 1003 was busy and has sent the call on; over SIP its Diversion (RFC 5806) says so, too,
+listen in on another call; `e` is no call, but who listens in on this one, and the number dialed says who hears him
+(core/calls/listening.py). `1003.cfb`: 1003 was busy and has sent the call on; over SIP its Diversion (RFC 5806) says so, too,
 over IAX2 nothing else does. `r`: the node that leads the call records it, so nobody bridges it (core/calls/recording.py).
 """
 
@@ -41,11 +42,12 @@ class Waybill(Struct, frozen=True):
     diverted: Diverted | None = None  # who has sent it on
     listens: bool = False  # who is called shall listen in on another call
     recorded: bool = False  # by the node that leads the call
+    ear: bool = False  # by this trunk somebody listens in on the call
 
     def __str__(self) -> str:
         head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
         heirs = ".".join(f"{heir}={node}" for heir, node in self.heirs[:MOST_HEIRS])
-        origin = "o" if self.outside else "l" if self.listens else ""
+        origin = "o" if self.outside else "l" if self.listens else "e" if self.ear else ""
         by = f"{self.diverted.by.replace('+', '=')}.{self.diverted.why}" if self.diverted else ""
         by = by if _DIVERTED.fullmatch(by) else ""
         tail = f"{heirs}/{origin}/{by}/{'r' if self.recorded else ''}"
@@ -74,6 +76,7 @@ def read(text: str) -> Waybill | None:
         else None,
         origin == "l",
         kept == "r",
+        origin == "e",
     )
 
 
