@@ -111,8 +111,16 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
 
 
+def test_a_caller_is_shown_the_room_at_a_peer() -> None:
+    """Whom he transfers out of it comes from that number."""
+    board = Board(items=[make("room", "800", name="Monday")])
+    board.view.standing = [B]
+    (made,) = [e for e in board.at(0.0, arrived("800")) if isinstance(e, MakeBridge)]
+    assert (made.number, made.name) == ("800", "Monday")
+
+
 def test_a_caller_is_shown_whom_he_calls_at_a_peer_but_no_line_of_a_peer() -> None:
-    """What he hears of the outside is the provider's to say."""
+    """What he hears of the outside is the provider's to say"""
     board = Board(B, items=[make("extension", "1001", name="Ada")])
     assert board.at(0.0, arrived())[0] == MakeBridge(CALLER, BRIDGE, 90, True, "1001", "Ada")
     fields = {"site": "main", "endpoint": "p", "nodes": ["b"], "patterns": ["_0."]}

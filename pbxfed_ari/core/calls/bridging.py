@@ -45,6 +45,7 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, key_of_name, leg_of
 from pbxfed_ari.core.records.objects.extension import Phone
+from pbxfed_ari.core.records.objects.room import Room
 from pbxfed_ari.core.routing.tries import (
     ABSENT,
     BUSY,
@@ -322,13 +323,16 @@ class Bridged:
         return [Indicate(self.caller, "ring")]
 
     def _shown_to_caller(self, called: str, view: View) -> tuple[str, str]:
-        """Number and name of the one who is rung, if it is an extension. A leg is shown the caller as it is dialed."""
+        """Number and name of the one who is rung, or of the room. A leg is shown the caller as it is dialed.
+
+        Who is transferred out of a room shows this number: else it would be the trunk's name.
+        """
         (part,) = self.legs.values()
         if not isinstance(part.to, Leg) or part.to.line:
             return "", ""
         number = part.to.number or called
-        phone = view.get("number", number)
-        return (number, phone.name) if isinstance(phone, Phone) else ("", "")
+        found = view.get("number", number)
+        return (number, found.name) if isinstance(found, Phone | Room) else ("", "")
 
     def _answer(self, leg: ChannelId, part: Part) -> list[Effect]:
         part.step, self.talks = Step.UP, True
