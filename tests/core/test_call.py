@@ -726,6 +726,15 @@ def test_who_has_refused_is_free_for_others_while_the_rest_of_the_group_rings(co
     assert any(isinstance(e, HandOver | MakeLeg) for e in effects)
 
 
+@pytest.mark.parametrize(("endpoint", "calls"), [("pf-b", 0), ("", 0), ("1001", 1)])
+def test_who_was_transferred_has_a_call_where_his_phone_is(endpoint: str, calls: int) -> None:
+    """By a trunk, or put into a bridge, he stands for a call that counts for him there, as long as he is in it."""
+    board, view = board_with(make("extension", "1001", call_limit=1))
+    sent = replace(arrive("1002", "1", endpoint=endpoint), caller="1001", by="1009")
+    assert handed(board.handle(sent, 0.0, view))
+    assert board.usage.at(view, 1.0).calls_of("1001") == calls
+
+
 def test_nobody_pays_by_a_caller_id() -> None:
     """Of a channel that is no endpoint's of ours, whoever it says it is."""
     line = make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."])

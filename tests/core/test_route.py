@@ -95,6 +95,9 @@ class View:
     def ahead(self, node: NodeName) -> float | None:
         return self.clocks.get(node, 0.0)
 
+    def supposed_ahead(self, node: NodeName) -> float | None:
+        return None
+
     def drained(self) -> bool:
         return self.leaving
 

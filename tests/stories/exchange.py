@@ -67,6 +67,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.federation.federation import describe
 from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.core.records.shelf import NodeInfo
+from pbxfed_ari.links.loopback import LoopbackHub
 from tests.stories.pbx import (
     BUSY,
     NORMAL,
@@ -646,6 +647,7 @@ class Telephony(World):
         self.faults: Callable[[Exchange, Effect], str] = lambda node, effect: ""
         self._fresh = 0
         super().__init__(seed, names, sealed=False, **fields)
+        self.history.sites = self.sites
 
     def __getitem__(self, name: str) -> Exchange:
         return self.nodes[name]
@@ -797,8 +799,9 @@ class Telephony(World):
     def cut(self, some: Sequence[str], *, one_way: bool = False) -> None:
         """Nothing passes between these nodes and the others, or none of theirs."""
         others = [name for name in self.nodes if name not in some]
-        hosts = ([self[name].address[0] for name in names] for names in (some, others))
-        self.network.cut(*hosts, one_way=one_way)
+        ours, theirs = ([self[name].address[0] for name in names] for names in (some, others))
+        between = [LoopbackHub.name] if self.hub is not None else []  # what lies between sites
+        self.network.cut(ours, [*theirs, *between], one_way=one_way)
         for one, other in product(some, others):
             self.history.of["way", frozenset((one, other))].set(True, self.now)
 

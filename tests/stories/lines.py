@@ -17,6 +17,7 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from pbxfed_ari.core.calls.setup import LIFE
+from pbxfed_ari.core.records.objects.extension import Phone as Described
 from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
 from pbxfed_ari.core.records.objects.queue import Queue
 from pbxfed_ari.core.records.objects.room import Room
@@ -249,12 +250,20 @@ class Lines:
             for ring, later in pairwise(mine):
                 at_once = later.at < ring.until - lasts and ring.phone.number != later.phone.number
                 places = [item.members.index(which.phone.number) for which in (ring, later)]
-                order = item.strategy == HUNT and places[0] > places[1]
+                free = not self._was_engaged(later.phone, one.began)
+                order = item.strategy == HUNT and places[0] > places[1] and free
                 if (at_once or order) and self._all_well(one, (ring, later), later.at):
                     how = "at once" if at_once else "out of order"
                     yield f"{how}: {ring.phone} and {later.phone} at {later.at:.3f} for {_named(one)}"
             for ring in mine:
                 yield from self._its_time(one, ring, item.ring_seconds)
+
+    def _was_engaged(self, phone: "Phone", when: float) -> bool:
+        """Then he is passed over, if his extension may have no call more, and looked for again."""
+        item = self.world.item(phone.number)
+        limited = isinstance(item, Described) and item.call_limit > 0
+        theirs = [self.history.of["engaged", one.uri] for one in self._phones(phone.number)]
+        return limited and any(spells.touch(when, when) for spells in theirs)
 
     def _its_time(self, one: "Attempt", ring: "Ring", seconds: int) -> Iterator[str]:
         decides = ring.phone.after < seconds + MOMENT and ring.phone.manner != "rings"

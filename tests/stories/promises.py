@@ -15,7 +15,7 @@ kind of trunk is blocked the other one is tried after LIFE seconds. It is not ow
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pbxfed_ari.core.calls.setup import LIFE
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.stories.pbx import Attempt, Phone, Ring
 
 SETTLED = 3.0  # seconds after a death or a cut until all is as if it had not been
+SETTLED_AFAR = 10.0  # the same between sites
 PROMPT = 0.5  # seconds until it rings
 LOSSY = 2.0  # the same where frames are lost: twice the same one
 TALKS = 2.0  # seconds after which who has answered must have been heard
@@ -76,9 +77,13 @@ class History:
 
     def __init__(self) -> None:
         self.of: defaultdict[tuple[object, ...], Spells] = defaultdict(Spells)
+        self.sites: Mapping[str, str] = {}  # of each node; none: all are in one
 
     def well(self, nodes: Sequence[str], since: float, until: float) -> bool:
         """Did these live, and hear the first of them?"""
+        if len({self.sites.get(node) for node in nodes}) > 1:  # word goes by other nodes
+            nodes = [*nodes, *self.sites]
+            since -= SETTLED_AFAR - SETTLED
         since -= SETTLED
         ways = [("way", frozenset((nodes[0], node))) for node in nodes]
         ends = [(what, node) for node in nodes for what in ("daemon", "asterisk", "deaf")]
@@ -182,6 +187,8 @@ class Promises:
             asked = any(spells.touch(one.began, when[1] + LOSSY) for spells in busy)
             if item.strategy != HUNT and member not in rang and asked:
                 continue
+            if self._is_limited(member, one.began, when[1] + LOSSY):
+                return  # whoever was so when he was looked for is looked for again
             when = when[0], when[1] + late
             for phone in phones:
                 yield from self._owed(one, phone, when, via, several=len(phones) > 1)
@@ -191,6 +198,13 @@ class Promises:
             if not outcome:
                 return
             via = phones[0].was_at(when[0])
+
+    def _is_limited(self, number: str, since: float, until: float) -> bool:
+        """Had it all the calls that it may have? With one at most any of its phones counts."""
+        item = self.world.item(number)
+        engaged = (self.history.of["engaged", one.uri] for one in self.phones[number])
+        limited = isinstance(item, Described) and item.call_limit == 1
+        return limited and any(spells.touch(since, until) for spells in engaged)
 
     def _is_slow(self, one: "Attempt", phone: "Phone") -> bool:
         """May a trunk to it be blocked when it is asked?"""
@@ -205,11 +219,8 @@ class Promises:
             return
         if phone.number in self.world.edited:
             return
-        item = self.world.item(phone.number)  # one call at most: its other phone counts, too
-        limited = isinstance(item, Described) and item.call_limit == 1
-        theirs = self.phones[phone.number] if limited else [phone]
-        engaged = any(self.history.of["engaged", one.uri].touch(since, by) for one in theirs)
-        busy = phone.manner == "busy" or engaged
+        engaged = self.history.of["engaged", phone.uri].touch(since, by)
+        busy = phone.manner == "busy" or engaged or self._is_limited(phone.number, since, by)
         if busy or not self._well(one, phone, when, via, several=several):
             return
         rang = [f"{ring.at:.3f}" for ring in one.rings if ring.phone is phone]

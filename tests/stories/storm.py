@@ -28,6 +28,7 @@ from tests.stories.pbx import Attempt, Phone, Ring
 from tests.stories.promises import SETTLED, Promises
 
 NAMES = "abcd"
+SITES = ("one", "one", "two", "two")
 GROUP, QUEUE, ROOM = "600", "700", "800"
 GHOST = 1.0  # seconds after the end of a call in which a ring that was on its way may begin
 SAID_AGAIN = 4.0  # seconds after which SIP says again what nobody has heard
@@ -57,6 +58,7 @@ class Storm:
     edits: bool = False  # of what is called, at any node, amid calls
     records: bool = False  # some conversations
     old: bool = False  # some nodes know the first fields of a waybill only
+    sites: bool = False  # two LANs
     roams: bool = False  # phones register at another node
     slow: bool = False  # Asterisks answer late for a moment: what was bridged is handed over then
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
@@ -101,6 +103,9 @@ STORMS = {
     "edits amid all": Storm(edits=True, lines=True, deaths=True, cuts=True, crashes=True),
     "records": Storm(records=True, transfers=True, deaths=True, crashes=True),
     "old": Storm(old=True, cuts=True, transfers=True),
+    "sites": Storm(sites=True, lines=True, rooms=True, transfers=True),
+    "sites amid all": Storm(sites=True, cuts=True, deaths=True, crashes=True),
+    "sites, roaming": Storm(sites=True, roams=True, cuts=True),
     "transfers amid deaths": Storm(transfers=True, deaths=True),
     "slow": Storm(slow=True, transfers=True),
     "slow amid deaths": Storm(slow=True, deaths=True, sockets=True),
@@ -121,7 +126,8 @@ class Weather:
     def __init__(self, storm: Storm, seed: int, log: list[str] | None = None) -> None:
         self.storm, self.rng = storm, Random(f"storm {seed}")
         modes = [self.rng.choice(("handover", "bridge")) for _ in NAMES]
-        self.world = Telephony(seed, NAMES, control=modes)
+        sites = dict(zip(NAMES, SITES, strict=True)) if storm.sites else None
+        self.world = Telephony(seed, NAMES, control=modes, sites=sites)
         self.world.log = log
         network = self.world.network
         network.loss = network.doubled = network.overtaken = storm.frames
@@ -234,6 +240,9 @@ class Weather:
         talking = [phone for phone in self.phones if len(world.talks(phone)) == 1]
         if not talking:
             return
+        taken = (ring for one in self._all if one.number == QUEUE for ring in one.rings)
+        if any(abs(world.now - ring.answered) < UNDER_WAY for ring in taken):
+            return  # who transfers as a member answers has given his place up
         phone = rng.choice(talking)
         others = [p for p in self.phones if p.number != phone.number]
         ready = [p for p in others if not p.dialogs and p.channel is None]
@@ -262,6 +271,8 @@ class Weather:
     def _cut(self) -> None:
         world, rng = self.world, self.rng
         some = rng.sample(NAMES, rng.choice((1, 1, 2)))
+        if self.storm.sites and rng.random() < 0.5:
+            some = list(NAMES[:2])  # a whole site
         one_way, lasts = rng.random() < 0.2, rng.choice(LASTS)
         world.note(f"cut: {some}{' one way' if one_way else ''} for {lasts} s")
         world.cut(some, one_way=one_way)

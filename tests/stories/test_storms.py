@@ -85,6 +85,23 @@ def test_a_call_comes_about_though_a_daemon_has_just_begun_and_its_clock_is_fast
     assert [ring.phone for ring in attempt.rings] == [called]
 
 
+@pytest.mark.parametrize("home", ["a", "b"])
+@pytest.mark.parametrize("skew", [0, -40, 40])
+def test_a_call_from_another_site_rings_at_once(home: str, skew: int) -> None:
+    """Only who speaks for that site says what its clock shows; who is off, and nobody knows it, is asked at most."""
+    sites = {"a": "one", "b": "one", "c": "two", "d": "two"}
+    world = Telephony(names="abcd", sites=sites)
+    for number in "1001", "1002":
+        world["a"].edit(number, create=True, secret="secret-12345")
+    world.run(1.0)
+    caller, called = world.add("1001", home), world.add("1002", "d", manner="rings")
+    world.set_clock(home, skew)
+    world.run(60.0)
+    attempt = world.dial(caller, "1002")
+    world.run(1.0 if skew else 0.2)
+    assert [ring.phone for ring in attempt.rings] == [called]
+
+
 def test_what_a_dead_asterisk_had_let_ring_leads_nowhere() -> None:
     """The phone rings on for a while, and says then where to go; but nobody hears it."""
     world, caller, called = two("ab", after=8.0)

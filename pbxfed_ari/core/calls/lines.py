@@ -306,7 +306,8 @@ def _facts(call: Call, legs: Sequence[Leg | Outside], freed: Collection[str]) ->
     ours, live = call.arrival.peer is None, call.phase in LIVE
     if live and ours and not call.caller_gone:
         yield "of", call.arrival.endpoint
-        yield "of", call.arrival.caller
+        if not call.arrival.by:  # who was transferred counts where his phone is, in his call
+            yield "of", call.arrival.caller
     if live and not call.caller_gone:
         yield "rings", call.arrival.endpoint
     inside = [leg for leg in legs if isinstance(leg, Leg)]

@@ -343,16 +343,20 @@ def lateness(bill: Waybill, peer: NodeName, arrived: Arrived, now: float, view: 
     """Is a peer's call "late", or "doubtful", or in time ("")? One that has just come: by our clock as it was last read.
 
     For by that, too, it is known how far the peer's clock is ahead: ours may have been set since, a moment ago. Of a peer whose
-    clock we have not heard of, as a moment after our start, nothing can be said: it is asked.
+    clock we have not heard of, as a moment after our start, nothing can be said: it is asked. Of other sites only those whose
+    reports we get say it: the others there are supposed to have the same time, but nothing is refused for that.
     """
     wall_ms = (not arrived.again and view.clock_ms(now)) or arrived.wall_ms
     if not bill.until_ms or not wall_ms:
         return ""
-    if (ahead := view.ahead(peer)) is None:
+    known = view.ahead(peer)
+    ahead = known if known is not None else view.supposed_ahead(peer)
+    if ahead is None:
         return "doubtful"
     passed = wall_ms + ahead * 1_000 - bill.until_ms
-    doubtful = GRACE * 0.2 - GRACE - BUSY * 1_000
-    return "late" if passed > GRACE else "doubtful" if passed > doubtful else ""
+    if passed > GRACE and known is not None:
+        return "late"
+    return "doubtful" if passed > GRACE * 0.2 - GRACE - BUSY * 1_000 else ""
 
 
 def _peer_of(channel: str) -> NodeName | None:

@@ -223,6 +223,13 @@ class Outlook:
         """By how many seconds a peer's clock is ahead of ours; None: it has not said yet what it shows."""
         return self._clocks.ahead(node)
 
+    def supposed_ahead(self, node: NodeName) -> float | None:
+        """The same of a peer of another site, by the clocks there that are known; None if none are."""
+        if (site := self.site(node)) == self.site(self.me):
+            return None
+        there = (self._clocks.ahead(one) for one in self.nodes() if self.site(one) == site)
+        return max((ahead for ahead in there if ahead is not None), default=None)
+
     # --- who is responsible
 
     def home(self, number: Extension) -> NodeName:

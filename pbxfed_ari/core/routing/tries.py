@@ -123,6 +123,10 @@ class View(Protocol):
         """By how many seconds a peer's clock is ahead of ours; None: it has not said yet what it shows."""
         ...
 
+    def supposed_ahead(self, node: NodeName) -> float | None:
+        """The same of a peer of another site, by the clocks there that are known; None if none are."""
+        ...
+
     def drained(self) -> bool:
         """Is this node being drained?"""
         ...
