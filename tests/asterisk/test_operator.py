@@ -981,6 +981,8 @@ async def test_a_node_of_sip_alone_needs_no_iax2(tmp_path: Path, folder: str) ->
         fake.refuse[reload] = 404
         desk.operator.perform(TRUNK)
         await desk.idle()
+        if not folder:
+            await fake.until(reload)
         await asyncio.sleep(0.05)
         assert fake.asked.count(reload) == (0 if folder else 1)
         assert (desk.operator.trouble, desk.notes) == ("", [])
