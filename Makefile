@@ -7,20 +7,27 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 unexport PYTHONDONTWRITEBYTECODE  # the lab starts hundreds of daemons: each would compile the whole package, two fifths of what its start costs
 TOLD := -q --tb=short -rfEs  # what failed is named in the last lines, and what was skipped
+LAB := tests/lab tests/lab_tools tests/docker
 ALONE := tests/lab/test_load.py tests/lab/test_many.py tests/lab/test_rolling.py  # they need the whole machine
+# Testers of the lab, each with a federation of its own that waits half of the time: five on two cores, if there are 1.5 GB for each
+PBXFED_TESTERS ?= $(shell awk -v most=$$(($$(nproc) * 5 / 2)) '/^MemAvailable/ { n = int($$2 / 1.5e6); \
+  if (n > most) n = most; print (n > 1 ? n : 1) }' /proc/meminfo)
 
-.PHONY: demo test test-docker check bench stories unit deb clean
+.PHONY: demo test test-rules test-docker check bench stories unit deb clean
 
 demo: $(READY)
 	$(PYTHON) -m lab.demo
 
 test: $(READY)
-	$(MAKE) --no-print-directory check
-	$(PYTHON) -m pytest $(TOLD) -n 2 --ignore=tests/lab --ignore=tests/lab_tools --ignore=tests/docker
-	$(PYTHON) -m pytest $(TOLD) -n 4 --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%) \
+	$(MAKE) --no-print-directory -j 2 check test-rules
+	$(PYTHON) -m pytest $(TOLD) -n $(PBXFED_TESTERS) --dist loadfile --no-loadscope-reorder tests/lab_tools tests/lab $(ALONE:%=--ignore=%) \
 	  || { [ $$? = 1 ] && $(PYTHON) -m tests.again $(TOLD); }  # 1: tests failed, and nothing else
 	$(PYTHON) -m pytest $(TOLD) $(ALONE)
 	$(MAKE) --no-print-directory test-docker
+
+# All that needs no lab.
+test-rules: $(READY)
+	$(PYTHON) -m pytest $(TOLD) -n $$(nproc) $(LAB:%=--ignore=%)
 
 # The lab in containers, in a Docker engine of its own; where none can be started, that is said, with the reason.
 test-docker: $(READY)
