@@ -8,8 +8,11 @@ the others.
 """
 
 import gc
+import os
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,6 +40,18 @@ _MODULES = {name: module for section in SECTIONS.values() for name, module in se
 
 class Commands(click.Group):
     """All commands, by section; those of other modules are imported when they are asked for."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """As ever. A standard input that is closed is empty; an output that takes nothing more is told in one line."""
+        if sys.stdin is None:
+            sys.stdin = open(os.devnull)  # noqa: SIM115  (as long as the command lasts)
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.filename or "pbxfed_ari.node.starting" in sys.modules:
+                raise  # no output's; and the daemon tells where it stood
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would be tried once more
+            fail(f"{error.strerror or error}: what was to be printed is not all there", REFUSED)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """As ever, but for bytes that are no text: nothing could be asked with them, nor said of them."""

@@ -78,6 +78,8 @@ def given(kind: Kind, values: dict[str, Any]) -> dict[str, object]:
     found = {name: values[_slot(name)] for name in kind.known()}
     if found.get(SECRET) == "-":
         found[SECRET] = from_stdin("Secret")
+    if any("\ud800" <= c <= "\udfff" for c in str(found.get(SECRET) or "")):
+        raise click.UsageError("the secret must be UTF-8")
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -93,6 +93,40 @@ def test_what_cannot_be_asked_is_wrong_usage(
     assert words in shell.refused(*argv, code=2)
 
 
+@pytest.mark.parametrize(
+    ("typed", "code", "words"),
+    [
+        (
+            "ext list >/dev/full",
+            1,
+            "No space left on device: what was to be printed is not all there",
+        ),
+        ("ext list --json >/dev/full", 1, "No space left on device"),
+        ("ext export >/dev/full", 1, "No space left on device"),
+        ("ext list >&-", 0, ""),
+        ("expel b <&-", 1, "Aborted!"),
+        ("ext add 1009 --secret - <&-", 1, "the secret is too weak"),
+        ("ext import - --format csv <&-", 1, "line 1: the names of the columns must stand there"),
+        ("ext add 1009 --secret - <<<$'secret-\\xff-secret'", 2, "the secret must be UTF-8"),
+    ],
+)
+def test_what_is_full_or_closed_is_told_without_a_traceback(
+    shell: Shell, ext: Callable[..., None], typed: str, code: int, words: str
+) -> None:
+    """As cron may have it."""
+    ext("1001")
+    command = f"{sys.executable} -m pbxfed_ari.cli {typed}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={"PBXFED_CONFIG": str(shell.config)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_what_is_asked_before_a_deed_stands_not_in_its_answer(shell: Shell) -> None:
     """Nor does a name in it move the cursor."""
     done = shell.run("expel", "\x1b[2J", "--json", given="n\n")
