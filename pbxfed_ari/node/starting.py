@@ -17,7 +17,6 @@ from pathlib import Path
 from random import Random
 
 import uvloop
-from aiohttp import web
 
 from pbxfed_ari import __version__, logs
 from pbxfed_ari.config import Settings, credentials
@@ -32,9 +31,8 @@ from pbxfed_ari.keys import load_node_key, open_keyring
 from pbxfed_ari.node.wiring import Node
 from pbxfed_ari.sensors.clock import local_time
 from pbxfed_ari.store.sqlite import Store
-from pbxfed_ari.web.listener import Listener, bounded
+from pbxfed_ari.web.listener import Listener
 
-BACKLOG = 128  # who connects while we are busy waits
 FILES = 65_536  # open files of this process, if it may have so many; systemd's and most shells' is 1,024
 
 
@@ -113,10 +111,9 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Node:
     stack.callback(node.close_files)
     await node.link.open()
     stack.callback(node.link.close)
-    runner = web.AppRunner(node.api.app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await _listen(settings, "http.listen", lambda *at: _operators(runner, stack, *at))
+    api = Listener(node.api.app)
+    stack.push_async_callback(api.close)
+    await _listen(settings, "http.listen", api.open)
     if node.tls is not None:
         phones = Listener(node.api.phone_files.app, node.tls)
         stack.push_async_callback(phones.close)
@@ -137,13 +134,6 @@ def _state_folder(settings: Settings) -> Path:
     except OSError as error:
         raise ConfigError(f"{settings.path}: node.state = {state}: {error.strerror}") from None
     return state
-
-
-async def _operators(runner: web.AppRunner, stack: AsyncExitStack, host: str, port: int) -> None:
-    assert runner.server is not None, "it was set up"
-    loop = asyncio.get_running_loop()
-    listening = await loop.create_server(bounded(runner.server), host, port, backlog=BACKLOG)
-    stack.callback(listening.close)
 
 
 async def _listen(

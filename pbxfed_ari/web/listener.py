@@ -1,48 +1,59 @@
 """Places to connect to: bounded, so that who comes there takes nothing from anybody else, least of all files that calls need.
 
-For strangers by TLS, bounded in number and time; for who operates the node in number alone (`bounded`).
+For strangers by TLS, a moment each; for who operates the node in the clear, as long as he asks something.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from ssl import SSLContext
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
 
-OPERATORS = 500  # connections at once to the API; each that watches events is one
 MOST = 200  # connections at once; who has not said yet what TLS he speaks is one, too
 HANDSHAKE = 5.0  # seconds
 PAUSE = 0.1  # seconds without a connection, if none can be taken
 LONGEST = 30.0  # seconds a connection lasts: a few small files take one
+OPERATORS = 500  # connections at once to the API; each that watches events is one
+ASKS = 30.0  # seconds in which the first request must be here, but for its body
+KEPT = 75.0  # seconds between two requests
 MUTE = logging.Logger("mute", logging.CRITICAL + 1)  # aiohttp logs what it cannot read: a path
 
 
-def bounded(server: web.Server, most: int = OPERATORS) -> Callable[[], asyncio.Protocol]:
-    """What takes connections for it, no more than so many at once: those that are too many are closed."""
-    return lambda: server() if len(server.connections) < most else _Closing()
+class NoHttp(logging.Filter):
+    """Who sends what is no HTTP has his answer; he does not write into the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Is it worth a line?"""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-class _Closing(asyncio.Protocol):
-    """There are too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+log = logging.getLogger(__name__)
+log.addFilter(NoHttp())
 
 
 class Listener:
-    """An application behind TLS. The context may be given another certificate while it runs."""
+    """An application behind TLS, or without. The context may be given another certificate while it runs."""
 
-    def __init__(self, app: web.Application, context: SSLContext) -> None:
+    def __init__(self, app: web.Application, context: SSLContext | None = None) -> None:
+        """Without TLS a connection lasts, for who asks something in time."""
         self._runner = web.AppRunner(
-            app, access_log=None, logger=MUTE, keepalive_timeout=HANDSHAKE, shutdown_timeout=1.0
+            app,
+            access_log=None,
+            logger=MUTE if context else log,
+            keepalive_timeout=HANDSHAKE if context else KEPT,
+            shutdown_timeout=1.0,
         )
         self.context = context
+        self._patience: dict[object, asyncio.TimerHandle] = {}  # with who has asked nothing yet
+        if context is None:
+            app.middlewares.insert(0, self._asks())
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._greeting = 0  # connections whose TLS does not stand yet
+        self._greeting: set[web.RequestHandler] = set()  # whose TLS does not stand yet
 
     async def open(self, host: str, port: int) -> None:
         """Listen. Raises: OSError."""
@@ -63,6 +74,8 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
         await self._runner.cleanup()
+        for timer in self._patience.values():
+            timer.cancel()
 
     async def _accept(self, listening: socket.socket) -> None:
         server, loop = self._runner.server, asyncio.get_running_loop()
@@ -75,24 +88,43 @@ class Listener:
                 except OSError:  # it has gone already, or there are too many files
                     await asyncio.sleep(PAUSE)
                     continue
-                if len(server.connections) + self._greeting >= MOST:
+                most = MOST if self.context else OPERATORS
+                if len(self._greeting.union(server.connections)) >= most:
                     one.close()
                     continue
-                self._greeting += 1
-                group.create_task(self._greet(one, server()))
+                handler = server()
+                self._greeting.add(handler)
+                group.create_task(self._greet(one, handler))
 
     async def _greet(self, one: socket.socket, handler: web.RequestHandler) -> None:
         loop = asyncio.get_running_loop()
+        seconds = HANDSHAKE if self.context else None
+        if not self.context:
+            self._patience[handler] = loop.call_later(ASKS, self._lose_patience, handler)
         try:
             await loop.connect_accepted_socket(
-                lambda: handler, one, ssl=self.context, ssl_handshake_timeout=HANDSHAKE
+                lambda: handler, one, ssl=self.context, ssl_handshake_timeout=seconds
             )
         except OSError:  # he speaks no TLS that we do, or nothing
             one.close()
         else:
-            loop.call_later(LONGEST, _cut, handler)
+            if self.context:
+                loop.call_later(LONGEST, _cut, handler)
         finally:
-            self._greeting -= 1
+            self._greeting.discard(handler)
+
+    def _asks(self) -> Middleware:
+        @web.middleware
+        async def asks(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if timer := self._patience.pop(request.protocol, None):
+                timer.cancel()
+            return await handler(request)
+
+        return asks
+
+    def _lose_patience(self, handler: web.RequestHandler) -> None:
+        del self._patience[handler]
+        _cut(handler)
 
 
 def _cut(handler: web.RequestHandler) -> None:

@@ -83,6 +83,7 @@ async def test_a_renewed_certificate_is_shown_to_who_comes_next(
     opened, port = place
     old = believing(tmp_path)
     tls.write(tmp_path / "crt.pem", tmp_path / "key.pem", "127.0.0.1")
+    assert opened.context is not None
     opened.context.load_cert_chain(tmp_path / "crt.pem", tmp_path / "key.pem")
     assert await get(port, believing(tmp_path)) == "here"
     with pytest.raises(OSError, match="certificate verify failed"):
@@ -145,38 +146,93 @@ async def test_what_is_asked_is_not_logged(
     assert TOKEN not in caplog.text
 
 
-async def test_who_operates_the_node_takes_no_more_connections_than_there_are_for_that() -> None:
-    """A program that opens one after the other and closes none would take the files that calls need."""
+# --- in the clear
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[int]:
+    """The port of one without TLS, whose stream does not end."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"begun")
+        await asyncio.Event().wait()
+        return response
+
     app = web.Application()
-    app.router.add_get("/", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    assert runner.server is not None
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(listener.bounded(runner.server, 2), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
 
-    open_: list[asyncio.StreamWriter] = []
+    async def late(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.6)
+        return web.Response(text="late")
 
-    async def said() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        open_.append(writer)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    app.router.add_get("/stream", endless)
+    app.router.add_get("/late", late)
+    app.router.add_get("/{path:.*}", answer)
+    opened = Listener(app)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    await opened.open("127.0.0.1", port)
+    yield port
+    await opened.close()
+
+
+async def said(port: int, text: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(text)
+    return reader, writer
+
+
+async def test_who_never_ends_his_first_request_is_cut_off(
+    api: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header a minute would hold a connection for ever. A stream lasts; so does who waits, or has asked before."""
+    monkeypatch.setattr(listener, "ASKS", 0.3)
+    stream, one = await said(api, b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+    asks, two = await said(api, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    late, four = await said(api, b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await stream.readuntil(b"begun")).startswith(b"HTTP/1.1 200")
+    assert (await asks.readuntil(b"here")).startswith(b"HTTP/1.1 200")
+    for begun in b"", b"GET / HTTP/1.1\r\nX: ":
+        slow, three = await said(api, begun)
         with suppress(ConnectionError):
-            return await asyncio.wait_for(reader.read(12), 10)
-        return b""
+            assert await slow.read() == b""
+        three.close()
+    two.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await asks.readuntil(b"here")
+    assert not stream.at_eof()
+    assert await late.readuntil(b"\r\n\r\nlate")
+    for writer in one, two, four:
+        writer.close()
 
-    assert [await said() for _ in range(3)] == [b"HTTP/1.1 200", b"HTTP/1.1 200", b""]
-    open_[0].close()
+
+async def test_there_are_so_many_at_once_in_the_clear(
+    api: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that opens one after the other and closes none would take the files that calls need."""
+    monkeypatch.setattr(listener, "OPERATORS", 2)
+    held = [await said(api, b"GET /") for _ in range(2)]
+    reader, turned_away = await said(api, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     text = b""
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    for _, writer in [*held, ("", turned_away)]:
+        writer.close()
     for _ in range(50):  # soon there is room again
-        if text := await said():
+        reader, comes = await said(api, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            text = await reader.read()
+        comes.close()
+        if text:
             break
         await asyncio.sleep(0.01)
-    assert text == b"HTTP/1.1 200"
-    for writer in open_:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-    server.close()
-    await runner.cleanup()
+    assert text.startswith(b"HTTP/1.1 200")
+
+
+async def test_what_is_no_http_is_not_logged(api: int, caplog: pytest.LogCaptureFixture) -> None:
+    """No traceback for each port scan."""
+    reader, writer = await said(api, b"GET / \x01 nonsense\r\nHost\r\n\r\n")
+    assert b"400" in await reader.readline()
+    writer.close()
+    assert caplog.text == ""
