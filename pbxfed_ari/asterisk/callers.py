@@ -96,6 +96,7 @@ class Callers:
     def listens(self, channel: ChannelId) -> None:
         """It is made for who shall listen in: its end is told, too."""
         self._callers.add(channel)
+        self.makes(channel)
 
     def heard_to_end(self) -> set[ChannelId]:
         """Whose end we have heard, to be told later, or would hear: of these what was read says less."""

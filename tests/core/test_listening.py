@@ -328,6 +328,17 @@ def test_what_asterisk_declines_ends_it() -> None:
     assert story.at(3.2, Ended(PHONE, 16)) == [Reply(7, 409, error="the call has just ended")]
 
 
+def test_who_has_gone_before_his_call_came_and_while_nobody_looked_is_told_of() -> None:
+    """Or whoever has asked would wait for ever, and each event would be held against him."""
+    story = talking()
+    story.at(2.0, ASKED)
+    talk = frozenset({CALLER, LEG})
+    assert story.at(3.0, ChannelsListed(talk | {PHONE}, (), WALL + 3_000)) == []
+    why = "Asterisk could not do it: see the daemon's log"
+    assert story.at(9.0, ChannelsListed(talk, (), WALL + 9_000)) == [Reply(7, 409, error=why)]
+    assert not story.board.calls.listening
+
+
 def test_a_call_that_ends_while_his_phone_rings_ends_that() -> None:
     """Once. What comes late finds nobody."""
     story = talking()

@@ -217,7 +217,8 @@ class Supervision:
             if call.listened:
                 call.listened = list(still(call.listened, event.channels, now - call.began))
         gone = [one for one in self._listeners.values() if one.phone not in event.channels]
-        return [effect for one in gone if one.hears for effect in self._over(one, now)]
+        over = [one for one in gone if one.hears or one.call is None]  # a call's own end tells
+        return [effect for one in over for effect in self._over(one, now)]
 
     def stranger(self, event: ListenerAnswered | EarEntered) -> list[Effect]:
         """Nobody has asked for an ear that nobody knows: who was to hear by it has gone."""
