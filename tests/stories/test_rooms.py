@@ -205,3 +205,19 @@ def test_who_has_stood_still_has_to_hear_first_where_rooms_stand() -> None:
     view.woke_at = world.now
     assert not view.settled(world.now + 0.4)
     assert view.settled(world.now + 0.6)
+
+
+def test_who_has_returned_has_to_get_first_what_the_others_have() -> None:
+    """A room was begun while it was away: until it knows, but not for ever, nobody is led into another one of that number."""
+    world = living()
+    world.kill("a")
+    led(world, "c", "800")
+    world.run(3.0)
+    world.boot("a")
+    a = world["a"].federation
+    world.run(5.0, until=lambda: a.view.settled(world.now))
+    assert a.sites.settled
+    assert stands(world, "a") == ["c"]
+    a.sites.settled = False
+    assert not a.view.settled(a.view.joined_at + 1.9)
+    assert a.view.settled(a.view.joined_at + 2.1)

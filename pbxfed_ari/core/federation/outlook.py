@@ -33,6 +33,7 @@ from pbxfed_ari.core.replication.sites import Sites
 from pbxfed_ari.core.stamp import wall_ms_of
 
 SETTLING = 0.5  # seconds after this node has taken its name, or stood still, in which all who live have answered
+CATCHING_UP = 2.0  # the same, of one that has not got yet what they have: not for ever
 Calendar = Callable[[str, int], LocalTime | None]
 
 
@@ -179,8 +180,9 @@ class Outlook:
         return self._ourselves.condition.drains
 
     def settled(self, now: float) -> bool:
-        """Has this node had time to hear who lives?"""
-        return now >= max(self.joined_at, self.woke_at) + SETTLING
+        """Has this node had time to hear who lives, and what they know: where rooms stand, and phones?"""
+        behind = not self._sites.settled and self._members.alive()
+        return now >= max(self.joined_at, self.woke_at) + (CATCHING_UP if behind else SETTLING)
 
     def site(self, node: NodeName) -> str:
         """Where a node is."""
