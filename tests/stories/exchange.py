@@ -21,6 +21,7 @@ from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     Abandon,
     CallEnded,
+    CallListener,
     DialLeg,
     Divert,
     DropContact,
@@ -34,8 +35,12 @@ from pbxfed_ari.core.effects import (
     Hush,
     Indicate,
     Join,
+    Lead,
+    Lend,
     MakeBridge,
     MakeLeg,
+    Overhear,
+    OverhearAfar,
     SendElsewhere,
     Soothe,
     Tell,
@@ -52,6 +57,7 @@ from pbxfed_ari.core.events import (
     ContactsListed,
     DrainOver,
     DrainSwitched,
+    EarEntered,
     Ended,
     Event,
     FarEndDied,
@@ -94,6 +100,7 @@ FAILURE = 38
 ForCalls = (
     Abandon | Divert | HandOver | Enter | Hold | SendElsewhere | HangUp
     | MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
+    | CallListener | Overhear | OverhearAfar | Lend | Lead
 )  # fmt: skip
 INSISTED = Abandon | HangUp | HangUpLeg | EndBridge | Hold  # and an answer
 SILENT, AGAIN, TIMES = 2.0, 0.5, 3  # as asterisk/client.py, insisting.py
@@ -464,6 +471,10 @@ class Exchange(Node):
                 self.handle(Returned(channel, "CHANUNAVAIL", FAILURE))
             case MakeLeg(_, leg) | DialLeg(_, leg):
                 self._failed(leg)
+            case CallListener(one) | Overhear(ear=one) | OverhearAfar(ear=one) | Lend(ear=one):
+                if one in channels:
+                    channels[one].end(FAILURE, "nobody listens")
+                self.handle(Ended(one, FAILURE))
             case Join(call, _, some):
                 self._not_joined(call, some)
             case Indicate(call, "answer"):
@@ -491,7 +502,7 @@ class Exchange(Node):
                 self._hang_up(channels.get(leg), 3, effect)
             case HangUp(channel, cause):
                 if channel not in channels:
-                    self._tell(Ended(channel))
+                    self.handle(Ended(channel))
                 self._hang_up(channels.get(channel), cause, effect)
             case HangUpLeg(_, leg, cause):
                 self._hang_up(channels.get(leg), cause, effect)
@@ -512,6 +523,31 @@ class Exchange(Node):
                     self._tell(Answered(channel))
                 else:
                     self._tell(Ended(channel))
+            case CallListener(phone, other, number):
+                self._callers.add(phone)  # its end is told
+                pbx.listener(phone, other, number)
+            case Overhear(phone, ear, heard):
+                if phone in channels and heard in channels:
+                    channels[heard].is_heard_by(ear)
+                    self._tell(EarEntered(ear))
+                else:
+                    self._tell(Ended(ear, FAILURE))
+            case OverhearAfar(phone, ear, peer, heard_by, note):
+                if phone in channels:
+                    self._callers.add(ear)  # its end is told
+                    pbx.ear_afar(
+                        ear, channels[phone].attempt, self.world.pbxs[peer], heard_by, note
+                    )
+                else:
+                    self._tell(Ended(ear, FAILURE))
+            case Lead(channel):
+                if channel in channels:
+                    channels[channel].waits_for_ear()
+                else:
+                    self._tell(Ended(channel))
+            case Lend(phone, ear):
+                if phone in channels and ear in channels:
+                    channels[phone].hears(channels[ear])
             case Hold(channel, music):
                 if channel not in channels:
                     self._tell(Ended(channel))

@@ -18,6 +18,7 @@ from pbxfed_ari.core.events import (
     BridgeSeen,
     CameIn,
     ChannelsListed,
+    EarEntered,
     Ended,
     Event,
     LegDialed,
@@ -25,6 +26,7 @@ from pbxfed_ari.core.events import (
     LegEntered,
     LegLives,
     LegSeen,
+    ListenerAnswered,
     Redirected,
     Returned,
     RingFound,
@@ -41,6 +43,7 @@ NORMAL, BUSY, SILENCE, ABSENT, REJECTED, OUT_OF_ORDER, ELSEWHERE = 16, 17, 18, 2
 PATIENCE = 32.0  # seconds for which SIP says something again (64 T1)
 IAX_PATIENCE = 10.0  # the same of IAX2
 UNASKED = 10.0  # seconds that a channel waits in Stasis for somebody to fetch it
+EAR = 5.0  # seconds that who listens in waits for what he is to hear
 ALONE = 4.0  # seconds without a ring that peers have, who are asked without a daemon
 
 
@@ -293,6 +296,8 @@ class Channel:
         self.local: Channel | None = None  # the other half of a Local channel
         self.by = ""  # who has transferred it here
         self.wait: Wait | None = None  # in a queue
+        self.listens = False  # who listens in waits, or hears, here
+        self.ears: list[Channel] = []  # what hears it
         self.room = ""  # the conference that he is in
         self.visit = Visit(attempt, "", pbx.name, 0.0)
         self.gone = False
@@ -316,7 +321,9 @@ class Channel:
         if self.gone:
             return
         self.state = "Up"
-        if self.leg_of is not None:
+        if self.args[0] == "ear":
+            self.pbx.stasis(self, self.args)
+        elif self.leg_of is not None:
             self.leg_of.answered(self)
         else:
             self.pbx.tell(Answered(ChannelId(""), self.id))
@@ -346,6 +353,8 @@ class Channel:
                 self.attempt.answered = self.attempt.answered or self.pbx.world.now
             elif self.local is not None:
                 self.local.state = "Up"
+                if self.local.listens:
+                    self.local.waits_for_ear()
             elif self.dialog is not None and self.called:
                 self.dialog.answers()
         elif what != "answer" and self.phone is not None:
@@ -394,6 +403,8 @@ class Channel:
         self.pbx.tell(told)
         if self.leg_of is not None:
             self.leg_of.ended(self, cause)
+        for ear in self.ears:
+            ear.end(cause, "what it hears")
         half, self.local = self.local, None
         if half is not None:
             half.local = None
@@ -402,6 +413,26 @@ class Channel:
         if partner is not None:
             partner.partner = None
             partner.end(cause, why)
+
+    def waits_for_ear(self) -> None:
+        """Who is to listen in has answered."""
+        self.place = "dial"
+        self.limit(EAR)
+        self.indicate("answer")
+        self.pbx.tell(ListenerAnswered(self.id))
+
+    def is_heard_by(self, id: str) -> None:
+        """A channel is made that hears this one, as long as it lives."""
+        ear = self.pbx._new("Snoop/1", self.attempt, "", id)
+        ear.args, ear.place, ear.state = ["ear"], "stasis", "Up"
+        ear.limit(UNASKED)
+        self.ears.append(ear)
+
+    def hears(self, ear: "Channel") -> None:
+        """Who listens is connected with that, for good."""
+        self.partner, ear.partner, ear.place = ear, self, "dial"
+        self.limit(0)
+        ear.limit(0)
 
     def enters(self, number: str, note: str) -> None:
         """A conference room."""
@@ -691,10 +722,14 @@ class Pbx:
             return
         Dial(channel, asked, "", 30.0, unasked=True)
 
-    def entered(self, channel: Channel, *, again: bool = False) -> Arrived | Returned | LegEntered:
+    def entered(
+        self, channel: Channel, *, again: bool = False
+    ) -> Arrived | Returned | LegEntered | EarEntered:
         """What the daemon hears of who stands in its application."""
         if channel.args[0] == "leg":
             return LegEntered(channel.id)
+        if channel.args[0] == "ear":
+            return EarEntered(channel.id)
         if channel.args[0] == "next":
             return Returned(channel.id, channel.args[1], int(channel.args[2]), again)
         return self.came(channel, again=again)
@@ -766,8 +801,25 @@ class Pbx:
             sender.leave()
             self.join(bridge, half)
 
-    def _local(self, number: str, attempt: Attempt) -> tuple[Channel, Channel]:
-        one, other = (self._new(f"Local/{number}@pbxfed", attempt, number) for _ in range(2))
+    def ear_afar(self, id: str, attempt: Attempt, to: "Pbx", heard_by: str, note: str) -> None:
+        """By a trunk: it enters our application when it is answered there."""
+        ear = self.leg(to, "sip", attempt, heard_by, id)
+        ear.args = ["ear"]
+        self.invite(ear, to, "sip", note)
+        self.world.after(EAR, ear.rings_out)
+
+    def listener(self, phone: str, other: str, number: str) -> None:
+        """A number is called, for who shall listen in there."""
+        nobody = Phone(number, "", homes=[(0.0, self.name)])
+        attempt = Attempt(nobody, number, self.world.now, self.wall_ms(), self, troubled=True)
+        one, half = self._local(number, attempt, (phone, other))
+        one.listens = True
+        self.stasis(half, ["phone"])
+
+    def _local(
+        self, number: str, attempt: Attempt, ids: tuple[str, str] = ("", "")
+    ) -> tuple[Channel, Channel]:
+        one, other = (self._new(f"Local/{number}@pbxfed", attempt, number, id) for id in ids)
         one.local, other.local = other, one
         return one, other
 

@@ -117,10 +117,11 @@ class Promises:
             if one.by or not drains.touch(one.began, one.began + PROMPT):
                 if not one.troubled:
                     yield from self._way(one)
-            elif drains.fill(one.began - PROMPT, one.began):  # it says so to its phones
-                yield from (
-                    f"drains, and {one.caller} rings {r.phone}: {r.at:.3f}" for r in one.rings
-                )
+            elif drains.fill(
+                one.began - PROMPT, one.began
+            ):  # it says so to its phones, if it lives
+                rings = [] if self.world.was_alone(one.at.name, one.began) else one.rings
+                yield from (f"drains, and {one.caller} rings {r.phone}: {r.at:.3f}" for r in rings)
 
     def _way(self, one: "Attempt") -> Iterator[str]:
         """From number to number, as far as it is certain what must happen: decided is each between two moments."""

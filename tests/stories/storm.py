@@ -19,9 +19,10 @@ from random import Random
 from typing import Any
 
 from pbxfed_ari.core.calls.lines import SLOW
+from pbxfed_ari.core.calls.listening import WHISPERS
 from pbxfed_ari.core.calls.setup import LIFE
-from pbxfed_ari.core.effects import CallEnded, Effect
-from pbxfed_ari.core.events import AriWasSlow
+from pbxfed_ari.core.effects import CallEnded, Effect, Reply
+from pbxfed_ari.core.events import AriWasSlow, ListenAsked
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines, Rooms
 from tests.stories.pbx import Attempt, Phone, Ring
@@ -59,6 +60,7 @@ class Storm:
     records: bool = False  # some conversations
     old: bool = False  # some nodes know the first fields of a waybill only
     sites: bool = False  # two LANs
+    listens: bool = False  # calls are listened in on
     roams: bool = False  # phones register at another node
     slow: bool = False  # Asterisks answer late for a moment: what was bridged is handed over then
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
@@ -106,6 +108,10 @@ STORMS = {
     "sites": Storm(sites=True, lines=True, rooms=True, transfers=True),
     "sites amid all": Storm(sites=True, cuts=True, deaths=True, crashes=True),
     "sites, roaming": Storm(sites=True, roams=True, cuts=True),
+    "listening": Storm(listens=True, transfers=True),
+    "listening amid all": Storm(
+        listens=True, deaths=True, sockets=True, crashes=True, refusals=0.02
+    ),
     "transfers amid deaths": Storm(transfers=True, deaths=True),
     "slow": Storm(slow=True, transfers=True),
     "slow amid deaths": Storm(slow=True, deaths=True, sockets=True),
@@ -132,6 +138,7 @@ class Weather:
         network = self.world.network
         network.loss = network.doubled = network.overtaken = storm.frames
         self.refused: Counter[object] = Counter()
+        self.asked: list[tuple[int, Exchange]] = []  # who shall listen in, and where
         self.troubled: dict[str, list[float]] = {name: [] for name in NAMES}
         self.phones = self._people()
 
@@ -155,6 +162,8 @@ class Weather:
             world.after(rng.random() * WEATHER, self._drain)
         for _ in range(15 * self.storm.edits):
             world.after(rng.random() * WEATHER, self._edit)
+        for ticket in range(30 * self.storm.listens):
+            world.after(rng.random() * WEATHER, partial(self._listen, ticket + 1_000))
         for _ in range(12 * self.storm.firewalls):
             world.after(rng.random() * WEATHER, self._firewall)
         happen: list[Callable[[], None]] = []
@@ -174,7 +183,7 @@ class Weather:
             world.hang_up(phone)
         world.run(CALM)
         wrong = [*world.wrong, *self._rings(), *self._ends(), *self._left(), *self._records()]
-        wrong += self._recordings()
+        wrong += [*self._recordings(), *self._listeners()]
         return [*wrong, *Promises(world).broken(), *Lines(world).broken(), *Rooms(world).broken()]
 
     # --- who is there, and what happens
@@ -313,6 +322,21 @@ class Weather:
             world.note(f"{phone} registers at {name}")
             world.move(phone, name)
 
+    def _listen(self, ticket: int) -> None:
+        """Somebody shall hear a call that goes on, and be heard or not."""
+        world, rng = self.world, self.rng
+        living = [node for node in world.nodes.values() if not node.stopped]
+        talking = [(node, call) for node in living for call in node.switchboard if call.answered]
+        found = [(node, call.id) for node, call in talking if not call.bill or rng.random() < 0.1]
+        idle = [p for p in self.phones if not p.dialogs and p.channel is None]
+        ready = [p for p in idle if p.manner == "answers" and p.after < 3]
+        if found:
+            node, call = rng.choice(found)
+            number = rng.choice(ready or self.phones).number
+            heard_by = rng.choice([*WHISPERS])
+            self.asked.append((ticket, node))
+            node.handle(ListenAsked(ticket, call, number, heard_by, world.fresh_id()))
+
     def _drain(self) -> None:
         """For a while; some have an end, at which calls that are left are ended, and some come back while they drain."""
         world, name, lasts = self.world, self.rng.choice(NAMES), self.rng.choice(LASTS)
@@ -446,6 +470,7 @@ class Weather:
                 **{what: getattr(calls.agenda, what) for what in ("calls", "_due", "_heap")},
                 **{what: getattr(usage, what) for what in COUNTED},
                 "rooms": calls.attendance._rooms,
+                "listeners": node.switchboard._supervision._listeners,
                 "notes": self.world.notes[name],
                 "stands": node.federation.directory.shelves.places,
             }
@@ -472,6 +497,15 @@ class Weather:
         unnoted = sum(self.world.was_killed(name, at, at + NOTED) for name, at in heard)
         if not len(heard) - unnoted <= sent <= len(heard):
             wrong.append(f"{len(heard)} were transferred, and {sent} have records")
+        return wrong
+
+    def _listeners(self) -> list[str]:
+        """Who asks for somebody to listen in is answered once, if his daemon lives."""
+        wrong: list[str] = []
+        for ticket, node in self.asked:
+            said = [e for e in node.effects if isinstance(e, Reply) and e.ticket == ticket]
+            if len(said) > 1 or not (said or node.stopped):
+                wrong.append(f"{len(said)} answers to {ticket}, who asked {node.name} to listen")
         return wrong
 
     def _recordings(self) -> list[str]:
