@@ -144,6 +144,8 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
         ),
         ("node = 3", "node = 3: must be a section"),
         ("[node", "not valid TOML"),
+        ("x = " + "9" * 5_000, "not valid TOML: Exceeds the limit"),
+        ("x = " + "[" * 5_000 + "]" * 5_000, "not valid TOML: maximum recursion depth exceeded"),
     ],
 )
 def test_a_wrong_line_is_refused_by_name(path: Path, line: str, words: str) -> None:

@@ -28,12 +28,12 @@ def load(path: Path | None = None) -> Settings:
     """
     path = path or Path(os.environ.get("PBXFED_CONFIG") or DEFAULT_PATH)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}; name the file with --config or $PBXFED_CONFIG"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a number may be too long, too
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return parse(data, path)
 
