@@ -743,7 +743,8 @@ async def test_whoever_is_dialled_comes_first_then_who_is_registered() -> None:
         desk.operator.perform(effect("1", number="1100"))
         await desk.reconnect()
         await desk.idle()
-        order = [line[-4:] for line in fake.asked if line.startswith(f"{PUT}endpoint/1")]
+        asked = (line[-4:] for line in fake.asked if line.startswith(f"{PUT}endpoint/1"))
+        order = list(dict.fromkeys(asked))  # one that was not answered in time is asked for again
         assert len(order) == 100
         assert order.index("1100") < 17  # eight were being pushed when it was dialled
         assert order.index("1099") < 17
