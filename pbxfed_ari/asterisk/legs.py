@@ -336,7 +336,8 @@ class Legs:
                 self._post(LegEnded(leg, FAILURE))
                 await self._hang_up(leg)
             case Join(call, _, channels) if legs := [c for c in channels if c != call]:
-                self._post(LegEnded(legs[0], FAILURE))
+                if not _has_left(error):  # else its own end, heard next, says what came of it
+                    self._post(LegEnded(legs[0], FAILURE))
                 await self._hang_up(legs[0])
             case Indicate(call, "answer") | Join(call):
                 if await self._hang_up(call) == 404:
@@ -368,6 +369,11 @@ def _can_wait(post: Post) -> bool:
 def _stands(post: Post, declined: Declined) -> bool:
     """Is it the bridge of a try before, which will do?"""
     return declined.status == 409 and post.operation.startswith("bridges.create")
+
+
+def _has_left(error: Exception) -> bool:
+    """Of a leg that was there: it is no more, or not in Stasis. Dialed already, it may have been refused by now."""
+    return isinstance(error, Declined) and error.status in (400, 422)
 
 
 def _told(effect: ForLegs, error: str) -> Note:

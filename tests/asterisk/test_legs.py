@@ -224,6 +224,16 @@ async def test_a_leg_that_is_not_joined_or_not_dialed_is_ended(step: str) -> Non
     assert [note.what for note in story.noted] == ["leg not handled"]
 
 
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_leg_that_was_refused_before_it_was_joined_says_so_itself(status: int) -> None:
+    """Asterisk's word of its end tells busy, or whither it was sent; a failure told before that would hide it."""
+    story = Story(Ari("1-0 true", status=status))
+    await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
+    await story.legs.perform(JOINS, DIALS)
+    assert story.posted == []
+    assert [f"DELETE channels/{LEG}"] in story.ari.writes
+
+
 async def test_a_caller_who_cannot_be_put_into_his_bridge_is_hung_up() -> None:
     """He would hear nothing of who answers."""
     story = Story(Ari("addChannel"))
