@@ -387,14 +387,15 @@ def found(arrived: Arrived) -> TalkFound:
     return TalkFound(arrived, f"{arrived.fresh_id}/1/1", None, WALL + 8_000)
 
 
-def test_in_a_peers_bridge_what_he_says_keeps_its_order() -> None:
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_at_a_peer_what_he_says_keeps_its_order(control: str) -> None:
     """It is translated where he listens, and Asterisk falls silent when the numbers of packets jump back."""
     for steady in True, False:
-        story = Story(View(A, items=[make("extension", "1003", control="bridge")]))
+        story = Story(View(A, items=[make("extension", "1003", control=control)]))
         note = str(Waybill("beef", listens=steady))
         made = story.at(0.0, Arrived(CALLER, "1003", "1003", "", B, note, "f00", wall_ms=WALL))
-        (bridge,) = [one for one in made if isinstance(one, MakeBridge)]
-        assert bridge.steady is steady
+        bridges = [one.steady for one in made if isinstance(one, MakeBridge)]
+        assert bridges == ([steady] if steady or control == "bridge" else [])
 
 
 def test_who_listens_in_is_not_rescued() -> None:

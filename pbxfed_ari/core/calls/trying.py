@@ -389,8 +389,8 @@ def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> li
             channel, number, attempt.legs, said, seconds, call.music, news, call.recording
         )
         return [*left, handed, note]
-    listens = call.bill is not None and call.bill.listens  # he is translated where he listens
-    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=listens)
+    steady = _listens(call)  # he is translated where he listens
+    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=steady)
     call.bridged.discreet = call.arrival.outside
     made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
     call.setup.makes(call.bridged.peers())
@@ -432,10 +432,18 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:
-    """Bridge mode, as the called object or the node wants it, while this node has time for it."""
-    wanted = (call.route.control or call.control) == "bridge"
+    """Bridge mode, as the called object or the node wants it, while this node has time for it.
+
+    And for a peer's listener in any case: handed over, the numbers of what he says jump as soon as the phones are connected.
+    """
+    wanted = (call.route.control or call.control) == "bridge" or _listens(call)
     wanted = wanted and not call.queue and not _is_recorded(call)
     return wanted and lines.may_bridge()
+
+
+def _listens(call: Call) -> bool:
+    """Has a peer called him to listen in on a call there?"""
+    return call.bill is not None and call.bill.listens
 
 
 def _is_recorded(call: Call) -> bool:
