@@ -72,9 +72,7 @@ class Legs:
         self._post = post
         self._note = note
         self.endings = Endings()
-        self._unsure: set[str] = (
-            set()
-        )  # bridges of which Asterisk has not said whether they were made
+        self._unsure: set[str] = set()  # bridges of which is not known whether they were made
         self._ahead: dict[ChannelId, list[Together]] = {}  # of a caller: what is done already
 
     def __repr__(self) -> str:
