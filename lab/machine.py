@@ -30,6 +30,8 @@ count=$0
 while [ "$count" -gt 0 ]; do echo $$ > "$1/cgroup.procs"; shift; count=$((count - 1)); done
 exec "$@"
 """
+# Namespaces alone are not enough where we are in a chroot ourselves: the root would be the one outside of it.
+INTO = ("--all", "--root", "--wd")
 BOOTS_WITHIN = 60.0  # seconds; 2 on an idle machine
 ENDS_WITHIN = 20.0  # seconds
 
@@ -62,6 +64,7 @@ class Machine:
         self._hostname = [f"--hostname={hostname}"] if hostname else []
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._state = "nothing"
         name = f"machine-{secrets.token_hex(4)}"  # one for both trees: nspawn keeps them alike
         self._groups = [at / name for at in own_groups()]
 
@@ -102,7 +105,8 @@ class Machine:
         while not self._is_up():
             if self._nspawn.poll() is not None or time.monotonic() > deadline:
                 self.off()
-                raise LabError(f"the machine does not start:\n{self._log.read_text()[-2000:]}")
+                said = self._log.read_text()[-2000:]
+                raise LabError(f"the machine does not start, systemd says: {self._state}\n{said}")
             time.sleep(0.2)
 
     def _is_up(self) -> bool:
@@ -112,13 +116,12 @@ class Machine:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         except OSError:
             return False
-        if not children:
+        if not children or _same_processes(children[0]):
             return False
         self._leader = int(children[0])
-        return self.run("systemctl", "is-system-running", check=False).stdout.strip() in (
-            "running",
-            "degraded",
-        )
+        done = self.run("systemctl", "is-system-running", check=False)
+        self._state = done.stdout.strip() or done.stderr.strip()
+        return self._state in ("running", "degraded")
 
     def run(
         self, *argv: str, check: bool = True, given: str = "", env: Mapping[str, str] | None = None
@@ -129,7 +132,7 @@ class Machine:
         """
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(
-            ["nsenter", f"--target={self._leader}", "--all", "--", *argv],
+            ["nsenter", f"--target={self._leader}", *INTO, "--", *argv],
             input=given,
             env={**environment, **(env or {})},
             capture_output=True,
@@ -162,6 +165,14 @@ class Machine:
         self._nspawn = None
         for group in self._groups:
             _remove_group(group)
+
+
+def _same_processes(pid: str) -> bool:
+    """Whether it is among our own processes still, where systemd's answers would be those of our own machine, or is no more."""
+    try:
+        return Path(f"/proc/{pid}/ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return True
 
 
 def _remove_group(group: Path) -> None:

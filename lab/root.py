@@ -30,6 +30,8 @@ APT_OPTIONS = (
     'APT::Install-Recommends "false"',
 )
 TOOLS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
+# Not in the PATH of who became root by `su` without `-`
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 INSIDE = "/lab"  # where the state folder appears to a process in the root
 
 # The shell that prepares the mounts and then becomes the program: $1 root, $2 state, $3 hosts, the rest is the program.
@@ -163,9 +165,14 @@ def _progress(text: str) -> None:
 
 
 def ensure_tools(tools: Mapping[str, str] = TOOLS) -> None:
-    """Install the host programs the lab needs, if any is missing; `tools` are programs and their packages."""
+    """Install the host programs the lab needs, if any is missing; `tools` are programs and their packages.
+
+    They are found afterwards, whatever this process was started with.
+    """
     if os.geteuid():
         raise LabError("the lab needs root: it makes network namespaces and mounts")
+    path = os.environ.get("PATH", os.defpath).split(":")
+    os.environ["PATH"] = ":".join([*path, *(folder for folder in SBIN if folder not in path)])
     if not _missing(tools):
         return
     with locked(LOCKS / "pbxfed-apt"):  # of two testers that lack something, apt would refuse one

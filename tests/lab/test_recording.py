@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lab.lab import Lab
+from lab.root import ensure_tools
 from tests.lab.conftest import Federation
 from tests.lab.furnishing import (
     both_hear,
@@ -66,6 +67,7 @@ def record_of(federation: Federation, call: str) -> Any:
 
 def fetch(federation: Federation, node: str, call: str) -> bytes:
     """What a node says to who asks it for a recording."""
+    ensure_tools({"curl": "curl"})
     file = federation.lab.node(node).folder / "fetched"
     url = f"http://127.0.0.1:8780/calls/{call}/recording"
     federation.lab.exec(node, ["curl", "-s", "-o", str(file), url])
