@@ -15,6 +15,11 @@ asterisk() {
     apt-get update -qq
     from=
     if ! apt-cache madison asterisk | grep -q '| 1:2[2-9]'; then
+        # shellcheck disable=SC1091
+        if ! (. /etc/os-release && [ "$ID" = debian ] && [ "${VERSION_ID:-13}" -ge 13 ]); then
+            echo "no Asterisk 22 here, and unstable's needs Debian 13 or later: use that, or install Asterisk 20 or later yourself" >&2
+            exit 1
+        fi
         # The mirror that the machine has already. Of unstable comes what is asked for, and what that needs.
         mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -n 1)
         echo "deb $mirror sid main" >/etc/apt/sources.list.d/sid.list

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from lab.places import LabError
 from lab.root import cache, ensure_tools, hash_of, kept
 from release import libraries
 
@@ -82,5 +83,5 @@ def _copy(source: Path, target: Path) -> None:
 if __name__ == "__main__":
     try:
         print(build(Path(sys.argv[1] if len(sys.argv) > 1 else "dist")))
-    except BuildError as error:
+    except (BuildError, LabError) as error:
         sys.exit(str(error))

@@ -63,3 +63,8 @@ def test_the_two_commands_are_there() -> None:
     """What a newcomer types."""
     assert "`make demo`" in README
     assert "`make test`" in README
+
+
+def test_the_package_is_built_before_unstable_comes() -> None:
+    """On one machine, in README's order: what unstable's Asterisk brings along keeps debhelper out of Debian 13 (its perl)."""
+    assert 0 < README.index("make deb ") < README.index("prepare.sh asterisk ")
