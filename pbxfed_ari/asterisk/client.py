@@ -99,7 +99,7 @@ class AriClient:
     async def events(self, heard: Callable[[bytes], None]) -> EventSocket:
         """The event websocket of our application. Never `subscribeAll`: it deadlocks 22.10.1 (asterisk#2170).
 
-        Raises: WSError, OSError.
+        Raises: WSError, TimeoutError, OSError.
         """
         url = f"{self.url.replace('http', 'ws', 1)}/ari/events?{urlencode({'app': self.app})}"
         return await EventSocket.connect(url, self._headers, heard)

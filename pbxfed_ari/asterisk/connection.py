@@ -14,6 +14,7 @@ import asyncio
 import enum
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
@@ -46,7 +47,8 @@ from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 # seconds before another attempt; doubled each time, jittered. Who is back shall serve at once, and to ask costs a millisecond
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 1.0
 HOPELESS_WAIT = 5.0  # each of these attempts is a line in Asterisk's log
-CONNECT = 3.0  # seconds for the websocket to open
+AGAIN = 10.0  # seconds after which the application may have been taken once more by what an Asterisk that hung took late
+CONNECT = 3.0  # seconds for the connection, and the websocket, to open
 LIST_EVERY = 30.0  # seconds between two readings of the registrations, and of rooms
 MOMENT = 0.02  # seconds that an event may wait for others
 log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ class Connection:
         self._started: datetime | None = None
         self._dead = False  # the one that had started then, and its death is told
         self._hopeful = False
+        self._taken = float("-inf")  # when another client took the application
 
     def __repr__(self) -> str:
         return f"Connection({self.state.value}, {self.version or self.reason!r})"
@@ -311,8 +314,9 @@ class Connection:
         if event is not None:
             self._callers.hear(event)
         elif f'"{REPLACED}"'.encode() in frame:
+            before, self._taken = self._taken, time.monotonic()
             why = f"another client took the application {self._ari.app!r}: a second daemon?"
-            raise _Lost(why, hopeless=True)
+            raise _Lost(why, hopeless=self._taken - before < AGAIN)
 
     async def _watch(self) -> None:
         try:

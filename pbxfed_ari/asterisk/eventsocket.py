@@ -12,6 +12,9 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_
 # Who calls while nothing is heard waits ten seconds in the dialplan: he shall be found before that
 IDLE = 4.0  # seconds without a word after which the other end is asked for a sign of life
 REPLY = 3.0  # seconds for it
+# seconds for the handshake. What was given up must not stay open, as picows leaves it: an Asterisk that wakes takes it, and
+# would give it the application
+OPENS = 2.5
 LARGEST = 256 * 1024 * 1024  # bytes of an event; Asterisk knows no limit
 QUIET = logging.getLogger("picows")  # at debug it would write the password, at info each connection
 QUIET.setLevel(logging.WARNING)
@@ -33,13 +36,13 @@ class EventSocket(WSListener):
     ) -> "EventSocket":
         """Open it; `heard` is given the bytes of each event.
 
-        Raises: WSError (of which WSHandshakeError has the `response`), OSError.
+        Raises: WSError (of which WSHandshakeError has the `response`), TimeoutError, OSError.
         """
         _, socket = await ws_connect(
             lambda: cls(heard),
             url,
             extra_headers=headers,
-            websocket_handshake_timeout=None,  # whoever connects has a deadline
+            websocket_handshake_timeout=OPENS,
             enable_auto_ping=True,
             auto_ping_idle_timeout=IDLE,
             auto_ping_reply_timeout=REPLY,

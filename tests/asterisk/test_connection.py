@@ -783,6 +783,22 @@ async def test_a_second_daemon_is_named() -> None:
         ]
 
 
+async def test_an_application_that_was_taken_is_taken_back_at_once_the_first_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An Asterisk that has hung takes, when it wakes, what was given up meanwhile. Only two daemons do it again and again."""
+    replaced: Json = {"type": "ApplicationReplaced", "application": "pbxfed"}
+    monkeypatch.setattr(connection, "HOPELESS_WAIT", 3_600.0)
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.send(replaced)
+        await inbox.until_kind(AsteriskUp, 2)
+        monkeypatch.setattr(connection, "HOPELESS_WAIT", 0.0)
+        monkeypatch.setattr(connection, "SHORTEST_WAIT", 3_600.0)
+        await fake.send(replaced | {"timestamp": "2026-11-22T21:00:00.000+0000"})
+        await inbox.until_kind(AsteriskUp, 3)
+
+
 async def test_what_an_earlier_life_made_to_look_is_swept() -> None:
     """A daemon that died while it read leaves a channel that nobody would ever end."""
     async with FakeAri() as fake:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import logging
 import re
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +67,32 @@ async def test_who_is_hung_up_on_before_it_is_open_is_told_so() -> None:
         async with AriClient(f"http://127.0.0.1:{port}", "pbxfed", "right") as ari:
             with pytest.raises(OSError, match="closed"):
                 await ari.events(lambda event: None)
+
+
+@pytest.mark.parametrize("patience", [0.03, 5.0])
+async def test_what_an_asterisk_that_hangs_does_not_open_is_closed(
+    monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    """Whoever gives it up, it or who connects: else Asterisk, when it wakes, would give it the application."""
+    monkeypatch.setattr(eventsocket, "OPENS", 0.05)
+    closed = asyncio.Event()
+
+    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await reader.read()
+                closed.set()
+        writer.close()
+
+    async with await asyncio.start_server(hangs, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with AriClient(f"http://127.0.0.1:{port}", "pbxfed", "right") as ari:
+            with pytest.raises((TimeoutError, OSError)):
+                async with asyncio.timeout(patience):
+                    await ari.events(lambda event: None)
+            async with asyncio.timeout(6):
+                await closed.wait()
 
 
 async def test_its_password_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:

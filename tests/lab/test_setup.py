@@ -20,6 +20,7 @@ from tests.lab.furnishing import calm, connecting, set_up, turns, two_devices
 
 LOST = "condition node=c is=no Asterisk"  # what c says in its log
 LOST_AT_A = "condition node=a is=no Asterisk"
+BACK = 2.0  # seconds until an Asterisk that has hung, and wakes, serves again
 ELSEWHERE = 2_500  # ms until a call toward a dying node has connected elsewhere; printed, and a bar of the bench
 
 
@@ -111,6 +112,36 @@ def test_the_called_asterisk_hangs_and_wakes(forwarded: Federation) -> None:
     time.sleep(3)
     assert int(lab.phone("1003")["invites"]) == before + rang
     forwarded.until(forwarded.whole, 30)
+
+
+def test_an_asterisk_hangs_while_its_phone_rings(forwarded: Federation) -> None:
+    """Its daemon lives, and says so; its SIP does not answer. The phone has been answered, and is called by another node."""
+    lab = forwarded.lab
+    before, since = int(lab.phone("1003")["invites"]), time.time() - 0.001
+    lab.manners("1003", answer_after_ms=1_000)
+    pid = pid_of(lab, "c", "asterisk")
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+        rings(forwarded, "1003", before + 1)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            dialled = call.result()
+            took = (time.time() - since) * 1_000
+            time.sleep(9.0 - took / 1_000)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    woke = time.monotonic()
+    print(f"connected elsewhere after {took:.0f} ms")
+    forwarded.until(forwarded.whole, 30)
+    assert time.monotonic() - woke < BACK
+    assert took < 8_000
+    assert int(lab.phone("1003")["invites"]) <= before + 2
+    assert lab.finish(dialled).ok
+    forwarded.until(
+        lambda: all(c["state"] == "ended" for c in lab.calls_of("1003", since)), 5, what="all over"
+    )
+    lab.manners("1003")
 
 
 def test_the_whole_node_hangs_and_wakes(forwarded: Federation) -> None:

@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 
 from pbxfed_ari.core.calls.call import Phase
-from pbxfed_ari.core.names import Extension
+from pbxfed_ari.core.events import AsteriskDown, SipSaid
+from pbxfed_ari.core.names import Extension, NodeName
 from tests.stories.exchange import Telephony
 from tests.stories.lines import Lines
 from tests.stories.pbx import Phone
@@ -100,6 +101,22 @@ def test_a_call_from_another_site_rings_at_once(home: str, skew: int) -> None:
     attempt = world.dial(caller, "1002")
     world.run(1.0 if skew else 0.2)
     assert [ring.phone for ring in attempt.rings] == [called]
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+@pytest.mark.parametrize("sip", [True, False])
+def test_what_rings_at_an_asterisk_that_hangs_is_called_by_another(control: str, sip: bool) -> None:
+    """Its daemon says so, and its SIP does not answer; if that does, only ARI hangs, and the phone rings on."""
+    world, caller, called = two("abc", after=30.0, control=control)
+    world.run(4.0)
+    attempt = world.dial(caller, "1002")
+    world.run(1.0)
+    world["c"].handle(AsteriskDown("it hangs"))
+    world.run(0.5)
+    world["a"].handle(SipSaid(NodeName("c"), sip))
+    called.dialogs.clear()  # it may have a second call
+    world.run(2.0)
+    assert [ring.by for ring in attempt.rings] == (["c"] if sip else ["c", "a"])
 
 
 def test_what_a_dead_asterisk_had_let_ring_leads_nowhere() -> None:

@@ -7,8 +7,8 @@ call is cut. Nor is one to a peer that has answered another by the same kind of 
 dead, and has BUSY seconds more. If our own Asterisk is slow to begin a leg, the time begins with that. Only legs to peers, to
 the outside and to phones of nodes out of reach are abandoned; our own phones may take their time.
 
-Where a phone rings, even a peer that is declared down is given up only if its SIP does not answer either (AskSip): its daemon
-alone may have died, or have been stopped, and Asterisk rings on without it.
+Where a phone rings, even a peer that is declared down, or says that its Asterisk does not answer, is given up only if its SIP
+does not answer either (AskSip): its daemon alone may have died, or have been stopped, and Asterisk rings on without it.
 
 Of several that ring together each is watched by itself: what lives rings on, what is given up is abandoned alone, who is busy
 or refuses has answered. Whoever was `missed` so, and never rung, is called by his other trunk once the others have rung out or

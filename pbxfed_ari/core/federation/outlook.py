@@ -151,13 +151,16 @@ class Outlook:
         return [self.me, *(member.name for member in self._members.alive())]
 
     def alive(self, node: NodeName) -> bool:
-        """Does a node count as living?"""
-        return self._members.up(node)
+        """Does a node count as living, and its Asterisk, by its own account?"""
+        return self._members.up(node) and self._ready(node)
 
     def reachable(self, node: NodeName) -> bool:
         """Whether calls may be sent to a node from here: it answers us, and its Asterisk takes calls."""
+        return self._members.reachable(node) and self._ready(node)
+
+    def _ready(self, node: NodeName) -> bool:
         member = self._members.get(node)
-        return self._members.reachable(node) and (member is None or member.condition.ready)
+        return member is None or member.condition.ready
 
     def takes(self, node: NodeName) -> bool:
         """Whether what others could do as well may be given to a node."""

@@ -100,7 +100,7 @@ class View(Protocol):
         ...
 
     def alive(self, node: NodeName) -> bool:
-        """Does a node count as living?"""
+        """Does a node count as living, and its Asterisk, by its own account?"""
         ...
 
     def door(self, node: NodeName) -> Address | None:
