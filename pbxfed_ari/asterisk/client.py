@@ -104,6 +104,11 @@ class AriClient:
         url = f"{self.url.replace('http', 'ws', 1)}/ari/events?{urlencode({'app': self.app})}"
         return await EventSocket.connect(url, self._headers, heard)
 
+    async def user_event(self, name: str) -> None:
+        """`events.userEvent`: our application is told this, by its websocket. Raises: Unreachable, Declined."""
+        query = {"application": self.app}
+        await self.request("events.userEvent", "POST", f"events/user/{_part(name)}", query=query)
+
     async def request(
         self,
         operation: str,

@@ -25,10 +25,10 @@ from pbxfed_ari.asterisk.callers import Callers
 from pbxfed_ari.asterisk.client import AriClient, reason
 from pbxfed_ari.asterisk.conferences import Conferences
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.events import Tolerated, decode, may_wait
+from pbxfed_ari.asterisk.events import ChannelUserevent, Tolerated, decode, may_wait
 from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.process import Process
-from pbxfed_ari.asterisk.pulse import Pulse
+from pbxfed_ari.asterisk.pulse import ECHO, Pulse
 from pbxfed_ari.asterisk.reconciling import Reconciler
 from pbxfed_ari.asterisk.subscriptions import REPLACED, Subscriptions
 from pbxfed_ari.asterisk.versions import (
@@ -48,7 +48,7 @@ from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 1.0
 HOPELESS_WAIT = 5.0  # each of these attempts is a line in Asterisk's log
 AGAIN = 10.0  # seconds after which the application may have been taken once more by what an Asterisk that hung took late
-CONNECT = 3.0  # seconds for the connection, and the websocket, to open
+CONNECT = 3.0  # seconds for an answer, and then for the websocket to open
 LIST_EVERY = 30.0  # seconds between two readings of the registrations, and of rooms
 MOMENT = 0.02  # seconds that an event may wait for others
 log = logging.getLogger(__name__)
@@ -211,6 +211,14 @@ class Connection:
     # --- connecting
 
     async def _open(self) -> EventSocket:
+        """One that hangs is given no websocket: it would take it when it wakes, and give it the application."""
+        try:
+            await self._ari.asterisk.ping(deadline=CONNECT)
+        except Declined:
+            pass  # there is somebody
+        except Unreachable as error:
+            why = reason(error.__cause__ or error)
+            raise _Lost(f"Asterisk does not answer at {self._ari.url}: {why}") from error
         try:
             async with asyncio.timeout(CONNECT):
                 return await self._ari.events(self._hear)
@@ -311,7 +319,9 @@ class Connection:
 
     def _tell(self, frame: bytes) -> None:
         event = decode(frame, self._tolerated)
-        if event is not None:
+        if type(event) is ChannelUserevent and event.eventname == ECHO:
+            self._pulse.echo()
+        elif event is not None:
             self._callers.hear(event)
         elif f'"{REPLACED}"'.encode() in frame:
             before, self._taken = self._taken, time.monotonic()

@@ -1,4 +1,9 @@
-"""Is anybody there? A socket that is open proves nothing: Asterisk is asked every second."""
+"""Is anybody there, and are we told? A socket that is open proves nothing: Asterisk is asked every second.
+
+It is asked to tell us something, too. Whose our application is it may forget: a websocket that it notices late to be closed, as
+after it has hung, takes the application along, though another one has it by then (ari_websockets.c, 22.10.1). Then requests are
+answered as ever, the websocket's own pings too, and no call is told.
+"""
 
 import asyncio
 import time
@@ -11,6 +16,8 @@ from pbxfed_ari.errors import Declined, Unreachable
 PING_EVERY = 0.75  # seconds between an answer and the next ping
 PING_DEADLINE = 1.0  # seconds
 SLOW = 0.1  # seconds above which the core is told of it; an answer takes a thousandth
+ECHO = "pbxfed-echo"  # the event that tells it
+DEAF = 3  # that did not come, one after the other
 MISSES = (
     2  # unanswered pings, one right after the other, that mean: it hangs. Noticed within 2.75 s
 )
@@ -31,6 +38,7 @@ class Pulse:
         self._ari, self._look, self._answered, self._post = ari, look, answered, post
         self._took: float | None = None  # seconds that the last ping took
         self._pinged: float | None = None  # since when one waits for its answer
+        self._unheard = 0  # of what it was asked to tell
 
     def answer_time(self) -> float | None:
         """Seconds that ARI took for the last ping, or that the next one has been waiting; None before the first answer."""
@@ -39,12 +47,16 @@ class Pulse:
         waits = 0.0 if self._pinged is None else time.monotonic() - self._pinged
         return max(self._took, waits)
 
+    def echo(self) -> None:
+        """What it was asked to tell has come."""
+        self._unheard = 0
+
     async def watch(self) -> None:
         """Ask, for ever.
 
-        Raises: Unreachable, when it hangs.
+        Raises: Unreachable, when it hangs, or tells nothing.
         """
-        missed = 0
+        missed = self._unheard = 0
         self._took = self._pinged = None
         while True:
             if not missed:
@@ -58,6 +70,8 @@ class Pulse:
                 await self._look()
                 missed = 0
                 await self._answered()
+                self._unheard += 1
+                await self._ari.user_event(ECHO)
             except Declined:
                 missed, self._pinged = 0, None  # it answers
             except Unreachable as error:
@@ -65,3 +79,5 @@ class Pulse:
                 self._post(AriWasSlow(PING_DEADLINE))
                 if missed >= MISSES:
                     raise Unreachable(f"Asterisk hangs: {error}, {missed} times") from error
+            if self._unheard > DEAF:
+                raise Unreachable("Asterisk answers, and tells no events: its application is not ours")

@@ -43,6 +43,8 @@ class FakeAri:
         self.why = "no"  # what is said with it
         self.garbage: bytes | None = None  # all that is said
         self.iax = False
+        self.opened = 0  # event websockets that it was asked for
+        self.deaf = False  # its application is nobody's
         self.answers = asyncio.Event()  # cleared: it hangs
         self.answers.set()
         self._sockets: set[web.WebSocketResponse] = set()
@@ -89,6 +91,7 @@ class FakeAri:
             await self._changed.wait_for(lambda: self.asked.count(line) >= times)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        self.opened += 1
         if self.loading:
             self.loading -= 1
             return web.Response(status=404)
@@ -123,6 +126,9 @@ class FakeAri:
         status = self.refusal(line)
         if status is not None and status > 0:
             return web.json_response({"message": self.why}, status=status)
+        if path.startswith("events/user/") and not self.deaf and status is None:
+            said = {"eventname": path.rpartition("/")[2], "userevent": {"now": len(self.asked)}}
+            await self.send({"type": "ChannelUserevent", **said})
         done = self._answer(request, path, body) if status != 0 else web.Response(status=500)
         if status is not None:
             await asyncio.sleep(SILENCE)

@@ -253,6 +253,33 @@ async def test_a_hanging_asterisk_is_down_and_up_again() -> None:
         assert inbox.of(AsteriskUp)[1] == AsteriskUp("22.10.1", restarted=False)
 
 
+async def test_an_asterisk_that_answers_and_tells_nothing_is_given_another_websocket() -> None:
+    """It does so after it has hung, if it notices late that our old one was closed."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        await fake.until(f"POST events/user/{pulse.ECHO}", 2 * pulse.DEAF)
+        assert inbox.of(AsteriskDown) == []
+        fake.deaf = True
+        await inbox.until_kind(AsteriskDown)
+        (down,) = inbox.of(AsteriskDown)
+        assert isinstance(down, AsteriskDown)
+        assert down.reason.startswith("Asterisk answers, and tells no events")
+        fake.deaf = False
+        await inbox.until_kind(AsteriskUp, 2)
+
+
+async def test_an_asterisk_that_hangs_is_given_no_websocket() -> None:
+    """It would take them all when it wakes, and whichever is last has the application."""
+    async with FakeAri() as fake:
+        fake.answers.clear()
+        async with connected(fake) as inbox:
+            await fake.until("GET asterisk/ping")
+            assert fake.opened == 0
+            fake.answers.set()
+            await inbox.until_kind(AsteriskUp)
+            assert fake.opened == 1
+
+
 async def test_a_wrong_password_names_the_file() -> None:
     """The operator's to fix; we keep trying, and say it once."""
     async with FakeAri() as fake, connected(fake, password="wrong") as inbox:
