@@ -80,4 +80,6 @@ class Pulse:
                 if missed >= MISSES:
                     raise Unreachable(f"Asterisk hangs: {error}, {missed} times") from error
             if self._unheard > DEAF:
-                raise Unreachable("Asterisk answers, and tells no events: its application is not ours")
+                raise Unreachable(
+                    "Asterisk answers, and tells no events: its application is not ours"
+                )

@@ -461,7 +461,8 @@ def test_a_group_whose_members_cannot_be_reached_by_one_trunk_is_called_by_the_o
     assert legs(story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [second]
     story.at(2.15, LegDialed(CHANNEL, LEG, "IAX2/pf-c-12"))
     assert Abandon(LEG) in story.at(2.6)
-    assert HangUp(CHANNEL, 27) in story.at(2.7, Returned(CHANNEL, "CHANUNAVAIL", 3))
+    assert story.at(2.7, Returned(CHANNEL, "CHANUNAVAIL", 3)) == []  # its Asterisk may hang
+    assert HangUp(CHANNEL, 27) in story.at(3.6)
 
 
 def test_a_group_that_has_rung_is_not_rung_again() -> None:

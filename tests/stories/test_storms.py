@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from pbxfed_ari.core.calls.call import Phase
-from pbxfed_ari.core.events import AsteriskDown, SipSaid
+from pbxfed_ari.core.events import AsteriskDown, AsteriskUp, SipSaid
 from pbxfed_ari.core.names import Extension, NodeName
 from tests.stories.exchange import Telephony
 from tests.stories.lines import Lines
@@ -117,6 +117,26 @@ def test_what_rings_at_an_asterisk_that_hangs_is_called_by_another(control: str,
     called.dialogs.clear()  # it may have a second call
     world.run(2.0)
     assert [ring.by for ring in attempt.rings] == (["c"] if sip else ["c", "a"])
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_calls_as_an_asterisk_begins_to_hang_is_heard_by_another(control: str) -> None:
+    """Its trunks are silent before its daemon can know it; if it does not say so the call ends soon."""
+    world, caller, called = two("abc", after=30.0, control=control)
+    world.run(4.0)
+    for kind in "sip", "iax2":
+        world.block(kind, "a", "c")
+    attempt = world.dial(caller, "1002")
+    world.run(2.75)
+    world["c"].handle(AsteriskDown("it hangs"))
+    world.run(0.5)
+    assert [(ring.phone, ring.by) for ring in attempt.rings] == [(called, "a")]
+    world.hang_up(caller)
+    world["c"].handle(AsteriskUp("22.10.1", restarted=False))
+    world.run(4.0)
+    attempt = world.dial(caller, "1002")
+    world.run(3.5)
+    assert (attempt.rings, attempt.cause) == ([], 27)
 
 
 def test_what_a_dead_asterisk_had_let_ring_leads_nowhere() -> None:

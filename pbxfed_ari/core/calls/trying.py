@@ -63,6 +63,7 @@ FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
 LONGEST = 3.0  # seconds that this is waited for
+HANGS = 0.8  # seconds in which a node that lives says that its Asterisk hangs, after both its trunks were silent
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
 CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 
@@ -188,9 +189,19 @@ def _go_on(
         absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
         call.cause = ABSENT if absent else NO_ROUTE
     used_up = call.route.fresh or not any(map(partial(_left_of, call, view), call.route.tries))
+    if used_up and _may_hang(call, failed, now, view):
+        call.failed = event, failed
+        return _until_settled(call, now)
     if gone or event.status == NO_ANSWER or used_up:
         _ask_again(call, view, lines)
     return _next_try(call, now, view, lines, outcome)
+
+
+def _may_hang(call: Call, failed: float, now: float, view: View) -> bool:
+    """Was a node silent that could be reached? If its Asterisk hangs its phones are called by others, as soon as it says so."""
+    silent = call.setup.overdue if call.setup is not None else set()
+    here = call.asking.peer is None and not call.came and now < failed + HANGS
+    return here and any(end is not None and view.reachable(end) for end in silent)
 
 
 def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]:
