@@ -858,6 +858,7 @@ def test_a_version_with_holes_is_warned_of() -> None:
 
 async def test_how_a_call_gets_on_is_told_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before whatever comes after it, and if nothing does, by itself; at once where there are bridges of ours."""
+    monkeypatch.setattr(pulse, "PING_EVERY", 3_600.0)  # an echo is told at once, and all that waits
     monkeypatch.setattr(connection, "MOMENT", 3_600.0)
     caller, second, third = ({**channel(id), "name": f"PJSIP/1001-{id}"} for id in "134")
     enters: Json = {"type": "StasisStart", "args": ["phone"], "channel": caller}
