@@ -270,8 +270,10 @@ class Records:
         return db
 
     def _sweep(self) -> None:
-        oldest = int((self._clock() - self._days * 86_400) * 1_000)
+        """Days count back from the newest record: a clock that is months ahead, at a start say, takes none away."""
         try:
+            ((newest,),) = self._db.execute("select coalesce(max(began), 0) from calls").fetchall()
+            oldest = min(int(self._clock() * 1_000), newest) - self._days * 86_400_000
             self._db.execute("delete from calls where began between 1 and ?", (oldest,))
         except sqlite3.Error as error:
             log.error("old records of calls stay: %s", error)

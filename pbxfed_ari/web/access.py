@@ -1,10 +1,17 @@
-"""Who may do what over HTTP: bearer tokens (RFC 6750), each with a role. Held are only their digests."""
+"""Who may do what over HTTP: bearer tokens (RFC 6750), each with a role. Held are only their digests.
+
+Without tokens whoever is on this machine may do everything, but not what a page of elsewhere has his browser do, be it in
+a request of its own (CSRF) or under a name of its own that leads here for now (DNS rebinding). No browser sends a token
+that a page does not know.
+"""
 
 import hmac
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 
 class Role(IntEnum):
@@ -48,6 +55,16 @@ class Tokens:
                 found = grant.role
         return found if scheme.lower() == "bearer" else None
 
+    def misled(self, host: str, origin: str) -> str:
+        """Why a browser may ask this for a page of elsewhere, by its Host and Origin (RFC 6454); an empty text if none does."""
+        if self._grants:
+            return ""
+        if not _is_local(host):
+            return f"Host {host[:60]!r}: without http.token_file ask by an address, or as localhost"
+        if origin and origin.partition("://")[2] != host:
+            return f"Origin {origin[:60]!r}: a page of elsewhere asks nothing here without a token"
+        return ""
+
 
 def read_tokens(text: str) -> list[tuple[Role, str]]:
     """The lines of a file: `TOKEN` (an admin's) or `ROLE TOKEN`; `#` begins a comment.
@@ -70,6 +87,15 @@ def read_tokens(text: str) -> list[tuple[Role, str]]:
     if not found:
         raise ValueError("must hold a token")
     return [(role, token) for token, role in found.items()]
+
+
+def _is_local(host: str) -> bool:
+    """Is this no name, or one that leads nowhere else? Port and brackets may stand with it; so may nothing at all (HTTP/1.0)."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name in ("", "localhost") or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _digest(token: str) -> bytes:

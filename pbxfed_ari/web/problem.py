@@ -13,7 +13,7 @@ from pbxfed_ari.web.access import Role, Tokens
 TITLES = {
     400: "Bad request",
     401: "Token needed",
-    403: "Role too low",
+    403: "Not allowed",
     404: "Not found",
     405: "Not possible here",
     408: "Too slow",
@@ -52,6 +52,8 @@ def guard(tokens: Tokens) -> Middleware:
             error = ', error="invalid_token"' if given else ""
             said = "this API needs `Authorization: Bearer TOKEN`, one of those in http.token_file"
             return problem(401, said, {"WWW-Authenticate": f'Bearer realm="pbxfed"{error}'})
+        if why := tokens.misled(request.headers.get("Host", ""), request.headers.get("Origin", "")):
+            return problem(403, why)
         request[ROLE] = role
         try:
             return await handler(request)

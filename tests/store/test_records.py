@@ -119,11 +119,25 @@ def test_old_records_go(tmp_path: Path) -> None:
     kept = Records(tmp_path / "calls.db", days=10, clock=lambda: clock[0])
     kept.add(record(0, began=89 * DAY))
     for i in range(1, SWEEP):
-        kept.add(record(i, began=95 * DAY))
+        kept.add(record(i, began=99 * DAY))
     assert [r["call"] for r in kept.read(limit=1)] == ["c1"]
-    kept.close()
     clock[0] = 200 * DAY / 1_000
-    assert Records(tmp_path / "calls.db", days=10, clock=lambda: clock[0]).read() == []
+    kept.add(record(SWEEP, began=200 * DAY))
+    kept.close()
+    kept = Records(tmp_path / "calls.db", days=10, clock=lambda: clock[0])
+    assert [r["call"] for r in kept.read()] == [f"c{SWEEP}"]
+
+
+def test_a_clock_that_is_months_ahead_takes_no_records_away(tmp_path: Path) -> None:
+    """It may be set right a minute later; nobody can give records back."""
+    kept = Records(tmp_path / "calls.db", days=10, clock=lambda: 100 * DAY / 1_000)
+    kept.add(record(1, began=90 * DAY), record(2, began=99 * DAY))
+    kept.close()
+    kept = Records(tmp_path / "calls.db", days=10, clock=lambda: 400 * DAY / 1_000)
+    assert [r["call"] for r in kept.read()] == ["c1", "c2"]
+    kept.close()
+    kept = Records(tmp_path / "calls.db", days=10, clock=lambda: 100 * DAY / 1_000)
+    assert [r["call"] for r in kept.read()] == ["c1", "c2"]
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

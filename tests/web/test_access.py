@@ -44,3 +44,27 @@ def test_what_a_header_is_worth() -> None:
     ] * 6
     assert Tokens().role("") is Role.ADMIN
     assert "r" not in repr(tokens).replace("Tokens(2 tokens)", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "words"),
+    [
+        ("localhost:8780", "", ""),
+        ("127.0.0.1:8780", "", ""),
+        ("[::1]:8780", "", ""),
+        ("", "", ""),
+        ("localhost:8780", "http://localhost:8780", ""),
+        ("localhost:8780", "https://evil.example", "Origin 'https://evil.example'"),
+        ("localhost:8780", "http://localhost:3000", "Origin"),
+        ("localhost:8780", "null", "Origin 'null'"),
+        ("evil.example:8780", "http://evil.example:8780", "Host 'evil.example:8780'"),
+        ("localhost.evil.example", "", "Host"),
+        ("127.0.0.1.evil.example", "", "Host"),
+        ("[::1", "", "Host"),
+    ],
+)
+def test_a_page_of_elsewhere_needs_a_token(host: str, origin: str, words: str) -> None:
+    """It can lead the browser of who sits at the machine here, by a request of its own, or by a name of its own."""
+    assert Tokens().misled(host, origin).startswith(words)
+    assert bool(Tokens().misled(host, origin)) is bool(words)
+    assert Tokens([(Role.READ, "r")]).misled(host, origin) == ""

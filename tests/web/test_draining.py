@@ -33,3 +33,11 @@ async def test_what_is_wrong_is_named(client: Client) -> None:
     ):
         answer = await client.post("/drain", json=given)
         assert (answer.status, (await answer.json())["detail"]) == (422, said)
+
+
+async def test_no_page_of_elsewhere_drains_a_node(client: Client) -> None:
+    """A browser posts without a body for any page, and asks nobody before it."""
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example:8780"}):
+        answer = await client.post("/drain", headers=headers)
+        assert (answer.status, (await answer.json())["title"]) == (403, "Not allowed")
+    assert (await (await client.get("/drain")).json())["drains"] is False
