@@ -3,10 +3,14 @@
 A CSV begins with the names of its columns: the key, and any fields. Lists stand in one cell with commas between their
 entries. An empty cell is the field's default; an empty secret leaves the secret alone. A file whose columns are divided by
 semicolons, as spreadsheets write it in some countries, is read as well.
+
+A spreadsheet takes a text that begins with = + - or @ for a formula, and runs it: we write an apostrophe before it, and leave
+out one that stands so when we read. Numbers stay as they are.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +24,11 @@ from pbxfed_ari.web.bodies import decode, json_object, position
 
 MOST = 20_000  # objects in one import
 _BOM = b"\xef\xbb\xbf"
+_NUMBERS = re.compile(r"\+?[0-9]+(,\+?[0-9]+)*")
+_FORMULA = re.compile(
+    r"(?:^|(?<=;))(?='*[=+\-@])"
+)  # ; begins a cell for who divides the line there
+_MARKED = re.compile(r"(?:^|(?<=;))'(?='*[=+\-@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ def read_csv(data: bytes, kind: Kind) -> list[Row]:
         elif len(cells) != len(columns):
             raise Refused(f"line {number}: {len(cells)} cells, but {len(columns)} columns")
         else:
-            given = dict(zip(columns, cells, strict=True))
+            given = dict(zip(columns, map(_read, cells), strict=True))
             rows.append(_row(kind, given.pop(kind.key_name), given, f"line {number}"))
             _bound(rows)
     if not columns:
@@ -194,5 +203,15 @@ def _bound(rows: list[Row] | list[msgspec.Raw]) -> None:
 
 def _line(cells: list[str]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    csv.writer(out, lineterminator="\r\n").writerow(map(_safe, cells))
     return out.getvalue().encode()
+
+
+def _safe(cell: str) -> str:
+    """As no spreadsheet runs it."""
+    return cell if _NUMBERS.fullmatch(cell) else _FORMULA.sub("'", cell)
+
+
+def _read(cell: str) -> str:
+    """What was made safe, as it was."""
+    return _MARKED.sub("", cell)

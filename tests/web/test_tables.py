@@ -177,3 +177,28 @@ def test_no_field_is_called_as_what_an_import_says_itself() -> None:
     for kind in KINDS.values():
         assert not {"kind", "remove", "id", "state", "registered", kind.key_name} & set(kind.fields)
         assert {f.name for f in fields(kind.item)} >= set(kind.fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+3", "'-2+3"),
+        ("+49 30 1", "'+49 30 1"),
+        ("x;=1+1", "x;'=1+1"),
+        ("'=1", "''=1"),
+        ("+4930", "+4930"),
+        ("O'Neil", "O'Neil"),
+        ("'n Huus", "'n Huus"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_no_spreadsheet_runs_a_name(name: str, written: str) -> None:
+    """A file goes to whoever makes phone lists; what comes back from there is what it was."""
+    item = EXT.item(id=ObjectId(EXT.byte + bytes(8)), key="+491", claimed=(1, "a"), name=name)
+    lines = list(csv_lines(EXT, iter([item])))
+    assert lines[1].decode().startswith(f"+491,{written},")
+    (row,) = read_csv(b"".join(lines), EXT)
+    assert row.fields is not None
+    assert (row.key, row.fields["name"]) == ("+491", name)
