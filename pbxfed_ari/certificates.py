@@ -15,7 +15,7 @@ battery believes it is 1970, and what ends a membership is a new key, not a date
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -54,6 +54,10 @@ class Certificates:
         """The files of a folder."""
         return cls(folder / "ca.pem", folder / "node.pem", folder / "node.key")
 
+    def stand(self) -> bool:
+        """Are they there, from an earlier start?"""
+        return all(path.exists() for path in (self.authorities, self.certificate, self.key))
+
 
 def write(folder: Path, federation_keys: Sequence[bytes], me: NodeName, tag: str) -> Certificates:
     """Make this node's certificate and the list of authorities, as files that only this user can read.
@@ -68,9 +72,13 @@ def write(folder: Path, federation_keys: Sequence[bytes], me: NodeName, tag: str
     private = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(files.authorities, b"".join(one.vouch_for(one) for one in authorities))
-        _write(files.certificate, b"".join((shown, *crossed)))
-        _write(files.key, private)
+        _write(
+            {
+                files.authorities: b"".join(one.vouch_for(one) for one in authorities),
+                files.certificate: b"".join((shown, *crossed)),
+                files.key: private,
+            }
+        )
     except OSError as error:
         raise ConfigError(
             f"node.state: {folder}: {error.strerror}; the daemon's user must be able to write there"
@@ -148,10 +156,12 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, and readable for this user only."""
-    fresh = path.with_suffix(".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-    fresh.rename(path)
+def _write(files: Mapping[Path, bytes]) -> None:
+    """All or, while the disk refuses, none of them; readable for this user only."""
+    fresh = {path.with_name(f"{path.name}.new"): path for path in files}
+    for one, path in fresh.items():
+        handle = os.open(one, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as out:
+            out.write(files[path])
+    for one, path in fresh.items():
+        one.rename(path)

@@ -69,6 +69,10 @@ def test_a_good_file_is_read_with_defaults(path: Path) -> None:
         ("[log]\nlevel = 'loud'", "log.level = 'loud': must be one of debug, info, warning, error"),
         ("[http]\nlisten = '0.0.0.0:8780'", "beyond loopback http.token_file must be set"),
         ("[http]\nlisten = '8780'", "http.listen = '8780': must be address:port"),
+        (
+            "[http]\nlisten = '127.0.0.1:\u0668780'",
+            "http.listen = '127.0.0.1:\u0668780': must be address:port",
+        ),
         ("[wan]\nlink = 'mqtt'", "wan.link = 'mqtt': must be one of none, zenoh, nats"),
         ("[wan]\nconnect = ['b']", "wan.connect = ['b']: must be a list, as"),
         ("[wan]\nconnect = 'b:1'", "wan.connect = 'b:1': must be a list, as"),

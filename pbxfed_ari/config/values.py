@@ -143,7 +143,7 @@ def dns_listen(value: object) -> str:
 
 
 def _port(text: str) -> bool:
-    return text.isdecimal() and 0 < int(text) < 65_536
+    return text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) < 65_536
 
 
 def _one_host(text: str) -> bool:

@@ -39,8 +39,8 @@ class GroupKeys:
         """
         settings, me = self._settings, self._federation.me
         if settings.wan.link != "none":
-            self._certify()
-            self._shown = self._certified[0]
+            self._certify_at_start()
+            self._shown = self._held()[0]
             access = credentials.wan_access(settings)
             self._wan = make(
                 settings.wan.link, access, me, self._tag, self._folder, receive, changed
@@ -72,6 +72,20 @@ class GroupKeys:
 
     def _held(self) -> list[bytes]:
         return [key.material for key in self._federation.gate.keys]
+
+    def _certify_at_start(self) -> None:
+        """What a disk that takes nothing has from before will do: it came of the keys that stand beside it.
+
+        Raises: ConfigError, if there is nothing.
+        """
+        from pbxfed_ari.certificates import Certificates
+
+        try:
+            self._certify()
+        except ConfigError as error:
+            if not Certificates.within(self._folder).stand():
+                raise
+            log.warning("%s; the WAN link begins with the certificate that stands there", error)
 
     def _certify(self) -> None:
         """The link's certificates come of the group's keys, newest first.
