@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import click
 
 from pbxfed_ari.errors import ConfigError
+from pbxfed_ari.logs import one_line
 
 if TYPE_CHECKING:  # what takes long to import is imported by who needs it
     from http.client import HTTPConnection
@@ -189,7 +190,7 @@ def at(*parts: str, **query: str | None) -> str:
 
 def fail(message: str, code: int) -> NoReturn:
     """End the command with one line."""
-    click.echo(f"pbxfed: {' '.join(message.splitlines())}", err=True)
+    click.echo(f"pbxfed: {one_line(' '.join(message.splitlines()))}", err=True)
     sys.exit(code)
 
 

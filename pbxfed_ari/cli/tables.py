@@ -11,8 +11,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 
 def show(value: object, as_json: bool, text: str) -> None:
-    """The value as JSON, or the text that says the same."""
-    click.echo(json.dumps(value, indent=2) if as_json else text)
+    """The value as JSON, or the text that says the same, without what would move the terminal's cursor."""
+    plain = "\n".join(map(one_line, text.split("\n")))
+    click.echo(json.dumps(value, indent=2) if as_json else plain)
 
 
 def table(rows: object, columns: tuple[str, ...]) -> str:

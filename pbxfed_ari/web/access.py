@@ -90,7 +90,7 @@ def read_tokens(text: str) -> list[tuple[Role, str]]:
 
 
 def _is_local(host: str) -> bool:
-    """Is this no name, or one that leads nowhere else? Port and brackets may stand with it; so may nothing at all (HTTP/1.0)."""
+    """Is this no name, or one that leads nowhere else? Its port may stand there, too; or nothing at all (HTTP/1.0)."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         return name in ("", "localhost") or bool(ipaddress.ip_address(name))

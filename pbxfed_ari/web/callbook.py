@@ -19,10 +19,12 @@ from pbxfed_ari.core.effects import Attempted, CallEnded, Listened
 from pbxfed_ari.core.federation.federation import Federation
 from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.errors import Refused
+from pbxfed_ari.logs import one_line
 from pbxfed_ari.web import explained, schemas
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_path, in_query
+from pbxfed_ari.web.tables import safe
 
 PAGE, MOST = 500, 1_000  # records in one answer
 AT_ONCE = 50  # calls that are put into words before others have a turn
@@ -35,7 +37,6 @@ COLUMNS = (
 _TIME = re.compile(  # RFC 3339
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[=+\-@\t\r\n])")
 WAV = "audio/wav"
 _CALL: Json = {"type": "string", "pattern": "^[0-9A-Za-z.=]{1,64}$"}
 log = logging.getLogger(__name__)
@@ -351,13 +352,8 @@ def _attempt(one: Attempted, me: str, lasts: float = 0.0) -> Json:
 
 
 def _safe(value: object) -> object:
-    """A spreadsheet takes a cell that begins so for a formula: a caller chooses his number.
-
-    One that cuts at other places than commas finds cells within: they are made safe, too.
-    """
-    if not isinstance(value, str) or value[1:].isdecimal():
-        return value
-    return _FORMULA.sub("'", value)
+    """A caller chooses his number: on one line, without what moves a terminal's cursor, and no formula."""
+    return safe(one_line(value)) if isinstance(value, str) else value
 
 
 def _iso(ms: int) -> str:

@@ -114,6 +114,11 @@ def portable(kind: Kind, item: Item, *, digests: bool = False) -> Json:
     return {**found, **{name: getattr(item, name) for name in hidden if getattr(item, name)}}
 
 
+def safe(cell: str) -> str:
+    """A cell as no spreadsheet runs it."""
+    return cell if _NUMBERS.fullmatch(cell) else _FORMULA.sub("'", cell)
+
+
 # --- helpers
 
 
@@ -203,13 +208,8 @@ def _bound(rows: list[Row] | list[msgspec.Raw]) -> None:
 
 def _line(cells: list[str]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(map(_safe, cells))
+    csv.writer(out, lineterminator="\r\n").writerow(map(safe, cells))
     return out.getvalue().encode()
-
-
-def _safe(cell: str) -> str:
-    """As no spreadsheet runs it."""
-    return cell if _NUMBERS.fullmatch(cell) else _FORMULA.sub("'", cell)
 
 
 def _read(cell: str) -> str:

@@ -274,3 +274,16 @@ def test_who_shall_listen_in_is_asked_for(shell: Shell) -> None:
         "tries",
         "way",
     ]
+
+
+@pytest.mark.parametrize("command", ["ring", "explain"])
+def test_nothing_that_is_printed_moves_the_cursor(shell: Shell, command: str) -> None:
+    """What phones, peers and other users have chosen to be called stands in it."""
+    printed = shell.run(command, "10\u202e01\a").output
+    assert "10\\u202e01\\x07" in printed
+    assert all(line.isprintable() for line in printed.split("\n"))
+
+
+def test_nor_does_a_refusal(shell: Shell) -> None:
+    """The daemon says what was asked."""
+    assert "no call \\x1b[2J here" in shell.refused("calls", "listen", "\x1b[2J", "1001")

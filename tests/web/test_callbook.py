@@ -205,14 +205,16 @@ async def test_as_a_table(served: Served, client: Client) -> None:
     served.records.add(record(ended(2, caller="+4930123"), "a"))
     served.records.add(record(ended(3, caller="\n=1+1"), "a"))
     served.records.add(record(ended(4, caller="7;=cmd|' /C calc'!A0;-2"), "a"))
+    served.records.add(record(ended(5, caller="\x1b[2J1001"), "a"))
     response = await client.get("/calls/records", headers={"Accept": "text/csv"})
     rows = list(csv.DictReader(io.StringIO(await response.text())))
     assert tuple(rows[0]) == COLUMNS
     assert [row["from"] for row in rows] == [
         '\'=HYPERLINK("http://x")',
         "+4930123",
-        "'\n'=1+1",
+        "\\n=1+1",
         "7;'=cmd|' /C calc'!A0;'-2",
+        "\\x1b[2J1001",
     ]
     assert rows[0]["talked_seconds"] == "30.0"
 
