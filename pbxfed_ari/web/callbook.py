@@ -21,12 +21,14 @@ from pbxfed_ari.core.records.objects.fields import Json
 from pbxfed_ari.errors import Refused
 from pbxfed_ari.logs import one_line
 from pbxfed_ari.web import explained, schemas
+from pbxfed_ari.web.bodies import STALLED
 from pbxfed_ari.web.eventlog import EventLog
 from pbxfed_ari.web.eventstream import EventStream
 from pbxfed_ari.web.operation import CSV, JSON, Answer, Operation, answer, in_path, in_query
 from pbxfed_ari.web.tables import safe
 
 PAGE, MOST = 500, 1_000  # records in one answer
+GIVEN = 8  # recordings at once: each holds a connection to Asterisk, and without any no call is led
 AT_ONCE = 50  # calls that are put into words before others have a turn
 COLUMNS = (
     "call", "node", "began", "from", "to", "reached", "answered", "cause", "seconds", "talked_seconds",
@@ -114,6 +116,7 @@ class CallBook:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._given = 0  # recordings that are fetched now
         self._stream = EventStream(
             node.call_events, path="/calls/events", tag="calls", what="Each call's end, as it comes"
         )
@@ -217,7 +220,15 @@ class CallBook:
     async def recording(self, request: web.Request) -> web.StreamResponse:
         """The recording of a call that is over."""
         await self._node.catch_up()
-        call = request.match_info["call"]
+        if self._given >= GIVEN:
+            raise Refused(f"{GIVEN} recordings are fetched already: ask a moment later", status=503)
+        self._given += 1
+        try:
+            return await self._give(request, request.match_info["call"])
+        finally:
+            self._given -= 1
+
+    async def _give(self, request: web.Request, call: str) -> web.StreamResponse:
         async with self._node.recording(self._recorded_as(call)) as stored:
             headers = {"Content-Disposition": f'attachment; filename="{call}.wav"'}
             response = web.StreamResponse(headers={"Content-Type": WAV, **headers})
@@ -227,7 +238,7 @@ class CallBook:
                 return response
             try:
                 async for piece in stored.pieces:
-                    await response.write(piece)
+                    await asyncio.wait_for(response.write(piece), STALLED)
             except (OSError, ClientError) as error:
                 log.info("the recording of call %s was not given out whole: %s", call, error)
                 if request.transport is not None:

@@ -1,8 +1,11 @@
 """Calls over HTTP: live, ended, as CSV, followed; and what a caller may write into a spreadsheet."""
 
+import asyncio
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -13,9 +16,10 @@ from yarl import URL
 from pbxfed_ari.core.effects import Attempted, CallEnded, Leg, Listened, Note
 from pbxfed_ari.core.events import Answered, Arrived, Returned
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
+from pbxfed_ari.web import callbook
 from pbxfed_ari.web.callbook import COLUMNS, CallBook, record
 from tests.core.test_route import B, View, make
-from tests.web.served import Client, Served
+from tests.web.served import Client, Served, Stored
 
 BEGAN = 1_800_000_000_000
 
@@ -273,6 +277,36 @@ async def test_a_recording_is_given_out_by_the_node_that_has_it(
     for call, detail in told.items():
         response = await client.get(f"/calls/{call}/recording")
         assert (response.status, (await response.json())["detail"]) == (404, detail)
+
+
+async def test_recordings_leave_asterisk_connections_for_calls(
+    served: Served, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds one as long as it is fetched: so many at once, and who takes nothing of what is sent is sent away."""
+    monkeypatch.setattr(callbook, "GIVEN", 1)
+    monkeypatch.setattr(callbook, "STALLED", 0.05)
+    begins, over = asyncio.Event(), asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        await begins.wait()
+        for _ in range(64):
+            yield bytes(1 << 20)
+
+    @asynccontextmanager
+    async def recording(name: str) -> AsyncIterator[Stored]:
+        try:
+            yield Stored(64 << 20, pieces())
+        finally:
+            over.set()
+
+    monkeypatch.setattr(served, "recording", recording)
+    served.records.add(record(replace(ended(1), recording="pbxfed/c1", recorded=29.5), "a"))
+    first = await client.get("/calls/c1/recording")
+    assert first.status == 200
+    assert (await client.get("/calls/c1/recording")).status == 503
+    begins.set()
+    await asyncio.wait_for(over.wait(), 20)  # nobody has read
+    assert (await client.get("/calls/c1/recording")).status == 200
 
 
 async def test_the_recording_of_a_call_that_goes_on_is_not_whole(
