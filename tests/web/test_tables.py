@@ -196,7 +196,8 @@ def test_no_field_is_called_as_what_an_import_says_itself() -> None:
 )
 def test_no_spreadsheet_runs_a_name(name: str, written: str) -> None:
     """A file goes to whoever makes phone lists; what comes back from there is what it was."""
-    item = EXT.item(id=ObjectId(EXT.byte + bytes(8)), key="+491", claimed=(1, "a"), name=name)
+    named: Any = {"name": name}
+    item = EXT.item(id=ObjectId(EXT.byte + bytes(8)), key="+491", claimed=(1, "a"), **named)
     lines = list(csv_lines(EXT, iter([item])))
     assert lines[1].decode().startswith(f"+491,{written},")
     (row,) = read_csv(b"".join(lines), EXT)
