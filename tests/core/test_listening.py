@@ -404,3 +404,16 @@ def test_who_listens_in_is_not_rescued() -> None:
     call = story.board.calls.began_by(CALL)
     assert call is not None
     assert call.rescue_seconds == 0
+
+
+def test_who_has_put_his_listening_through_to_another_has_no_call_any_more() -> None:
+    """By an attended transfer: the call to him goes on without his phone, whose extension may have one call only."""
+    story = talking()
+    story.view = View(A, items=[make("extension", "1003", call_limit=1)])
+    story.at(2.0, ASKED, CALLED)
+    story.at(3.0, LegDialed(CALL, HIS, "PJSIP/1003-2"))
+    story.at(4.0, Answered(CALL, HIS), ListenerAnswered(PHONE), EarEntered(EAR))
+    assert story.board.lines(4.0, story.view).calls_of("1003") == 1
+    story.at(5.0, LegEnded(HIS, 16))
+    assert len(story.board) == 2
+    assert story.board.lines(5.0, story.view).calls_of("1003") == 0

@@ -306,7 +306,9 @@ def _facts(call: Call, legs: Sequence[Leg | Outside], freed: Collection[str]) ->
     ours, live = call.arrival.peer is None, call.phase in LIVE
     if live and ours and not call.caller_gone:
         yield "of", call.arrival.endpoint
-        if not call.arrival.by:  # who was transferred counts where his phone is, in his call
+        if not (
+            call.arrival.by or call.listens
+        ):  # they count where their phones are, in their calls
             yield "of", call.arrival.caller
     if live and not call.caller_gone:
         yield "rings", call.arrival.endpoint
