@@ -120,6 +120,7 @@ class Exchange(Node):
             seen_ms=world.seen[name],
         )
         self.live = False
+        self._due: float | None = None  # when the federation is, since it was last told anything
         self._held: list[Event] | None = None
         self._waiting: deque[Event] = deque()
         self.unheard = False  # its websocket is lost, and nothing else
@@ -147,7 +148,7 @@ class Exchange(Node):
         if self.stopped:
             return []
         if not isinstance(event, CallEvent):
-            effects = self.federation.handle(event, self.now())
+            effects, self._due = self.federation.handle(event, self.now()), None
             self.perform(effects)
             if isinstance(event, Ticked):
                 view = self.federation.view
@@ -162,7 +163,9 @@ class Exchange(Node):
         return effects
 
     def deadline(self) -> float:
-        due = min(self.federation.next_deadline(), self.switchboard.next_deadline())
+        if self._due is None:
+            self._due = self.federation.next_deadline()
+        due = min(self._due, self.switchboard.next_deadline())
         return due / self.rate + 1e-9
 
     def perform(self, effects: Iterable[Effect]) -> None:
@@ -676,6 +679,7 @@ class Telephony(World):
         self.waits: list[Wait] = []  # in queues
         self.visits: list[Visit] = []  # to conference rooms
         self.edited: set[str] = set()  # numbers that were something else at another time
+        self.barred: set[str] = set()  # numbers that may not dial all, at some time
         self.old: dict[str, int] = {}  # nodes that know so many fields of a waybill only
         self.recorded: dict[str, Attempt] = {}  # conversations, by name
         self.blocked: set[tuple[str, str, str]] = set()  # kind, from, to
@@ -712,9 +716,9 @@ class Telephony(World):
         """What a node says in it, or reads: an old one less."""
         return "/".join(waybill.split("/")[: self.old.get(name)])
 
-    def item(self, number: str) -> object:
+    def item(self, number: str, space: str = "number") -> object:
         """What a number is."""
-        return self["a"].federation.view.get("number", number)
+        return self["a"].federation.view.get(space, number)
 
     # --- what happens
 
@@ -724,6 +728,14 @@ class Telephony(World):
         phone = self.phones[uri] = Phone(number, uri, manner, after)
         self.move(phone, home)
         return phone
+
+    def add_outside(
+        self, number: str, line: str, manner: str = "answers", after: float = 2.0
+    ) -> Phone:
+        """A phone of the outside, behind the line of this node."""
+        home, homes = self.pbxs[line], [(0.0, line)]
+        self.phones[number] = Phone(number, number, manner, after, home, homes=homes, outside=True)
+        return self.phones[number]
 
     def move(self, phone: Phone, home: str) -> None:
         """It registers there from now on."""

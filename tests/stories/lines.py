@@ -324,7 +324,9 @@ class Rooms:
     def _lets_in(self) -> Iterator[str]:
         late = LOSSY if self.world.network.loss else PROMPT
         for one in (*self.world.attempts, *self.world.transferred):
-            by = one.began + late
+            ways = [(one.at.name, node) for node in self.world.nodes]
+            slow = any(self.history.blocked(*way, one.began - SETTLED, one.began) for way in ways)
+            by = one.began + late + LIFE * slow  # by the other kind of trunk
             if not isinstance(self.world.item(one.number), Room) or one.troubled:
                 continue
             acted = any(one.began <= at <= by for at in one.caller.acted)

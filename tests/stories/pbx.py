@@ -44,6 +44,7 @@ PATIENCE = 32.0  # seconds for which SIP says something again (64 T1)
 IAX_PATIENCE = 10.0  # the same of IAX2
 UNASKED = 10.0  # seconds that a channel waits in Stasis for somebody to fetch it
 EAR = 5.0  # seconds that who listens in waits for what he is to hear
+CARRIER = "carrier"  # through whose endpoint the outside calls, and is called
 ALONE = 4.0  # seconds without a ring that peers have, who are asked without a daemon
 
 
@@ -125,6 +126,7 @@ class Phone:
     channel: "Channel | None" = None  # of it
     acted: list[float] = field(default_factory=list)  # when it hung up, or transferred
     homes: list[tuple[float, str]] = field(default_factory=list)  # where it was, and since when
+    outside: bool = False  # it is a provider's, whose line leads to its home
 
     def __repr__(self) -> str:
         return self.number
@@ -650,9 +652,9 @@ class Pbx:
 
     def called_by(self, phone: Phone, attempt: Attempt) -> Channel:
         """A phone dials."""
-        channel = self._new(f"PJSIP/{phone.number}", attempt, attempt.number)
+        channel = self._new(f"PJSIP/{_endpoint(phone)}", attempt, attempt.number)
         channel.phone, channel.state = phone, "Ring"
-        self.stasis(channel, ["phone"])
+        self.stasis(channel, ["did" if phone.outside else "phone"])
         return channel
 
     def arrives(self, dialog: Dialog) -> Channel:
@@ -673,7 +675,7 @@ class Pbx:
     ) -> Channel:
         """Make a channel to somebody, or to a number at a peer."""
         technology = "IAX2" if kind == "iax2" else "PJSIP"
-        whom = f"pf-{to.name}" if isinstance(to, Pbx) else to.number
+        whom = f"pf-{to.name}" if isinstance(to, Pbx) else _endpoint(to)
         leg = self._new(f"{technology}/{whom}", attempt, number, id)
         leg.peer, leg.kind = (to.name, kind) if isinstance(to, Pbx) else ("", "")
         return leg
@@ -684,7 +686,8 @@ class Pbx:
 
     def targets(self, to: Leg | Outside, called: str, uri: str = "") -> list["Target"]:
         """Whom a leg rings."""
-        assert isinstance(to, Leg)
+        if isinstance(to, Outside):
+            return [(self.world.phones[to.digits], "phone", to.digits)]
         number = to.number or called
         if to.peer is not None:
             return [(self.world.pbxs[to.peer], to.trunk, number)]
@@ -717,7 +720,8 @@ class Pbx:
         asked: list[Target] = [
             (self.world.pbxs[leg.peer], leg.trunk, number) for leg in self.peers if leg.peer
         ]
-        if not asked or channel.called:
+        outside = channel.phone is not None and channel.phone.outside
+        if not asked or channel.called or outside:
             channel.end(20 if channel.called else 42, "without the daemon")
             return
         Dial(channel, asked, "", 30.0, unasked=True)
@@ -747,6 +751,7 @@ class Pbx:
             channel.note if peer else "",
             self.world.fresh_id(),
             endpoint if channel.name.startswith("PJSIP/") else "",
+            outside=channel.phone is not None and channel.phone.outside and not channel.by,
             wall_ms=channel.created_ms,
             by=channel.by,
             again=again,
@@ -892,3 +897,7 @@ class Pbx:
         channel.bridge = name
         self.bridges[name].add(channel)
         self.tell(CameIn(channel.id, name))
+
+
+def _endpoint(phone: Phone) -> str:
+    return CARRIER if phone.outside else phone.number

@@ -19,10 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pbxfed_ari.core.calls.setup import LIFE
+from pbxfed_ari.core.records.objects.did import Did
 from pbxfed_ari.core.records.objects.extension import Phone as Described
 from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
 from pbxfed_ari.core.records.objects.queue import Queue
-from pbxfed_ari.core.records.objects.room import Room
 
 if TYPE_CHECKING:
     from tests.stories.exchange import Telephony
@@ -126,14 +126,23 @@ class Promises:
     def _way(self, one: "Attempt") -> Iterator[str]:
         """From number to number, as far as it is certain what must happen: decided is each between two moments."""
         number, when, via, path = one.number, (one.began, one.began), one.at.name, list[str]()
+        if (
+            isinstance(did := self.world.item(number, "did"), Did)
+            and number not in self.world.edited
+        ):
+            number = did.destination
+        if (one.by or one.caller.number) in self.world.barred:
+            return
         while number not in path and len(path) <= HOPS and number not in self.world.edited:
             item = self.world.item(number)
             if isinstance(item, Group | Queue):
                 yield from self._several(one, item, path, when, via)
                 return
-            if isinstance(item, Room):
+            if item is None:
+                for phone in self.phones[number]:
+                    yield from self._owed(one, phone, when, via, several=False)
+            if not isinstance(item, Described):
                 return
-            assert isinstance(item, Described)
             if item.forward_always:
                 path.append(number)
                 number = item.forward_always

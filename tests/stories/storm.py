@@ -12,7 +12,7 @@ before a kill.
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import count
 from random import Random
@@ -25,19 +25,23 @@ from pbxfed_ari.core.effects import CallEnded, Effect, Reply
 from pbxfed_ari.core.events import AriWasSlow, ListenAsked
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines, Rooms
-from tests.stories.pbx import Attempt, Phone, Ring
+from tests.stories.pbx import CARRIER, Attempt, Phone, Ring
 from tests.stories.promises import SETTLED, Promises
 
 NAMES = "abcd"
 SITES = ("one", "one", "two", "two")
 GROUP, QUEUE, ROOM = "600", "700", "800"
+LINES = {"0301": "a", "0302": "c"}  # numbers of the outside, and whose line leads there
+BARRED = "barred"  # from a half of what may be dialed
 GHOST = 1.0  # seconds after the end of a call in which a ring that was on its way may begin
 SAID_AGAIN = 4.0  # seconds after which SIP says again what nobody has heard
 UNDER_WAY = 0.1  # seconds until what has become of a ring is known
 RETURNING = 1.0  # seconds until a daemon that comes back has read all
 COUNTED = ("_calls", "_facts", "_peers", "_waiting", "_ways")  # by core/lines.py
 WEATHER, CALM = 60.0, 75.0  # seconds that a storm lasts; twice after it, until all must be over
+ENDS = 15.0  # seconds after which it is looked whether all is
 CALLS = 25
+FIRST_TICKET = 1_000  # of who asks for somebody to listen in
 LASTS = (0.5, 2.0, 5.0, 15.0, 40.0)  # seconds, of cuts and absences
 
 
@@ -61,6 +65,7 @@ class Storm:
     old: bool = False  # some nodes know the first fields of a waybill only
     sites: bool = False  # two LANs
     listens: bool = False  # calls are listened in on
+    outside: bool = False  # it calls inbound numbers, and is called
     roams: bool = False  # phones register at another node
     slow: bool = False  # Asterisks answer late for a moment: what was bridged is handed over then
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
@@ -78,6 +83,8 @@ class Storm:
         return self.refusals + self.silences
 
 
+MIXED = "mixed"  # as the seed chooses
+SHARE = 0.25  # of all that may happen
 STORMS = {
     "calm": Storm(),
     "cuts": Storm(cuts=True),
@@ -112,18 +119,30 @@ STORMS = {
     "listening amid all": Storm(
         listens=True, deaths=True, sockets=True, crashes=True, refusals=0.02
     ),
+    "outside": Storm(outside=True, transfers=True, edits=True),
+    "outside amid all": Storm(outside=True, deaths=True, crashes=True, cuts=True, sockets=True),
     "transfers amid deaths": Storm(transfers=True, deaths=True),
     "slow": Storm(slow=True, transfers=True),
     "slow amid deaths": Storm(slow=True, deaths=True, sockets=True),
     "roaming": Storm(roams=True, transfers=True),
     "roaming amid cuts": Storm(roams=True, cuts=True),
     "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
+    MIXED: Storm(),
 }
+
+
+def mixture(seed: int) -> Storm:
+    """Some of all that may happen, together."""
+    rng, some = Random(f"mixture {seed}"), dict[str, Any]()
+    for one in fields(Storm):
+        if rng.random() < SHARE:
+            some[one.name] = True if one.default is False else 0.02
+    return Storm(**some)
 
 
 def play(kind: str, seed: int, log: list[str] | None = None) -> list[str]:
     """What was wrong."""
-    return Weather(STORMS[kind], seed, log).play()
+    return Weather(mixture(seed) if kind == MIXED else STORMS[kind], seed, log).play()
 
 
 class Weather:
@@ -148,27 +167,18 @@ class Weather:
         world.run(2.0)
         world.watch()
         world.faults = self._refuse
-        for _ in range(CALLS):
-            world.after(rng.random() * WEATHER, self._call)
-        for _ in range(6 * self.storm.clocks):
-            world.after(rng.random() * WEATHER, self._set_clock)
-        for _ in range(20 * self.storm.transfers):
-            world.after(rng.random() * WEATHER, self._transfer)
-        for _ in range(30 * self.storm.slow):
-            world.after(rng.random() * WEATHER, self._slow)
-        for _ in range(12 * self.storm.roams):
-            world.after(rng.random() * WEATHER, self._roam)
-        for _ in range(8 * self.storm.drains):
-            world.after(rng.random() * WEATHER, self._drain)
-        for _ in range(15 * self.storm.edits):
-            world.after(rng.random() * WEATHER, self._edit)
-        for ticket in range(30 * self.storm.listens):
-            world.after(rng.random() * WEATHER, partial(self._listen, ticket + 1_000))
-        for _ in range(12 * self.storm.firewalls):
-            world.after(rng.random() * WEATHER, self._firewall)
+        storm, often = self.storm, list[tuple[int, Callable[[], None]]]()
+        often += [(CALLS, self._call), (6 * storm.clocks, self._set_clock)]
+        often += [(20 * storm.transfers, self._transfer), (30 * storm.slow, self._slow)]
+        often += [(12 * storm.roams, self._roam), (8 * storm.drains, self._drain)]
+        often += [(15 * storm.edits, self._edit), (30 * storm.listens, self._listen)]
+        often += [(12 * storm.firewalls, self._firewall)]
+        for times, do in often:
+            for _ in range(times):
+                world.after(rng.random() * WEATHER, do)
         happen: list[Callable[[], None]] = []
-        happen += [self._cut] * 3 * self.storm.cuts + [self._death] * 3 * self.storm.deaths
-        happen += [self._crash] * self.storm.crashes + [self._deafen] * 3 * self.storm.sockets
+        happen += [self._cut] * 3 * storm.cuts + [self._death] * 3 * storm.deaths
+        happen += [self._crash] * storm.crashes + [self._deafen] * 3 * storm.sockets
         for _ in range(rng.randrange(2, 8) if happen else 0):
             world.after(rng.random() * WEATHER, rng.choice(happen))
         world.run(WEATHER)
@@ -181,7 +191,9 @@ class Weather:
         world.run(CALM)
         for phone in self.phones:
             world.hang_up(phone)
-        world.run(CALM)
+        ended = world.now
+        while world.now < ended + CALM and (world.now == ended or self._left()):
+            world.run(ENDS)
         wrong = [*world.wrong, *self._rings(), *self._ends(), *self._left(), *self._records()]
         wrong += [*self._recordings(), *self._listeners()]
         return [*wrong, *Promises(world).broken(), *Lines(world).broken(), *Rooms(world).broken()]
@@ -190,7 +202,7 @@ class Weather:
 
     def _people(self) -> list[Phone]:
         world, rng, admin = self.world, self.rng, self.world["a"]
-        numbers = [str(1000 + n) for n in range(1, 13)]
+        numbers, out = [str(1000 + n) for n in range(1, 13)], [*LINES] if self.storm.outside else []
         phones: list[Phone] = []
         for number in numbers:
             rings = rng.choice((0, 0, 5))
@@ -205,9 +217,8 @@ class Weather:
             phones.append(world.add(first.number, rng.choice(NAMES), "rings", first.after))
         for number in rng.sample(numbers, 4):
             way = rng.choice(("busy", "no_answer", "unreachable", "always"))
-            forwards: dict[str, Any] = {
-                f"forward_{way}": rng.choice([n for n in numbers if n != number])
-            }
+            others = [n for n in (*numbers, *out) if n != number]
+            forwards: dict[str, Any] = {f"forward_{way}": rng.choice(others)}
             admin.edit(number, **forwards)
         hunt, members = rng.choice(("all", "hunt", "random")), rng.sample(numbers, 4)
         admin.put("group", GROUP, create=True, members=members, strategy=hunt, ring_seconds=5)
@@ -218,6 +229,15 @@ class Weather:
         admin.put("queue", QUEUE, create=True, **queue)
         if self.storm.rooms:
             admin.put("room", ROOM, create=True)
+        for number, line in LINES.items() if self.storm.outside else ():
+            trunk: dict[str, Any] = {"nodes": [line], "patterns": [number], "endpoint": CARRIER}
+            admin.put("trunk", f"by-{line}", create=True, site="main", **trunk)
+            to = rng.choice([*numbers, GROUP])
+            admin.put("did", f"+49{number}", create=True, destination=to)
+            manner, after = rng.choice(("answers", "rings", "busy")), rng.choice((0.3, 1, 3, 8))
+            phones.append(world.add_outside(number, line, manner, after))
+        if self.storm.edits:
+            admin.put("class", BARRED, create=True, deny=["_0.", "_100[1-6]"])
         for number in numbers if self.storm.limits else ():
             admin.edit(number, call_limit=1)
         for number in rng.sample(numbers, 6) if self.storm.records else ():
@@ -235,9 +255,15 @@ class Weather:
         others = [p.number for p in self.phones if p.number != phone.number]
         lines = [GROUP, QUEUE, QUEUE] * 8 if self.storm.lines else [GROUP, GROUP, QUEUE]
         lines += [ROOM] * 16 * self.storm.rooms
-        attempt = world.dial(phone, rng.choice([*others, *lines]))
+        dids = [f"+49{number}" for number in LINES]
+        attempt = world.dial(phone, rng.choice(dids if phone.outside else [*others, *lines]))
         patience = rng.choice((1.0, 3.0, 10.0, 40.0, 90.0))
         world.after(patience, lambda: self._hang_up(phone, attempt))
+
+    @property
+    def _own(self) -> list[Phone]:
+        """That are not outside."""
+        return [phone for phone in self.phones if not phone.outside]
 
     def _hang_up(self, phone: Phone, attempt: Attempt) -> None:
         if phone.attempt is attempt:
@@ -246,7 +272,7 @@ class Weather:
     def _transfer(self) -> None:
         """Blind; or a phone that was called asks another first, whom it connects with its caller if he answers."""
         world, rng = self.world, self.rng
-        talking = [phone for phone in self.phones if len(world.talks(phone)) == 1]
+        talking = [phone for phone in self._own if len(world.talks(phone)) == 1]
         if not talking:
             return
         taken = (ring for one in self._all if one.number == QUEUE for ring in one.rings)
@@ -314,15 +340,16 @@ class Weather:
             world.after(self.rng.choice(LASTS), world[name].connect)
 
     def _roam(self) -> None:
-        """A phone that nobody rings registers at another node; the one where it was hears of that from there."""
+        """A phone registers at another node, maybe amid a call; the one where it was hears of that from there."""
         world, rng = self.world, self.rng
-        idle = [p for p in self.phones if not p.dialogs and p.channel is None]
-        name, phone = rng.choice(NAMES), rng.choice(idle or self.phones)
-        if idle and name != phone.at.name:
+        idle = [p for p in self._own if not p.dialogs and p.channel is None]
+        some = idle if rng.random() < 0.5 else self._own
+        name, phone = rng.choice(NAMES), rng.choice(some or self._own)
+        if name != phone.at.name:
             world.note(f"{phone} registers at {name}")
             world.move(phone, name)
 
-    def _listen(self, ticket: int) -> None:
+    def _listen(self) -> None:
         """Somebody shall hear a call that goes on, and be heard or not."""
         world, rng = self.world, self.rng
         living = [node for node in world.nodes.values() if not node.stopped]
@@ -333,7 +360,7 @@ class Weather:
         if found:
             node, call = rng.choice(found)
             number = rng.choice(ready or self.phones).number
-            heard_by = rng.choice([*WHISPERS])
+            heard_by, ticket = rng.choice([*WHISPERS]), FIRST_TICKET + len(self.asked)
             self.asked.append((ticket, node))
             node.handle(ListenAsked(ticket, call, number, heard_by, world.fresh_id()))
 
@@ -348,13 +375,18 @@ class Weather:
     def _edit(self) -> None:
         """At any node; a group or queue that is dropped is there again after a while."""
         world, rng = self.world, self.rng
-        numbers = [phone.number for phone in self.phones]
-        kind, key = rng.choice(
-            (("group", GROUP), ("queue", QUEUE), ("extension", rng.choice(numbers)))
-        )
+        numbers = [phone.number for phone in self._own]
+        kinds = [("group", GROUP), ("queue", QUEUE), ("extension", rng.choice(numbers))]
+        kinds += [("did", f"+49{number}") for number in LINES if self.storm.outside]
+        kind, key = rng.choice(kinds)
         fields: dict[str, Any] = {"members": rng.sample(numbers, 3), "ring_seconds": 4}
         if kind == "extension":
-            fields = {"forward_always": rng.choice(("", *numbers)), "dnd": rng.random() < 0.3}
+            way = rng.choice(("always", "busy", "no_answer"))
+            fields = {f"forward_{way}": rng.choice(("", *numbers)), "dnd": rng.random() < 0.3}
+            fields["calling_class"] = rng.choice(("", BARRED))
+            world.barred |= {key} if fields["calling_class"] else set()
+        elif kind == "did":
+            fields = {"destination": rng.choice((GROUP, *numbers))}
         node, drop = world[rng.choice(NAMES)], kind != "extension" and rng.random() < 0.3
         if node.stopped:
             return
