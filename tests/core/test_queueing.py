@@ -362,3 +362,20 @@ def test_a_member_whose_node_is_silent_by_one_trunk_is_rung_by_the_other() -> No
         assert Abandon(leg) in desk.after(3.0)
         effects = [*desk.back("1", "CHANUNAVAIL"), *desk.after(6.0)]
     assert kinds == ["sip", "iax2", "sip"]
+
+
+def test_a_member_whose_node_was_silent_is_waited_for_less_long_by_the_other_trunk() -> None:
+    """Others wait behind this caller; and by the first trunk, when that has its turn again, as long as ever."""
+    desk = Desk(wait_seconds=60)
+    desk.view.kinds = ("sip", "iax2")
+    leg, waits = ChannelId("leg"), []
+    desk.call("1")
+    for name in "PJSIP/pf-b-1", "IAX2/pf-b-1", "PJSIP/pf-b-2":
+        began = desk.now
+        desk.board.handle(LegDialed(ChannelId("1"), leg, name), desk.now, desk.view)
+        while Abandon(leg) not in desk.after(0.1):
+            assert desk.now < began + 5.0
+        waits.append(round(desk.now - began, 1))
+        desk.back("1", "CHANUNAVAIL")
+        desk.after(6.0)
+    assert waits[1] < 1.0 < min(waits[0], waits[2])

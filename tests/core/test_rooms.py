@@ -1,5 +1,7 @@
 """Conference rooms: where they begin, where callers find them, and what a peer's call may do."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from pbxfed_ari.core.calls.switchboard import Switchboard
@@ -7,6 +9,7 @@ from pbxfed_ari.core.effects import Effect, Enter, Leg, Tell
 from pbxfed_ari.core.events import Answered, Arrived, Ended, Returned, RoomsLed
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.records.objects import KINDS
+from pbxfed_ari.core.routing.rooms import OTHERS
 from pbxfed_ari.core.routing.tries import NO_ROUTE, Lead, Meet, Route
 from pbxfed_ari.errors import Refused
 from tests.core.test_route import A, B, C, View, ask, make
@@ -51,6 +54,23 @@ def test_a_home_with_more_than_its_share_gives_the_room_away() -> None:
     crowded = view()
     crowded.rooms = {"a": 3, "b": 3, "c": 0}
     assert way(ask("800", crowded))[0] == "c"
+
+
+def test_in_a_large_federation_a_room_begins_at_the_callers_own_node_if_the_first_three_cannot_have_it() -> (
+    None
+):
+    """More than those are not asked one after the other; and here it begins for certain."""
+    large = Large(items=[ROOM], trunks=("sip",))
+    large.capacities, large.rooms = {A: 1}, {A: 9}  # so nobody would choose it
+    found = way(ask("800", large))
+    assert (len(found), found[0], found[-1]) == (OTHERS + 1, "b", "here")
+
+
+class Large(View):
+    """Eight nodes."""
+
+    def nodes(self) -> Sequence[NodeName]:
+        return [*map(NodeName, "abcdefgh")]
 
 
 def test_who_is_drained_begins_none_and_may_be_joined() -> None:
