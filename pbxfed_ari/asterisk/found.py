@@ -212,7 +212,9 @@ async def how_it_rings(ari: AriClient, caller: Channel, wall_ms: int) -> RingFou
         return None
     began = milliseconds(caller.creationtime) if caller.creationtime else wall_ms
     arrived = entered(caller, args, wall_ms=began, fresh_id="")
-    return RingFound(arrived, note, wall_ms) if isinstance(arrived, Arrived) else None
+    if not isinstance(arrived, Arrived):
+        return None
+    return RingFound(replace(arrived, led=bool(note)), note, wall_ms)
 
 
 async def _arguments(ari: AriClient, caller: Channel) -> list[str]:

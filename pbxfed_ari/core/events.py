@@ -247,7 +247,8 @@ class Arrived(Struct, frozen=True):
 
     `note` is what the peer said of it (core/routing/waybill.py), or "".
     `endpoint` is the phone's own, whatever it says of itself; `outside`: it came from the PSTN. `by`: the phone that has
-    transferred it here. `again`: it stood there when we connected, and may have been told of before.
+    transferred it here. `again`: it stood there when we connected, and may have been told of before. `led`: to this number an
+    earlier life of ours has led it; where it came from the PSTN that is no inbound number any more.
     """
 
     channel: ChannelId
@@ -262,6 +263,7 @@ class Arrived(Struct, frozen=True):
     wall_ms: int = 0
     by: str = ""
     again: bool = False
+    led: bool = False
 
 
 class Returned(Struct, frozen=True):

@@ -253,7 +253,7 @@ class Exchange(Node):
         event: Event = self.pbx.entered(channel, again=True)
         stranger = channel.id not in self._callers
         if isinstance(event, Returned) and stranger and channel.told:
-            event = RingFound(self.pbx.came(channel), channel.told, self.wall_ms())
+            event = RingFound(self.pbx.led(channel), channel.told, self.wall_ms())
         leg = channel.args[0] == "leg"
         more: dict[str, Event] = {
             "Ringing": LegLives(ChannelId(""), channel.id, "RINGING"),
@@ -374,7 +374,7 @@ class Exchange(Node):
                 if channel and channel.place == "dial" and channel.told and of_before:
                     leg = channel.partner
                     seen = self.pbx._leg_seen(leg) if leg else None
-                    came, now = self.pbx.came(channel), self.wall_ms()
+                    came, now = self.pbx.led(channel), self.wall_ms()
                     self._talk(TalkFound(came, channel.told, seen, now, now))
                     return
                 self._dialed |= {event.leg} - {""}

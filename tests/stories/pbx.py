@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pbxfed_ari.core.effects import Leg, Outside
 from pbxfed_ari.core.events import (
     Answered,
@@ -751,11 +753,16 @@ class Pbx:
             channel.note if peer else "",
             self.world.fresh_id(),
             endpoint if channel.name.startswith("PJSIP/") else "",
-            outside=channel.phone is not None and channel.phone.outside and not channel.by,
+            outside=channel.args[0] == "did",
             wall_ms=channel.created_ms,
             by=channel.by,
             again=again,
         )
+
+    def led(self, channel: Channel) -> Arrived:
+        """The same of one who was handed over: it stands in his channel."""
+        outside = channel.phone is not None and channel.phone.outside and not channel.by
+        return replace(self.came(channel), outside=outside, led=True)
 
     # --- transfers
 
@@ -879,7 +886,7 @@ class Pbx:
         for one in self.channels.values():
             if one.place not in ("dial", "room") or not one.told:
                 continue
-            came, now = self.came(one), self.wall_ms()
+            came, now = self.led(one), self.wall_ms()
             if one.partner is not None or one.room:
                 leg = self._leg_seen(one.partner) if one.partner is not None else None
                 found.append((one, TalkFound(came, one.told, leg, now)))

@@ -114,7 +114,7 @@ class Promises:
     def _rings(self) -> Iterator[str]:
         for one in (*self.world.attempts, *self.world.transferred):
             drains = self.history.of["drains", one.at.name]
-            if one.by or not drains.touch(one.began, one.began + PROMPT):
+            if one.by or one.caller.outside or not drains.touch(one.began, one.began + PROMPT):
                 if not one.troubled:
                     yield from self._way(one)
             elif drains.fill(

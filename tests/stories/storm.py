@@ -450,11 +450,13 @@ class Weather:
     def _unheard(self, one: Attempt, ring: Ring) -> bool:
         """Could nobody tell the phone's node of its end: no daemon has sent it, or nothing passed between the two since?
 
-        What an Asterisk alone has sent has no date: it rings for a moment, if it is heard so late.
+        What an Asterisk alone has sent has no date: it rings for a moment, if it is heard so late, or longer, if that one hears
+        nothing of it.
         """
         began, ended, here = one.began, one.ended or self.world.now, one.caller.was_at(one.began)
-        alone = self.world.was_alone(here, began) and ring.until - ring.at < UNDER_WAY
         way = self.world.history.of["way", frozenset((here, ring.by))]
+        short = ring.until - ring.at < UNDER_WAY or way.touch(ring.at, ring.at)
+        alone = self.world.was_alone(here, began) and short
         return ring.unasked or alone or way.fill(ended, max(ended, ring.at - SAID_AGAIN))
 
     def _untold(self, one: Attempt) -> bool:
@@ -479,7 +481,8 @@ class Weather:
         It may never have rung. So it is rung when its node is back, in a group in turn after another one.
         """
         way = self.world.history.of["way", frozenset((one.at.name, ring.by))]
-        return way.fill(ring.at, min(ring.until, ring.at + LIFE))
+        rang = ring.at + UNDER_WAY  # until then nothing is said of it
+        return way.fill(rang, max(rang, min(ring.until, ring.at + LIFE)))
 
     def _ends(self) -> list[str]:
         return [f"no end: {_named(one)}" for one in self._all if one.ended is None]

@@ -371,3 +371,33 @@ def test_if_all_have_refused_or_gone_a_caller_whose_daemon_was_away_is_told_busy
     world.run(5.0)
     assert [ring.phone for ring in attempt.rings].count(called) == 1
     assert attempt.cause == 17
+
+
+@pytest.mark.parametrize("lived", [0.5, 1.5], ids=["not written down", "written down"])
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+@pytest.mark.parametrize("destination", ["1002", "600"])
+def test_a_call_from_the_outside_goes_on_if_its_daemon_is_restarted_while_it_rings(
+    lived: float, control: str, destination: str
+) -> None:
+    """Its channel stands at the number that was rung, which is no inbound number: where that leads on holds."""
+    world, _, called = two("ab", after=3.0, control=control)
+    called.manner = "rings"
+    world["a"].edit("1004", create=True, secret="secret-12345")
+    world["a"].edit("1002", ring_seconds=5, forward_no_answer="1004")
+    group = {"members": ["1002"], "ring_seconds": 5, "overflow": "1004"}
+    world["a"].put("group", "600", create=True, **group)
+    world["a"].put("did", "+49301", create=True, destination=destination)
+    caller, last = world.add_outside("0301", "a"), world.add("1004", "b", after=0.5)
+    world.run(4.0)
+    attempt = world.dial(caller, "+49301")
+    world.run(lived)
+    world.kill("a")
+    world.run(1.0)
+    world.start("a")
+    world.run(10.0)
+    assert [ring.phone for ring in attempt.rings] == [called, last]
+    assert attempt.answered is not None
+    world.hang_up(caller)
+    world.run(2.0)
+    (record,) = world.records["a"]
+    assert record.outside

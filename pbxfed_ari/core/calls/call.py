@@ -169,7 +169,7 @@ class Call:
             self.bill.payer if self.bill and line else payer,
             arrival.peer,
             line,
-            did=arrival.outside,
+            did=arrival.outside and not arrival.led,
             outside=arrival.outside,
             running=bool(arrival.by),
             seed=self.id,

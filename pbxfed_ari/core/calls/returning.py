@@ -97,7 +97,7 @@ def anew(call: Call, now: float, wall_ms: int) -> None:
         return
     _recall(call, 0, before.attempts[-1], now, wall_ms)
     call.history = [one.lost_sight(before.seconds) for one in call.history]
-    call.asking = replace(call.asking, number=call.arrival.number)
+    call.asking = replace(call.asking, number=call.arrival.number, did=call.arrival.outside)
     call.known = list(call.history)
 
 
@@ -147,7 +147,8 @@ def _recall(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int)
         call.began = now - (wall_ms - before.began_ms) / 1_000
         call.arrival = replace(call.arrival, wall_ms=before.began_ms)
         if call.arrival.number:  # where his channel is now it may have been sent on
-            call.arrival = replace(call.arrival, caller=before.caller, number=before.number)
+            came = {"caller": before.caller, "number": before.number, "outside": before.outside}
+            call.arrival = replace(call.arrival, **came)
         call.tries = max(attempt, before.tries)
         call.left_out = before.left_out + max(0, attempt - before.tries - 1)
         call.dialed_out = any(isinstance(leg, Outside) for t in before.attempts for leg in t.legs)
