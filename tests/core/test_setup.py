@@ -962,3 +962,21 @@ def test_a_hunt_goes_on_that_came_back_before_a_daemon_knew_who_lives(control: s
         (Leg(number="1001"),),
         (Leg(B, "sip", "1002"),),
     ]
+
+
+def test_a_leg_that_nobody_had_heard_of_when_the_daemon_died_is_given_up_when_it_is_back() -> None:
+    """Nothing may have arrived there. Who rings beside it rings on."""
+    group = make("group", "601", members=["1001", "1002"], strategy="all", control="bridge")
+    view = Apart(trunks=("sip",), items=[group])
+    view.heard = True
+    here, there = (leg_of(CALL, 1, number) for number in range(2))
+    rings = (
+        LegSeen(None, "", "1001", WALL, here),
+        LegSeen(B, "sip", "1002", WALL, there, silent=True),
+    )
+    arrived = Arrived(CHANNEL, "601", "1009", "", fresh_id=CALL, endpoint="1009", wall_ms=WALL)
+    bridge = BridgeSeen(bridge_of(CALL), (), False, callers=(arrived,), rings=rings)
+    story = Story(view)
+    story.at(10.0, ChannelsListed(frozenset({CHANNEL, here, there}), (bridge,), WALL + 1_000))
+    given_up = [one for one in story.at(13.0) if isinstance(one, Abandon)]
+    assert given_up == [Abandon(there)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -72,7 +73,8 @@ def federation(ground: Lab, mode: str, request: pytest.FixtureRequest) -> Iterat
         ground.register(number, node)
         ground.manners(number)
     for number in PHONES:
-        put(found, "extension", number, calling_class="", forward_always="", devices=1)
+        plain = {"forward_always": "", "forward_no_answer": "", "devices": 1, "ring_seconds": 0}
+        put(found, "extension", number, calling_class="", **plain)
     for trunk in found.get("a", "/trunks"):
         assert ground.http("a", "DELETE", f"/trunks/{trunk['trunk']}")[0] < 300
     found.until(found.whole)
@@ -113,6 +115,27 @@ def test_out_by_the_line_of_another_node_and_in_again(federation: Federation) ->
     assert str(lab.call("provider", "030123").cause).startswith(
         "404"
     )  # nobody calls out through us
+
+
+def test_in_though_the_daemon_is_killed_while_it_rings(federation: Federation) -> None:
+    """It goes on by what the number that rings forwards to, which is no inbound number; the record says whence it came."""
+    lab = federation.lab
+    put(federation, "did", "+493057", destination="1002")
+    put(federation, "extension", "1002", ring_seconds=6, forward_no_answer="1001")
+    lab.manners("1002", answer_after_ms=None)
+    since = time.time()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lab.dial, "provider", "+493057", timeout=20)
+        federation.until(lambda: bool(lab.calls_of("1002", since)), 5, what="it rings")
+        lab.kill("c", "daemon")
+        lab.start("c", "daemon")
+        dialled = call.result()
+    assert both_hear(federation, dialled)
+    assert len(lab.calls_of("1001", since)) == 1
+    lab.hang_up(dialled)
+    federation.until(lambda: federation.get("c", "/calls") == [], 5)
+    (record,) = federation.get("c", "/calls/records?last=true&limit=1")
+    assert record["outside"]
 
 
 @pytest.mark.parametrize("refusal", ["503 Service Unavailable", "404 Not Found"])
