@@ -11,5 +11,5 @@
 
 In reading order: lab (the whole, as a Python object), members, phones, calls (what it shares with other kinds of lab), node,
 asterisk, phone, useragent (calling, registering, locating, transactions, sockets), netns, hub, root; then places, process,
-phonebox, dialog, audio, sip, tls, tones. Tests use `lab.lab.Lab`; the command line says the same things.
+forks, phonebox, dialog, audio, sip, tls, tones. Tests use `lab.lab.Lab`; the command line says the same things.
 """

@@ -23,6 +23,7 @@ from typing import Any
 
 from lab import clock
 from lab.calls import Calls
+from lab.forks import ForkServer
 from lab.hub import HUB, KINDS, Hub, settings
 from lab.members import PARTS, Say
 from lab.netns import FEDERATION_PORT, Host, Network, Traffic, edge
@@ -53,6 +54,7 @@ class Lab(Calls):
         extra: Mapping[str, str] | None = None,
         unread: Sequence[str] = ("load",),
         say: Say = lambda text: None,
+        forks: ForkServer | None = None,
     ) -> None:
         """How its nodes shall be.
 
@@ -61,11 +63,12 @@ class Lab(Calls):
             extra: text added to Asterisk's files: keys `pjsip.conf`, or `a/pjsip.conf` for one node.
             unread: sensors that no daemon reads.
             say: is told what is done.
+            forks: forks the daemons that `up` starts, and the phones; without it each is started as users do.
         """
         self.places = places or Places.default()
         self.network = Network(self.places.prefix)
         self._extra, self._unread = dict(extra or {}), tuple(unread)
-        self._say = say
+        self._say, self._forks = say, forks
         self._known: tuple[str, list[Node]] = ("", [])  # the record, and its nodes
 
     # --- the whole -------------------------------------------------------------------------------
@@ -120,7 +123,7 @@ class Lab(Calls):
                 node.write(self._extra, self._unread)
             self._start(members, ["asterisk"])
             if daemon:
-                self._start(members, ["daemon"])
+                self._start(members, ["daemon"], self._forks)
             self._save({**self._load(), "complete": True})
 
     def down(self) -> None:
@@ -239,11 +242,13 @@ class Lab(Calls):
             for part in PARTS[what]:
                 self.node(node).kill(part)
 
-    def _start(self, nodes: Iterable[Node], parts: Sequence[str]) -> None:
+    def _start(
+        self, nodes: Iterable[Node], parts: Sequence[str], forks: ForkServer | None = None
+    ) -> None:
         """All of it at once, as when machines boot: a daemon waits for its Asterisk by itself."""
 
         def start(node: Node, part: str) -> None:
-            took = node.start_asterisk() if part == "asterisk" else node.start_daemon()
+            took = node.start_asterisk() if part == "asterisk" else node.start_daemon(forks=forks)
             if took:
                 self._say(f"{node.name}: {part} up in {took:.1f} s")
 
@@ -334,7 +339,7 @@ class Lab(Calls):
 
     def group(self, home: str) -> PhoneGroup:
         """The phones at home at one node."""
-        return PhoneGroup(home, self.node(home).phones, self.domain, self.places)
+        return PhoneGroup(home, self.node(home).phones, self.domain, self.places, self._forks)
 
     def _host(self, target: str) -> Host:
         hub = self.hub()

@@ -37,7 +37,8 @@ NATS_PORT = 4222  # TCP, of the hub
 ETHERNET_HEADER = 14  # bytes; a switch port's ingress hook sees the frame without it
 NEIGHBOURS = (4096, 8192, 16384)  # gc_thresh1..3: the table is one for all namespaces of a machine
 NETFILTER = 12  # netlink family
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
+MS_BIND, MS_REC, MS_SLAVE, MNT_DETACH = 0x1000, 0x4000, 0x80000, 2
 EVER = 1_000_000_000  # a counter that wraps later than any lab lives
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -312,12 +313,7 @@ def within(namespace: str, do: Callable[[], T]) -> T:
 
     def thread() -> None:
         try:
-            handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-            try:
-                if _libc.setns(handle, CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), f"setns {namespace}")
-            finally:
-                os.close(handle)
+            _set(namespace)
             result.append(do())
         except BaseException as error:  # handed to the caller's thread
             failure.append(error)
@@ -328,6 +324,31 @@ def within(namespace: str, do: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def enter(namespace: str) -> None:
+    """Go into a namespace for good, as `ip netns exec` does: with its own /sys, and its own files of /etc, if it has some."""
+    _set(namespace)
+    _call("unshare", CLONE_NEWNS)
+    _call("mount", b"", b"/", b"none", MS_SLAVE | MS_REC, None)
+    _libc.umount2(b"/sys", MNT_DETACH)
+    _call("mount", namespace.encode(), b"/sys", b"sysfs", 0, None)
+    for own in Path("/etc/netns", namespace).glob("*"):
+        _call("mount", bytes(own), b"/etc/" + own.name.encode(), b"none", MS_BIND, None)
+
+
+def _set(namespace: str) -> None:
+    """Of this thread."""
+    handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        _call("setns", handle, CLONE_NEWNET)
+    finally:
+        os.close(handle)
+
+
+def _call(name: str, *arguments: bytes | int | None) -> None:
+    if getattr(_libc, name)(*arguments):
+        raise OSError(ctypes.get_errno(), f"{name} {arguments}")
 
 
 def socket_in(namespace: str, kind: int = socket.SOCK_STREAM) -> socket.socket:

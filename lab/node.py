@@ -28,6 +28,7 @@ from typing import Any
 
 from lab import asterisk, clock, process, tls
 from lab.asterisk import Folders
+from lab.forks import PBXFED, ForkServer, start
 from lab.netns import Host, socket_in
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
@@ -227,21 +228,26 @@ class Node:
                 raise LabError(f"Asterisk of {self.name} does not start:\n{self.tail('full')}")
             time.sleep(0.02)
 
-    def start_daemon(self, *, within: float = DAEMON_STARTS_WITHIN) -> float:
-        """Start the daemon and wait until it says that it is well; return the seconds it took.
+    def start_daemon(
+        self, *, forks: ForkServer | None = None, within: float = DAEMON_STARTS_WITHIN
+    ) -> float:
+        """Start the daemon, or fork it, and wait until it says that it is well; return the seconds it took.
 
         Raises: LabError, if it is not well `within` these seconds.
         """
         if self.daemon_up():
             return 0.0
         begun = time.monotonic()
-        command = [daemon_program(), "run", "--config", str(self.config)]
-        started = process.spawn(
-            ["ip", "netns", "exec", self.host.namespace, *command],
+        wrong = clock.environment(self.clock)  # a library, to be loaded before all else
+        started = start(
+            [daemon_program(), "run", "--config", str(self.config)],
+            self.host.namespace,
             record=self._record("daemon"),
             log=self.folder / "log" / "pbxfed.log",
-            env={**self.environment(), **clock.environment(self.clock)},
+            env={**self.environment(), **wrong},
             nice=-10,
+            forks=None if wrong else forks,
+            entry=PBXFED,
         )
         answer: object = "nothing"
         while time.monotonic() - begun < within:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from lab import process
+from lab.forks import PHONES, ForkServer, start
 from lab.netns import Host
 from lab.places import CHECKOUT, LabError, Places
 from lab.process import Process
@@ -74,6 +74,7 @@ class PhoneGroup(Group):
     host: Host
     domain: str
     places: Places
+    forks: ForkServer | None = None
 
     @property
     def address(self) -> str:
@@ -95,21 +96,16 @@ class PhoneGroup(Group):
         folder = self.places.phones
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.home}.sock").unlink(missing_ok=True)
-        program = [sys.executable, "-m", "lab.phonebox", str(folder), self.home]
-        process.spawn(
-            [
-                "ip",
-                "netns",
-                "exec",
-                self.host.namespace,
-                *program,
-                self.host.address,
-                self.domain,
-            ],
+        whose = [str(folder), self.home, self.host.address, self.domain]
+        start(
+            [sys.executable, "-m", "lab.phonebox", *whose],
+            self.host.namespace,
             record=self.places.run / self._record,
             log=folder / f"{self.home}.log",
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
             nice=-5,  # a late phone would look like a slow PBX
+            forks=self.forks,
+            entry=PHONES,
         )
         deadline = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < deadline:

@@ -222,6 +222,12 @@ async def main(folder: Path, name: str, address: str, domain: str) -> None:
             await server.serve_forever()
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The program."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:5]))
+    folder, *whose = sys.argv[-4:]
+    asyncio.run(main(Path(folder), *whose))
+
+
+if __name__ == "__main__":
+    run()

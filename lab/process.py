@@ -87,7 +87,6 @@ def spawn(
 ) -> Process:
     """Start a process in a session of its own and write down who it is. `nice`: as nice(1), toward all other processes."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    record.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawnp(
         argv[0],
@@ -101,10 +100,19 @@ def spawn(
         setsid=True,
         setsigdef=[signal.SIGPIPE],
     )
+    return remember(pid, argv[0], record, log, nice)
+
+
+def remember(pid: int, name: str, record: Path, log: Path, nice: int) -> Process:
+    """Write down who was started.
+
+    Raises: LabError, if it has ended.
+    """
+    record.parent.mkdir(parents=True, exist_ok=True)
     process = Process.of(pid)
     if process is None:
         reap(pid)
-        raise LabError(f"{argv[0]} ended at once; see {log}")
+        raise LabError(f"{name} ended at once; see {log}")
     if nice:
         set_nice(pid, nice)
     temporary = record.with_name(f"{record.name}.new")

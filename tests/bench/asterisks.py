@@ -158,7 +158,9 @@ def _named(what: str, took: list[float], nodes: int) -> Row:
 
 @contextlib.contextmanager
 def real_lab(names: str) -> Iterator[Federation]:
-    with a_lab("bench", len(names), extra={"extensions.conf": PLAIN}, unread=["load"]) as lab:
+    with a_lab(
+        "bench", len(names), extra={"extensions.conf": PLAIN}, unread=["load"], forked=False
+    ) as lab:
         federation = Federation(lab, names)
         federation.until(federation.whole, 60)
         yield federation

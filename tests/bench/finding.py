@@ -67,7 +67,7 @@ def rows() -> list[Row]:
     found: dict[tuple[str, bool], list[Survivor]] = {}
     for name in dict.fromkeys(kind.name for kind in AGENTS):
         found |= {(name, False): [], (name, True): []}
-    with a_lab("bench", 3, dns=True, unread=["load"]) as lab:
+    with a_lab("bench", 3, dns=True, unread=["load"], forked=False) as lab:
         federation = Federation(lab)
         federation.until(federation.whole, 60)
         with plugged(federation, AGENTS) as agents:

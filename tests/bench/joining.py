@@ -53,7 +53,7 @@ def _sha256() -> Row:
 
 def _donors_calls() -> Row:
     """Setup of calls inside a node that knows 10,000 extensions, without and with a joiner that gets them all."""
-    with a_lab("bench", 3, unread=["load"]) as lab:
+    with a_lab("bench", 3, unread=["load"], forked=False) as lab:
         federation = Federation(lab, "abc")
         federation.until(federation.whole, 60)
         for number in "1001", "1002":

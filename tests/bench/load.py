@@ -108,7 +108,7 @@ class Ground:
         """Made, and removed afterwards."""
         extra = dundi.files()
         extra["extensions.conf"] = PLAIN + extra["extensions.conf"]
-        with a_lab("bench", 2, extra=extra, unread=["load"]) as lab:
+        with a_lab("bench", 2, extra=extra, unread=["load"], forked=False) as lab:
             dundi.start(lab)
             federation = Federation(lab, "ab")
             federation.until(federation.whole, 60)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.forks import ForkServer
 from lab.lab import Lab
 from lab.places import CHECKOUT, LabError, Places
 
@@ -173,6 +176,14 @@ class Federation:
         return done.stderr.strip()
 
 
+@cache
+def fork_server() -> ForkServer:
+    """For all labs of this tester. Who is killed and started again is started as users do."""
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
+
+
 @contextmanager
 def a_lab(
     name: str,
@@ -180,10 +191,15 @@ def a_lab(
     *,
     extra: Mapping[str, str] | None = None,
     unread: Sequence[str] = TESTERS,
+    forked: bool = True,
     **how: Any,
 ) -> Iterator[Lab]:
-    """So many nodes, a, b, c …, from nothing; everything is removed at the end. `extra`: lines of Asterisk's files."""
-    lab = Lab(Places(CHECKOUT / f".lab-{name}"), extra=extra, unread=unread)
+    """So many nodes, a, b, c …, from nothing; everything is removed at the end.
+
+    `extra`: lines of Asterisk's files; `forked`: daemons are forked, not started as users do.
+    """
+    place = Places(CHECKOUT / f".lab-{name}")
+    lab = Lab(place, extra=extra, unread=unread, forks=fork_server() if forked else None)
     lab.down()
     try:
         lab.up(nodes, **how)

@@ -178,8 +178,7 @@ def test_a_phone_that_was_changed_while_registered_moves_and_leaves_like_any_oth
 
 def aor(federation: Federation, node: str, number: str) -> str:
     """What a node's Asterisk shows of a phone's registrations."""
-    argv = ["asterisk", "-rx", f"pjsip show aor {number}"]
-    shown = str(federation.lab.exec(node, argv, capture_output=True).stdout)
+    shown = federation.lab.asterisk(node, f"pjsip show aor {number}")
     assert "max_contacts" in shown
     return shown
 
