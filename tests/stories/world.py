@@ -498,7 +498,8 @@ class World:
                 if not node.stopped and node.name not in self._frozen:
                     if node.deadline() <= at:
                         node.tick()
-                    self.schedule(node)
+                    else:
+                        self.schedule(node)
 
     def after(self, seconds: float, do: Callable[[], object]) -> None:
         """Something happens then."""

@@ -169,7 +169,7 @@ class Keyring:
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        return min(self._switch_at, *self._until.values())
+        return min(self._switch_at, *self._until.values()) if self._until else self._switch_at
 
     def tick(self, now: float) -> bool:
         """Let time pass. True if something is used otherwise from now on."""

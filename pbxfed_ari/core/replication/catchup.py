@@ -67,7 +67,7 @@ class CatchUp:
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        due = min((at for at, _, _ in self._alone.values()), default=NEVER)
+        due = min(at for at, _, _ in self._alone.values()) if self._alone else NEVER
         return min(due, self.gaps.next_deadline(), self._compare_at, self.readings.next_deadline())
 
     def wants(self, stream: StreamId) -> bool:

@@ -68,7 +68,7 @@ class Gaps:
 
     def next_deadline(self) -> float:
         """When `ask` wants to be called."""
-        return min((gap.deadline for gap in self._gaps.values()), default=NEVER)
+        return min(gap.deadline for gap in self._gaps.values()) if self._gaps else NEVER
 
     def soon(self) -> float:
         """Seconds that one of several nodes waits that see the same: who speaks first spares the others."""

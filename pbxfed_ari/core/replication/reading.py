@@ -63,7 +63,9 @@ class Readings:
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        return min((r.deadline for r in self._readings.values()), default=float("inf"))
+        if not self._readings:
+            return float("inf")
+        return min(r.deadline for r in self._readings.values())
 
     def begin(self, stream: StreamId, donor: NodeName, now: float) -> None:
         """Read a stream anew, unless that is being done."""

@@ -102,13 +102,15 @@ class Sites:
 
     def next_deadline(self) -> float:
         """When `tick` wants to be called."""
-        due = min((n.deadline for n in self._neighbours.values()), default=float("inf"))
-        silent = min(
-            (heard + SILENT for s, (_, heard) in self._reports.items() if s not in self._silent),
-            default=float("inf"),
-        )
-        aside = self._aside_until if self._aside_until > 0 else float("inf")
-        return min(self._next_report, self._alone_until, due, silent, aside)
+        due = min(self._next_report, self._alone_until)
+        if self._aside_until > 0:
+            due = min(due, self._aside_until)
+        for neighbour in self._neighbours.values():
+            due = min(due, neighbour.deadline)
+        for site, (_, heard) in self._reports.items():
+            if site not in self._silent:
+                due = min(due, heard + SILENT)
+        return due
 
     def proven(self, name: NodeName, epoch: int) -> bool:
         """May what this session says over the WAN be believed?"""
