@@ -45,7 +45,8 @@ def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[st
     callers = {leg.caller_id for leg in effect.legs if isinstance(leg, Outside)}
     codec = codecs.pop() if len(codecs) == 1 else ""
     caller = callers.pop() if len(callers) == 1 else ""
-    handler = _handler(effect.legs, special=bool(codec or caller))
+    special = bool(codec or caller)
+    handler = _handler(effect.legs, special=special, recorded=bool(effect.record))
     music = f"m({effect.music})" if effect.music else ""
     record = f"U(pbxfed-record^{effect.record})" if effect.record else ""
     how = f"{effect.ring_seconds},i{handler}{music}{record}"
@@ -129,10 +130,10 @@ def _dial(leg: Leg | Outside, called: Extension, devices: Devices) -> str:
     return string
 
 
-def _handler(legs: Sequence[Leg | Outside], *, special: bool) -> str:
+def _handler(legs: Sequence[Leg | Outside], *, special: bool, recorded: bool) -> str:
     """Dial's option for what each leg is told: `s` finds out for itself what it is. Nothing where nobody is told anything."""
     ways = {leg.trunk if isinstance(leg, Leg) and leg.peer is not None else "" for leg in legs}
     if ways <= {""} and not special:
         return ""
-    exten = "s" if special or len(ways) > 1 else ways.pop()
+    exten = "s" if special or recorded or len(ways) > 1 else ways.pop()
     return f"b(pbxfed-leg^{exten}^1)"

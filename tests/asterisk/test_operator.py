@@ -201,6 +201,8 @@ def test_who_answers_is_recorded_where_dial_is_told_so() -> None:
         "20,iU(pbxfed-record^pbxfed/f00)",
     )
     assert said.keys() == hand_over(effect("1", Leg()))[1].keys()
+    _, peer = hand_over(replace(effect("1", Leg(B, "sip")), record="pbxfed/f00"))
+    assert "b(pbxfed-leg^s^1)" in peer["PBXFED_DIAL"]  # which looks whether it is recorded
 
 
 @pytest.mark.parametrize("number", ["1&2", "1,2", "${X}", "1002@evil", "pf-b", ""])

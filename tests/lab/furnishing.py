@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -251,6 +251,28 @@ def calm(federation: Federation, control: str, caller: str = "1001", called: str
         federation.until(
             lambda: all(federation.get(n, "/calls") == [] for n in federation.names), 5
         )
+
+
+def press_at_once(
+    federation: Federation, calls: Mapping[str, str], keys: str, *, info: bool
+) -> None:
+    """Each phone presses the last of these keys in its call, at the same time; each has got all of them in four seconds."""
+    lab = federation.lab
+    with ThreadPoolExecutor(len(calls)) as pool:
+        list(pool.map(lambda phone: lab.press(phone, calls[phone], keys[-1], info=info), calls))
+
+    def got(phone: str) -> str:
+        return next(str(c["keys"]) for c in lab.calls_of(phone) if c["call"] == calls[phone])
+
+    federation.until(lambda: all(got(phone) == keys for phone in calls), 4, what="each comes once")
+
+
+def packets(federation: Federation) -> int:
+    """How many have come to a by the SIP trunk to c in the call that goes on."""
+    for line in federation.lab.asterisk("a", "pjsip show channelstats").splitlines():
+        if " pf-c-" in line:
+            return int(line.split()[4])
+    return 0
 
 
 def both_hear(federation: Federation, dialled: Dialled) -> bool:

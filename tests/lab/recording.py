@@ -21,10 +21,11 @@ def power(path: Path, hertz: int) -> float:
     return _goertzel(memoryview(data[: len(data) // 2 * 2]).cast("h"), hertz, rate)
 
 
-def seconds_of(recording: bytes, hertz: int) -> float:
-    """For how long this tone is a good part of what a WAV file holds: windows of 100 ms tell the phones' tones apart."""
+def seconds_of(recording: bytes, hertz: int, *, last: float = 3600.0) -> float:
+    """For how long this tone is a good part of what a WAV file holds, of its `last` seconds: by windows of 100 ms."""
     with wave.open(io.BytesIO(recording)) as read:
         rate = read.getframerate()
+        read.setpos(max(0, read.getnframes() - round(last * rate)))
         samples = memoryview(read.readframes(read.getnframes())).cast("h")
     size, found = rate // 10, 0
     for start in range(0, len(samples) - size + 1, size):

@@ -20,6 +20,8 @@ from tests.lab.furnishing import (
     connecting,
     in_mode,
     nothing_left,
+    packets,
+    press_at_once,
     put,
     registered,
     rings_in_mode,
@@ -74,9 +76,12 @@ def fetch(federation: Federation, node: str, call: str) -> bytes:
     return file.read_bytes()
 
 
-def heard(federation: Federation, recording: bytes, *phones: str) -> list[float]:
-    """For how long each of these is heard on it."""
-    return [seconds_of(recording, int(federation.lab.phone(phone)["hertz"])) for phone in phones]
+def heard(
+    federation: Federation, recording: bytes, *phones: str, last: float = 3600.0
+) -> list[float]:
+    """For how long each of these is heard in its last seconds."""
+    tones = [int(federation.lab.phone(phone)["hertz"]) for phone in phones]
+    return [seconds_of(recording, tone, last=last) for tone in tones]
 
 
 @pytest.mark.parametrize("control", ["handover", "bridge"])
@@ -206,6 +211,38 @@ def test_a_recording_that_asterisk_declines_is_told_and_the_call_goes_on(
         assert len(told) == 1
     finally:
         folder(lab, "a").unlink()
+    nothing_left(recorded)
+
+
+def test_who_holds_is_recorded_again_when_he_talks_again(recorded: Federation) -> None:
+    """What Asterisk says while he holds may be numbered higher than what he says after it, which would be late then."""
+    lab = recorded.lab
+    for _ in range(5):
+        dialled = lab.dial("1001", "1003")
+        call, held = going_on(recorded), lab.calls_of("1003")[-1]["call"]
+        assert both_hear(recorded, dialled)
+        lab.hold("1003", held)
+        time.sleep(0.5)
+        lab.hold("1003", held, on=False)
+        assert both_hear(recorded, dialled)
+        time.sleep(1.5)
+        lab.hang_up(dialled)
+        record_of(recorded, call)
+        assert min(heard(recorded, fetch(recorded, "a", call), "1001", "1003", last=1.5)) > 0.7
+    nothing_left(recorded)
+
+
+def test_keys_that_both_press_at_once_while_they_are_recorded_pass(recorded: Federation) -> None:
+    """By INFO, as some phones send them: no Asterisk answers the packets of the other's key by more of its own."""
+    lab = recorded.lab
+    dialled = lab.dial("1001", "1003")
+    calls = {"1001": dialled.id, "1003": str(lab.calls_of("1003")[-1]["call"])}
+    began, before = time.monotonic(), packets(recorded)
+    for keys in "5", "55", "555":
+        press_at_once(recorded, calls, keys, info=True)
+        assert both_hear(recorded, dialled)
+    assert packets(recorded) - before < 50 * (time.monotonic() - began) + 200
+    lab.hang_up(dialled)
     nothing_left(recorded)
 
 

@@ -14,7 +14,15 @@ from lab.calls import Dialled
 from lab.lab import Lab
 from lab.places import LabError
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import calm, connecting, in_mode, nothing_left, put
+from tests.lab.furnishing import (
+    calm,
+    connecting,
+    in_mode,
+    nothing_left,
+    packets,
+    press_at_once,
+    put,
+)
 
 PHONES = {"1001": "a", "1002": "a", "1003": "c", "1004": "b", "1005": "c"}
 Talk = dict[str, str]  # the call of each phone, as it calls it
@@ -487,30 +495,15 @@ def test_keys_that_both_press_at_once_pass(
     phones: Federation, mode: str, called: str, info: bool
 ) -> None:
     """Both go on hearing each other. In bridge mode no Asterisk answers the packets of the other's key by more of its own."""
-    lab = phones.lab
     calls = talk(phones, "1001", called, mode)
-    began, before = time.monotonic(), _packets(phones)
-    with ThreadPoolExecutor(2) as pool:
-        for number in range(1, 4):
-            list(pool.map(lambda who: lab.press(who, calls[who], "5", info=info), calls))
-            phones.until(
-                lambda: all(of(phones, who, calls[who])["keys"] == "5" * number for who in calls),  # noqa: B023
-                4,
-                what="each key comes once",
-            )
-            both_hear(phones, calls, "1001", called)
+    began, before = time.monotonic(), packets(phones)
+    for keys in "5", "55", "555":
+        press_at_once(phones, calls, keys, info=info)
+        both_hear(phones, calls, "1001", called)
     if mode == "bridge":
         sound = 50 * (time.monotonic() - began)
-        assert _packets(phones) - before < sound + 200  # of one key there were 700 and more
+        assert packets(phones) - before < sound + 200  # of one key there were 700 and more
     phones.lab.end(called, calls[called])
-
-
-def _packets(federation: Federation) -> int:
-    """That have come to a by the trunk to c."""
-    for line in federation.lab.asterisk("a", "pjsip show channelstats").splitlines():
-        if " pf-c-" in line:
-            return int(line.split()[4])
-    return 0
 
 
 # --- before the answer
