@@ -45,7 +45,7 @@ def hand_over(effect: HandOver, devices: Devices = lambda phone: []) -> tuple[st
     callers = {leg.caller_id for leg in effect.legs if isinstance(leg, Outside)}
     codec = codecs.pop() if len(codecs) == 1 else ""
     caller = callers.pop() if len(callers) == 1 else ""
-    special = bool(codec or caller)
+    special = bool(codec or caller) or any(isinstance(leg, Leg) and leg.line for leg in effect.legs)
     handler = _handler(effect.legs, special=special, recorded=bool(effect.record))
     music = f"m({effect.music})" if effect.music else ""
     record = f"U(pbxfed-record^{effect.record})" if effect.record else ""

@@ -205,6 +205,12 @@ def test_who_answers_is_recorded_where_dial_is_told_so() -> None:
     assert "b(pbxfed-leg^s^1)" in peer["PBXFED_DIAL"]  # which looks whether it is recorded
 
 
+def test_a_way_to_the_outside_at_a_peer_is_looked_at_by_the_dialplan() -> None:
+    """Its sound passes through the core here."""
+    _, said = hand_over(effect("1", Leg(B, "sip", line="city")))
+    assert said["PBXFED_DIAL"] == "PJSIP/1002@pf-b,20,ib(pbxfed-leg^s^1)"
+
+
 @pytest.mark.parametrize("number", ["1&2", "1,2", "${X}", "1002@evil", "pf-b", ""])
 def test_a_number_cannot_break_out_of_its_dial_string(number: str) -> None:
     """Whatever the caller managed to dial."""

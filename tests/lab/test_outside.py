@@ -19,6 +19,7 @@ from tests.lab.furnishing import (
     channels,
     connecting,
     furnished,
+    in_mode,
     nothing_left,
     put,
     talk,
@@ -136,6 +137,24 @@ def test_in_though_the_daemon_is_killed_while_it_rings(federation: Federation) -
     federation.until(lambda: federation.get("c", "/calls") == [], 5)
     (record,) = federation.get("c", "/calls/records?last=true&limit=1")
     assert record["outside"]
+
+
+def test_a_line_that_speaks_early_and_has_no_codec_of_the_phone_s_hears_it(
+    federation: Federation, mode: str
+) -> None:
+    """From the answer on, too: c translates, and would fall silent if the numbers of packets jumped back just then."""
+    lab = federation.lab
+    line(federation, "city", "c")
+    lab.speaks("1001", "PCMA")  # the line speaks mu-law
+    lab.manners("provider", early=True, answer_after_ms=500)
+    try:
+        for _ in range(8):
+            dialled = in_mode(mode, federation, "1001", "030123")
+            assert lab.hears("provider", lab.calls_of("provider")[-1]["call"], "1001")
+            assert lab.hears("1001", dialled.id, "provider")
+            lab.hang_up(dialled)
+    finally:
+        lab.speaks("1001", "PCMU")
 
 
 @pytest.mark.parametrize("refusal", ["503 Service Unavailable", "404 Not Found"])
