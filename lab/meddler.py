@@ -33,11 +33,14 @@ from pbxfed_ari.core.names import key_of_name
 PORT = 8090
 ASTERISK = "http://127.0.0.1:8088"
 KEEP = 10.0  # seconds; Asterisk closes a connection that was idle for 15
+ABSENCE = 1.0
+NOTICED = 0.05  # seconds in which Asterisk takes an application for gone whose websocket is closed
 LINKED = 1.0  # seconds in which the request comes that tells whose a bridge is
 
 SILENCE = "silence"  # it is not asked for, and never answered
 LOST = "lost"  # it is done, and never answered
 CUT = "cut"  # it is done and answered, and the event websocket is closed at that moment
+AWAY = "away"  # the same, but Asterisk knows it before it is asked, and no other websocket opens for ABSENCE seconds
 ARRIVAL = "EVENT StasisStart"  # of a caller: no request, but it can be silent, too
 Answer = int | str  # a status, or one of these
 
@@ -53,6 +56,7 @@ class Meddler:
         self._whose: dict[str, str] = {}  # by channel, or by the key in names of ours
         self._linked = asyncio.Condition()
         self._daemons: set[web.WebSocketResponse] = set()
+        self._absent = 0.0  # until when no websocket opens, on the loop's clock
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._ready = threading.Event()
@@ -82,9 +86,9 @@ class Meddler:
         for key in [key for key in self._times if key[0] == caller]:
             del self._times[key]
 
-    def cut(self) -> None:
-        """Close the event websocket."""
-        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(5)
+    def cut(self, seconds: float = 0.0) -> None:
+        """Close the event websocket, and open no other one for so long."""
+        asyncio.run_coroutine_threadsafe(self._cut(seconds), self._loop).result(5)
 
     # --- in the thread
 
@@ -113,6 +117,8 @@ class Meddler:
                 await runner.cleanup()
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self._loop.time() < self._absent:
+            return web.Response(status=503)
         try:
             there = await self._asterisk.ws_connect(
                 _there(request), headers=_login(request), max_msg_size=0
@@ -141,9 +147,12 @@ class Meddler:
                     await here.send_str(message.data)
         await here.close()
 
-    async def _cut(self) -> None:
+    async def _cut(self, seconds: float = 0.0) -> None:
+        self._absent = self._loop.time() + seconds
         for one in list(self._daemons):
             await one.close()
+        if seconds:
+            await asyncio.sleep(NOTICED)
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -153,8 +162,8 @@ class Meddler:
             await asyncio.Event().wait()  # until the daemon gives it up
         if isinstance(answer, int):
             return web.json_response({"message": "meddled with"}, status=answer)
-        if answer == CUT:
-            await self._cut()
+        if answer in (CUT, AWAY):
+            await self._cut(ABSENCE if answer == AWAY else 0.0)
         status, kind, content = await self._asked(request, body)
         if answer == LOST:
             await asyncio.Event().wait()

@@ -313,11 +313,15 @@ class LegEntered(Struct, frozen=True):
 
 
 class LegEnded(Struct, frozen=True):
-    """A leg that we made, or Dial, is no more; `cause` is Q.850, `sip` what the phone of one of ours answered."""
+    """A leg that we made, or Dial, is no more; `cause` is Q.850, `sip` what the phone of one of ours answered.
+
+    `unseen`: when nobody looked.
+    """
 
     leg: ChannelId
     cause: int = 0
     sip: int = 0
+    unseen: bool = False
 
 
 class PeerHasCall(Struct, frozen=True):

@@ -318,14 +318,12 @@ def test_silence_is_abandoned_here_too() -> None:
 
 
 def test_who_was_not_called_yet_is_not_blamed_for_the_silence_of_our_own_asterisk() -> None:
-    """It has not made the leg: the next trunk to that node has all its time."""
+    """It has not made the leg: the next one to that node has all its time."""
     board = Board(NodeName("b"))
     board.view.kinds = ("sip", "iax2")
     board.at(0.0, arrived())
     assert board.at(2.2) == []
     (made,) = [e for e in board.at(2.3, LegEnded(ONE, 0)) if isinstance(e, MakeLeg)]
-    assert isinstance(made.to, Leg)
-    assert made.to.trunk == "iax2"
     board.at(2.35, LegEntered(made.leg))
     assert board.at(4.2) == []
     assert Abandon(made.leg) in board.at(4.4)
@@ -599,35 +597,61 @@ def test_who_has_answered_while_we_were_deaf_talks() -> None:
     assert effects == [Indicate(CALLER, "answer")]
 
 
-def test_a_leg_that_ends_before_it_is_dialed_has_asked_nobody() -> None:
-    """Cleared as normal, as when our application is away for a moment: not an answer, the next trunk is tried."""
+@pytest.mark.parametrize("cause", [0, 16])
+def test_a_leg_that_ends_before_it_is_dialed_has_asked_nobody(cause: int) -> None:
+    """As when our application is away for a moment, which Asterisk tells of, or not: the same once more, then the next."""
     board = Board(A)
     board.at(0.0, arrived())
-    assert board.at(0.1, LegEnded(ONE, 16))[0] == HangUp(CALLER, 38)
+    made = board.at(0.1, LegEnded(ONE, cause))
+    assert [(type(e), getattr(e, "leg", "")) for e in made[-1:]] == [(MakeLeg, SECOND)]
+    assert board.at(0.2, LegEntered(ONE)) == [HangUpLeg(CALLER, ONE, 16)]
+    assert board.at(0.2, LegEnded(SECOND, cause))[0] == HangUp(CALLER, 38)
     board = Board(NodeName("b"))
     board.view.kinds = ("sip", "iax2")
-    made = board.at(0.0, arrived())
-    assert [e.to for e in made if isinstance(e, MakeLeg)] == [Leg(NodeName("b"), "sip")]
-    made = board.at(0.1, LegEnded(ONE, 16))
-    assert [e.to for e in made if isinstance(e, MakeLeg)] == [Leg(NodeName("b"), "iax2")]
+    ends = [LegEnded(ChannelId(f"pf-f00-{i}-0"), cause) for i in (1, 2)]
+    made = board.at(0.0, arrived(), *ends)
+    trunks = [e.to.trunk for e in made if isinstance(e, MakeLeg) and isinstance(e.to, Leg)]
+    assert trunks == ["sip", "sip", "iax2"]
 
 
-def test_who_has_refused_while_we_were_deaf_ends_the_try() -> None:
-    """His leg is not there any more, nobody knows why; the caller, who stands there yet, is told that it has failed."""
+def test_of_whom_nobody_knows_what_he_has_said_is_asked_again_once() -> None:
+    """While we were deaf his leg has ended: he was busy, or nobody was there."""
     board = ringing(A)
-    assert HangUp(CALLER, 38) in board.at(1.0, found(seen(CALLER, talks=False)))
+    made = board.at(1.0, found(seen(CALLER, talks=False)))
+    assert [type(e) for e in made] == [EndBridge, HandOver]  # just after a reading Dial has it
     assert board.at(1.0, AGAIN) == []
+    assert board.at(1.5, Returned(CALLER, "BUSY", 17))[0] == HangUp(CALLER, 17)
+
+
+def test_who_was_given_up_while_we_were_deaf_is_not_rung_again() -> None:
+    """By that trunk: the next one is tried."""
+    board = Board(NodeName("b"))
+    board.view.kinds = ("sip", "iax2")
+    board.at(0.0, arrived(), LegEntered(ONE))
+    assert Abandon(ONE) in board.at(2.1)
+    made = board.at(2.2, found(seen(CALLER, talks=False)))
+    assert [e.legs for e in made if isinstance(e, HandOver)] == [(Leg(NodeName("b"), "iax2"),)]
+
+
+def test_of_several_others_ring_on_when_one_has_ended_unseen() -> None:
+    """What he has said nobody knows, and nobody else is disturbed."""
+    board = Board(A)
+    board.view.devices = ["sip:1@1", "sip:2@2"]
+    board.at(0.0, arrived())
+    for leg in ONE, TWO:
+        board.at(0.1, LegEntered(leg), LegLives(CALLER, leg, "RINGING"))
+    assert board.at(1.0, LegEnded(ONE, unseen=True)) == []
+    assert board.at(2.0, LegEnded(TWO, 17))[0] == HangUp(CALLER, 17)
 
 
 def test_who_is_handed_over_because_of_what_was_read_is_not_taken_for_one_of_an_earlier_life() -> (
     None
 ):
-    """He stood there when it was read, in bridge mode. His leg had gone with the websocket; the next trunk rings by now."""
+    """He stood there when it was read, in bridge mode. His leg had gone with the websocket; Dial rings by now."""
     board = Board(NodeName("b"))
-    board.view.kinds = ("sip", "iax2")
     board.at(0.0, arrived())
     effects = board.at(1.0, found(seen(CALLER, talks=False)))
-    assert [e.legs for e in effects if isinstance(e, HandOver)] == [(Leg(NodeName("b"), "iax2"),)]
+    assert [e.legs for e in effects if isinstance(e, HandOver)] == [(Leg(NodeName("b"), "sip"),)]
     assert not any(isinstance(e, HangUp) for e in effects)
     assert board.at(1.0, AGAIN) == []
     assert HangUp(CALLER, 17) in board.at(1.1, Returned(CALLER, "BUSY", 17))

@@ -1,7 +1,7 @@
 """ARI answers a request of a call with 404, 409, 422, 500, not at all, or loses its websocket: the call ends with a cause.
 
 Real Asterisks and phones; between a's daemon and its Asterisk sits a meddler. The calls of the table are made side by side,
-each caller's one after the other; those that cost the whole node its websocket (CUT) alone.
+each caller's one after the other; those that cost the whole node its websocket (DEAF) alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from lab.calls import CallResult
 from lab.lab import Lab
-from lab.meddler import CUT, LOST, SILENCE, Answer, Meddler
+from lab.meddler import AWAY, CUT, LOST, SILENCE, Answer, Meddler
 from lab.phone import PhoneRefused
 from tests.lab.conftest import SECRET, Federation, a_lab
 from tests.lab.furnishing import both_hear, in_bridge_mode, turns
@@ -30,7 +30,8 @@ HOLD = {
 ANEW = 5.0  # seconds in which a daemon that had lost its websocket knows again who talks
 GONE = 8.0  # seconds until nothing is left: what must end is asked for three times
 CALLERS = 8
-ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT)
+ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT, AWAY)
+DEAF = (CUT, AWAY)  # what costs the whole node its websocket
 
 # Mode; where the called phone stands ("in": on a, and b's calls it); the request that is spoilt, once; what the caller gets,
 # by how it is spoilt (ANSWERS): the status of a refusal, or "talks". "-" is left out: who says of a channel that it is gone
@@ -38,26 +39,26 @@ ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT)
 # silence is asked for once more by itself. A phone on b is reached by two kinds of trunk, one on a in one way only: so
 # `there` talks where `here` is refused. 503: nobody has fetched the caller from Stasis, unless a slow ARI made the daemon read
 # all channels anew meanwhile: then he talks. "any" is talks or 500: b tries its second trunk unless a has said before that the
-# call is there; a leg that was not dialed yet is lost with the websocket, or is not. To dial a leg that is not in Stasis
-# yet is declined by any Asterisk: it is dialed again when it does.
+# call is there. A leg that Asterisk has ended because there was no websocket is made once more. To dial a leg that is not in
+# Stasis yet is declined by any Asterisk: it is dialed again when it does.
 TABLE = """
-handover  here     EVENT  StasisStart                 -     -     -     -     503   -     -
-handover  here     POST   channels/CALLER/variables   500   500   500   500   500   -     talks
-handover  here     POST   channels/CALLER/continue    500   500   500   500   500   talks talks
-handover  there    POST   channels/CALLER/continue    talks talks talks talks talks talks talks
-handover  in       EVENT  StasisStart                 -     -     -     -     talks -     -
-handover  in       POST   channels/CALLER/continue    any   any   any   any   500   talks talks
-handover  nowhere  DELETE channels/CALLER             -     404   404   404   404   404   404
-bridge    here     POST   channels/CALLER/variable    talks talks talks talks talks -     any
-bridge    here     POST   bridges/BRIDGE              500   500   500   500   talks talks any
-bridge    here     POST   channels/create             500   500   500   500   500   talks any
-bridge    there    POST   channels/create             talks talks talks talks talks talks talks
-bridge    here     POST   bridges/BRIDGE/addChannel   500   500   500   500   talks talks talks
-bridge    here     POST   channels/LEG/dial           talks talks talks talks talks talks talks
-bridge    there    POST   channels/LEG/dial           talks talks talks talks talks talks talks
-bridge    here     POST   channels/CALLER/answer      talks talks talks talks talks talks talks
-bridge    here     DELETE channels/LEG                -     talks talks talks talks talks talks
-bridge    here     DELETE bridges/BRIDGE              -     talks talks talks talks talks talks
+handover  here     EVENT  StasisStart                 -     -     -     -     503   -     -     -
+handover  here     POST   channels/CALLER/variables   500   500   500   500   500   -     talks -
+handover  here     POST   channels/CALLER/continue    500   500   500   500   500   talks talks talks
+handover  there    POST   channels/CALLER/continue    talks talks talks talks talks talks talks -
+handover  in       EVENT  StasisStart                 -     -     -     -     talks -     -     -
+handover  in       POST   channels/CALLER/continue    any   any   any   any   500   talks talks -
+handover  nowhere  DELETE channels/CALLER             -     404   404   404   404   404   404   -
+bridge    here     POST   channels/CALLER/variable    talks talks talks talks talks -     talks -
+bridge    here     POST   bridges/BRIDGE              500   500   500   500   talks talks talks -
+bridge    here     POST   channels/create             500   500   500   500   500   talks talks talks
+bridge    there    POST   channels/create             talks talks talks talks talks talks talks -
+bridge    here     POST   bridges/BRIDGE/addChannel   500   500   500   500   talks talks talks -
+bridge    here     POST   channels/LEG/dial           talks talks talks talks talks talks talks -
+bridge    there    POST   channels/LEG/dial           talks talks talks talks talks talks talks -
+bridge    here     POST   channels/CALLER/answer      talks talks talks talks talks talks talks -
+bridge    here     DELETE channels/LEG                -     talks talks talks talks talks talks -
+bridge    here     DELETE bridges/BRIDGE              -     talks talks talks talks talks talks -
 """
 
 
@@ -168,7 +169,7 @@ class Ground:
             dialled = self.lab.dial(caller, called, timeout=BOUND + 1)
             seconds = time.monotonic() - began
             if (
-                case.answer == CUT
+                case.answer in DEAF
             ):  # who hangs up before all is read anew was never answered, for all we know
                 self.hears_of(caller)
             time.sleep(HOLD[case.answer in (SILENCE, LOST)][case.request.endswith("answer")])
@@ -253,11 +254,13 @@ def outcomes(ground: Ground, request: pytest.FixtureRequest) -> dict[Case, Outco
         finally:
             free.put(desk)
 
-    beside = sorted((c for c in wanted if c.answer != CUT), key=lambda c: c.request[:5] != "EVENT")
+    beside = sorted(
+        (c for c in wanted if c.answer not in DEAF), key=lambda c: c.request[:5] != "EVENT"
+    )
     with ThreadPoolExecutor(CALLERS) as pool:
         list(pool.map(do, beside))
     for case in wanted:
-        if case.answer == CUT:
+        if case.answer in DEAF:
             do(case)
     for case in wanted:
         for _ in turns():
@@ -299,7 +302,7 @@ def test_nothing_is_left(ground: Ground, outcomes: dict[Case, Outcome]) -> None:
         assert ground.federation.get(node, "/calls") == []
 
 
-@pytest.mark.parametrize("answer", [a for a in ANSWERS if a not in (LOST, CUT)], ids=str)
+@pytest.mark.parametrize("answer", [a for a in ANSWERS if a not in (LOST, *DEAF)], ids=str)
 def test_who_talks_talks_on_while_a_reconnect_fails(ground: Ground, answer: Answer) -> None:
     """Bridges, then channels cannot be listed: it is tried again, and nobody is taken for gone."""
     lab, desk, federation = ground.lab, ground.desks[0], ground.federation

@@ -3,7 +3,7 @@
     MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
     DIALED    rings      DIALED    of several let the caller hear it ring, once; a single one he hears by the bridge
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
-    any       ended      GONE      when all are gone the try has failed, with the status that Dial would say
+    any       ended      GONE      when all are gone the try has failed, with the status that Dial would say; or is `untold`
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
     GONE      entered    GONE      end it: it was given up before it was there; or answered: before it was known to be dialed
 
@@ -85,6 +85,7 @@ class Part:
     step: Step = Step.MADE
     cause: int = 0
     said_no: bool = False
+    untold: bool = False  # it is gone, and nobody was asked, or nobody knows what he has said
 
 
 @dataclass(slots=True)
@@ -205,13 +206,18 @@ class Bridged:
                 return self._answer(leg, part), event
             case LegEnded(cause=cause, sip=sip) if part.step is not Step.UP:
                 part.said_no = cause in _SAID_NO or sip == _MOVED
-                return self._ended(part, cause)
+                return self._ended(part, cause, unseen=event.unseen)
         return [], None
 
     def refused(self) -> tuple[Leg | Outside, ...]:
         """Who of several has said no, by all of his phones, while others ring on."""
         rest = {part.to for part in self.legs.values() if not part.said_no}
         return tuple(dict.fromkeys(p.to for p in self.legs.values() if p.to not in rest))
+
+    @property
+    def untold(self) -> bool:
+        """Is nothing known of what anybody has said?"""
+        return all(part.untold for part in self.legs.values())
 
     @property
     def over(self) -> bool:
@@ -351,8 +357,12 @@ class Bridged:
             *stopped,
         ]
 
-    def _ended(self, part: Part, cause: int) -> tuple[list[Effect], Returned | None]:
-        undialed = part.step is Step.MADE and cause == NORMAL  # nobody was there to be asked
+    def _ended(
+        self, part: Part, cause: int, *, unseen: bool
+    ) -> tuple[list[Effect], Returned | None]:
+        """One that was not dialed has ended: while our websocket is away Asterisk keeps none."""
+        undialed = part.step is Step.MADE and cause in (0, NORMAL)
+        part.untold = undialed or unseen
         part.step, part.cause = Step.GONE, 0 if undialed else cause
         if any(p.step is not Step.GONE for p in self.legs.values()):
             return [], None

@@ -98,7 +98,7 @@ class Reconciler:
         legs = call.bridged.ours if call.bridged else [call.leg] if call.leg_lives else []
         for leg in legs if not call.finished else []:
             if leg not in channels:
-                effects += self._calls.tell(call, LegEnded(leg, UNTOLD), now, view)
+                effects += self._calls.tell(call, LegEnded(leg, UNTOLD, unseen=True), now, view)
         if call.phase is Phase.OVER and not call.finished:
             effects.append(HangUp(call.arrival.channel, call.cause or NORMAL))
         return effects

@@ -74,7 +74,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
     if isinstance(outcome, Answered):
         _talks(call, now, outcome.leg)
     elif outcome is not None:
-        return [*effects, *trying.way_failed(call, outcome, now, view, lines)]
+        failed = trying.once_more if call.bridged.untold else trying.way_failed
+        return [*effects, *failed(call, outcome, now, view, lines)]
     return [*effects, *_talked(call, now)]
 
 

@@ -14,6 +14,7 @@ from pbxfed_ari.core.calls.bridging import Bridged
 from pbxfed_ari.core.calls.call import NOWHERE, SETTING_UP, Call, Input, Phase, Tried
 from pbxfed_ari.core.calls.setup import HELD, HELD_AFAR, NEVER
 from pbxfed_ari.core.effects import (
+    LOST_SIGHT,
     Divert,
     Diverted,
     Effect,
@@ -158,6 +159,15 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     if call.queue:
         return _line_up(call, event, now, view, lines)
     return _go_on(call, event, now, now, view, lines)
+
+
+def once_more(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Nobody was asked, or nobody knows what he has said, as if our websocket was away: the same try again, but only once."""
+    last, given_up = call.tried[-1], call.setup is not None and call.setup.gone
+    if given_up or call.forgotten or call.tried[-2:-1] == [last]:
+        return way_failed(call, event, now, view, lines)
+    call.came_of_it(LOST_SIGHT, now)
+    return _start(call, last, now, view, lines)
 
 
 def _go_on(
