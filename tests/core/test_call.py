@@ -361,6 +361,14 @@ def test_nobody_is_sent_to_himself() -> None:
     assert [e.cause for e in effects if isinstance(e, HangUp)] == [38]
 
 
+def test_who_is_sent_nowhere_hears_that_nobody_is_to_be_had() -> None:
+    """A 302 that does not say whither: no failure of ours (500)."""
+    board, view = Switchboard(), View(A)
+    board.handle(ARRIVED, 0.0, view)
+    effects = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 23), 1.1, view)
+    assert [e.cause for e in effects if isinstance(e, HangUp)] == [20]
+
+
 def test_the_record_of_a_call_that_was_sent_on_and_answered() -> None:
     """What came of each try; an answered call's cause is not that of the try before."""
     board, view = Switchboard(), View(A)

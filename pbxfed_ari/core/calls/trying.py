@@ -46,6 +46,7 @@ from pbxfed_ari.core.routing.tries import (
     BUSY,
     BUSY_OUT,
     FAILED,
+    MOVED,
     NO_ROUTE,
     NORMAL,
     OUTCOMES,
@@ -152,6 +153,8 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     """A try has come to nothing."""
     assert isinstance(event, Returned)
     said = 0 if event.cause == NORMAL else event.cause  # a leg that ends so has asked nobody
+    if said == MOVED:  # nobody has said whither: who was called is not to be had
+        said = ABSENT
     call.cause = said or (FAILED if call.cause == NORMAL else call.cause)
     if event.status in FINAL:
         call.came_of_it("given_up", now)

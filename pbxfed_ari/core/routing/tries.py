@@ -27,6 +27,7 @@ REJECTED = 21  # 403: the caller may not
 LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
 CONGESTION = 34  # 503: all lines are taken
+MOVED = 23  # redirection to new destination: SIP's 302
 FAILED = 38  # network out of order, 500: it does not work, and nobody has said why
 DRAINED = (
     42  # switching equipment congestion, 503: this node is being drained, another one may serve
