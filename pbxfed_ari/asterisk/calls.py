@@ -37,7 +37,7 @@ from pbxfed_ari.core.effects import (
     SendElsewhere,
 )
 from pbxfed_ari.core.events import Answered, Ended, Returned
-from pbxfed_ari.core.names import ChannelId, dialable, trunk_to
+from pbxfed_ari.core.names import ChannelId, Extension, dialable, trunk_to
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
 PHONES, DIAL, LEAD, ROOM = "pbxfed-phones", "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
@@ -222,10 +222,8 @@ class Calls:
             if isinstance(effect, Lead):
                 await self._continue(effect.channel, lead(effect), LEAD, effect.exten)
                 self._look_for_answer(effect.channel)
-            elif isinstance(effect, Enter):  # never without being asked for the PIN
-                number = dialable(effect.number)
-                await self._set(effect.channel, room_variables(effect))
-                await self._continue(effect.channel, {}, ROOM, number)
+            elif isinstance(effect, Enter):  # else he would get a room of his own, elsewhere
+                await insist(partial(self._enter, effect, dialable(effect.number)))
             else:
                 label, values = hand_over(effect, self._devices)
                 await self._continue(effect.channel, values, DIAL, effect.extension, label)
@@ -233,6 +231,11 @@ class Calls:
             self._failed(effect, INVALID_NUMBER, str(refused))
         except AsteriskError as error:
             await self._not_handed_over(effect, error)
+
+    async def _enter(self, effect: Enter, number: Extension) -> None:
+        """Never without being asked for the PIN."""
+        await self._set(effect.channel, room_variables(effect))
+        await self._continue(effect.channel, {}, ROOM, number)
 
     async def _not_handed_over(self, effect: HandOver | Lead | Enter, error: AsteriskError) -> None:
         status = error.status if isinstance(error, Declined) else 0

@@ -129,6 +129,7 @@ def effect(channel: str, *legs: Leg, number: str = "1002") -> HandOver:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "AGAIN", 0.001)
     monkeypatch.setattr(operator, "AGAIN", 0.001)
+    monkeypatch.setattr(insisting, "AGAIN", 0.001)
     monkeypatch.setattr(iaxpeers, "GATHER", 0.001)
     monkeypatch.setattr(iaxpeers, "AGAIN", 0.001)
 
@@ -617,6 +618,21 @@ async def test_nobody_enters_a_room_without_its_pin() -> None:
         await desk.idle()
         assert "POST channels/1/continue" not in fake.asked
         assert desk.ended == [FAILED]
+
+
+@pytest.mark.parametrize("path", ["variables", "continue"])
+async def test_who_is_to_enter_a_room_is_led_there_at_the_second_asking(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Elsewhere he would be alone."""
+    async with FakeAri() as fake, at_work(fake) as desk:
+        fake.refuse[f"POST channels/1/{path}"] = 500
+        monkeypatch.setattr(fake, "refusal", lambda line: fake.refuse.pop(line, None))
+        desk.operator.perform(Enter(ChannelId("1"), "800", 20, "2580", "abc/1/0"))
+        await desk.idle()
+        assert fake.asked.count("POST channels/1/variables") == 2
+        assert fake.asked[-1] == "POST channels/1/continue"
+        assert (desk.ended, desk.notes) == ([], [])
 
 
 async def test_objects_wait_for_asterisk_and_trunks_go_first() -> None:
