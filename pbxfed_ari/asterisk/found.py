@@ -26,7 +26,8 @@ from pbxfed_ari.core.names import (
 )
 from pbxfed_ari.errors import AsteriskError, Declined
 
-DIAL = ("pbxfed-dial", "Dial")  # where a call is that was handed over
+# where a call is that was handed over: rung for, or on its way back, and waits for us
+DIAL = frozenset({("pbxfed-dial", "Dial"), ("pbxfed-dial", "Wait")})
 WAYBILL = "PJSIP_HEADER(read,X-PBXFED-Call)"
 ROOM = ("pbxfed-room", "ConfBridge")  # or is in a conference room
 ATTENDED = "Local/_attended@transfer"  # so Asterisk calls what connects two bridges (main/bridge.c)
@@ -180,7 +181,7 @@ def stands(channel: Channel) -> bool:
 
 def is_handed_over(caller: Channel) -> bool:
     """Is it Dial's by our word?"""
-    return (caller.dialplan.context, caller.dialplan.app_name) == DIAL
+    return (caller.dialplan.context, caller.dialplan.app_name) in DIAL
 
 
 def rooms(bridges: list[Bridge]) -> dict[str, list[str]]:

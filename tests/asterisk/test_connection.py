@@ -649,9 +649,10 @@ async def test_who_rang_since_before_we_lived_is_told_when_he_is_answered() -> N
     assert (ring.arrived.channel, ring.note) == ("1.1", "beef/1/2")
 
 
-async def test_who_rang_since_before_we_lived_is_told_to_have_ended() -> None:
-    """Or to have come back: after that he is as any other."""
-    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": "Dial", "app_data": "PJSIP/1002"}
+@pytest.mark.parametrize("app", ["Dial", "Wait"])
+async def test_who_rang_since_before_we_lived_is_told_to_have_ended(app: str) -> None:
+    """Or to have come back, from a Dial that had failed already, too (Wait): after that he is as any other."""
+    plan = {"context": "pbxfed-dial", "exten": "1002", "app_name": app, "app_data": "PJSIP/1002"}
     async with FakeAri() as fake:
         fake.channels = [{**channel(id), "dialplan": plan} for id in ("1.1", "1.2")]
         for id in "1.1", "1.2":

@@ -52,6 +52,11 @@ def silent_since(federation: Federation, node: str, peer: str) -> int:
     return sum(int(one.partition("=")[2]) for one in shown.splitlines() if name in one)
 
 
+def waited_in_vain(federation: Federation, node: str) -> None:
+    """Somebody has waited for its daemon a moment ago: nobody waits for it now."""
+    federation.lab.asterisk(node, f"dialplan set global PBXFED_AWAY {int(time.time())}")
+
+
 @contextmanager
 def dead(federation: Federation, *nodes: str) -> Iterator[None]:
     """The daemons of these nodes, until the end, when all is as before and nothing is left."""
@@ -157,6 +162,31 @@ def test_what_is_heard_of_who_cannot_be_had(federation: Federation, trunk: str) 
         assert rings(federation) == before | {"1002": before["1002"] + 2}
 
 
+def test_a_phone_here_that_sends_on_is_as_nobody(federation: Federation) -> None:
+    """503: another node knows whither its calls may go. With and without a Contact, and to who calls."""
+    lab = federation.lab
+    federation.phone("1009", "a")
+    try:
+        with dead(federation, "a"):
+            waited_in_vain(federation, "a")
+            for to in "1003", None, "1001":
+                lab.manners("1009", refuse="302 Moved Temporarily", send_to=to)
+                assert federation.fails("1001", "1009")[0] == 503, to
+    finally:
+        lab.unregister("1009")
+
+
+def test_who_would_be_refused_waits_once_for_the_daemon(federation: Federation) -> None:
+    """Who comes right after him hears at once that he may ask another node."""
+    lab = federation.lab
+    lab.asterisk("a", "dialplan set global PBXFED_AWAY 0")
+    with dead(federation, "a"):
+        for shortest, longest in (2.5, SILENT), (0.0, 1.0):
+            began = time.monotonic()
+            assert federation.fails("1001", "7777")[0] == 503
+            assert shortest < time.monotonic() - began < longest
+
+
 def test_what_a_phone_has_said_holds_without_the_daemon_of_its_caller(
     federation: Federation,
 ) -> None:
@@ -198,6 +228,7 @@ def test_a_peer_that_has_died_since_costs_no_call(federation: Federation, trunk:
         federation.until(lambda: told(federation, "a") == {"b", "c"})
         with dead(federation, "a"):
             lab.kill("c")
+            waited_in_vain(federation, "a")
             try:
                 result = lab.call("1001", "1002", hold=0.6)
                 assert result.ok, result
