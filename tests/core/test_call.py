@@ -311,6 +311,33 @@ def test_who_is_transferred_begins_a_call_for_which_the_transferrer_pays() -> No
         assert len(board) == 1
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "cause"), [("1003", "BUSY", 17), ("1003", "NOANSWER", 0), ("1999", "", 0)]
+)
+def test_whom_nobody_takes_comes_back_to_who_has_transferred_him(
+    number: str, status: str, cause: int
+) -> None:
+    """Once: the phone that has transferred him may be of no more use. A wrong number is nobody's, too."""
+    view = View(A, items=[make("extension", one) for one in ("1003", "1005")])
+    board = Switchboard()
+    effects = board.handle(transferred(number), 0.0, view)
+    for when, called in (1.0, number), (40.0, "1005"):
+        if status or called == "1005":
+            assert [e.extension for e in effects if isinstance(e, HandOver)] == [called]
+            effects = board.handle(Returned(CHANNEL, status or "BUSY", cause), when, view)
+    assert [type(e) for e in effects if isinstance(e, HangUp | HandOver)] == [HangUp]
+
+
+@pytest.mark.parametrize("by", ["pf-b", "1003"])
+def test_who_was_transferred_by_no_phone_of_the_federation_comes_back_to_nobody(by: str) -> None:
+    """Nor does who was to be transferred to the phone itself."""
+    view = View(A, items=[make("extension", "1003")])
+    board = Switchboard()
+    board.handle(transferred(by=by), 0.0, view)
+    effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)
+    assert HangUp(CHANNEL, 17) in effects
+
+
 def test_a_peer_where_it_rings_is_not_told_that_the_call_is_over() -> None:
     """Dial ends its legs by itself, if it does: a transfer may have put another caller into it."""
     for lives in False, True:

@@ -52,6 +52,7 @@ from pbxfed_ari.core.routing.tries import (
     OUTCOMES,
     RANG_OUT,
     SENT_ON,
+    UNALLOCATED,
     UNREACHABLE,
     Lines,
     Onward,
@@ -476,10 +477,23 @@ def _is_recorded(call: Call) -> bool:
 
 
 def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
-    way = call.route.after(outcome)
+    way = call.route.after(outcome) or _back(call, outcome, view)
     if way is None:
         return _refuse(call, call.cause if call.route.tries else call.route.cause, now, view)
     return _forward(call, way, now, view, lines)
+
+
+def _back(call: Call, outcome: str, view: View) -> Onward | None:
+    """Who was transferred, and whom nobody takes, comes back to who has transferred him, once. Not who may not go there."""
+    by, tried = call.arrival.by, call.route.number
+    wrong = call.route.cause == UNALLOCATED and is_dialable(tried)
+    if not (outcome or wrong) or by in (tried, *call.asking.path):
+        return None
+    if not isinstance(view.get("number", by), Phone):
+        return None
+    return Onward(
+        outcome, by, f"nobody takes it at {tried}: back to {by}, who has transferred it", by
+    )
 
 
 def _refuse(call: Call, cause: int, now: float, view: View) -> list[Effect]:
