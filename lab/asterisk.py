@@ -15,7 +15,6 @@ EMPTY = (
     "acl.conf",
     "geolocation.conf",
     "pjproject.conf",
-    "websocket_client.conf",
     "chan_websocket.conf",
     "pjsip_notify.conf",
     "queuerules.conf",
@@ -165,6 +164,7 @@ maxfiles = 65536
         "extensions.conf": "[general]\nstatic=yes\n" + _own("extensions.conf"),
         "sorcery.conf": _own("sorcery.conf"),
         "extconfig.conf": _own("extconfig.conf"),
+        "websocket_client.conf": _own("websocket_client.conf"),
         "res_config_sqlite3.conf": _own("res_config_sqlite3.conf")
         + f"[pbxfed](+)\ndbfile => {at.objects}\n",
         "pjsip.conf": _own("pjsip.conf")

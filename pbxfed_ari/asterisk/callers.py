@@ -16,13 +16,14 @@ from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.events import (
     AriEvent,
     ChannelDestroyed,
+    ChannelEnteredBridge,
     ContactStatusChange,
     Dial,
     StasisStart,
     translate,
 )
 from pbxfed_ari.asterisk.models import Channel
-from pbxfed_ari.asterisk.subscriptions import Subscriptions
+from pbxfed_ari.asterisk.subscriptions import Keeping, Subscriptions
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.events import (
     Answered,
@@ -53,10 +54,12 @@ class Callers:
         subscriptions: Subscriptions,
         contacts: Contacts,
         conferences: Conferences,
+        keeping: Keeping,
         post: Callable[[Event], None],
     ) -> None:
         self._ari, self._subscriptions = ari, subscriptions
         self._contacts, self._conferences, self._post = contacts, conferences, post
+        self._keeping = keeping
         self._callers: set[ChannelId] = set()
         self._dialed: set[ChannelId] = set()  # legs of Dial
         self._ringing: set[ChannelId] = set()  # callers, handed over before we lived
@@ -144,6 +147,9 @@ class Callers:
         told = translate(event, app=self._ari.app, wall_ms=now, fresh_id=id)
         if told is None or (but and isinstance(told, Arrived | Returned) and told.channel in but):
             return
+        if type(event) is ChannelEnteredBridge and found.is_local(event.channel) and self._group:
+            heard = self._subscriptions.follow(ChannelId(event.channel.id))
+            self._group.create_task(heard, name=f"asterisk hears of {event.channel.id}")
         if type(told) is Arrived and not told.endpoint and told.peer is None and self._group:
             self._group.create_task(self._follow(told), name=f"asterisk caller {told.channel}")
         elif type(told) is HungUp:
@@ -166,6 +172,9 @@ class Callers:
             case Arrived(channel=channel) | Returned(channel=channel):
                 self._callers.add(channel)
                 self._ringing.discard(channel)
+            case Answered(channel="", leg=leg) if self._group is not None:  # one of our own
+                kept = self._keeping.keep(leg)
+                self._group.create_task(kept, name=f"asterisk keeps {leg}")
             case Answered(channel=channel, leg="") if channel:
                 self._conferences.entered(channel)
             case Answered(channel=channel, leg=leg) if channel:

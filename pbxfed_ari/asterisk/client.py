@@ -287,9 +287,9 @@ class Applications:
         query = {"eventSource": source}
         await self._ari.request(f"applications.subscribe {source}", "POST", path, query=query)
 
-    async def filter(self, allowed: Iterable[str]) -> None:
-        """Hear of these types of events only. It lasts as long as Asterisk keeps our application."""
-        path = f"applications/{_part(self._ari.app)}/eventFilter"
+    async def filter(self, allowed: Iterable[str], *, app: str = "") -> None:
+        """Hear of these types of events only, by default in our application. It lasts as long as Asterisk keeps that."""
+        path = f"applications/{_part(app or self._ari.app)}/eventFilter"
         body = {"allowed": [{"type": kind} for kind in allowed]}
         await self._ari.request("applications.filter", "PUT", path, body=body)
 
@@ -351,6 +351,11 @@ class Channels:
     def answer(id: str) -> Post:
         """Answer it."""
         return Post(f"channels.answer {id}", f"channels/{_part(id)}/answer")
+
+    @staticmethod
+    def move(id: str, app: str) -> Post:
+        """It leaves the application in which it stands for this one; if that is not there it stays."""
+        return Post(f"channels.move {id}", f"channels/{_part(id)}/move", {"app": app})
 
     async def startMoh(self, id: str, music: str) -> None:
         """Let it hear music of this class."""

@@ -30,7 +30,7 @@ from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.pulse import ECHO, Pulse
 from pbxfed_ari.asterisk.reconciling import Reconciler
-from pbxfed_ari.asterisk.subscriptions import REPLACED, Subscriptions
+from pbxfed_ari.asterisk.subscriptions import REPLACED, Keeping, Subscriptions
 from pbxfed_ari.asterisk.versions import (
     OLDEST,
     SEVERAL_VARIABLES,
@@ -96,8 +96,11 @@ class Connection:
         self._down = down
         self._process = process
         self.subscriptions = Subscriptions(ari)
+        self.keeping = Keeping(ari)
         self._conferences = Conferences(ari, post)
-        self._callers = Callers(ari, self.subscriptions, contacts, self._conferences, post)
+        self._callers = Callers(
+            ari, self.subscriptions, contacts, self._conferences, self.keeping, post
+        )
         self._reconciler = Reconciler(ari, self.subscriptions, contacts, self._callers)
         self._pulse = Pulse(ari, look=look, answered=self.subscriptions.retry, post=post)
         self.state = State.CONNECTING
@@ -169,6 +172,7 @@ class Connection:
         self._hopeful = False
         self._callers.hold()
         self.subscriptions.forget()
+        self.keeping.forget()
         loss = _Lost("the connection ended")
         try:
             socket = await self._open()
@@ -249,6 +253,7 @@ class Connection:
             self._process.remember()
             await self._make_ready()
             await self.subscriptions.renew()
+            await self.keeping.renew()
             await self._tidy()
             standing = await self._reconciler.read()
         except AsteriskError as error:
@@ -268,6 +273,7 @@ class Connection:
         self._post(AsteriskUp(self.version, restarted))
         self._up(parse_version(self.version) or WANTED)
         self._reconciler.tell(standing)
+        await self.keeping.keep(*standing.connected())
 
     async def _identify(self) -> datetime:
         """Which Asterisk is this? Its startup time tells whether it is the one that we knew."""

@@ -65,10 +65,12 @@ class Legs:
         note: Callable[[Note], None],
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
         bridges_heard: Callable[[], bool] = lambda: True,
+        moves: Callable[[ChannelId], list[Post]] = lambda _: [],
     ) -> None:
-        """`hear_bridges` is awaited before a bridge is made, unless they are heard."""
+        """`hear_bridges` is awaited before a bridge is made, unless they are heard. `moves`: as `Keeping.moves`."""
         self._ari = ari
         self._hear_bridges, self._bridges_heard = hear_bridges, bridges_heard
+        self._moves = moves
         self._post = post
         self._note = note
         self.endings = Endings()
@@ -297,7 +299,9 @@ class Legs:
         when = channels.setChannelVar(call, ANSWERED, str(wall_ms()))  # only a record would miss it
         needed = channels.answer(call), channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
         try:
-            done = [declined is None for declined in await ari.post(*needed, when)]
+            done = [
+                declined is None for declined in await ari.post(*needed, when, *self._moves(call))
+            ]
         except Unreachable:
             done = [False for _ in needed]
         for post, granted in zip(needed, done, strict=False):

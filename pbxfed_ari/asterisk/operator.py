@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pbxfed_ari.asterisk.alone import Alone
 from pbxfed_ari.asterisk.calls import Calls, ForCalls
-from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.client import AriClient, Post
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.iax import IaxPeer
 from pbxfed_ari.asterisk.iaxpeers import IaxPeers
@@ -48,7 +48,7 @@ from pbxfed_ari.core.effects import (
     WhenAlone,
 )
 from pbxfed_ari.core.events import Answered, Ended, LegEnded, Returned
-from pbxfed_ari.core.names import Extension, NodeName, trunk_to
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName, trunk_to
 from pbxfed_ari.errors import AsteriskError, ConfigError, Unreachable
 
 DROPS = 4  # contacts ended at once
@@ -84,9 +84,15 @@ class Operator:
         iax_taken: Callable[[], bool] = lambda: True,
         hear_bridges: Callable[[], Awaitable[None]] = at_once,
         bridges_heard: Callable[[], bool] = lambda: True,
+        moves: Callable[[ChannelId], list[Post]] = lambda _: [],
     ) -> None:
         legs = Legs(
-            ari, hear_bridges=hear_bridges, bridges_heard=bridges_heard, post=post, note=note
+            ari,
+            hear_bridges=hear_bridges,
+            bridges_heard=bridges_heard,
+            moves=moves,
+            post=post,
+            note=note,
         )
         self.calls = Calls(ari, legs, realm=realm, devices=contacts.devices, post=post, note=note)
         self.objects = Objects(

@@ -27,7 +27,7 @@ from pbxfed_ari.core.events import (
     Returned,
     RingFound,
 )
-from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import Declined
 
 
@@ -48,6 +48,11 @@ class Standing:
         seen = frozenset(ChannelId(one.id) for one in self.channels).union(heard)
         ours = found.ours(self.bridges, self.channels, self.answers)
         return ChannelsListed(seen, ours, wall_ms(), self.replaced)
+
+    def connected(self) -> list[ChannelId]:
+        """Who is in bridges of ours."""
+        ours = [bridge for bridge in self.bridges if key_of_name(bridge.id)]
+        return [ChannelId(one) for bridge in ours for one in bridge.channels]
 
 
 class Reconciler:

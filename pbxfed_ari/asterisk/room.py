@@ -56,6 +56,7 @@ class AsteriskRoom:
             note=note,
             hear_bridges=lambda: self.connection.subscriptions.hear_bridges(),
             bridges_heard=lambda: self.connection.subscriptions.hears_bridges,
+            moves=lambda channel: self.connection.keeping.moves(channel),
             iax_loaded=lambda: self.connection.subscriptions.iax_loaded(),
             iax_taken=iax_taken,
         )

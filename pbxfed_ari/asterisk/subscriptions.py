@@ -1,20 +1,23 @@
-"""What Asterisk tells us of: the sources that our application is subscribed to, and the filter on its events.
+"""What Asterisk tells us of: the sources that our application is subscribed to, and the filter on its events; and an
+application that is told nothing, where transfers go on without us.
 
 Measured on 22.10.1: `subscribeAll` and device state subscriptions deadlock ARI when the websocket closes (asterisk#2170), so
 we subscribe to the endpoints of a technology, no more.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
-from pbxfed_ari.asterisk.client import AriClient
+from pbxfed_ari.asterisk.client import AriClient, Post
 from pbxfed_ari.asterisk.events import BRIDGES, OURS
 from pbxfed_ari.asterisk.models import Bridge, Channel
 from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import AsteriskError, Declined
 
 REPLACED = "ApplicationReplaced"
+log = logging.getLogger(__name__)
 
 
 class Subscriptions:
@@ -104,3 +107,47 @@ class Subscriptions:
                 wanted = OURS if bridges else OURS - BRIDGES
                 await self._ari.applications.filter((*wanted, REPLACED))
                 self._bridges_heard = bridges
+
+
+class Keeping:
+    """Who talks in bridge mode stands in an application that lives without us (dialplan/websocket_client.conf).
+
+    What Asterisk puts into the place of a phone that transfers enters the application of the channel that was there. In ours it
+    would be hung up while we are away, and the transferrer's calls with it. An Asterisk of before 20.15, 21.10 or 22.5 has
+    no such application: there all is as if we said nothing.
+    """
+
+    def __init__(self, ari: AriClient) -> None:
+        self._ari = ari
+        self._app = f"{ari.app}-keep"
+        self._is_there = False
+
+    def __repr__(self) -> str:
+        return f"Keeping({self._app!r}, is_there={self._is_there})"
+
+    def forget(self) -> None:
+        """Another Asterisk may be there."""
+        self._is_there = False
+
+    async def renew(self) -> None:
+        """Is it there? What it is told Asterisk would keep for ever, since nobody fetches it: it is told nothing.
+
+        Raises: Unreachable.
+        """
+        try:
+            await self._ari.applications.filter(("None",), app=self._app)
+            self._is_there = True
+        except Declined as declined:
+            self._is_there = False
+            log.info("no transfers in bridge mode while the daemon is away: %s", declined)
+
+    def moves(self, *channels: ChannelId) -> list[Post]:
+        """What puts them there."""
+        move = self._ari.channels.move
+        return [move(one, self._app) for one in channels] if self._is_there else []
+
+    async def keep(self, *channels: ChannelId) -> None:
+        """Put them there; who is gone stays gone."""
+        if moves := self.moves(*channels):
+            with suppress(AsteriskError):  # they talk all the same
+                await self._ari.post(*moves)

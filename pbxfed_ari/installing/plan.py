@@ -26,6 +26,10 @@ PASSWORD = f"{FOLDER}/ari-password.conf"
 ARI_USER = "pbxfed"
 DEFAULT_URL, DEFAULT_OBJECTS = "http://127.0.0.1:8088", OBJECTS
 SECURITY = "pbxfed-security.log"
+OWN_WEBSOCKETS = (
+    "ari.conf has outbound websockets of yours, so Asterisk will not read pbxfed-keep: "
+    "in bridge mode nobody is transferred while the daemon is away; copy [pbxfed-keep] of dialplan/websocket_client.conf there"
+)
 HEAD_OF_FILE = 2_000  # characters, in which a generated file says that it is one
 DEFAULT_SECURITY = f"/var/log/asterisk/{SECURITY}"
 
@@ -131,6 +135,8 @@ def plan(
     )
     conflicts += _configured(wish, wanted)
     here = {REALM: wish.domain, PASSWORD_FILE: PASSWORD, PEERS_FILE: peers, OBJECTS: objects}
+    connects = any(s.last("type") == "outbound_websocket" for s in his["ari.conf"])
+    hints += [OWN_WEBSOCKETS] if connects else []
     edits: list[Edit] = []
     for file in FILES:
         if file == "iax.conf" and iax is None:
@@ -142,6 +148,7 @@ def plan(
             text = text.replace(old, new)
         identifies = any(s.last("type") == "identify" for s in his["pjsip.conf"])
         without = {("global", "endpoint_identifier_order")} if identifies else set()
+        without |= {("res_ari", "outbound_websocket")} if connects else set()
         fitted = fit(file, text, his[file], accepted=wish.accepted, without=without)
         conflicts += fitted.conflicts
         hints += _written_by_a_program(machine, file) if fitted.text else []

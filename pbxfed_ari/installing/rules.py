@@ -22,6 +22,7 @@ FILES = (
     "iax.conf",
     "logger.conf",
     "ari.conf",
+    "websocket_client.conf",
     "http.conf",
 )
 REALM, PASSWORD_FILE, PEERS_FILE, OBJECTS = (
@@ -154,7 +155,7 @@ RULES: dict[tuple[str, str, str], Rule] = {
 def rule(file: str, section: str, key: str) -> Rule:
     """The rule for one option of ours."""
     if file == "sorcery.conf":
-        return _SORCERY
+        return KEEP if section == "res_ari" else _SORCERY
     if section.startswith("pbxfed"):
         return _OWN
     return RULES.get((file, section, key), Rule())

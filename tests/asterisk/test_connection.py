@@ -753,7 +753,7 @@ async def test_an_event_before_up_is_told_after_it() -> None:
 
 def filters(fake: FakeAri) -> list[set[str]]:
     """The types of events that were asked for, each time."""
-    bodies = [body for line, body in fake.bodies if line.endswith("/eventFilter")]
+    bodies = [body for line, body in fake.bodies if line.endswith("/pbxfed/eventFilter")]
     return [{one["type"] for one in body["allowed"]} for body in bodies]  # type: ignore[index]
 
 
@@ -762,6 +762,48 @@ async def test_only_what_is_read_is_asked_for() -> None:
     async with FakeAri() as fake, connected(fake) as inbox:
         await inbox.until_kind(AsteriskUp)
         assert filters(fake) == [OURS | {REPLACED}, OURS - BRIDGES | {REPLACED}]
+
+
+def moved(fake: FakeAri) -> list[str]:
+    """Who was moved to the application that lives without us."""
+    lines = [line for line in fake.asked if line.endswith("/move")]
+    return [line.removeprefix("POST channels/").removesuffix("/move") for line in lines]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_who_talks_in_a_bridge_of_ours_is_moved_where_transfers_go_on_without_us(
+    is_there: bool,
+) -> None:
+    """Who did when we came, and each leg that answers since; Asterisk keeps for ever what it would tell there."""
+    async with FakeAri() as fake:
+        fake.bridges = [
+            {"id": "pf-f00", "channels": ["1.1", "pf-f00-1-0"]},
+            {"id": "other", "channels": ["1.2"]},
+        ]
+        if not is_there:
+            fake.refuse["PUT applications/pbxfed-keep/eventFilter"] = 404
+        async with connected(fake) as inbox:
+            await inbox.until_kind(AsteriskUp)
+            peer = channel("pf-f01-1-0")
+            await fake.send({"type": "Dial", "dialstatus": "ANSWER", "peer": peer})
+            await inbox.until_kind(Answered)
+            wanted = ["1.1", "pf-f00-1-0", "pf-f01-1-0"] if is_there else []
+            for one in wanted:
+                await fake.until(f"POST channels/{one}/move")
+            assert moved(fake) == wanted
+        told = [body for line, body in fake.bodies if line.endswith("/pbxfed-keep/eventFilter")]
+        assert told == [{"allowed": [{"type": "None"}]}]
+
+
+async def test_of_what_a_transfer_puts_into_a_bridge_of_ours_the_end_is_heard() -> None:
+    """It stands in the other application, and has no endpoint: it is heard by itself."""
+    async with FakeAri() as fake, connected(fake) as inbox:
+        await inbox.until_kind(AsteriskUp)
+        before = fake.asked.count("POST applications/pbxfed/subscription")
+        for name in "PJSIP/1001-01", "Local/_attended@transfer-02;1":
+            into: Json = {"bridge": {"id": "pf-f00"}, "channel": {**channel("7.7"), "name": name}}
+            await fake.send({"type": "ChannelEnteredBridge", **into})
+        await fake.until("POST applications/pbxfed/subscription", before + 1)
 
 
 async def test_bridges_are_heard_from_the_first_of_ours_on() -> None:

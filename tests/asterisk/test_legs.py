@@ -264,6 +264,19 @@ async def test_an_answer_that_cannot_be_written_down_is_an_answer() -> None:
     assert (story.posted, story.noted) == ([], [])
 
 
+async def test_who_is_answered_is_moved_where_transfers_go_on_without_us() -> None:
+    """In the same write; if that is declined he is answered all the same."""
+    ari = Ari("move")
+    move = Post("channels.move", f"channels/{CALL}/move", {"app": "pbxfed-keep"})
+    posted: list[LegEnded | Ended] = []
+    noted: list[Note] = []
+    legs = Legs(ari, post=posted.append, note=noted.append, moves=lambda _: [move])
+    await legs.perform(Indicate(CALL, "answer"))
+    ((*_, moved),) = ari.writes
+    assert moved == "channels/17.1/move pbxfed-keep"
+    assert (posted, noted) == ([], [])
+
+
 async def test_what_an_answer_needs_is_insisted_on() -> None:
     """What became of it is unknown: asked for again, one after the other."""
     story = Story(Ari(silent=1))

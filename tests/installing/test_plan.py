@@ -212,6 +212,23 @@ def test_a_file_that_a_program_writes_is_not_the_place() -> None:
     assert planned(machine()).hints == ()
 
 
+def test_outbound_websockets_of_his_stay_where_asterisk_reads_them() -> None:
+    """It reads one file of them only. Where he has said which, that file stays, too."""
+
+    def sorcery(more: dict[str, str]) -> str:
+        made = planned(machine(more=more))
+        assert not made.conflicts
+        (text,) = [e.after for e in made.edits if e.path.endswith("pbxfed/sorcery.conf")]
+        return text
+
+    assert "\noutbound_websocket=" in sorcery({})
+    his = "[crm]\ntype=outbound_websocket\nwebsocket_client_id=crm\napps=crm\n"
+    assert "\noutbound_websocket=" not in sorcery({"ari.conf": his})
+    assert "pbxfed-keep" in planned(machine(more={"ari.conf": his})).hints[0]
+    mapped = "[res_ari]\noutbound_websocket=config,mine.conf\n"
+    assert "\noutbound_websocket=" not in sorcery({"sorcery.conf": mapped})
+
+
 def test_modules_that_are_loaded_one_by_one() -> None:
     """Those that are missing are named, as lines to write."""
     files = {**machine().files, "modules.conf": "[modules]\nautoload=no\nload=res_ari.so\n"}

@@ -116,6 +116,18 @@ def calling(
     return dialling, str(phones.lab.calls_of("1001", since)[0]["call"])
 
 
+@contextlib.contextmanager
+def away(phones: Federation, *nodes: str) -> Iterator[None]:
+    """The daemons of these nodes; they are back afterwards."""
+    for node in nodes:
+        phones.lab.kill(node, "daemon")
+    try:
+        yield
+    finally:
+        phones.lab.start_all("".join(nodes), "daemon")
+        phones.until(phones.whole)
+
+
 # who calls whom; who transfers; to whom: on the same node and on others
 TRANSFERS = [
     ("1001", "1002", "1002", "1003"),
@@ -297,6 +309,68 @@ def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Feder
     is_over(phones, "1003", calls["1003"])
     phones.lab.end("1005", more["1005"])
     is_over(phones, "1004", more["1004"])
+
+
+@pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)
+def test_an_attended_transfer_without_the_daemon(
+    phones: Federation, mode: str, caller: str, called: str, by: str, to: str
+) -> None:
+    """It is done by Asterisk alone; the daemon that returns leaves who talks, and nothing else."""
+    lab = phones.lab
+    calls, asked = talk(phones, caller, called, mode), talk(phones, by, to, mode)
+    stays = called if by == caller else caller
+    with away(phones, PHONES[by]):
+        assert lab.transfer(by, calls[by], to, other=asked[by]) == 202
+        is_over(phones, by, calls[by])
+        is_over(phones, by, asked[by])
+        assert of(phones, by, calls[by])["notified"][-1] == "200 OK"
+        calls[to] = asked[to]
+        both_hear(phones, calls, stays, to)
+    both_hear(phones, calls, stays, to)
+    lab.end(stays, calls[stays])
+    is_over(phones, to, calls[to])
+
+
+@pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)
+def test_a_blind_transfer_without_the_daemon(
+    phones: Federation, mode: str, caller: str, called: str, by: str, to: str
+) -> None:
+    """To phones here and at other nodes."""
+    lab, node = phones.lab, PHONES[by]
+    peers = "PBXFED_PEERS=PJSIP/"
+    phones.until(lambda: peers in lab.asterisk(node, "dialplan show globals"), what="whom to ask")
+    calls = talk(phones, caller, called, mode)
+    stays = called if by == caller else caller
+    with away(phones, node):
+        since = time.time()
+        assert lab.transfer(by, calls[by], to) == 202
+        calls[to] = answers(phones, to, since)
+        both_hear(phones, calls, stays, to)
+        is_over(phones, by, calls[by])
+    both_hear(phones, calls, stays, to)
+    lab.end(to, calls[to])
+    is_over(phones, stays, calls[stays])
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["daemon", "alone"])
+@pytest.mark.parametrize("to", ["1002", "1005", "1999"], ids=["local", "cross-node", "nobody"])
+def test_who_is_transferred_blindly_to_nobody_comes_back(
+    phones: Federation, mode: str, to: str, lives: bool
+) -> None:
+    """To who has transferred him: the target is busy, or a wrong number."""
+    lab = phones.lab
+    if to in PHONES:
+        lab.manners(to, refuse="486 Busy Here")
+    calls = talk(phones, "1003", "1001", mode)
+    with contextlib.nullcontext() if lives else away(phones, "a"):
+        since = time.time()
+        assert lab.transfer("1001", calls["1001"], to) == 202
+        is_over(phones, "1001", calls["1001"])
+        calls["1001"] = answers(phones, "1001", since)
+        both_hear(phones, calls, "1003", "1001")
+        assert newest(phones, "1001")["other"] == "1003"
+    lab.end("1001", calls["1001"])
+    is_over(phones, "1003", calls["1003"])
 
 
 def test_who_is_on_hold_while_both_daemons_die_is_talked_to_again(phones: Federation) -> None:
