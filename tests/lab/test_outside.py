@@ -74,7 +74,8 @@ def federation(ground: Lab, mode: str, request: pytest.FixtureRequest) -> Iterat
         ground.register(number, node)
         ground.manners(number)
     for number in PHONES:
-        plain = {"forward_always": "", "forward_no_answer": "", "devices": 1, "ring_seconds": 0}
+        plain: dict[str, Any] = {"forward_always": "", "forward_no_answer": ""}
+        plain |= {"devices": 1, "ring_seconds": 0}
         put(found, "extension", number, calling_class="", **plain)
     for trunk in found.get("a", "/trunks"):
         assert ground.http("a", "DELETE", f"/trunks/{trunk['trunk']}")[0] < 300
