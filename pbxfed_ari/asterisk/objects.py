@@ -32,7 +32,7 @@ from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
-from pbxfed_ari.asterisk.pjsip.extension import extension_objects
+from pbxfed_ari.asterisk.pjsip.extension import NOWHERE, extension_objects
 from pbxfed_ari.asterisk.pjsip.objects import MARK, PjsipObject, mark_of
 from pbxfed_ari.asterisk.pjsip.trunk import trunk_objects
 from pbxfed_ari.asterisk.tables import take_away
@@ -53,7 +53,6 @@ AWAKE = (
     "PBXFED_AWAKE"  # a global variable, set when all are awake: it lasts as long as this Asterisk
 )
 CANARY = "pf--canary"  # no node's name begins with a hyphen
-NOWHERE = "pbxfed-nowhere"  # a context that does not exist
 LOOK = 1.0  # seconds to answer how the canary is
 
 SecretFor = Callable[[NodeName, bytes], str]

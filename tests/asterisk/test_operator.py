@@ -13,8 +13,9 @@ from pbxfed_ari.asterisk import iaxpeers, insisting, objects, operator
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts, contact_id
 from pbxfed_ari.asterisk.dialing import PEERS, hand_over
-from pbxfed_ari.asterisk.objects import CANARY, NOWHERE
+from pbxfed_ari.asterisk.objects import CANARY
 from pbxfed_ari.asterisk.operator import ForAsterisk, Operator
+from pbxfed_ari.asterisk.pjsip.extension import NOWHERE
 from pbxfed_ari.asterisk.pjsip.objects import MARK
 from pbxfed_ari.core.effects import (
     Abandon,

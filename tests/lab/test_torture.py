@@ -116,6 +116,18 @@ def test_torture_messages_by_tcp(federation: Federation, stranger: Stranger) -> 
     assert parameter(stranger_options(stranger), "tag")
 
 
+def test_a_text_message_is_no_call(federation: Federation, stranger: Stranger) -> None:
+    """Asterisk would send it through the dialplan as one: ten seconds each, one after the other."""
+    lab, before = federation.lab, invites(federation.lab)
+    for number in "1002", "1003", "7777":
+        assert stranger.write(number) == "202"
+    assert "Message/" not in lab.asterisk("a", "core show channels concise")
+    assert lab.call("1001", "1002", hold=0.6).ok
+    records = federation.get("a", "/calls/records?last=true&limit=3")
+    assert {one["from"] for one in records} == {"1001"}
+    assert invites(lab) == {**before, "1002": before["1002"] + 1}
+
+
 def stranger_options(stranger: Stranger) -> str:
     """The To field of an answer to a plain question."""
     stranger.send(

@@ -17,6 +17,7 @@ from pbxfed_ari.core.effects import PushExtension
 from pbxfed_ari.core.records.registering import LONGEST, SHORTEST
 
 CONTEXT = "pbxfed-phones"
+NOWHERE = "pbxfed-nowhere"  # a context that does not exist
 CODECS = "!all,ulaw,alaw,g722"
 _BEHIND_A_ROUTER: Fields = (
     ("direct_media", "no"),
@@ -77,6 +78,7 @@ def extension_objects(push: PushExtension, realm: str) -> tuple[PjsipObject, ...
         number,
         (
             ("context", CONTEXT),
+            ("message_context", NOWHERE),  # else a text message would come as a call
             ("aors", number),
             ("auth", number),
             ("identify_by", "username"),

@@ -17,7 +17,7 @@ other's answers, a thousand times for a key; and the key's length, counted by th
 waits for its end hears nothing. Where one of them passes packets on untouched, the phone's own keys are no keys of its own.
 """
 
-from pbxfed_ari.asterisk.pjsip.extension import CODECS
+from pbxfed_ari.asterisk.pjsip.extension import CODECS, NOWHERE
 from pbxfed_ari.asterisk.pjsip.objects import PjsipObject, marked
 from pbxfed_ari.core.effects import PushTrunk
 from pbxfed_ari.core.names import NodeName, trunk_to
@@ -54,6 +54,7 @@ def trunk_objects(
         name,
         (
             ("context", CONTEXT),
+            ("message_context", NOWHERE),
             ("aors", name),
             ("auth", name),
             ("outbound_auth", name),
