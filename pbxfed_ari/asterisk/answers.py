@@ -15,7 +15,7 @@ from pbxfed_ari.errors import Declined, Unreachable
 
 SOON = 0.25  # seconds
 SHARE = 0.05  # of the time that he has waited
-PARTS = "phones sent did trunk ask unasked again dial lead room listen leg record gone local asked silent"
+PARTS = "phones sent did trunk ask unasked again dial lead room listen leg record gone local back asked silent"
 OURS = {f"pbxfed-{part}" for part in PARTS.split()}  # the contexts of dialplan/extensions.conf
 
 

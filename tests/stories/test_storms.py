@@ -191,7 +191,7 @@ def test_who_answers_and_hears_nobody_is_found_out() -> None:
 
 
 def test_of_two_who_answer_at_once_one_talks_though_he_transfers_at_once() -> None:
-    """That is enough."""
+    """That is enough. Nobody takes the transferred one, who is the number that he is sent to: he comes back, a third answer."""
     world, caller, called = two("ab", after=1.0)
     world["a"].edit("1004", create=True, secret="secret-12345")
     world["a"].put("group", "600", create=True, members=["1002", "1004"], strategy="all")
@@ -203,7 +203,7 @@ def test_of_two_who_answer_at_once_one_talks_though_he_transfers_at_once() -> No
     (winner,) = [phone for phone in (called, other) if world.talks(phone)]
     world.transfer(winner, caller.number)
     world.run(4.0)
-    assert len(world.answers) == 2
+    assert len(world.answers) == 3
     assert Promises(world).broken() == []
 
 
