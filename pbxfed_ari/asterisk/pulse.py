@@ -17,7 +17,7 @@ PING_EVERY = 0.75  # seconds between an answer and the next ping
 PING_DEADLINE = 1.0  # seconds
 SLOW = 0.1  # seconds above which the core is told of it; an answer takes a thousandth
 ECHO = "pbxfed-echo"  # the event that tells it
-DEAF = 3  # that did not come, one after the other
+DEAF = 8  # that did not come, one after the other: an Asterisk at its limit tells of calls seconds late
 MISSES = (
     2  # unanswered pings, one right after the other, that mean: it hangs. Noticed within 2.75 s
 )
