@@ -1,14 +1,17 @@
 """Whom Asterisk asks without us stands in a global variable of it, as long as it runs: written when that changes."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import PEERS, together
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import Leg, Note
-from pbxfed_ari.errors import Declined, Unreachable
+from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
+AWAY = "PBXFED_AWAY"  # when somebody has waited in vain for a daemon, seconds since 1970: nobody does for half a minute
 AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
 
 
@@ -34,6 +37,11 @@ class Alone:
         """Asterisk is there, perhaps another one."""
         if self._wanted is not None:
             self._changed.set()
+
+    async def nobody_waits(self) -> None:
+        """Who calls here while we are away hears at once that he may ask another node: this one is drained."""
+        with suppress(AsteriskError):
+            await self._ari.asterisk.setGlobalVar(AWAY, str(int(time.time())))
 
     async def run(self) -> None:
         """Write, until cancelled."""

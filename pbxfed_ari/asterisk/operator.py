@@ -107,7 +107,7 @@ class Operator:
             loaded=iax_loaded,
             takes=iax_taken,
         )
-        self._alone = Alone(ari, reachable=self.objects.reachable, note=note)
+        self.alone = Alone(ari, reachable=self.objects.reachable, note=note)
         self._contacts, self._secret_for, self._note = contacts, secret_for, note
         self._drops: asyncio.Queue[DropContact] = asyncio.Queue()
 
@@ -126,7 +126,7 @@ class Operator:
             for number in range(DROPS):
                 group.create_task(self._dropper(), name=f"asterisk drop {number}")
             group.create_task(self._iax.run(), name="asterisk iax")
-            group.create_task(self._alone.run(), name="asterisk alone")
+            group.create_task(self.alone.run(), name="asterisk alone")
             self.calls.begin(group)
             try:
                 await asyncio.get_running_loop().create_future()
@@ -169,7 +169,7 @@ class Operator:
                 self.objects.want(trunk_to(effect.peer), None)
                 self._iax.want(effect.peer, None)
             case WhenAlone(legs):
-                self._alone.want(legs)
+                self.alone.want(legs)
             case DropContact():
                 self._drops.put_nowait(effect)
 
@@ -177,7 +177,7 @@ class Operator:
         """Asterisk is there, and `objects.find` has told what it holds: make it agree again."""
         self.objects.up()
         self._iax.up()
-        self._alone.up()
+        self.alone.up()
 
     def _want_trunk(self, effect: PushTrunk) -> None:
         try:

@@ -264,6 +264,8 @@ class Node:
             reason = await self._stopped
             self.manager.stopping(reason)
             await self.facade.catch_up()
+            if self.federation.ourselves.condition.drains:
+                await self.room.operator.alone.nobody_waits()
             self.loop.perform(self.federation.leave())
             self.loop.stop()
             self.link.close()

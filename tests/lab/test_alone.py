@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from lab.lab import Lab
 from lab.phone import PhoneRefused
+from lab.process import Process
 from tests.lab.conftest import Federation, looked_after
 from tests.lab.furnishing import furnished, nothing_left, put, two_devices
 
@@ -185,6 +187,24 @@ def test_who_would_be_refused_waits_once_for_the_daemon(federation: Federation) 
             began = time.monotonic()
             assert federation.fails("1001", "7777")[0] == 503
             assert shortest < time.monotonic() - began < longest
+
+
+def test_nobody_waits_for_a_daemon_that_was_drained_and_stopped(federation: Federation) -> None:
+    """Another node serves; this one may be switched off next."""
+    lab = federation.lab
+    lab.asterisk("a", "dialplan set global PBXFED_AWAY 0")
+    lab.pbxfed("a", "drain")
+    try:
+        daemon = Process.load(lab.node("a")._record("daemon"))
+        assert daemon
+        daemon.signal(signal.SIGTERM, wait=10)
+        began = time.monotonic()
+        assert federation.fails("1001", "7777")[0] == 503
+        assert time.monotonic() - began < 1
+    finally:
+        lab.start("a", "daemon")
+        lab.http("a", "DELETE", "/drain")
+        federation.until(federation.whole, 30)
 
 
 def test_what_a_phone_has_said_holds_without_the_daemon_of_its_caller(
