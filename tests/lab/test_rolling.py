@@ -75,11 +75,10 @@ def phones(federation: Federation) -> Iterator[Phones]:
 
 
 def stop_daemon(federation: Federation, node: str) -> None:
-    """As systemd does; who is just being answered has his answer before Asterisk goes."""
+    """As systemd does."""
     found = Process.load(federation.lab.node(node)._record("daemon"))
     assert found
     found.signal(signal.SIGTERM, wait=10)
-    federation.until(lambda: not channels(federation, node), 5, what="nobody is half answered")
 
 
 def channels(federation: Federation, node: str) -> int:
@@ -87,7 +86,10 @@ def channels(federation: Federation, node: str) -> int:
 
 
 def stop_asterisk(federation: Federation, node: str) -> None:
+    """Who calls hears 503 first, without a channel; who has one would hear 603 when it stops, after which nobody goes on."""
     member = federation.lab.node(node)
+    member.asterisk("pjsip set maintenance on all")
+    federation.until(lambda: not channels(federation, node), 5, what="nobody is half answered")
     member.asterisk("core stop now")
     federation.until(lambda: not member.asterisk_up(), 15, what=f"{node}'s Asterisk has stopped")
 
