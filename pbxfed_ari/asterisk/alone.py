@@ -2,17 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import PEERS, together
+from pbxfed_ari.asterisk.events import waiting
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import Leg, Note
+from pbxfed_ari.core.events import Arrived
+from pbxfed_ari.core.names import ChannelId
+from pbxfed_ari.core.routing.tries import DRAINED
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 AWAY = "PBXFED_AWAY"  # when somebody has waited in vain for a daemon, seconds since 1970: nobody does for half a minute
 AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
+LOOKS = (
+    0.0,
+    0.05,
+    0.15,
+)  # seconds before each look for whom Asterisk gave to us in the moment when we took leave
+MOST = 1.5  # seconds for all of them: an Asterisk that hangs keeps no daemon from stopping
 
 
 class Alone:
@@ -42,6 +52,18 @@ class Alone:
         """Who calls here while we are away hears at once that he may ask another node: this one is drained."""
         with suppress(AsteriskError):
             await self._ari.asterisk.setGlobalVar(AWAY, str(int(time.time())))
+
+    async def refuse(self, but: Collection[ChannelId]) -> None:
+        """The websocket is closed: so does who has come unheard. Without us he would stand there until his time is over."""
+        with suppress(AsteriskError, TimeoutError):
+            async with asyncio.timeout(MOST):
+                for pause in LOOKS:
+                    await asyncio.sleep(pause)
+                    for channel in await self._ari.channels.list():
+                        came = waiting(channel, app=self._ari.app, wall_ms=0, fresh_id="")
+                        if channel.id not in but and any(type(one) is Arrived for one in came):
+                            with suppress(Declined):
+                                await self._ari.channels.hangup(channel.id, reason_code=DRAINED)
 
     async def run(self) -> None:
         """Write, until cancelled."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from pbxfed_ari.asterisk.client import AriClient
@@ -15,7 +15,7 @@ from pbxfed_ari.asterisk.tables import FIRST, Tables, prepare, take_away
 from pbxfed_ari.asterisk.versions import SEVERAL_VARIABLES, Version
 from pbxfed_ari.core.effects import CallListener, Enter, HandOver, Lead, MakeLeg, Note, OverhearAfar
 from pbxfed_ari.core.events import Event
-from pbxfed_ari.core.names import Extension, NodeName
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Declined
 
 
@@ -43,6 +43,7 @@ class AsteriskRoom:
         """`up` is told of each connect: perhaps to a new Asterisk."""
         self.ari = AriClient(url, user, password)
         self._told_up = up
+        self._left: Collection[ChannelId] | None = None
         self.tables = Tables(objects)
         self.contacts = Contacts(self.ari, expected=expected, post=post, note=note)
         self.operator = Operator(
@@ -77,10 +78,23 @@ class AsteriskRoom:
 
     async def run(self) -> None:
         """Live, until cancelled."""
-        async with self.ari, asyncio.TaskGroup() as group:
-            group.create_task(self.operator.run(), name="asterisk operator")
-            group.create_task(self.contacts.run(), name="asterisk contacts")
-            group.create_task(self.connection.run(), name="asterisk connection")
+        async with self.ari:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.operator.run(), name="asterisk operator")
+                    group.create_task(self.contacts.run(), name="asterisk contacts")
+                    group.create_task(self.connection.run(), name="asterisk connection")
+            finally:
+                if self._left is not None:
+                    await self.operator.alone.refuse(self._left)
+
+    async def leave_to_others(self) -> None:
+        """This node is drained and stops: who calls meanwhile hears at once that he may ask another one."""
+        await self.operator.alone.nobody_waits()
+
+    def left(self, callers: Collection[ChannelId]) -> None:
+        """Nothing is taken any more; these calls wait for our return, nobody else does."""
+        self._left = callers
 
     def perform(self, effect: ForAsterisk) -> None:
         """Do this, soon."""

@@ -16,6 +16,7 @@ from pbxfed_ari.asterisk.recordings import judged
 from pbxfed_ari.asterisk.room import AsteriskRoom
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.config import Settings, credentials
+from pbxfed_ari.core.calls.call import Phase
 from pbxfed_ari.core.calls.calls import Manner
 from pbxfed_ari.core.calls.notebook import Noted
 from pbxfed_ari.core.calls.switchboard import Switchboard
@@ -264,10 +265,13 @@ class Node:
             reason = await self._stopped
             self.manager.stopping(reason)
             await self.facade.catch_up()
-            if self.federation.ourselves.condition.drains:
-                await self.room.operator.alone.nobody_waits()
+            if drains := self.federation.ourselves.condition.drains:
+                await self.room.leave_to_others()
             self.loop.perform(self.federation.leave())
             self.loop.stop()
+            if drains:
+                still = (one for one in self.switchboard if one.phase is not Phase.OVER)
+                self.room.left({call.arrival.channel for call in still})
             self.link.close()
             if self.dns is not None:
                 self.dns.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +205,42 @@ def test_nobody_waits_for_a_daemon_that_was_drained_and_stopped(federation: Fede
     finally:
         lab.start("a", "daemon")
         lab.http("a", "DELETE", "/drain")
+        federation.until(federation.whole, 30)
+
+
+def test_who_calls_while_a_drained_daemon_stops_is_refused_at_once(federation: Federation) -> None:
+    """Asterisk may have given it somebody in its last moment: he does not stand there until his time is over."""
+    lab, callers = federation.lab, ["1001", "1005", "1006", "1007"]
+    for number in callers[1:]:
+        federation.phone(number, "a")
+    lab.pbxfed("a", "drain")
+    stopped = threading.Event()
+
+    def calls(number: str) -> list[tuple[int, float]]:
+        found = []
+        while not stopped.is_set():
+            began = time.monotonic()
+            found.append((federation.fails(number, "7777")[0], time.monotonic() - began))
+        return found
+
+    try:
+        with ThreadPoolExecutor(len(callers)) as pool:
+            running = [pool.submit(calls, number) for number in callers]
+            time.sleep(0.5)
+            daemon = Process.load(lab.node("a")._record("daemon"))
+            assert daemon
+            daemon.signal(signal.SIGTERM, wait=10)
+            time.sleep(0.5)
+            stopped.set()
+            found = [one for each in running for one in each.result()]
+        assert len(found) > len(callers)
+        assert [one for one in found if one[0] != 503 or one[1] > 1.5] == []
+    finally:
+        stopped.set()
+        lab.start("a", "daemon")
+        lab.http("a", "DELETE", "/drain")
+        for number in callers[1:]:
+            lab.unregister(number)
         federation.until(federation.whole, 30)
 
 
