@@ -25,12 +25,13 @@ Reading order, folder by folder; a folder knows only those before it (`calls` an
     routing     Where a call should go: waybill (what travels along), tries (what a route is made of), route, its cases
                 (between, reaching, hunting, rooms, shares, queueing, outside, barring), explaining, diversion (who has sent it
                 on), alone (whom Asterisk asks without us)
-    calls       What a call is doing: setup (is there life?), detours (not by this trunk), bridging (own legs), rescue (when
-                the other end has died), call (one call), what happens to it (transitions: the table; trying, meanwhile,
-                talking, rescuing), recording (is it recorded?), lines (what limits count), notebook (what is written down of
-                calls that go on), agenda (when each is looked at), attendance (who is in which room), calls (all of them, and
-                the ways to each), crossing (what peers say of them), listening (who listens in), reconciling (what became of
-                them while nobody looked), returning (one that was found then), switchboard (leads what is heard to its call)
+    calls       What a call is doing: setup (is there life?), detours (not by this trunk), bridging (own legs), rescue (when the
+                other end has died), call (one call), remaining (what is left to try), starting (a try begins), what happens to
+                it (transitions: the table; trying, meanwhile, talking, rescuing), recording (is it recorded?), lines (what
+                limits count), notebook (what is written down of calls that go on), agenda (when each is looked at), attendance
+                (who is in which room), calls (all of them, and the ways to each), crossing (what peers say of them), listening
+                (who listens in), reconciling (what became of them while nobody looked), returning (one that was found then),
+                switchboard (leads what is heard to its call)
     federation  What it all means: gate (whose introduction is taken), vault (the secret in a phone's file), editing, importing
                 (many edits), claims, failures (of authentication), pushing, ourselves (what this node says of itself), outlook
                 (what may be asked of all this), conclusions (what follows from what is new), requests (what operators ask),

@@ -3,8 +3,9 @@
 A call is handed over to Asterisk's own Dial, which connects the legs; it comes back only if a try has failed. So the machine
 is small, and a call that talks needs nothing of us. While it is set up it is watched (setup.py).
 
-What happens to it stands elsewhere: transitions (what each event does in each state), trying (from one try to the next),
-talking (who has answered, who comes and goes), rescuing (the other end has died), returning (it was found after a restart).
+What happens to it stands elsewhere: transitions (what each event does in each state), trying (from one try to the next; what is
+left stands in remaining, how one begins in starting), talking (who has answered, who comes and goes), rescuing (the other end
+has died), returning (it was found after a restart).
 """
 
 from collections.abc import Sequence

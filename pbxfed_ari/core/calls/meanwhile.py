@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core.calls import setup, trying
+from pbxfed_ari.core.calls import remaining, setup, starting, trying
 from pbxfed_ari.core.calls.call import Call, Input
 from pbxfed_ari.core.calls.setup import Setup
 from pbxfed_ari.core.effects import Effect, Leg
@@ -28,7 +28,7 @@ def _ring(call: Call, late: Setup, now: float, view: View, lines: Lines) -> list
     legs = _others(call, late.overdue)
     if not legs or call.bridged is None:
         return []
-    trying.was_silent(call, late)
+    remaining.was_silent(call, late)
     last, number = call.tried[-1], call.route.number
     ends = {leg.peer for leg in legs}
     stays = (leg for leg in last.legs if not isinstance(leg, Leg) or leg.peer not in ends)
@@ -40,7 +40,7 @@ def _ring(call: Call, late: Setup, now: float, view: View, lines: Lines) -> list
     call.done |= {(number, leg) for leg in legs}
     waits = setup.once_more(setup.patience(more, view)) * (2 if lines.hurried() else 1)
     late.again(attempt, ends, call.tries, now, waits)
-    bill = str(trying.waybill_of(call, more, late.latest, now, view))
+    bill = str(starting.waybill_of(call, more, late.latest, now, view))
     known = set(call.bridged.legs)
     made = call.bridged.ring(more, call.tries, number, bill, view, call.shown)
     to = call.bridged.peers().items()

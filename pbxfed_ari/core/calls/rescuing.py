@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core.calls import rescue, setup, trying
+from pbxfed_ari.core.calls import rescue, setup, starting, trying
 from pbxfed_ari.core.calls.bridging import PATIENCE, Bridged
 from pbxfed_ari.core.calls.call import Call, Input, Phase
 from pbxfed_ari.core.calls.rescue import DEAD, Half, Rescue
@@ -269,7 +269,7 @@ def _seek(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
     seconds = min(attempt.ring_seconds or call.ring_seconds, call.ring_seconds)
     call.bridged = _waits(call, seconds)
     said = str(
-        replace(trying.waybill_of(call, attempt, call.setup.latest, now, view), diverted=None)
+        replace(starting.waybill_of(call, attempt, call.setup.latest, now, view), diverted=None)
     )
     made = call.bridged.begin(attempt, call.tries, number, said, view)
     call.setup.makes(call.bridged.peers())
@@ -295,7 +295,7 @@ def rescue_news(call: Call, event: Input, now: float, view: View, lines: Lines) 
         return [*effects, *_rescued(call, "answered", now)]
     if outcome is not None:
         declined = (
-            trying._outcome_of(call, outcome, now) == BUSY_OUT and call.setup and call.setup.rang
+            trying.outcome_of(call, outcome, now) == BUSY_OUT and call.setup and call.setup.rang
         )
         if declined:
             return [*effects, *_not_rescued(call, now, BUSY)]

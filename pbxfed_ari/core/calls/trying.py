@@ -4,26 +4,19 @@ To go onward is to ask for the way of the number to which the one that found nob
 Who waits in a queue is the same: its members are the tries, and music is heard between them.
 """
 
-from collections.abc import Sequence
 from functools import partial
 
 from msgspec.structs import replace
 
-from pbxfed_ari.core.calls import recording, setup
-from pbxfed_ari.core.calls.bridging import Bridged
-from pbxfed_ari.core.calls.call import NOWHERE, SETTING_UP, Call, Input, Phase, Tried
+from pbxfed_ari.core.calls import remaining, setup, starting
+from pbxfed_ari.core.calls.call import NOWHERE, SETTING_UP, Call, Input, Phase
+from pbxfed_ari.core.calls.remaining import CAUSES, RANG_IN_VAIN
 from pbxfed_ari.core.calls.setup import HELD, HELD_AFAR, NEVER
 from pbxfed_ari.core.effects import (
     LOST_SIGHT,
-    Divert,
-    Diverted,
     Effect,
-    Enter,
-    HandOver,
     Hold,
-    Lead,
     Leg,
-    Outside,
     SendElsewhere,
 )
 from pbxfed_ari.core.events import (
@@ -32,21 +25,19 @@ from pbxfed_ari.core.events import (
 )
 from pbxfed_ari.core.names import (
     CallId,
-    NodeName,
     is_dialable,
 )
 from pbxfed_ari.core.records.objects.extension import Phone
 from pbxfed_ari.core.records.objects.group import Group
 from pbxfed_ari.core.records.objects.queue import Queue
 from pbxfed_ari.core.records.objects.room import Room
-from pbxfed_ari.core.routing import diversion, queueing
+from pbxfed_ari.core.routing import queueing
 from pbxfed_ari.core.routing import route as routes
 from pbxfed_ari.core.routing.tries import (
     ABSENT,
-    BUSY,
-    BUSY_OUT,
     FAILED,
     MOVED,
+    NO_ANSWER,
     NO_ROUTE,
     NORMAL,
     OUTCOMES,
@@ -59,16 +50,12 @@ from pbxfed_ari.core.routing.tries import (
     Try,
     View,
 )
-from pbxfed_ari.core.routing.tries import NO_ANSWER as NOBODY
-from pbxfed_ari.core.routing.waybill import Waybill
 
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
-NO_ANSWER = "NOANSWER"  # it rang out, or a node answered 480 at once
 UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
 LONGEST = 3.0  # seconds that this is waited for
 HANGS = 0.8  # seconds in which a node that lives says that its Asterisk hangs, after both its trunks were silent
 MOST_HOPS = 3  # trunks that a call may cross, from queue to queue
-CAUSES = {BUSY_OUT: BUSY, RANG_OUT: NOBODY}  # what the caller is told of them
 
 
 def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -159,7 +146,7 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     call.cause = said or (FAILED if call.cause == NORMAL else call.cause)
     if event.status in FINAL:
         call.came_of_it("given_up", now)
-        return call.give_up(event.cause or NOBODY)
+        return call.give_up(event.cause or NO_ANSWER)
     if call.queue:
         return _line_up(call, event, now, view, lines)
     return _go_on(call, event, now, now, view, lines)
@@ -182,18 +169,18 @@ def _go_on(
         call.failed = event, failed
         return _until_settled(call, now)
     if call.forgotten:
-        _look_up(call, view, lines)
+        remaining.look_up(call, view, lines)
     if call.sent_to:
         call.came_of_it(SENT_ON, failed)
         return _send_on(call, now, view, lines)
-    last, outcome = call.tried[-1], _outcome_of(call, event, failed)
+    last, outcome = call.tried[-1], outcome_of(call, event, failed)
     call.cause = CAUSES.get(outcome, call.cause)
     call.came = outcome if outcome in CAUSES else call.came
-    gone, missed = _who_was_reached(
+    gone, missed = remaining.who_was_reached(
         call, outcome, event.status if event.cause not in (0, NORMAL) else ""
     )
     if last.going_on:
-        _hunt_on(call, last, view, lines)
+        remaining.hunt_on(call, last, view, lines)
     waits = any(attempt.queue for attempt in call.route.tries)  # and did before a restart
     if last.going_on or waits or (outcome != UNREACHABLE and missed):
         return _next_try(call, now, view, lines, outcome)
@@ -202,12 +189,14 @@ def _go_on(
     if gone:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
         absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
         call.cause = ABSENT if absent else NO_ROUTE
-    used_up = call.route.fresh or not any(map(partial(_left_of, call, view), call.route.tries))
+    used_up = call.route.fresh or not any(
+        map(partial(remaining.left_of, call, view), call.route.tries)
+    )
     if used_up and _may_hang(call, failed, now, view):
         call.failed = event, failed
         return _until_settled(call, now)
-    if gone or event.status == NO_ANSWER or used_up:
-        _ask_again(call, view, lines)
+    if gone or event.status == RANG_IN_VAIN or used_up:
+        remaining.ask_again(call, view, lines)
     return _next_try(call, now, view, lines, outcome)
 
 
@@ -218,82 +207,16 @@ def _may_hang(call: Call, failed: float, now: float, view: View) -> bool:
     return here and any(end is not None and view.reachable(end) for end in silent)
 
 
-def _who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]:
-    """Whoever has spoken for a phone, or had time to ring it, is not asked for it again by another way.
-
-    Was anybody given up, and has any of them shown no life at all?
-    """
-    setup_, last = call.setup, call.tried[-1]
-    if setup_ is None:
-        return False, False
-    call.silent |= {end for end in setup_.gone if end is not None}
-    was_silent(call, setup_)
-    decided = outcome != UNREACHABLE or status == NO_ANSWER
-    for leg in last.legs:
-        end = leg.peer if isinstance(leg, Leg) else None
-        spoke = end is not None and end in setup_.spoke
-        if spoke or (decided and end not in setup_.missed):
-            call.reached.add(_at(leg))
-    return bool(setup_.gone), bool(setup_.missed)
-
-
-def was_silent(call: Call, setup_: setup.Setup) -> None:
-    """By which trunk a node has shown no life, though it could be reached."""
-    for leg in setup_.attempt.legs:
-        if isinstance(leg, Leg) and leg.peer is not None and leg.peer in setup_.overdue:
-            call.silent_by[leg.peer] = leg.trunk
-
-
-def _look_up(call: Call, view: View, lines: Lines) -> None:
-    """What there is to try was tried perhaps, and is not rung once more: it goes onward from there, or waits in a queue.
-
-    What was tried stands in the note of an earlier life. If it knows this try, what is left is tried yet.
-    """
-    call.forgotten = False
-    call.route = routes.route(replace(call.asking, running=True), view, lines)
-    number, known = call.route.number, [one for one in call.history if one.legs]
-    call.done |= {(one.number, leg) for one in known for leg in one.legs}
-    rung = [one for one in known if one.number == number and one.outcome in CAUSES]
-    call.reached |= {_at(leg) for one in rung for leg in one.legs}
-    last = call.history[-1]
-    same = [one for one in call.route.tries if (number, one.legs) == (last.number, last.legs)]
-    if same:
-        call.tried[-1] = same[0]
-    for attempt in call.route.tries:
-        if not attempt.queue and not (same and last.legs and attempt.legs):
-            call.done |= _tried(number, attempt)
-
-
-def _known(call: Call) -> str:
-    """What an earlier life has tried of this number is not tried again. What came of it?"""
-    number, outcome = call.route.number, ""
-    while call.known and call.known[0].number == number:
-        one = call.known.pop(0)
-        if one.outcome == SENT_ON and call.known:
-            outcome, call.sent_to = SENT_ON, call.known[0].number
-        elif one.outcome in OUTCOMES.values():
-            outcome, call.cause = one.outcome, CAUSES.get(one.outcome, FAILED)
-            call.done |= {(number, leg) for leg in one.legs}
-        if one.outcome in CAUSES:
-            call.came = outcome
-            call.reached |= {_at(leg) for leg in one.legs}
-        if call.refused and not call.known:
-            call.reached |= {_at(leg) for leg in call.refused}
-            outcome = call.came = call.came or BUSY_OUT
-            call.cause = CAUSES[outcome]
-    return outcome
-
-
 def _line_up(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
     """Who was rung for him had no time: he waits on."""
-    _outcome_of(call, event, now)
+    outcome_of(call, event, now)
     if call.setup is not None:  # a node is called by its other trunk the next time, and back
         call.silent ^= {end for end in call.setup.missed if end is not None}
-        was_silent(call, call.setup)
+        remaining.was_silent(call, call.setup)
     return _wait(call, now, view, lines)
 
 
-def _outcome_of(call: Call, event: Returned, now: float) -> str:
+def outcome_of(call: Call, event: Returned, now: float) -> str:
     """What came of the last try, which its record says from now on."""
     seconds, lasted = call.tried[-1].ring_seconds or call.ring_seconds, now - call.tried_at
     outcome = UNREACHABLE
@@ -330,7 +253,7 @@ def _weary(call: Call, item: object, now: float, view: View, lines: Lines) -> li
     call.queue, call.patience, call.held_until, call.on_hold = "", NEVER, NEVER, False
     way = call.route.after(RANG_OUT) if isinstance(item, Queue) else None
     if way is None or (call.bill is not None and call.bill.hop >= MOST_HOPS):
-        return call.give_up(NOBODY)
+        return call.give_up(NO_ANSWER)
     call.asking = replace(call.asking, peer=None, payer="", heirs=())
     return [*silence, *_forward(call, way, now, view, lines)]
 
@@ -367,14 +290,23 @@ def _depends_on_nobody(call: Call, view: View) -> bool:
     return not isinstance(item, Group) and not (isinstance(item, Phone) and item.devices > 1)
 
 
+def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
+    if attempt.queue:
+        item = view.get("number", attempt.queue)
+        longest = item.wait_seconds if isinstance(item, Queue) else 0
+        call.queue, call.patience = attempt.queue, now + longest if longest else NEVER
+        return _wait(call, now, view, lines)
+    return starting.start(call, attempt, now, view, lines)
+
+
 def _next_try(call: Call, now: float, view: View, lines: Lines, outcome: str = "") -> list[Effect]:
     """The next try; without one the way onward after this outcome, which a route without tries says itself."""
-    outcome = _known(call) if call.known else outcome
+    outcome = remaining.known(call) if call.known else outcome
     if outcome == SENT_ON:
         return _send_on(call, now, view, lines)
     gone_on = bool(outcome and call.known)
     tries = () if gone_on else call.route.tries
-    left = next(filter(None, map(partial(_left_of, call, view), tries)), None)
+    left = next(filter(None, map(partial(remaining.left_of, call, view), tries)), None)
     if left is not None:
         return _start(call, left, now, view, lines)
     if not call.route.tries:
@@ -382,98 +314,6 @@ def _next_try(call: Call, now: float, view: View, lines: Lines, outcome: str = "
     elif outcome == UNREACHABLE and call.came:
         outcome, call.cause = call.came, CAUSES[call.came]
     return _onward(call, outcome, now, view, lines)
-
-
-def _start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> list[Effect]:
-    if attempt.queue:
-        item = view.get("number", attempt.queue)
-        longest = item.wait_seconds if isinstance(item, Queue) else 0
-        call.queue, call.patience = attempt.queue, now + longest if longest else NEVER
-        return _wait(call, now, view, lines)
-    call.phase = Phase.DIALING
-    number = call.route.number
-    call.done |= _tried(number, attempt)
-    call.recording = recording.name(call, view) if attempt.legs else ""
-    note = call.note_try(attempt, number, now)
-    call.setup = setup.begin(attempt, call.tries, now, view, call.silent, hurried=lines.hurried())
-    left: list[Effect] = []
-    bridges = not attempt.meet and not attempt.lead and _wants_bridge(call, lines)
-    if not bridges and call.bridged is not None:
-        left, call.bridged = call.bridged.end(), None
-    if attempt.meet is not None:
-        meet, bill = attempt.meet, str(Waybill(call.id, call.tries))
-        return [*left, Enter(call.caller, meet.number, meet.most, meet.pin, bill), note]
-    channel, news = call.caller, _diversion_news(call, attempt, view)
-    if attempt.lead is not None:
-        place = attempt.lead
-        return [*left, Lead(channel, place.context, place.exten, call.diverted), note]
-    said = str(waybill_of(call, attempt, call.setup.latest, now, view))
-    seconds = attempt.ring_seconds or call.ring_seconds
-    if not bridges:
-        handed = HandOver(
-            channel, number, attempt.legs, said, seconds, call.music, news, call.recording
-        )
-        return [*left, handed, note]
-    steady = _listens(call)  # he is translated where he listens
-    before, call.bridged = call.bridged, Bridged(call.key, channel, seconds, steady=steady)
-    call.bridged.discreet = call.arrival.outside
-    made = call.bridged.begin(attempt, call.tries, number, said, view, call.shown, before)
-    call.setup.makes(call.bridged.peers())
-    call.setup.phones.update(call.bridged.phones(number))
-    return [*([Divert(channel, news)] if news else []), *made, note]
-
-
-def _diversion_news(call: Call, attempt: Try, view: View) -> Diverted | None:
-    """What his channel must say of who has sent him on, before this try; None if it does."""
-    leaves = any(isinstance(leg, Outside) for leg in attempt.legs)
-    by = call.diverted_outside if leaves else call.diverted
-    if attempt.lead is None:
-        by = diversion.toward(attempt.legs, by, view)
-    by = by or (diversion.NOBODY if call.shown or attempt.lead else None)
-    if by is None or by == call.shown:
-        return None
-    call.shown = by
-    return by
-
-
-def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) -> Waybill:
-    """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life.
-
-    Our clock may have been set since the call came, or a moment ago: what counts is what peers believe of it.
-    """
-    arrival, legs = call.arrival, [leg for leg in attempt.legs if isinstance(leg, Leg)]
-    line = next((leg.line for leg in legs if leg.line), "")
-    clock = view.told_ms(now) if latest < NEVER else 0
-    until = round(clock + (latest - now) * 1_000) if clock else 0
-    heirs = tuple((leg.peer, node) for leg in legs if leg.peer for node in leg.instead_of)
-    leaves = any(leg.peer for leg in legs)
-    hop = call.bill.hop + 1 if call.bill and leaves else 1
-    name = call.key if hop > 1 else call.id  # a peer that has it too must tell them apart
-    payer = call.asking.payer if line else ""
-    outside = arrival.outside or (call.bill is not None and call.bill.outside)
-    by = call.diverted_outside if line else call.diverted
-    listens, recorded = bool(call.listens), _is_recorded(call)
-    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by, listens, recorded)
-
-
-def _wants_bridge(call: Call, lines: Lines) -> bool:
-    """Bridge mode, as the called object or the node wants it, while this node has time for it.
-
-    And for a peer's listener in any case: handed over, the numbers of what he says jump as soon as the phones are connected.
-    """
-    wanted = (call.route.control or call.control) == "bridge" or _listens(call)
-    wanted = wanted and not call.queue and not _is_recorded(call)
-    return wanted and lines.may_bridge()
-
-
-def _listens(call: Call) -> bool:
-    """Has a peer called him to listen in on a call there?"""
-    return call.bill is not None and call.bill.listens
-
-
-def _is_recorded(call: Call) -> bool:
-    """Here, or by the node that leads it."""
-    return bool(call.recording) or (call.bill is not None and call.bill.recorded)
 
 
 def _onward(call: Call, outcome: str, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -540,60 +380,3 @@ def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> l
     call.had_turn.clear()
     call.came, call.refused = "", ()
     return _next_try(call, now, view, lines)
-
-
-def _left_of(call: Call, view: View, attempt: Try) -> Try | None:
-    """What of it has not been tried yet, but for phones that somebody has spoken for, and nodes out of reach by now."""
-    number = call.route.number
-    if not attempt.legs:
-        return None if _tried(number, attempt) <= call.done else attempt
-    left = [leg for leg in attempt.legs if (number, leg) not in call.done]
-    left = [leg for leg in left if _at(leg) not in call.reached and _in_reach(leg, view)]
-    if len(left) == len(attempt.legs):
-        return attempt
-    reason = f"{attempt.reason}; of these, who was not rung yet"
-    return replace(attempt, legs=tuple(left), reason=reason) if left else None
-
-
-def _in_reach(leg: Leg | Outside, view: View) -> bool:
-    return isinstance(leg, Outside) or leg.peer is None or view.reachable(leg.peer)
-
-
-def _ask_again(call: Call, view: View, lines: Lines) -> None:
-    """What the directory says now; if that is nothing, what it said before stands."""
-    found = routes.route(replace(call.asking, running=True), view, lines)
-    call.route = found if found.tries else replace(call.route, onward=found.onward)
-
-
-def _hunt_on(call: Call, last: Try, view: View, lines: Lines) -> None:
-    """Who comes next is asked anew: he may stand elsewhere by now, or not be disturbed.
-
-    Nobody has two turns, nor is who was asked where he stands called from elsewhere: his phone may ring there yet.
-    """
-    found, number = routes.route(replace(call.asking, running=True), view, lines), call.route.number
-    if call.setup is not None and call.setup.rang:
-        call.had_turn |= _members(last.legs)
-    tried = [one for one in call.history if one.number == number]
-    for one in tried:
-        if one.outcome in CAUSES:
-            call.had_turn |= _members(one.legs)
-    asked = {member for one in tried for member in _members(one.legs)}
-    if found.number == number:
-        left = (t for t in found.tries if call.had_turn.isdisjoint(_members(t.legs)))
-        left = (t for t in left if asked.isdisjoint(_members(t.legs, instead=True)))
-        call.route = replace(call.route, tries=(last, *(t for t in left if t.going_on)))
-
-
-def _members(legs: Sequence[Leg | Outside], *, instead: bool = False) -> set[str]:
-    """Who are rung; or who of them in the stead of their node."""
-    ours = (leg for leg in legs if isinstance(leg, Leg))
-    return {leg.number for leg in ours if leg.instead_of or not instead}
-
-
-def _tried(number: str, attempt: Try) -> set[Tried]:
-    return {(number, leg) for leg in attempt.legs} or {(number, attempt.lead)}
-
-
-def _at(leg: Leg | Outside) -> tuple[NodeName | None, str]:
-    peer = leg.peer if isinstance(leg, Leg) else None
-    return peer, f"line {leg.line}" if leg.line else leg.number if isinstance(leg, Leg) else ""
