@@ -161,12 +161,12 @@ class Phone(Caller):
         return arrived.source if stream else target_of(arrived.message.get("contact"))
 
     def _hear_of_transfer(self, call: Call, message: Message) -> None:
-        """How far it is, and at its end its outcome (RFC 3515 §2.4.5): then this phone has nothing more to do with the call."""
+        """How far it is, and at its end its outcome (RFC 3515 §2.4.5): after a success this phone leaves the call."""
         found = re.match(r"SIP/2\.0 (\d+.*)", message.body)
         if found is None:
             return
         call.notified.append(found.group(1).strip())
-        if int(found.group(1)[:3]) >= 200:
+        if 200 <= int(found.group(1)[:3]) < 300:
             self._start(self.hang_up(call), f"transferred by {self.number}")
 
     def _renegotiate(self, arrived: Arrived, call: Call) -> None:
