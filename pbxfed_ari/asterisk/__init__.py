@@ -1,7 +1,7 @@
 """EDGE: one Asterisk, seen through ARI (https://docs.asterisk.org/Configuration/Interfaces/Asterisk-REST-Interface-ARI/).
 
-In reading order: `models` and `events` (ARI JSON → core events), `pool` and `eventsocket` (requests, and the websocket),
-`client` (REST).
+In reading order: `models` and `events` (ARI JSON → core events), `pool` and `eventsocket` (connections, and the websocket),
+`rest` (how Asterisk is asked), `resources` (what), `client` (both, and what it tells).
 
 What is heard: `subscriptions` (of what we are told), `contacts` (who is registered here), `conferences`, `callers` (what
 concerns a call), `found` and `reconciling` (what was missed), `versions`, `process` (is Asterisk dead, for certain?), `pulse`

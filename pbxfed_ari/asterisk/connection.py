@@ -22,7 +22,7 @@ from datetime import datetime
 from picows import WSError, WSHandshakeError
 
 from pbxfed_ari.asterisk.callers import Callers
-from pbxfed_ari.asterisk.client import AriClient, reason
+from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.conferences import Conferences
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.events import ChannelUserevent, Tolerated, decode, may_wait
@@ -30,6 +30,7 @@ from pbxfed_ari.asterisk.eventsocket import EventSocket
 from pbxfed_ari.asterisk.process import Process
 from pbxfed_ari.asterisk.pulse import ECHO, Pulse
 from pbxfed_ari.asterisk.reconciling import Reconciler
+from pbxfed_ari.asterisk.rest import reason
 from pbxfed_ari.asterisk.subscriptions import REPLACED, Keeping, Subscriptions
 from pbxfed_ari.asterisk.versions import (
     OLDEST,

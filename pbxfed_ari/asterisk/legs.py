@@ -15,9 +15,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeGuard
 
-from pbxfed_ari.asterisk.client import AriClient, Post
+from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, identity, plain, redirecting
 from pbxfed_ari.asterisk.insisting import Endings, insist
+from pbxfed_ari.asterisk.rest import Post
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import (
     DialLeg,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from pbxfed_ari.asterisk.alone import Alone
 from pbxfed_ari.asterisk.calls import Calls, ForCalls
-from pbxfed_ari.asterisk.client import AriClient, Post
+from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.contacts import Contacts
 from pbxfed_ari.asterisk.iax import IaxPeer
 from pbxfed_ari.asterisk.iaxpeers import IaxPeers
 from pbxfed_ari.asterisk.legs import Legs, at_once
 from pbxfed_ari.asterisk.objects import Objects, SecretFor
+from pbxfed_ari.asterisk.rest import Post
 from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import (
     Abandon,

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
-from pbxfed_ari.asterisk.client import AriClient, Post
+from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.events import BRIDGES, OURS
 from pbxfed_ari.asterisk.models import Bridge, Channel
+from pbxfed_ari.asterisk.rest import Post
 from pbxfed_ari.core.names import ChannelId, key_of_name
 from pbxfed_ari.errors import AsteriskError, Declined
 

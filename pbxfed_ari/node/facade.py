@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from pbxfed_ari.asterisk.client import Stored
+from pbxfed_ari.asterisk.rest import Stored
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import Note
 from pbxfed_ari.core.events import Event

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from pbxfed_ari.asterisk.client import AriClient, Post
+from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.legs import ANSWERED, WAIT, Legs
+from pbxfed_ari.asterisk.rest import Post
 from pbxfed_ari.core.effects import (
     DialLeg,
     EndBridge,

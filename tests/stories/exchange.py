@@ -103,7 +103,7 @@ ForCalls = (
     | CallListener | Overhear | OverhearAfar | Lend | Lead
 )  # fmt: skip
 INSISTED = Abandon | HangUp | HangUpLeg | EndBridge | Hold  # and an answer
-SILENT, AGAIN, TIMES = 2.0, 0.5, 3  # as asterisk/client.py, insisting.py
+SILENT, AGAIN, TIMES = 2.0, 0.5, 3  # as asterisk/rest.py, insisting.py
 PATIENT = LegDialed | LegLives | Answered | LegEnded | Ended
 
 
