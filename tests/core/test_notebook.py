@@ -29,7 +29,7 @@ from pbxfed_ari.core.events import (
     WentOut,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
-from tests.core.test_route import A, B, View, make
+from tests.core.test_route import A, B, C, View, make
 from tests.core.test_routing import line
 
 CALLER, LEG = ChannelId("17.1"), ChannelId("17.2")
@@ -359,6 +359,28 @@ def test_a_hunt_goes_on_where_it_was() -> None:
     ]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_whom_a_call_goes_on_to_is_looked_for_where_he_is_by_then(restarts: bool) -> None:
+    """Not at a node that is out of reach by now; what was tried before a restart is no reason to leave him out."""
+    lives = Lives(View(B, items=[make("extension", "1001", forward_no_answer="1003")]))
+    lives.at(0.0, ARRIVED)
+    lives.note(4.0)
+    if restarts:
+        lives.dies()
+        lives.at(0.0, listed(CALLER, after=6.0), RingFound(ARRIVED, "f00/1/1", WALL + 6_000))
+    else:
+        lives.at(1.0, LegLives(CALLER, LEG, "RINGING"))
+    effects = lives.board.handle(Returned(CALLER, "NOANSWER", 19), 30.0, lives.view)
+    assert [(e.extension, e.legs) for e in effects if isinstance(e, HandOver)] == [
+        ("1003", (Leg(B, "sip"),))
+    ]
+    lives.view.places, lives.view.cut = (C,), (B,)
+    effects = lives.board.handle(Returned(CALLER, "CHANUNAVAIL", 20), 30.1, lives.view)
+    assert [(e.extension, e.legs) for e in effects if isinstance(e, HandOver)] == [
+        ("1003", (Leg(C, "sip"),))
+    ]
+
+
 def test_whom_it_rings_is_known_while_it_rings() -> None:
     """Who is rung here is not free for others, and has a call."""
     lives, _ = hunts()
@@ -383,6 +405,22 @@ def test_a_call_to_the_outside_holds_its_line_through_a_restart() -> None:
     leg = LegSeen(None, "", "0301", WALL)
     lives.at(0.0, listed(CALLER, LEG, after=9.0), TalkFound(came, "f00/1/1", leg, WALL + 9_000))
     assert lives.board.lines(0.0, lives.view).on_line("berlin") == 1
+
+
+def test_of_a_group_only_who_answered_has_a_call_after_a_restart() -> None:
+    """Asterisk shows his number; who rang with him at this node may have another call."""
+    phones = [make("extension", number, call_limit=1) for number in ("1001", "1002")]
+    lives = Lives(View(A, items=[make("group", "600", members=["1001", "1002"]), *phones]))
+    came = Arrived(CALLER, "600", "1009", "", endpoint="1009", fresh_id="f00", wall_ms=WALL)
+    lives.at(0.0, came)
+    lives.at(0.1, LegDialed(CALLER, LEG, "PJSIP/1002-01"))
+    lives.at(1.0, Answered(CALLER, LEG))
+    lives.note(2.0)
+    lives.dies()
+    leg = LegSeen(None, "", "1002", WALL)
+    lives.at(0.0, listed(CALLER, LEG, after=9.0), TalkFound(came, "f00/1/1", leg, WALL + 9_000))
+    usage = lives.board.lines(0.0, lives.view)
+    assert [usage.calls_of(number) for number in ("1001", "1002")] == [0, 1]
 
 
 def test_who_has_called_whom_is_known_though_both_were_replaced() -> None:

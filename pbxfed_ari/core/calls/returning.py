@@ -3,8 +3,6 @@
 What its note (notebook.py) says of it is exact. What has happened since is taken from Asterisk, as far as that knows.
 """
 
-from collections.abc import Sequence
-
 from msgspec.structs import replace
 
 from pbxfed_ari.core.calls import bridging
@@ -133,7 +131,7 @@ def _resume(
     call.phase, call.answered = Phase.TALKING, max(since, call.began, SOMETIME)
     call.forgotten = False
     if call.history and leads:
-        call.talks_with = _of_try(call.history[-1].legs, leads)
+        call.talks_with = _of_try(call.history[-1], leads, number)
     if call.history and not call.history[-1].outcome:
         rang = max(0.0, round(call.answered - call.began - call.history[-1].began, 3))
         call.history[-1] = replace(call.history[-1], outcome="answered", seconds=rang)
@@ -158,12 +156,16 @@ def _recall(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int)
     call.recall(tries)
 
 
-def _of_try(rung: Sequence[Leg | Outside], to: Leg) -> tuple[Leg | Outside, ...]:
-    """Of those that were rung, who is where this leg leads."""
+def _of_try(last: Attempted, to: Leg, number: str) -> tuple[Leg | Outside, ...]:
+    """Of those that were rung, who is where this leg leads; several phones of one peer cannot be told apart."""
     same = [
         one
-        for one in rung
+        for one in last.legs
         if (isinstance(one, Outside) and to.peer is None)
-        or (isinstance(one, Leg) and (one.peer, one.trunk) == (to.peer, to.trunk))
+        or (
+            isinstance(one, Leg)
+            and (one.peer, one.trunk) == (to.peer, to.trunk)
+            and (one.peer or (one.number or last.number) == number)
+        )
     ]
     return tuple(same) or (to,)
