@@ -3,6 +3,7 @@
 from typing import Any
 
 from pbxfed_ari.core.calls.call import FIRST, LAST, Phase
+from pbxfed_ari.core.calls.calls import Manner
 from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import (
     Abandon,
@@ -133,6 +134,13 @@ def test_who_came_first_is_served_first() -> None:
     assert rung(desk.after(1.0)) == [("4", ["1002"])]
 
 
+def test_members_are_rung_by_dial_in_bridge_mode_too() -> None:
+    """Who waits hears music, which a bridge of ours would end."""
+    desk = Desk()
+    desk.board.calls.manner = Manner(control="bridge")
+    assert rung(desk.call("1")) == [("1", ["1001"])]
+
+
 def test_who_is_sent_on_to_a_queue_stands_behind_who_waits_there() -> None:
     """However long he has been let ring before: his place is of when his call came to the queue."""
     desk = Desk(make("group", "600", members=["1004"], overflow="700"))
@@ -185,6 +193,21 @@ def test_a_peers_caller_who_waits_on_keeps_his_calls_id_whatever_asterisk_calls_
     told = read(handed.note)
     assert told is not None
     assert parent(told.call) == "beef"
+
+
+def test_a_peers_caller_waits_on_though_his_queue_stands_elsewhere_since_the_daemon_was_away() -> (
+    None
+):
+    """He is answered: his own node would hang him up, and not send him there. So if this node is drained."""
+    for drained in False, True:
+        desk = Desk(at=C)
+        desk.view.standing, desk.view.leaving = [C], drained
+        sent: dict[str, Any] = {"peer": B, "note": "beef/1/1"}
+        assert rung(desk.call("1", again=True, **sent)) == [("1", ["1001"])]
+        came = Arrived(ChannelId("2"), "700", "2002", "", wall_ms=1, **sent)
+        desk.board.handle(RingFound(came, "beef/1/1", 1), desk.now, desk.view)
+        assert rung(desk.back("2", "BUSY")) == [("2", ["1002"])]
+        assert [e.cause for e in desk.call("3", **sent) if isinstance(e, HangUp)] == [27]
 
 
 def test_a_busy_member_is_passed_over_and_left_alone_for_a_while() -> None:

@@ -172,7 +172,7 @@ class Call:
             line,
             did=arrival.outside and not arrival.led,
             outside=arrival.outside,
-            running=bool(arrival.by),
+            running=bool(arrival.by) or (arrival.again and arrival.peer is not None),
             seed=self.id,
             wall_ms=arrival.wall_ms,
             heirs=self.bill.heirs if self.bill else (),

@@ -64,15 +64,16 @@ def onward(item: Room | Queue) -> tuple[Onward, ...]:
     return tuple(Onward(outcome, item.otherwise, why) for outcome in (RANG_OUT, UNREACHABLE))
 
 
-def deliver(item: Room | Queue, peer: NodeName, view: View) -> Route:
-    """A peer's call, that shall meet others here."""
+def deliver(item: Room | Queue, peer: NodeName, view: View, *, running: bool) -> Route:
+    """A peer's call, that shall meet others here. Who has waited in a queue here is answered: nobody can send him elsewhere."""
     number = Extension(item.key)
     stands = view.stands(number)
+    stays = view.me in stands or (running and isinstance(item, Queue))
     elsewhere = [node for node in stands if view.reachable(node)]
-    if view.me not in stands and elsewhere:
+    if not stays and elsewhere:
         return Route((), NO_ROUTE, f"{_called(item)} stands on {elsewhere[0]}", number)
     others = [node for node in view.nodes() if node != view.me and view.takes(node)]
-    if view.me not in stands and view.drained() and others:
+    if not stays and view.drained() and others:
         why = f"{view.me} is being drained: {_called(item)} begins elsewhere"
         return Route((), NO_ROUTE, why, number)
     return Route((_here(item, "is here"),), NO_ROUTE, f"from {peer}", number, onward(item))

@@ -175,7 +175,7 @@ def _deliver(number: Extension, asking: Asking, view: View, lines: Lines) -> Rou
         return Route((), REJECTED, refusal, number)
     item = view.get("number", number)
     if isinstance(item, Room | Queue) and peer is not None:
-        return rooms.deliver(item, peer, view)
+        return rooms.deliver(item, peer, view, running=asking.running)
     if isinstance(item, Service):
         if view.me in item.nodes or not item.nodes:
             return Route((reaching.lead(item),), NO_ROUTE, f"from {peer}", number)
