@@ -1,6 +1,7 @@
 """Storms over calls; `make stories` has more of them. What they have found stands as tests of its own in tests/core."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -332,17 +333,26 @@ def test_a_member_of_whom_nothing_was_heard_has_his_turn_when_his_node_is_back()
 
 @pytest.mark.parametrize("home", ["a", "b"])
 @pytest.mark.parametrize("deaths", [1, 2])
+@pytest.mark.parametrize("number", ["600", "1005", "1006"])
 def test_who_has_refused_is_not_rung_again_for_a_caller_whose_daemon_was_away(
-    home: str, deaths: int
+    home: str, deaths: int, number: str
 ) -> None:
-    """The other one rings out meanwhile, and nobody has seen it: he is rung once more, and the caller hears what came of it."""
+    """The other one rings out meanwhile, and nobody has seen it: he is rung once more, and the caller hears what came of it.
+
+    So if it had come to these from another number, whose phone does not answer, or stands nowhere.
+    """
     world, caller, called = two("ab", after=0.3, control="bridge")
     world["a"].edit("1004", create=True, secret="secret-12345")
     world["a"].put("group", "600", create=True, members=["1002", "1004"], ring_seconds=5)
+    more: dict[str, Any] = {"create": True, "secret": "secret-12345"}
+    world["a"].edit("1005", ring_seconds=2, forward_no_answer="600", **more)
+    world["a"].edit("1006", forward_unreachable="600", **more)
+    world.add("1005", "a", manner="rings")
     called.manner = "declines"
     other = world.add("1004", home, manner="rings")
     world.run(4.0)
-    attempt = world.dial(caller, "600")
+    attempt = world.dial(caller, number)
+    world.run(2.0 * (number == "1005"))
     for _ in range(deaths):
         world.run(3.0)
         world.kill("a")

@@ -280,8 +280,13 @@ def _until_settled(call: Call, now: float) -> list[Effect]:
 
 
 def _depends_on_nobody(call: Call, view: View) -> bool:
-    """Is its way the same, whoever else lives? A room may stand elsewhere, and of a group others are to be rung, too."""
+    """Is its way the same, whoever else lives? A room may stand elsewhere, and of a group others are to be rung, too.
+
+    Nor if it had gone on from this number before a restart.
+    """
     number = call.route.number
+    if any(one.number != number for one in call.known):
+        return False
     item = view.get("number", number)
     if isinstance(item, Room | Queue):
         return view.me in view.stands(number)
@@ -378,5 +383,7 @@ def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> l
     call.route = routes.route(call.asking, view, lines).because(way.reason)
     call.reached.clear()
     call.had_turn.clear()
-    call.came, call.refused = "", ()
+    call.came = ""
+    if not call.known:  # else it is of the number that it had come to before a restart
+        call.refused = ()
     return _next_try(call, now, view, lines)
