@@ -328,6 +328,32 @@ def test_whom_nobody_takes_comes_back_to_who_has_transferred_him(
     assert [type(e) for e in effects if isinstance(e, HangUp | HandOver)] == [HangUp]
 
 
+def test_who_comes_back_to_a_phone_that_sends_him_on_goes_there_and_hears_what_came_of_it() -> None:
+    """Not once more to that phone, whose forwards would go round."""
+    view = View(A, items=[make("extension", "1005", forward_busy="1004")])
+    board = Switchboard()
+    effects = board.handle(transferred("1003"), 0.0, view)
+    for when, called in (1.0, "1003"), (2.0, "1005"), (3.0, "1004"):
+        assert [e.extension for e in effects if isinstance(e, HandOver)] == [called]
+        effects = board.handle(Returned(CHANNEL, "BUSY", 17), when, view)
+    assert HangUp(CHANNEL, 17) in effects
+
+
+def test_who_comes_back_does_so_at_the_expense_of_who_has_transferred_him() -> None:
+    """Though the phone to which the target had sent him may not call there."""
+    items = [
+        make("extension", "1003", forward_busy="1004", calling_class="no"),
+        make("extension", "1005"),
+        make("class", "no", deny=["1005"]),
+    ]
+    board, view = Switchboard(), View(A, items=items)
+    effects = board.handle(transferred("1003"), 0.0, view)
+    for when, called in (1.0, "1003"), (2.0, "1004"):
+        assert [e.extension for e in effects if isinstance(e, HandOver)] == [called]
+        effects = board.handle(Returned(CHANNEL, "BUSY", 17), when, view)
+    assert [e.extension for e in effects if isinstance(e, HandOver)] == ["1005"]
+
+
 @pytest.mark.parametrize("by", ["pf-b", "1003"])
 def test_who_was_transferred_by_no_phone_of_the_federation_comes_back_to_nobody(by: str) -> None:
     """Nor does who was to be transferred to the phone itself."""
@@ -544,6 +570,27 @@ def test_a_hunt_goes_on_after_busy_and_no_answer_and_ends_at_the_overflow() -> N
     assert handed(after) == [("1005", (Leg(),), 30)]
 
 
+def test_who_had_his_turn_in_a_group_has_one_in_the_group_to_which_that_overflows() -> None:
+    """There he is asked as a member of another group."""
+    first = make("group", "600", members=["1001"], strategy="hunt", overflow="601")
+    board, view = board_with(first, make("group", "601", members=["1002", "1001"], strategy="hunt"))
+    effects = board.handle(arrive("600"), 0.0, view)
+    for number, member in ("600", "1001"), ("601", "1002"), ("601", "1001"):
+        assert handed(effects) == [(number, (Leg(number=member),), 30)]
+        effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)
+
+
+def test_it_goes_onward_by_what_came_of_the_number_that_it_had_come_to() -> None:
+    """Not of who was rung before and forwards to that."""
+    own = make("extension", "1001", forward_no_answer="1003")
+    board, view = board_with(own, make("extension", "1003", forward_unreachable="1004"))
+    board.handle(arrive("1001"), 0.0, view)
+    after = board.handle(Returned(CHANNEL, "NOANSWER", 0), 30.0, view)
+    assert handed(after) == [("1003", (Leg(),), 30)]
+    after = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 20), 30.1, view)
+    assert handed(after) == [("1004", (Leg(),), 30)]
+
+
 def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_line() -> None:
     """Out by our own trunk, then by a peer's."""
     lines = [
@@ -714,6 +761,15 @@ def test_a_leg_that_is_sent_elsewhere_leaves_its_call() -> None:
     assert handed(effects)
     assert [call.arrival.number for call in board] == ["1003"]
     assert not board.calls._by_leg
+
+
+def test_who_has_called_and_put_it_through_is_free() -> None:
+    """For a queue; who was called is not."""
+    board, view = board_with()
+    board.handle(arrive("1001"), 0.0, view)
+    board.handle(Answered(CHANNEL, LEG), 1.0, view)
+    board.handle(Ended(CHANNEL, 16), 2.0, view)
+    assert [board.usage.at(view, 3.0).engaged(n) for n in ("1001", "1009")] == [True, False]
 
 
 @pytest.mark.parametrize("control", ["handover", "bridge"])

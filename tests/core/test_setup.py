@@ -499,6 +499,25 @@ def test_a_hunt_rings_nobody_twice_whose_node_was_lost_while_he_rang(back: bool)
     assert went_on == ([(Leg(C, "sip", "1002"),)] if back else [])
 
 
+@pytest.mark.parametrize("rang", [True, False])
+def test_a_hunt_goes_on_to_the_next_one_though_the_last_could_be_called_elsewhere(
+    rang: bool,
+) -> None:
+    """He has had his turn; or, if nothing was heard, his phone may ring yet where he stood, and no other node calls it."""
+    story, next_one = grouped("hunt"), Leg(B, "sip", "1002")
+    if rang:
+        story.at(0.1, PeerHasCall(C, CALL, 1), LegLives(CHANNEL, LEG, "RINGING"))
+    story.view.cut = story.view.dead = (C,)
+    story.at(3.0)
+    story.at(3.0, SipSaid(C, False))
+    if rang:
+        story.view.places = (B,)
+    else:
+        story.view.taken = {Registration(C, "sip:1001@c", 1): B}
+        next_one = Leg(B, "sip", "1002", instead_of=(C,))
+    assert legs(story.at(3.1, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [(next_one,)]
+
+
 def test_a_hunt_asks_anew_where_the_next_one_is_and_whether_he_may_be_disturbed() -> None:
     """All of them stand elsewhere since; who has had his turn has none there, who was not there any more has."""
     story = grouped("hunt", members=("1001", "1002", "1003", "1004"))
