@@ -783,6 +783,8 @@ class Telephony(World):
         """It sends whom it talks with to a number; without one it connects the two."""
         channels = self.talks(phone)
         phone.acted.append(self.now)
+        if phone.attempt is not None:
+            phone.attempt.passed_on = True
         self.note(f"{phone} transfers to {number or 'the other one'}")
         if number and channels:
             channels[0].pbx.blind(channels[0], number)

@@ -96,6 +96,7 @@ class Lines:
                 blocked = [spell for one in rung for spell in one.rung.within(wait.since, until)]
                 for phone in self._phones(member):
                     blocked += self._not_free(wait.node.name, phone)
+                    blocked += self._sent_on(wait.node.name, phone)
                 gap = _longest(wait.since, until, blocked)
                 if gap is not None and gap[1] - gap[0] > longest:
                     yield f"free: {member} from {gap[0]:.3f} to {gap[1]:.3f}, while {_who(wait)} waits"
@@ -117,6 +118,17 @@ class Lines:
             if one.troubled and (concerned or self._is_queue(one.number)):
                 found.append((one.began, float("inf")))
         return found
+
+    def _sent_on(self, here: str, phone: "Phone") -> list[Window]:
+        """Who has talked with him through this node, at another one, counts as his until he hangs up: docs/limits.md."""
+        waited = [wait.attempt for wait in self.world.waits if wait.node.name == here]
+        through = [one for one in self.all if one in waited or one.at.name == here]
+        return [
+            (ring.answered, (not one.passed_on and one.ended) or float("inf"))
+            for one in through
+            for ring in one.rings
+            if ring.phone is phone and ring.by != here
+        ]
 
     def _trouble(self, here: str, there: str) -> list[Window]:
         """When something stood between a queue and a member, and how long it may be felt."""
@@ -300,7 +312,7 @@ class Lines:
         here = {
             one.at.name,
             one.caller.was_at(one.began),
-            *(w.node.name for w in self.waits if w.attempt is one),
+            *(w.node.name for w in self.world.waits if w.attempt is one),
         }
         return all(
             self._well(node, ring.phone, one.began, until) for node in here for ring in rings

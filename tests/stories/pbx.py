@@ -109,6 +109,7 @@ class Attempt:
     cause: int = 0
     answered: float | None = None
     taken: bool = False  # a phone has answered, whether or not the caller has heard of it
+    passed_on: bool = False  # its caller has transferred: it may go on without him
     troubled: bool = False  # ARI has declined something of it, or did not answer
     heard: list[str] = field(default_factory=list)  # what the caller was let hear
     rings: list[Ring] = field(default_factory=list)

@@ -265,6 +265,8 @@ class Promises:
             return "", due  # it may have rung elsewhere since, or be heard late
         if out:
             return "no_answer", (when[0] + seconds, at)
+        if phone.manner == one.caller.number:  # nobody is sent to himself
+            return "unreachable", (at, at)
         how = {"answers": "", "declines": "busy"}.get(phone.manner, phone.manner)
         return how, (at, at)
 

@@ -473,7 +473,14 @@ class Weather:
         away |= any(self.world.was_killed(name, since, before.until + NOTED) for name in bridge)
         moved = self.world.history.of["moved", ring.phone.uri].touch(ring.at - SETTLED, ring.at)
         instead = ring.instead and (self.storm.severs or moved)
-        return deaf or away or instead or self._unknown(one, before)
+        vague = self._vague(one, before, ring)
+        return deaf or away or instead or vague or self._unknown(one, before)
+
+    def _vague(self, one: Attempt, before: Ring, ring: Ring) -> bool:
+        """Has its phone sent on whom it may not send: its own caller, or a group's? He is looked for as if it was not there."""
+        to, here = ring.phone.manner, one.at.name
+        vague = to == one.caller.number or (one.number == GROUP and to.isdigit())
+        return vague and (ring.by != before.by or self.world.was_away(here, before.at, ring.at))
 
     def _unknown(self, one: Attempt, ring: Ring) -> bool:
         """Could who let it ring not know of it: was there no way from the phone's node as long as one waits for a word?
