@@ -155,7 +155,7 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
 def once_more(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
     """Nobody was asked, or nobody knows what he has said, as if our websocket was away: the same try again, but only once."""
     last, given_up = call.tried[-1], call.setup is not None and call.setup.gone
-    if given_up or call.forgotten or call.tried[-2:-1] == [last]:
+    if given_up or call.refused or call.tried[-2:-1] == [last]:
         return way_failed(call, event, now, view, lines)
     call.came_of_it(LOST_SIGHT, now)
     return _start(call, last, now, view, lines)
