@@ -9,6 +9,7 @@ from pbxfed_ari.core.events import (
     CallEvent,
     Ended,
     LegDialed,
+    LegEnded,
     LegLives,
     PeerHasCall,
     Returned,
@@ -84,6 +85,55 @@ def test_without_a_ring_nobody_was_there() -> None:
     view = View(A, items=[FORWARDS])
     assert follows(view, 0.2, Returned(CHANNEL, "NOANSWER", 19)) == "1004"
     assert follows(view, 32.0, Returned(CHANNEL, "CHANUNAVAIL", 18)) == "1004"
+
+
+def test_of_several_one_that_has_rung_out_counts_whatever_another_said_last() -> None:
+    """Dial keeps the cause of who was the last to refuse, in this try or one before."""
+    for cause in 21, 17:
+        assert (
+            follows(View(A, items=[FORWARDS]), 30.0, Returned(CHANNEL, "NOANSWER", cause), RINGS)
+            == "1003"
+        )
+
+
+@pytest.mark.parametrize("last", [17, 19])
+def test_of_several_that_refuse_at_once_a_busy_one_counts(last: int) -> None:
+    """Beside one that says 480, in whichever order they come."""
+    view, two = View(A, B, items=[FORWARDS]), ChannelId("17.3")
+    board = Switchboard()
+    board.handle(Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL, endpoint="1009"), 0.0, view)
+    for leg, owner in (LEG, "1001"), (two, "pf-b"):
+        board.handle(LegDialed(CHANNEL, leg, f"PJSIP/{owner}-0000002a"), 0.01, view)
+    board.handle(LegEnded(LEG, 36 - last), 0.1, view)
+    board.handle(LegEnded(two, last), 0.2, view)
+    (next_,) = [
+        e
+        for e in board.handle(Returned(CHANNEL, "NOANSWER", last), 0.2, view)
+        if isinstance(e, HandOver)
+    ]
+    assert next_.extension == "1002"
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [(("BUSY", 17), 17), (("NOANSWER", 0), 19), (("CHANUNAVAIL", 20), 20)],
+)
+def test_of_two_that_stand_in_for_one_another_the_last_one_counts(
+    end: tuple[str, int], told: int
+) -> None:
+    """Nobody takes it: that their forwards go round is no fault."""
+    ways = ("forward_busy", "forward_no_answer", "forward_unreachable")
+    items = [
+        make("extension", n, **dict.fromkeys(ways, to))
+        for n, to in (("1001", "1002"), ("1002", "1001"))
+    ]
+    board, view = Switchboard(), View(A, items=items)
+    board.handle(Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL, endpoint="1009"), 0.0, view)
+    (second,) = [
+        e for e in board.handle(Returned(CHANNEL, *end), 30.0, view) if isinstance(e, HandOver)
+    ]
+    assert second.extension == "1002"
+    assert HangUp(CHANNEL, told) in board.handle(Returned(CHANNEL, *end), 60.0, view)
 
 
 def test_what_a_peer_has_refused_itself_is_not_asked_of_it_again() -> None:

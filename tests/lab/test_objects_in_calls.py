@@ -149,7 +149,7 @@ def test_forwards_by_outcome(controlled: Federation) -> None:
 
 
 def test_of_two_devices_one_is_busy_and_one_rings_out(controlled: Federation) -> None:
-    """Nobody has answered: whoever connects the legs says the same."""
+    """Nobody has answered: whoever connects the legs says the same. If none has rung he is busy."""
     lab = controlled.lab
     fields: dict[str, Any] = {
         "forward_busy": "1003",
@@ -165,6 +165,13 @@ def test_of_two_devices_one_is_busy_and_one_rings_out(controlled: Federation) ->
         assert talk(controlled, "1002", "1001") == "1004"
         lab.manners("1001/2", refuse="486 Busy Here")
         assert talk(controlled, "1002", "1001") == "1003"
+        lab.manners("1001", refuse="480 Temporarily Unavailable")
+        assert talk(controlled, "1002", "1001") == "1003"
+        lab.manners("1001", answer_after_ms=None)
+        lab.manners(
+            "1001/2", refuse="603 Decline"
+        )  # beside its caller, whose Dial keeps that cause
+        assert talk(controlled, "1002", "1001") == "1004"
     finally:
         lab.unregister("1001/2")
         controlled.until(lambda: all(controlled.where("1001", n) == ["a"] for n in "abc"))
@@ -217,6 +224,10 @@ def test_do_not_disturb_and_loops_end_with_a_clear_cause(controlled: Federation)
     assert controlled.fails("1001", "1002") == (603, ["Q.850;cause=25"])
     assert time.monotonic() - began < 2
     assert int(lab.phone("1002")["invites"]) == before
+    for number, other in ("1002", "1003"), ("1003", "1002"):  # they stand in for one another
+        put(controlled, "extension", number, forward_always="", forward_busy=other)
+        lab.manners(number, refuse="486 Busy Here")
+    assert controlled.fails("1001", "1002") == (486, ["Q.850;cause=17"])
 
 
 def hears_himself(federation: Federation, caller: str, number: str, node: str = "") -> bool:

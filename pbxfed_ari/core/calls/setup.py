@@ -96,6 +96,7 @@ class Setup:
     unseen: set[ChannelId] = field(default_factory=set)  # of those: Asterisk has not made them yet
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
     quiet: set[ChannelId] = field(default_factory=set)  # of those, who rings no more
+    busy: bool = False  # somebody has said so
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
 
@@ -179,6 +180,7 @@ class Setup:
             self.quiet.add(leg)
         if leg in self.legs and cause in SAID_NO:
             self.spoke.add(self.legs[leg])
+            self.busy = self.busy or cause == BUSY_CAUSE
             self._settle()
 
     def freed(self) -> frozenset[str]:
@@ -191,17 +193,19 @@ class Setup:
     def came_of_it(self, status: str, cause: int, lasted: float, seconds: int) -> str:
         """What this try's end means to its caller: BUSY_OUT, RANG_OUT or UNREACHABLE.
 
-        `status` and `cause` (Q.850) are Dial's, after `lasted` of its `seconds`. A phone that declines (603, 403) is as good as
-        busy: nobody wants to ring it again by another way. A peer that refuses without a ring has reasons of its own.
+        `status` and `cause` (Q.850) are Dial's, after `lasted` of its `seconds`; the cause is what somebody has refused with
+        last, in this try or before. A phone that declines (603, 403) is as good as busy: nobody wants to ring it again by
+        another way. A peer that refuses without a ring has reasons of its own.
         """
         if self.abandoned:
             return UNREACHABLE
+        if status == "NOANSWER" and (self.rang or lasted >= seconds - 1.0):
+            return RANG_OUT
         ours = all(isinstance(leg, Leg) and leg.peer is None for leg in self.attempt.legs)
-        if status == "BUSY" or (cause == REJECTED and (self.rang or ours)):
+        declined = cause == REJECTED and (self.rang or ours)
+        if status == "BUSY" or self.busy or declined:
             return BUSY_OUT
-        over = lasted >= seconds - 1.0 or self.rang
-        rang_out = over if status == "NOANSWER" else self.rang and cause == NO_RESPONSE
-        return RANG_OUT if rang_out else UNREACHABLE
+        return RANG_OUT if self.rang and cause == NO_RESPONSE else UNREACHABLE
 
     def lose(
         self, peer: NodeName, now: float, view: View, lines: Lines, call: CallId

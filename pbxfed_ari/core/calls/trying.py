@@ -36,6 +36,7 @@ from pbxfed_ari.core.routing import route as routes
 from pbxfed_ari.core.routing.tries import (
     ABSENT,
     FAILED,
+    LOOP,
     MOVED,
     NO_ANSWER,
     NO_ROUTE,
@@ -51,6 +52,7 @@ from pbxfed_ari.core.routing.tries import (
     View,
 )
 
+IN_VAIN = {**CAUSES, UNREACHABLE: ABSENT}
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
 LONGEST = 3.0  # seconds that this is waited for
@@ -379,8 +381,11 @@ def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
 
 
 def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
+    """If it goes round, as among phones that stand in for one another, the caller hears what came of the last one."""
     call.asking = routes.forwarded(way, call.route.number, call.asking)
     call.route = routes.route(call.asking, view, lines).because(way.reason)
+    if call.route.cause == LOOP:
+        call.route = replace(call.route, cause=IN_VAIN.get(way.outcome, LOOP))
     call.reached.clear()
     call.had_turn.clear()
     call.came = ""
