@@ -119,14 +119,14 @@ def test_a_caller_is_shown_the_room_at_a_peer() -> None:
     assert (made.number, made.name) == ("800", "Monday")
 
 
-def test_a_caller_is_shown_whom_he_calls_at_a_peer_but_no_line_of_a_peer() -> None:
-    """What he hears of the outside is the provider's to say"""
+def test_a_caller_is_shown_whom_he_calls_at_a_peer_and_of_the_outside_the_number() -> None:
+    """Not who was rung before. Whether the provider says more is his business."""
     board = Board(B, items=[make("extension", "1001", name="Ada")])
     assert board.at(0.0, arrived())[0] == MakeBridge(CALLER, BRIDGE, 90, True, "1001", "Ada")
     fields = {"site": "main", "endpoint": "p", "nodes": ["b"], "patterns": ["_0."]}
     board = Board(B, items=(make("trunk", "city", **fields), make("extension", "1002")))
     made = board.at(0.0, replace(arrived("030123"), endpoint="1002"))
-    assert made[0] == MakeBridge(CALLER, BRIDGE, 150, True)
+    assert made[0] == MakeBridge(CALLER, BRIDGE, 150, True, "030123")
 
 
 @pytest.mark.parametrize(("trunk", "steady"), [("sip", True), ("iax2", False)])

@@ -332,6 +332,20 @@ def test_a_provider_hears_of_no_number_inside(controlled: Federation) -> None:
         assert bool(call["diversion"]) == bool(said)
 
 
+def test_who_is_sent_to_the_outside_sees_that_number(controlled: Federation) -> None:
+    """Not whose phone has rung before: here, and by the line of another node."""
+    lab = controlled.lab
+    fields: dict[str, Any] = {"site": "main", "endpoint": "provider", "nodes": ["c"]}
+    put(controlled, "trunk", "city", patterns=["_0X."], **fields)
+    put(controlled, "extension", "1002", forward_no_answer="030126", ring_seconds=1)
+    lab.manners("1002", answer_after_ms=None)
+    for caller in "1001", "1003":
+        dialled = lab.dial(caller, "1002")
+        (call,) = [c for c in lab.calls_of(caller) if c["call"] == dialled.id]
+        lab.hang_up(dialled)
+        assert call["display"]["number"] == "030126"
+
+
 def test_who_calls_from_outside_does_not_hear_whither_a_phone_sends_him(
     controlled: Federation,
 ) -> None:

@@ -331,11 +331,12 @@ class Bridged:
     def _shown_to_caller(self, called: str, view: View) -> tuple[str, str]:
         """Number and name of the one who is rung, or of the room. A leg is shown the caller as it is dialed.
 
-        Who is transferred out of a room shows this number: else it would be the trunk's name.
+        Who is transferred out of a room shows this number: else it would be the trunk's name. Outside it is the number alone:
+        else who was rung before would be shown.
         """
         (part,) = self.legs.values()
         if not isinstance(part.to, Leg) or part.to.line:
-            return "", ""
+            return ("" if self.discreet else called), ""
         number = part.to.number or called
         found = view.get("number", number)
         return (number, found.name) if isinstance(found, Phone | Room) else ("", "")
