@@ -105,6 +105,18 @@ def test_it_is_told_when_it_begins_and_when_it_ends() -> None:
     assert not board.usage.detours
 
 
+def test_who_answers_others_by_it_has_too_much_to_do_and_is_not_blocked() -> None:
+    """The one call is led by the other trunk; the next ones begin as ever, and no operator is told of a firewall."""
+    story = Story(View(B))
+    call(story, 1, 0.0)
+    call(story, 2, 1.0)
+    story.at(1.5, PeerHasCall(B, CallId("f2"), 1))
+    assert story.at(2.0) == []
+    detour(story, 1, 6.0)
+    assert not story.board.usage.detours
+    assert call(story, 3, 9.0) == SIP
+
+
 def test_what_a_death_makes_silent_is_no_detour() -> None:
     """Nor a node out of reach: the other trunk works when that is back, and so does the first one."""
     for dies in True, False:

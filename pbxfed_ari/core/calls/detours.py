@@ -1,10 +1,11 @@
 """Which kind of trunk to a peer is blocked while the node lives: a firewall lets no SIP pass, or no IAX2.
 
-A call finds it out, and pays for it: by one kind it saw no sign of life, then by the other one it did. So later calls to that
-peer begin with the other kind: for FIRST seconds. Then one call tries the blocked kind anew; the others go on as before for
-ASKED seconds, until it is known what it finds. If that is silence, it is twice as long until the next one, MOST at most; by
-any sign of life it is over. Nothing is forbidden: what is blocked is tried last. What is known here is of the way from here to
-there; it goes with the daemon.
+A call finds it out, and pays for it: by one kind it saw no sign of life, nor did others meanwhile (else the peer has
+too much to do), then by the other one it did. So later calls to that peer begin with the other kind: for FIRST seconds.
+Then one call tries the blocked kind anew; the others go on as before for ASKED seconds, until it is known what it
+finds. If that is silence, it is twice as long until the next one, MOST at most; by any sign of life it is over. Nothing
+is forbidden: what is blocked is tried last. What is known here is of the way from here to there; it goes with the
+daemon.
 
 Of several that ring together one may be silent, and another answers before he is called by his other trunk. That it would have
 worked is only supposed, then: the next call begins with it all the same, and proves it.

@@ -187,7 +187,7 @@ class Usage:
         if setup is None or not (setup.fresh or setup.overdue):
             return []
         fresh, setup.fresh = setup.fresh, []
-        quiet = setup.overdue if call.phase is Phase.TALKING else set()
+        quiet = setup.silent if call.phase is Phase.TALKING else set()
         notes: list[Note] = []
         for leg in setup.attempt.legs if call.silent_by or quiet or self.detours else ():
             if not isinstance(leg, Leg) or leg.peer is None:
@@ -199,7 +199,7 @@ class Usage:
                 if silent != leg.trunk:
                     notes += self.detours.found(leg.peer, silent, leg.trunk, now)
                 notes += self.detours.lives(leg.peer, leg.trunk)
-        quiet.clear()
+        setup.overdue -= quiet
         return notes
 
     def lag(self, now: float, late: float) -> None:

@@ -66,7 +66,7 @@ def who_was_reached(call: Call, outcome: str, status: str) -> tuple[bool, bool]:
 def was_silent(call: Call, setup_: setup.Setup) -> None:
     """By which trunk a node has shown no life, though it could be reached."""
     for leg in setup_.attempt.legs:
-        if isinstance(leg, Leg) and leg.peer is not None and leg.peer in setup_.overdue:
+        if isinstance(leg, Leg) and leg.peer is not None and leg.peer in setup_.silent:
             call.silent_by[leg.peer] = leg.trunk
 
 

@@ -91,6 +91,7 @@ class Setup:
     proceeds: set[End] = field(default_factory=set)  # whose Asterisk has said that it has the try
     gone: set[End] = field(default_factory=set)  # given up: no more is waited for
     overdue: set[NodeName] = field(default_factory=set)  # of those, whose time was over, only that
+    laden: set[NodeName] = field(default_factory=set)  # of those, who has answered others meanwhile
     abandoned: bool = False  # all of it is
     legs: dict[ChannelId, End] = field(default_factory=dict)  # begun, and whither
     unseen: set[ChannelId] = field(default_factory=set)  # of those: Asterisk has not made them yet
@@ -173,6 +174,7 @@ class Setup:
         self.legs = {leg: end for leg, end in self.legs.items() if end not in ends}
         self.gone -= set(ends)
         self.overdue -= set(ends)
+        self.laden -= set(ends)
 
     def ended(self, leg: ChannelId, cause: int) -> None:
         """A leg has ended by itself: whose phone has said no has shown life, though nothing has rung."""
@@ -227,6 +229,7 @@ class Setup:
         self.gone |= given_up
         quiet = given_up - self.spoke - self.lost
         self.overdue |= {end for end in quiet if end is not None and view.reachable(end)}
+        self.laden |= {end for end in self.overdue if self._answers(end, lines)}
         self.abandoned = self.watched <= self.gone and not self._ours()
         if hopeless - given_up:
             self.deadline = now + AGAIN
@@ -242,6 +245,11 @@ class Setup:
         """The ends of its legs. Our own phones may take their time."""
         ends = {leg.peer if isinstance(leg, Leg) else None for leg in self.attempt.legs}
         return ends - {None} if self._ours() else ends
+
+    @property
+    def silent(self) -> set[NodeName]:
+        """Whose trunk may be blocked: his time was over, and nobody else was answered by it."""
+        return self.overdue - self.laden
 
     @property
     def missed(self) -> set[End]:
@@ -288,8 +296,12 @@ class Setup:
         """Has this peer, that is within reach, answered another since it began?"""
         if end is None or end in self.lost or now >= self.latest or not view.reachable(end):
             return False
-        legs = (leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer == end)
-        return any(lines.heard(end, leg.trunk) > self.began for leg in legs)
+        return self._answers(end, lines)
+
+    def _answers(self, peer: NodeName, lines: Lines) -> bool:
+        """Has it answered another by the same kind of trunk since this began?"""
+        legs = (leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer == peer)
+        return any(lines.heard(peer, leg.trunk) > self.began for leg in legs)
 
     def _ours(self) -> bool:
         """Is a phone of ours called? It may take its time."""
