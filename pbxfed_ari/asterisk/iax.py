@@ -2,7 +2,8 @@
 
 One `[pf-<peer>]` section per peer, `type=friend`: the section is dialed by name (`IAX2/pf-<peer>/<number>`), so no secret
 ever stands in a dial string, and the peer, who calls as user `pf-<its name>`, finds its own section here. The pair's
-secret authenticates (md5 challenge) and keys the encryption (aes128).
+secret authenticates (md5 challenge) and keys the encryption (aes128). `maxauthreq=0`: else chan_iax2 refuses a peer's fourth
+call (cause 21) while three have not answered their challenge yet, which takes as long as the way to the peer and back.
 
 The file is replaced whole, by rename, and Asterisk reloads only what changed.
 """
@@ -57,6 +58,7 @@ context=pbxfed-trunk
 encryption=aes128
 forceencryption=yes
 requirecalltoken=yes
+maxauthreq=0
 qualify=no
 trunk=no
 connectedline=yes

@@ -24,6 +24,7 @@ def test_a_section_per_peer_in_order_of_names() -> None:
         in text
     )
     assert text.count("forceencryption=yes") == 2
+    assert text.count("maxauthreq=0") == 2  # calls at once, which a long way brings
     assert text.count("connectedline=yes") == 2  # displays follow transfers across nodes
 
 

@@ -6,6 +6,7 @@ With PBXFED_LONG=1 the long ones, too, in a lab of their own: a minute at 70 % o
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -150,6 +151,31 @@ def test_a_daemon_is_killed_amid_calls(federation: Federation, load: Load) -> No
     assert outcomes["here"].failed <= 2  # were just being decided
     assert outcomes["there"].failed <= 2
     nothing_left(federation)
+
+
+def test_calls_that_come_at_once_by_iax2_are_all_taken(federation: Federation, load: Load) -> None:
+    """While the peer stands still for a moment, as over a long way, many wait for its challenge: chan_iax2 takes three."""
+    lab = federation.lab
+    asterisk = Process.load(lab.places.run / "b.asterisk")
+    assert asterisk is not None
+    lab.configure("b", "calls", "trunks", ["iax2", "sip"])
+    federation.until(lambda: "by iax2" in str(federation.get("a", f"/route/{THERE[0]}")))
+    since = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        calls = load.begin("a", CALLERS, THERE, SECRET, rate=100, seconds=0.6, hold=1.0)
+        for _ in range(6):
+            asterisk.signal(signal.SIGSTOP)
+            time.sleep(0.09)
+            asterisk.signal(signal.SIGCONT)
+            time.sleep(0.06)
+        found = calls.outcome(20)
+    finally:
+        asterisk.signal(signal.SIGCONT)
+        lab.configure("b", "calls", "trunks", ["sip", "iax2"])
+    assert (found.made, found.failed) == (60, 0), found
+    nothing_left(federation)
+    records = federation.get("a", f"/calls/records?since={since}&limit=1000")
+    assert Counter(one["tries"] for one in records if one["from"] in CALLERS) == {1: 60}
 
 
 @LONG
