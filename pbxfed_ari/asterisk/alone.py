@@ -12,7 +12,7 @@ from pbxfed_ari.asterisk.trouble import trouble
 from pbxfed_ari.core.effects import Leg, Note
 from pbxfed_ari.core.events import Arrived
 from pbxfed_ari.core.names import ChannelId
-from pbxfed_ari.core.routing.tries import DRAINED
+from pbxfed_ari.core.routing.tries import ASK_ANOTHER
 from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 AWAY = "PBXFED_AWAY"  # when somebody has waited in vain for a daemon, seconds since 1970: nobody does for half a minute
@@ -63,7 +63,7 @@ class Alone:
                         came = waiting(channel, app=self._ari.app, wall_ms=0, fresh_id="")
                         if channel.id not in but and any(type(one) is Arrived for one in came):
                             with suppress(Declined):
-                                await self._ari.channels.hangup(channel.id, reason_code=DRAINED)
+                                await self._ari.channels.hangup(channel.id, reason_code=ASK_ANOTHER)
 
     async def run(self) -> None:
         """Write, until cancelled."""

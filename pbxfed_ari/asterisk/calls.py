@@ -15,7 +15,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import Devices, hand_over, identity, lead, redirecting
 from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.asterisk.legs import ForLegs, Legs, Settling, Together
-from pbxfed_ari.asterisk.trouble import trouble
+from pbxfed_ari.asterisk.trouble import FAILURE, cause_of, trouble
 from pbxfed_ari.core.effects import (
     Abandon,
     CallListener,
@@ -47,7 +47,6 @@ OLD_DIALPLAN = "Asterisk has another release's dialplan: see `pbxfed init --chec
 
 INVALID_NUMBER = 28  # Q.850
 NO_ROUTE = 3  # Q.850: Dial reads it as CHANUNAVAIL
-FAILURE = 38  # Q.850: network out of order; the caller hears a failure, not "no answer"
 
 AT_ONCE = Together | MakeLeg
 log = logging.getLogger(__name__)
@@ -272,7 +271,7 @@ class Calls:
                 self._note(trouble("call goes on unasked", error, channel=channel))
                 return
         if not self._calls[channel]:  # else it has come back meanwhile, and the core has gone on
-            self._failed(effect, FAILURE, str(error))
+            self._failed(effect, cause_of(error), str(error))
 
     def _look_for_answer(self, channel: ChannelId) -> None:
         async def look() -> None:

@@ -19,6 +19,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, identity, plain, redirecting
 from pbxfed_ari.asterisk.insisting import Endings, insist
 from pbxfed_ari.asterisk.rest import Post
+from pbxfed_ari.asterisk.trouble import FAILURE, cause_of
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import (
     DialLeg,
@@ -38,7 +39,6 @@ from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
-FAILURE = 38  # Q.850: network out of order
 FOR_EVER = "0"
 ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that returns; milliseconds since 1970
 DROPPED = "FRAME_DROP(TX)"  # what a channel is never told: else a phone's 302 becomes a 181 with a Diversion for the caller
@@ -336,21 +336,21 @@ class Legs:
             self._note(_told(effect, str(error)))
         match effect:
             case MakeLeg(_, leg) | DialLeg(_, leg):
-                self._post(LegEnded(leg, FAILURE))
+                self._post(LegEnded(leg, cause_of(error)))
                 await self._hang_up(leg)
             case Join(call, _, channels) if legs := [c for c in channels if c != call]:
                 if not _has_left(error):  # else its own end, heard next, says what came of it
-                    self._post(LegEnded(legs[0], FAILURE))
+                    self._post(LegEnded(legs[0], cause_of(error)))
                 await self._hang_up(legs[0])
             case Indicate(call, "answer") | Join(call):
-                if await self._hang_up(call) == 404:
+                if await self._hang_up(call, cause_of(error)) == 404:
                     self._post(Ended(call))
 
-    async def _hang_up(self, channel: ChannelId) -> int:
+    async def _hang_up(self, channel: ChannelId, cause: int = FAILURE) -> int:
         """With which status that was declined at last: 404, it is gone; 0, it was not."""
         try:
             ends = self.endings.insist
-            await ends(lambda: self._ari.channels.hangup(channel, reason_code=FAILURE))
+            await ends(lambda: self._ari.channels.hangup(channel, reason_code=cause))
         except Declined as declined:
             return declined.status
         except AsteriskError:

@@ -27,7 +27,7 @@ from pbxfed_ari.core.membership.member import State
 from pbxfed_ari.core.messages import WIRE_VERSION
 from pbxfed_ari.core.records.keys import Keyring
 from pbxfed_ari.core.records.objects import KINDS
-from pbxfed_ari.core.routing.tries import ABSENT, BUSY, DRAINED, NO_ANSWER, NORMAL, UNALLOCATED
+from pbxfed_ari.core.routing.tries import ABSENT, ASK_ANOTHER, BUSY, NO_ANSWER, NORMAL, UNALLOCATED
 from pbxfed_ari.core.stamp import wall_ms_of
 from pbxfed_ari.errors import WireError
 from pbxfed_ari.web.eventlog import EventLog
@@ -41,7 +41,7 @@ OUTCOMES = {  # Q.850 cause of a call that nobody answered → how it went
     NO_ANSWER: "no_answer",
     UNALLOCATED: "unknown_number",
     ABSENT: "not_registered",
-    DRAINED: "drained",
+    ASK_ANOTHER: "turned_away",
     UNTOLD: "lost_sight",
 }
 ANSWERED, FAILED = "answered", "failed"

@@ -416,7 +416,7 @@ async def test_after_silence_it_is_looked_whether_one_phone_rings() -> None:
         fake.refuse["POST channels/create"] = 0
         await _rings(desk)
         assert fake.asked[1] == "POST bridges/pf-f00"
-        assert LegEnded(LEG, 38) in desk.ended
+        assert LegEnded(LEG, 42) in desk.ended
 
 
 async def test_who_has_sent_a_call_on_is_set_before_somebody_is_rung() -> None:
@@ -562,6 +562,7 @@ async def test_what_is_declined_of_it_ends_it(refused: str, ends: ChannelId) -> 
 
 
 FAILED = Returned(ChannelId("1"), "CHANUNAVAIL", 38)
+TOO_LATE = Returned(ChannelId("1"), "CHANUNAVAIL", 42)
 
 
 @pytest.mark.parametrize("status", [412, 500])
@@ -595,7 +596,8 @@ async def test_a_call_that_left_stasis_is_let_go(status: int, app: str) -> None:
         fake.refuse["POST channels/1/continue"] = status
         desk.operator.perform(effect("1"))
         await desk.idle()
-        assert desk.ended == ([FAILED] if app == "Stasis" else [])
+        failed = FAILED if status > 0 else TOO_LATE
+        assert desk.ended == ([failed] if app == "Stasis" else [])
         said = "call not handed over" if app == "Stasis" else "call goes on unasked"
         assert [note.what for note in desk.notes] == [said]
 

@@ -313,8 +313,8 @@ def test_silence_is_abandoned_here_too() -> None:
     board.at(0.0, arrived())
     board.at(0.01, LegEntered(ONE))
     assert Abandon(ONE) in board.at(2.0)
-    assert HangUp(CALLER, 27) not in board.at(2.1, LegEnded(ONE, 3))  # its Asterisk may hang
-    assert HangUp(CALLER, 27) in board.at(3.0)  # not what we hung up with
+    assert HangUp(CALLER, 34) not in board.at(2.1, LegEnded(ONE, 3))  # its Asterisk may hang
+    assert HangUp(CALLER, 34) in board.at(3.0)  # not what we hung up with
 
 
 def test_who_was_not_called_yet_is_not_blamed_for_the_silence_of_our_own_asterisk() -> None:

@@ -95,8 +95,8 @@ def test_a_failed_try_is_followed_by_the_next() -> None:
     story: Story = [
         (ARRIVED, [hand_over((Leg(B, "sip"),), 1)]),
         (Returned(CHANNEL, "CHANUNAVAIL", 3), [hand_over((Leg(B, "iax2"),), 2)]),
-        (Returned(CHANNEL, "CHANUNAVAIL", 3), [HangUp(CHANNEL, 3)]),
-        (Ended(CHANNEL), [CallEnded("f00", "1002", "1001", 2, False, 3, 3.0)]),  # type: ignore[arg-type]
+        (Returned(CHANNEL, "CHANUNAVAIL", 3), [HangUp(CHANNEL, 34)]),
+        (Ended(CHANNEL), [CallEnded("f00", "1002", "1001", 2, False, 34, 3.0)]),  # type: ignore[arg-type]
     ]
     assert retell(Switchboard(), View(B), story) == story
 
@@ -591,6 +591,16 @@ def test_it_goes_onward_by_what_came_of_the_number_that_it_had_come_to() -> None
     assert handed(after) == [("1004", (Leg(),), 30)]
 
 
+def test_whom_nobody_has_served_in_time_has_not_given_up() -> None:
+    """He has heard 503 (extension T): so says the record."""
+    board, view = Switchboard(), View(B)
+    board.handle(arrive("1001"), 0.0, view)
+    (record,) = [
+        e for e in board.handle(Ended(CHANNEL, 42), 10.0, view) if isinstance(e, CallEnded)
+    ]
+    assert (record.cause, record.attempts[-1].outcome) == (42, "unreachable")
+
+
 def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_line() -> None:
     """Out by our own trunk, then by a peer's."""
     lines = [
@@ -602,7 +612,7 @@ def test_a_line_that_fails_is_followed_by_the_next_and_the_note_names_the_peers_
     assert handed(first) == [("030123", (Outside("one", "pjsip", "p", "030123"),), 90)]
     second = board.handle(Returned(CHANNEL, "CONGESTION", 34), 1.0, view)
     assert [e.note for e in second if isinstance(e, HandOver)] == ["c17.1/1/2/two//1009"]
-    assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 27), 2.0, view)) == [27]
+    assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 27), 2.0, view)) == [34]
 
 
 def test_a_line_that_has_failed_at_a_peer_is_not_tried_by_its_other_trunk() -> None:
@@ -842,6 +852,7 @@ def test_a_service_takes_the_call_over() -> None:
     assert Lead(CHANNEL, "voicemail", "s") in effects
     after = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 3), 0.1, view)
     assert handed(after) == [("*97", (Leg(B, "sip"),), 30)]
+    board.handle(PeerHasCall(B, CallId("c17.1"), 2), 0.2, view)
     assert causes(board.handle(Returned(CHANNEL, "CHANUNAVAIL", 3), 0.2, view)) == [3]
 
 

@@ -23,7 +23,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.membership.draining import Drain, Draining
 from pbxfed_ari.core.names import ChannelId, NodeName
 from pbxfed_ari.core.routing.route import route
-from pbxfed_ari.core.routing.tries import DRAINED, Asking
+from pbxfed_ari.core.routing.tries import ASK_ANOTHER, Asking
 from tests.core.test_route import A, B, C, View, make
 from tests.core.test_routing import Busy, legs, line, view
 from tests.stories.world import World
@@ -45,7 +45,7 @@ def test_a_new_call_from_a_phone_here_may_go_through_another_node(number: str) -
     """503, whatever is dialed."""
     there = drained(HELP, make("group", "600", members=["1001"]))
     found = route(Asking(number, "1009"), there, Busy())
-    assert (found.tries, found.cause) == ((), DRAINED)
+    assert (found.tries, found.cause) == ((), ASK_ANOTHER)
     assert found.reason == "a is being drained: call through another node"
 
 

@@ -16,7 +16,7 @@ from pbxfed_ari.core.events import (
     SipSaid,
 )
 from pbxfed_ari.core.names import CallId, ChannelId
-from pbxfed_ari.core.routing.tries import FAILED
+from pbxfed_ari.core.routing.tries import CONGESTION
 from tests.core.test_route import A, B, C, View, make
 
 CHANNEL, LEG, CALL = ChannelId("17.1"), ChannelId("17.2"), CallId("beef")
@@ -218,4 +218,18 @@ def test_a_leg_that_ends_for_no_reason_has_asked_nobody() -> None:
     (again,) = [e for e in board.handle(ended, 0.1, view) if isinstance(e, HandOver)]
     assert again.legs == (Leg(B, "iax2"),)
     (refused,) = [e for e in board.handle(ended, 0.2, view) if isinstance(e, HangUp)]
-    assert refused.cause == FAILED
+    assert refused.cause == CONGESTION
+
+
+@pytest.mark.parametrize("said", [3, 21, 27, 38])
+def test_what_a_trunk_says_of_its_own_is_not_told_of_the_callee(said: int) -> None:
+    """chan_iax2 says 21 if it has too much to do: the caller may ask another node. If the peer's daemon says so it is meant."""
+    for heard, told in ((), CONGESTION), ((PeerHasCall(B, CALL, 2),), said):
+        board, view = Switchboard(), View(B)
+        board.handle(Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL), 0.0, view)
+        ended = Returned(CHANNEL, "CHANUNAVAIL", said)
+        board.handle(ended, 0.1, view)
+        for event in heard:
+            board.handle(event, 0.15, view)
+        (refused,) = [e for e in board.handle(ended, 0.2, view) if isinstance(e, HangUp)]
+        assert refused.cause == told

@@ -137,7 +137,7 @@ def test_who_calls_as_an_asterisk_begins_to_hang_is_heard_by_another(control: st
     world.run(4.0)
     attempt = world.dial(caller, "1002")
     world.run(3.5)
-    assert (attempt.rings, attempt.cause) == ([], 27)
+    assert (attempt.rings, attempt.cause) == ([], 34)
 
 
 def test_what_a_dead_asterisk_had_let_ring_leads_nowhere() -> None:

@@ -252,6 +252,12 @@ class Setup:
         return self.overdue - self.laden
 
     @property
+    def unheard(self) -> bool:
+        """Are only peers called, and has none of them shown life?"""
+        legs = self.attempt.legs
+        return not self.spoke and all(isinstance(leg, Leg) and leg.peer for leg in legs)
+
+    @property
     def missed(self) -> set[End]:
         """Who was given up without ever having shown life: nothing has rung there."""
         return self.gone - self.spoke

@@ -25,7 +25,9 @@ from pbxfed_ari.core.names import (
     ChannelId,
 )
 from pbxfed_ari.core.routing.tries import (
+    ASK_ANOTHER,
     NORMAL,
+    UNREACHABLE,
     Lines,
     View,
 )
@@ -162,8 +164,13 @@ def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> lis
     rescuing.leaves_half(call, event.channel)
     if call.phase is Phase.DIALING and event.channel != call.caller:
         return []
+    unserved = (
+        event.cause == ASK_ANOTHER and call.phase is not Phase.OVER
+    )  # his time was over: extension T
+    if unserved:
+        call.cause = ASK_ANOTHER
     if call.phase is Phase.DIALING or call.failed:
-        call.came_of_it("given_up", now)
+        call.came_of_it(UNREACHABLE if unserved else "given_up", now)
     over: list[Effect] = []
     if call.phase is Phase.DIALING and call.setup and (call.bridged or not call.setup.lives):
         over = call.setup.over(

@@ -35,6 +35,8 @@ from pbxfed_ari.core.routing import queueing
 from pbxfed_ari.core.routing import route as routes
 from pbxfed_ari.core.routing.tries import (
     ABSENT,
+    ASK_ANOTHER,
+    CONGESTION,
     FAILED,
     LOOP,
     MOVED,
@@ -79,7 +81,7 @@ def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> l
         told = setup.here(call.bill, arrival.peer, view)
     if late == "late" and call.before is None:
         call.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
-        return [*told, *call.give_up(NORMAL)]
+        return [*told, *call.give_up(ASK_ANOTHER)]  # or was late himself, and waits
     if late:
         afar = view.door(arrival.peer) is None
         call.phase, call.held_until = Phase.HELD, now + (HELD_AFAR if afar else HELD)
@@ -188,9 +190,7 @@ def _go_on(
         return _next_try(call, now, view, lines, outcome)
     if outcome != UNREACHABLE:
         return _onward(call, outcome, now, view, lines)
-    if gone:  # not what we hung up with. A phone that is where it was no more: who sent the call need not try again
-        absent = all(isinstance(leg, Leg) and leg.uri for leg in last.legs)
-        call.cause = ABSENT if absent else NO_ROUTE
+    call.cause = _why(call, last, event.cause, gone=gone)
     used_up = call.route.fresh or not any(
         map(partial(remaining.left_of, call, view), call.route.tries)
     )
@@ -200,6 +200,22 @@ def _go_on(
     if gone or event.status == RANG_IN_VAIN or used_up:
         remaining.ask_again(call, view, lines)
     return _next_try(call, now, view, lines, outcome)
+
+
+def _why(call: Call, last: Try, cause: int, *, gone: bool) -> int:
+    """The cause of a try that has reached nobody: not what we hung up with, nor what a trunk says of its own.
+
+    A phone that is where it was no more: who sent the call need not try again. A peer that is within reach, and has said
+    nothing of it, has too much to do, or we have, or what lies between: another node may reach it.
+    """
+    watched = call.setup
+    if watched is None or not last.legs:
+        return call.cause
+    if gone and all(isinstance(leg, Leg) and leg.uri for leg in last.legs):
+        return ABSENT
+    if gone:
+        return CONGESTION if watched.overdue else NO_ROUTE
+    return CONGESTION if watched.unheard and cause not in setup.SAID_NO else call.cause
 
 
 def _may_hang(call: Call, failed: float, now: float, view: View) -> bool:

@@ -30,9 +30,9 @@ from pbxfed_ari.core.records.objects.time import TimeCondition
 from pbxfed_ari.core.routing import barring, diversion, hunting, outside, reaching, rooms
 from pbxfed_ari.core.routing.tries import (
     ABSENT,
+    ASK_ANOTHER,
     BUSY,
     BUSY_OUT,
-    DRAINED,
     IDLE,
     LOOP,
     NO_ANSWER,
@@ -75,7 +75,9 @@ def route(asking: Asking, view: View, lines: Lines = IDLE) -> Route:
         return outside.emergency(number, asking, view, lines)
     number = whole
     if view.drained() and not (asking.outside or asking.path or asking.running):
-        return Route((), DRAINED, f"{view.me} is being drained: call through another node", number)
+        return Route(
+            (), ASK_ANOTHER, f"{view.me} is being drained: call through another node", number
+        )
     if number in asking.path or len(asking.path) > MOST_FORWARDS:
         way = " → ".join([*asking.path, number])
         said = "forwards go round" if number in asking.path else "too many forwards"

@@ -26,12 +26,10 @@ ABSENT = 20  # 480: a phone of that number is registered nowhere
 REJECTED = 21  # 403: the caller may not
 LOOP = 25  # exchange routing error: 603, for Asterisk knows no better; the Reason says it
 NO_ROUTE = 27  # 502: the node cannot be reached
-CONGESTION = 34  # 503: all lines are taken
+CONGESTION = 34  # 503: all lines are taken, or no trunk has carried it: another node may have a way
 MOVED = 23  # redirection to new destination: SIP's 302
 FAILED = 38  # network out of order, 500: it does not work, and nobody has said why
-DRAINED = (
-    42  # switching equipment congestion, 503: this node is being drained, another one may serve
-)
+ASK_ANOTHER = 42  # switching equipment congestion, 503: this node is drained, or has too much to do
 SAYABLE = frozenset(
     {1, 2, 3, 16, 17, 18, 19, 20, 21, 22, 25, 27, 28, 29, 31, 34, 38, 42, 58, 66, 127}
 )  # in SIP, or meant as they are; Asterisk says 603 of any other, as if somebody had declined
