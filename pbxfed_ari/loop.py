@@ -22,6 +22,7 @@ from pbxfed_ari.core.replication.bundle import Bundle
 Perform = Callable[[Any], None]  # what a room does with one kind of effect
 EARLY = 0.0025  # seconds by which a timer of uvloop may come too early: its clock and what it lasts are whole milliseconds
 STILL = 1.0  # seconds by which it comes too late if this process stood still: what others have said meanwhile is not read yet
+HEARING = 0.1  # seconds in which it is, before any deadline counts
 FOR_CALLS = frozenset(get_args(CallEvent))  # by type: `isinstance` would ask each of them
 log = logging.getLogger(__name__)
 
@@ -105,8 +106,7 @@ class Loop:
 
     def _empty(self) -> None:
         self._emptying = None
-        if (now := time.monotonic()) > self._awake + STILL:
-            self.federation.view.woke_at = now
+        self._listens()
         for _ in range(len(self._inbox)):
             self._handle(self._inbox.popleft())
         if self._inbox:
@@ -131,6 +131,13 @@ class Loop:
                 "could not handle %s", type(event).__name__
             )  # its fields may hold secrets
 
+    def _listens(self) -> float:
+        """For how many seconds yet, because we have stood still? Nobody is given up meanwhile by what was known before."""
+        now = time.monotonic()
+        if now > self._awake + STILL:
+            self.federation.view.woke_at = self._awake = now
+        return self.federation.view.woke_at + HEARING - now
+
     def _due(self) -> float:
         if self._federation_due is None:
             self._federation_due = self.federation.next_deadline()
@@ -149,6 +156,9 @@ class Loop:
 
     def _tick(self) -> None:
         self._timer = None
+        if (left := self._listens()) > 0.0:
+            self._timer = self._loop.call_later(left, self._tick)
+            return
         lag = time.monotonic() - self._due()
         if lag < 0.0:
             self._set_timer()

@@ -9,7 +9,7 @@ from typing import Any, cast
 import uvloop
 
 from pbxfed_ari.core.events import SeedsFound, Ticked
-from pbxfed_ari.loop import STILL, Loop
+from pbxfed_ari.loop import HEARING, STILL, Loop
 
 FAR = 3_600.0  # seconds
 
@@ -127,3 +127,25 @@ async def test_who_has_stood_still_knows_that_before_it_deals_with_what_came_mea
     loop.stop()
     assert view[0] == 0.0
     assert view[1] > 0.0
+
+
+async def test_who_has_stood_still_hears_first_what_came_meanwhile_and_then_what_is_overdue() -> None:
+    """Whether the timer comes before that, or amid it: a phone that has rung meanwhile is not given up as silent."""
+    for amid in False, True:
+        machine, told = Machine(FAR), list[str]()
+        loop = looping(machine)
+        loop.start()
+        machine.handle = lambda event, now: told.append(type(event).__name__) or []  # type: ignore[method-assign,func-returns-value]  # noqa: B023
+        loop._awake = machine.due = time.monotonic() - STILL - 0.1
+        if amid:
+            loop.post(SeedsFound(()))
+            await asyncio.sleep(0)
+        loop._tick()
+        loop.post(SeedsFound(()))
+        await asyncio.sleep(HEARING / 2)
+        assert told == ["SeedsFound"] * (1 + amid)
+        machine.due = time.monotonic() + 0.01
+        await asyncio.sleep(HEARING)
+        machine.due += FAR
+        assert "Ticked" in told
+        loop.stop()

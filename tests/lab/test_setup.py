@@ -718,6 +718,31 @@ def test_a_daemon_that_is_stopped_writes_down_who_has_just_begun_to_talk(
     assert record["cause"] == 0
 
 
+def test_a_phone_that_rings_and_answers_while_the_daemon_stands_still_talks_on(
+    controlled: Federation,
+) -> None:
+    """As when its machine is moved, three seconds: what it has not heard yet when it wakes is no silence."""
+    lab = controlled.lab
+    daemon = pid_of(lab, "a", "daemon")
+    lab.manners("1003", ring_after_ms=600, answer_after_ms=1_200)
+    try:
+        for _ in range(8):
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(lab.dial, "1001", "1003", timeout=20)
+                time.sleep(0.15)
+                os.kill(daemon, signal.SIGSTOP)
+                time.sleep(3.0)
+                os.kill(daemon, signal.SIGCONT)
+                dialled = call.result()
+            time.sleep(0.5)
+            assert [one["state"] for one in controlled.get("a", "/calls")] == ["talking"]
+            assert lab.finish(dialled).ok
+            controlled.until(controlled.whole)
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+        lab.manners("1003")
+
+
 def test_a_caller_who_is_answered_while_his_daemon_is_deaf_talks_on(
     federation: Federation,
 ) -> None:
