@@ -129,7 +129,9 @@ async def test_who_has_stood_still_knows_that_before_it_deals_with_what_came_mea
     assert view[1] > 0.0
 
 
-async def test_who_has_stood_still_hears_first_what_came_meanwhile_and_then_what_is_overdue() -> None:
+async def test_who_has_stood_still_hears_first_what_came_meanwhile_and_then_what_is_overdue() -> (
+    None
+):
     """Whether the timer comes before that, or amid it: a phone that has rung meanwhile is not given up as silent."""
     for amid in False, True:
         machine, told = Machine(FAR), list[str]()

@@ -329,7 +329,7 @@ class Legs:
             else:
                 await insist(lambda: ari.playbacks.stop(_tone(call)))
         unbound = ari.channels.setChannelVar(call, "TIMEOUT(absolute)", FOR_EVER)
-        await insist(partial(ari.grant, unbound))
+        await self.endings.insist(partial(ari.grant, unbound))  # else it cuts the conversation
 
     async def _failed(self, effect: ForLegs, error: Exception) -> None:
         if not (isinstance(error, Declined) and error.status == 404):

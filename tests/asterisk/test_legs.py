@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from pbxfed_ari.asterisk import insisting
 from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.legs import ANSWERED, WAIT, Legs
 from pbxfed_ari.asterisk.rest import Post
@@ -316,6 +317,21 @@ async def test_a_tone_that_would_not_stop_is_stopped_again(declined: str) -> Non
         story.ari.declined = ()
     asked = [["DELETE playbacks/17.1-waits"], ["channels/17.1/variable TIMEOUT(absolute) 0"]]
     assert story.ari.writes == [one for one in asked for _ in range(1 + (declined in one[0]))]
+
+
+async def test_the_bound_of_waiting_is_taken_away_however_long_asterisk_declines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would cut a conversation that goes on."""
+    monkeypatch.setattr(insisting, "AGAIN", 0.001)
+    monkeypatch.setattr(insisting, "LATER", (0.001, 0.001))
+    story = Story(Ari("TIMEOUT", status=500))
+    async with asyncio.TaskGroup() as group:
+        story.legs.endings.begin(group)
+        await story.legs.perform(Hush(CALL, ""))
+        story.ari.declined = ()
+    unbound = ["channels/17.1/variable TIMEOUT(absolute) 0"]
+    assert story.ari.writes[1:] == [unbound] * (insisting.TIMES + 1)
 
 
 async def test_a_tone_that_was_not_heard_leaves_no_bound() -> None:

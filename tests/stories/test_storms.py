@@ -368,7 +368,7 @@ def test_who_has_refused_is_not_rung_again_for_a_caller_whose_daemon_was_away(
 def test_who_has_refused_unseen_is_rung_once_more_though_the_daemon_was_away_before_that(
     home: str,
 ) -> None:
-    """It is back while he rings, and then loses its websocket. Nobody is if one of those who rang together had refused before."""
+    """It is back while he rings, then loses its websocket. Nobody is if one of those who rang together had refused before."""
     for number, members in ("1002", []), ("600", ["1002", "1004"]):
         world, caller, called = two("ab", after=6.0, control="bridge")
         world["a"].edit("1004", create=True, secret="secret-12345")
