@@ -164,9 +164,8 @@ def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> lis
     rescuing.leaves_half(call, event.channel)
     if call.phase is Phase.DIALING and event.channel != call.caller:
         return []
-    unserved = (
-        event.cause == ASK_ANOTHER and call.phase is not Phase.OVER
-    )  # his time was over: extension T
+    # His time was over: extension T of the dialplan
+    unserved = event.cause == ASK_ANOTHER and call.phase is not Phase.OVER
     if unserved:
         call.cause = ASK_ANOTHER
     if call.phase is Phase.DIALING or call.failed:
