@@ -22,7 +22,7 @@ from pbxfed_ari.core.replication.bundle import Bundle
 Perform = Callable[[Any], None]  # what a room does with one kind of effect
 EARLY = 0.0025  # seconds by which a timer of uvloop may come too early: its clock and what it lasts are whole milliseconds
 STILL = 1.0  # seconds by which it comes too late if this process stood still: what others have said meanwhile is not read yet
-HEARING = 0.1  # seconds in which it is, before any deadline counts
+HEARING = 0.3  # seconds in which it is, before any deadline counts; a machine that wakes is slow
 FOR_CALLS = frozenset(get_args(CallEvent))  # by type: `isinstance` would ask each of them
 log = logging.getLogger(__name__)
 

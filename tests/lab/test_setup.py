@@ -726,7 +726,7 @@ def test_a_phone_that_rings_and_answers_while_the_daemon_stands_still_talks_on(
     daemon = pid_of(lab, "a", "daemon")
     lab.manners("1003", ring_after_ms=600, answer_after_ms=1_200)
     try:
-        for _ in range(8):
+        for _ in range(4):
             with ThreadPoolExecutor(1) as pool:
                 call = pool.submit(lab.dial, "1001", "1003", timeout=20)
                 time.sleep(0.15)

@@ -460,12 +460,11 @@ class World:
         self.network.attach(self.nodes[name].address, lambda *frame: waiting.append(frame))
 
     def thaw(self, name: str) -> None:
-        """SIGCONT: first the loop sees its late deadline, then the frames that waited."""
+        """SIGCONT: first the loop sees the frames that waited, then its late deadline."""
         node = self.nodes[name]
-        waiting = self._frozen.pop(name)
-        node.tick()
-        for frame in waiting:
+        for frame in self._frozen.pop(name):
             node.receive(*frame)
+        node.tick()
         self.network.attach(node.address, node.receive)
 
     def running(self) -> list[Node]:
