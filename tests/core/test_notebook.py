@@ -177,10 +177,10 @@ def test_who_waits_for_us_is_served_anew_under_the_same_note() -> None:
     assert lives.notes == {}
 
 
-def bridged() -> tuple[Lives, ChannelId]:
+def bridged(arrived: Arrived = ARRIVED) -> tuple[Lives, ChannelId]:
     lives = Lives(View(A, items=BRIDGED))
-    lives.at(0.0, ARRIVED)
-    leg = ChannelId("pf-f00-1-0")
+    lives.at(0.0, arrived)
+    leg = ChannelId(f"pf-{'beef.' if arrived.peer else ''}f00-1-0")
     lives.at(0.1, LegEntered(leg))
     lives.at(2.0, Answered(CALLER, leg))
     lives.note(10.0)
@@ -424,13 +424,16 @@ def test_of_a_group_only_who_answered_has_a_call_after_a_restart() -> None:
 
 
 def test_who_has_called_whom_is_known_though_both_were_replaced() -> None:
-    """By transfers while the daemon was away: his channel tells nothing of that."""
-    lives, leg = bridged()
-    put = ChannelId("18.3")
-    whole = BridgeSeen("pf-f00", (leg, put), True, frozenset({put}))
-    lives.at(1.0, listed(leg, put, after=20.0, bridges=(whole,)))
-    lives.at(5.0, LegEnded(leg, 16), Ended(put, 16))
-    assert [(one.caller, one.number) for one in lives.records] == [("1002", "1001")]
+    """By transfers while the daemon was away: his channel tells nothing of that, nor whence he came, or who had sent him."""
+    for came in replace(ARRIVED, by="1005"), PEERS:
+        lives, leg = bridged(came)
+        put, bridge = ChannelId("18.3"), "pf-beef.f00" if came.peer else "pf-f00"
+        whole = BridgeSeen(bridge, (leg, put), True, frozenset({put}))
+        lives.at(1.0, listed(leg, put, after=20.0, bridges=(whole,)))
+        lives.at(5.0, LegEnded(leg, 16), Ended(put, 16))
+        (record,) = lives.records
+        assert (record.caller, record.number) == ("1002", "1001")
+        assert (record.by, record.peer) == (came.by, came.peer or "")
 
 
 def test_in_bridge_mode_too_a_hunt_goes_on_where_it_was() -> None:

@@ -341,7 +341,9 @@ class Call:
         """The record, if it ended now."""
         arrival, before = self.arrival, self.before
         if before is not None and not arrival.number:  # who came was replaced, by a transfer
-            arrival = replace(arrival, caller=before.caller, number=before.number)
+            came = {"caller": before.caller, "number": before.number, "outside": before.outside}
+            peer = NodeName(before.peer) if before.peer else None
+            arrival = replace(arrival, **came, peer=peer, by=before.by)
         talked, reached = self.answered > 0, self.whose or str(self.route.number)
         seconds = now - self.began
         return CallEnded(
