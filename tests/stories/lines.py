@@ -362,6 +362,8 @@ class Rooms:
         for one in self.world.visits:
             whose, until = one.attempt.caller, min(one.until, self.world.now)
             acted = any(one.since <= at <= until for at in whose.acted)
+            ended = one.attempt.ended or until
+            acted |= ended < one.since  # an INVITE that was given up comes at last, after a cut
             here, there = one.node, whose.was_at(one.attempt.began)
             pair = frozenset((here, there))
             keys: list[tuple[object, ...]] = [
