@@ -17,11 +17,8 @@ from pbxfed_ari.errors import AsteriskError, Declined, Unreachable
 
 AWAY = "PBXFED_AWAY"  # when somebody has waited in vain for a daemon, seconds since 1970: nobody does for half a minute
 AGAIN = 1.0  # seconds before what Asterisk did not answer is asked again
-LOOKS = (
-    0.0,
-    0.05,
-    0.15,
-)  # seconds before each look for whom Asterisk gave to us in the moment when we took leave
+# Seconds before each look for whom Asterisk gave to us in the moment when we took leave
+LOOKS = (0.0, 0.05, 0.15)
 MOST = 1.5  # seconds for all of them: an Asterisk that hangs keeps no daemon from stopping
 
 

@@ -15,7 +15,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import Devices, hand_over, identity, lead, redirecting
 from pbxfed_ari.asterisk.insisting import insist
 from pbxfed_ari.asterisk.legs import ForLegs, Legs, Settling, Together
-from pbxfed_ari.asterisk.trouble import FAILURE, cause_of, trouble
+from pbxfed_ari.asterisk.trouble import cause_of, trouble
 from pbxfed_ari.core.effects import (
     Abandon,
     CallListener,
@@ -38,6 +38,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import Answered, Ended, Returned
 from pbxfed_ari.core.names import ChannelId, Extension, dialable, trunk_to
+from pbxfed_ari.core.routing.tries import FAILED
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
 PHONES, DIAL, LEAD, ROOM = "pbxfed-phones", "pbxfed-dial", "pbxfed-lead", "pbxfed-room"
@@ -239,11 +240,11 @@ class Calls:
     async def _not_handed_over(self, effect: HandOver | Lead | Enter, error: AsteriskError) -> None:
         status = error.status if isinstance(error, Declined) else 0
         if status == 404 and "label" in str(error).lower():
-            self._failed(effect, FAILURE, f"{error}: {OLD_DIALPLAN}")
+            self._failed(effect, FAILED, f"{error}: {OLD_DIALPLAN}")
         elif isinstance(error, Unreachable) or status in (404, 409):
             await self._look_for(effect, error)
         else:
-            self._failed(effect, FAILURE, str(error))
+            self._failed(effect, FAILED, str(error))
 
     def _failed(self, effect: HandOver | Lead | Enter, cause: int, why: str) -> None:
         """It is as if Dial had reached nobody: the core chooses what comes next."""
@@ -388,8 +389,8 @@ class Calls:
         except (AsteriskError, Refused) as error:
             self._note(trouble("supervision failed", error, channel=effect.channel))
             ends = effect.channel if isinstance(effect, CallListener) else effect.ear
-            await self._hang_up(ends, FAILURE)
-            self._post(Ended(ends, FAILURE))
+            await self._hang_up(ends, FAILED)
+            self._post(Ended(ends, FAILED))
 
     async def _hang_up(self, channel: ChannelId, cause: int) -> None:
         try:

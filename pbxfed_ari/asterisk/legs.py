@@ -19,7 +19,7 @@ from pbxfed_ari.asterisk.client import AriClient
 from pbxfed_ari.asterisk.dialing import dial_string, identity, plain, redirecting
 from pbxfed_ari.asterisk.insisting import Endings, insist
 from pbxfed_ari.asterisk.rest import Post
-from pbxfed_ari.asterisk.trouble import FAILURE, cause_of
+from pbxfed_ari.asterisk.trouble import cause_of
 from pbxfed_ari.clock import wall_ms
 from pbxfed_ari.core.effects import (
     DialLeg,
@@ -37,6 +37,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.events import Ended, LegEnded
 from pbxfed_ari.core.names import ChannelId, Extension
+from pbxfed_ari.core.routing.tries import FAILED
 from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
 FOR_EVER = "0"
@@ -191,7 +192,7 @@ class Legs:
                     isinstance(asked, Join) and asked.call in asked.channels
                 ):  # who answers is not heard
                     for leg in legs:
-                        self._post(LegEnded(leg.leg, FAILURE))
+                        self._post(LegEnded(leg.leg, FAILED))
                         await self._hang_up(leg.leg)
                 await self._failed(asked, declined)
 
@@ -346,7 +347,7 @@ class Legs:
                 if await self._hang_up(call, cause_of(error)) == 404:
                     self._post(Ended(call))
 
-    async def _hang_up(self, channel: ChannelId, cause: int = FAILURE) -> int:
+    async def _hang_up(self, channel: ChannelId, cause: int = FAILED) -> int:
         """With which status that was declined at last: 404, it is gone; 0, it was not."""
         try:
             ends = self.endings.insist

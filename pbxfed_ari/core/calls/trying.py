@@ -54,7 +54,7 @@ from pbxfed_ari.core.routing.tries import (
     View,
 )
 
-IN_VAIN = {**CAUSES, UNREACHABLE: ABSENT}
+IN_VAIN = {**CAUSES, UNREACHABLE: ABSENT}  # the same, where forwards go round
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
 LONGEST = 3.0  # seconds that this is waited for
