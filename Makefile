@@ -51,13 +51,13 @@ stories: $(READY)
 	PBXFED_FUZZ=1000000 $(PYTHON) -m pytest -q -s tests/wire/test_fuzz.py
 
 # A virtual environment with what pyproject.toml names. Debian splits venv from Python: it is installed if it is missing.
-# editable_mode=compat: a path, not a finder, whose imports would be half of each Python's start.
+# editable_mode=compat: a path, not a finder, whose imports would be half of each Python's start. Debian 12's pip knows no -C.
 $(READY): pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "installing python3-venv"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null; }
 	@echo "preparing .venv"
 	@rm -rf .venv && python3 -m venv .venv
-	@.venv/bin/pip install -q --disable-pip-version-check -C editable_mode=compat -e '.[dev]'
+	@.venv/bin/pip install -q --disable-pip-version-check --config-settings editable_mode=compat -e '.[dev]'
 	@touch $@
 
 deb: $(READY)
