@@ -82,6 +82,8 @@ class Machine:
         command += ["setpriv", "--pdeathsig=TERM", "systemd-nspawn", "--quiet", "--register=no"]
         # killed itself, nspawn would leave the machine running; on SIGTERM it kills the machine
         command += ["--kill-signal=SIGKILL", "--keep-unit", "--volatile=overlay", "--console=pipe"]
+        # its journal is nobody else's; and where we are there may be no machine id yet, as in a container
+        command += ["--link-journal=no"]
         command += [self._network, *self._hostname]
         command += [f"--bind-ro={self._shared}:/mnt", f"--directory={self._root}", "--boot"]
         for group in self._groups:
