@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 from lab.package import taken
+from lab.places import LabError
 
 
 def promtool(*argv: str, given: str = "", cwd: Path | None = None) -> str:
     """What it has to say of its input, if anything. Fails if it refuses, or warns."""
-    program = shutil.which("promtool") or taken("prometheus", "usr/bin/promtool")
+    program = shutil.which("promtool") or _debians()
     done = subprocess.run(
         [program, *argv],
         input=given,
@@ -22,3 +23,11 @@ def promtool(*argv: str, given: str = "", cwd: Path | None = None) -> str:
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
     assert not done.stderr, f"{argv}: {done.stderr}"
     return done.stdout
+
+
+def _debians() -> Path:
+    """Debian 13 has it in a package of its own, 12 beside the server."""
+    try:
+        return taken("prometheus", "usr/bin/promtool")
+    except LabError:
+        return taken("promtool", "usr/bin/promtool")
