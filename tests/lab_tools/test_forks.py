@@ -34,12 +34,13 @@ def tell() -> None:
         line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines()
     )
     mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    ours = [one for one in mounts if Path(one[0]).parent.name != "netns"]  # labs beside come and go
     told = {
         "leads": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
         "network": os.readlink("/proc/self/ns/net"),
         "interfaces": sorted(os.listdir("/sys/class/net")),
         "resolver": Path("/etc/resolv.conf").read_text(),
-        "mounts": sorted(mounts),
+        "mounts": sorted(ours),
         "given": sys.argv[-1],
         "environment": dict(os.environ),
         "folder": os.getcwd(),
