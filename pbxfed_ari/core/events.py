@@ -325,7 +325,7 @@ class LegEnded(Struct, frozen=True):
 
 
 class PeerHasCall(Struct, frozen=True):
-    """A peer says that our try has arrived there; or, too, whither its phone sends it on."""
+    """A peer says that our try has arrived there; or, too, whither its phone sends it on, or with whom its caller talks now."""
 
     peer: NodeName
     call: CallId

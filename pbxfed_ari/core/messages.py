@@ -30,7 +30,8 @@ too, so nobody can take another's name. What travels:
              which earlier epochs a stream continues, so that a restart sends nothing twice.
 
 *Calling.*   A call itself travels by SIP or IAX2. If nothing rings soon its receiver says CallHere, so that its sender knows
-             that somebody lives there, and again if a phone sends on what came by IAX2; who gives a try up says CallOver.
+             that somebody lives there, and again if a phone sends on what came by IAX2, or transfers its caller; who gives a
+             try up says CallOver.
              Whose Asterisk has died with all that was in setup says so in its Heartbeat (core/calls/setup.py).
 
 *Between sites.*  One node of each LAN, its forwarder, publishes to the others' forwarders and multicasts what it hears from
@@ -336,7 +337,8 @@ class Anew(Message, frozen=True, tag=21):
 class CallHere(Message, frozen=True, tag=40):
     """Your try of this call has arrived here: a sign of life that SIP's 100 Trying cannot be (ARI does not show it).
 
-    Once more with `sent_to`: its phone sends it on to that number (302), which IAX2 has no word for.
+    Once more with `sent_to`: its phone sends it on to that number (302), which IAX2 has no word for; or, later, has transferred
+    its caller, who is with that number now, `?` if nobody knows with whom.
     """
 
     call: Shown

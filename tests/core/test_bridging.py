@@ -49,6 +49,7 @@ from pbxfed_ari.core.events import (
     SipSaid,
     WentOut,
 )
+from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.records.objects.kind import Item
 from tests.core.test_route import A, B, View, make
@@ -409,6 +410,19 @@ def test_a_callee_that_transfers_is_replaced_and_the_caller_talks_on() -> None:
     assert board.at(9.0, WentOut(LOCAL, BRIDGE)) == [HangUp(CALLER, 16), EndBridge(CALLER, BRIDGE)]
     board.at(9.1, WentOut(CALLER, BRIDGE), Ended(CALLER))
     assert len(board.board) == 0
+
+
+def test_the_node_of_a_caller_hears_that_its_callee_has_transferred() -> None:
+    """To whom nobody knows: he comes by a channel of his own. Nothing is said if the callee has hung up."""
+    one = ChannelId("pf-beef.f00-1-0")
+    for transfers in True, False:
+        board = Board(A)
+        board.at(0.0, replace(arrived(), peer=B, note="beef/1/1"), LegEntered(one))
+        board.at(2.0, Answered(CALLER, one))
+        if transfers:
+            board.at(3.0, WentOut(one, "pf-beef.f00"), CameIn(LOCAL, "pf-beef.f00"))
+        said = SendTo(("10.0.0.9", ord("b")), CallHere(CallId("beef"), 1, "?"))
+        assert (said in board.at(3.1, LegEnded(one, 16))) is transfers
 
 
 def test_a_caller_that_transfers_is_replaced_and_the_callee_talks_on() -> None:

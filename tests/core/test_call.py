@@ -364,6 +364,72 @@ def test_who_was_transferred_by_no_phone_of_the_federation_comes_back_to_nobody(
     assert HangUp(CHANNEL, 17) in effects
 
 
+def heard(effects: list[Effect]) -> list[tuple[Any, ...]]:
+    """What peers hear of calls of theirs."""
+    said = [(e.address, e.message) for e in effects if isinstance(e, SendTo)]
+    return [(to, m.call, m.attempt, m.sent_to) for to, m in said if isinstance(m, CallHere)]
+
+
+def talks_with_peers(*more: Any) -> tuple[Switchboard, View]:
+    """A caller of b's with the phone 1001 here."""
+    board, view = board_with(make("extension", "1001"), *more)
+    board.handle(FROM_PEER, 0.0, view)
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/1001-01"), 0.1, view)
+    assert not heard(board.handle(Answered(CHANNEL, LEG), 1.0, view))
+    return board, view
+
+
+BY_1001 = Arrived(CHANNEL, "1003", "1002", "", fresh_id="f01", endpoint="pf-b", by="1001")
+
+
+def test_the_node_of_who_is_transferred_hears_with_whom_he_is_now() -> None:
+    """As what it knows the call; once for each, though he comes back, or is led on here or at another node."""
+    board, view = talks_with_peers()
+    b = (view.door(B), "beef", 1)
+    assert heard(board.handle(BY_1001, 2.0, view)) == [(*b, "1003")]
+    board.handle(LegEnded(LEG, 16), 2.0, view)
+    assert heard(board.handle(Returned(CHANNEL, "BUSY", 17), 3.0, view)) == [(*b, "1001")]
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/1001-02"), 3.1, view)
+    assert not heard(board.handle(Answered(CHANNEL, LEG), 4.0, view))
+    view.places = (C,)
+    assert heard(board.handle(replace(BY_1001, number="1004"), 5.0, view)) == [(*b, "1004")]
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/pf-c-01"), 5.1, view)
+    assert not heard(board.handle(Answered(CHANNEL, LEG), 6.0, view))
+    for at, to in (7.0, "1005"), (8.0, "?"):
+        assert heard(board.handle(PeerHasCall(C, CallId("f01"), 1, to), at, view)) == [(*b, to)]
+    board.handle(Ended(CHANNEL), 9.0, view)
+    board.handle(
+        FROM_PEER, 10.0, view
+    )  # and is led on before an answer, by a dialplan of one's own
+    assert not heard(board.handle(replace(BY_1001, by=""), 11.0, view))
+    line = make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."])
+    group = make("group", "600", members=["1003", "1004"])
+    for number, known in ("600", ["?"]), ("1003,1", []), ("0301", ["0301"]):
+        board, view = talks_with_peers(line, group)
+        effects = board.handle(replace(BY_1001, number=number), 2.0, view)
+        assert [one[-1] for one in heard(effects)] == known, number
+
+
+def test_so_does_the_node_of_who_is_put_through() -> None:
+    """By an attended transfer: he is here still when who has answered has gone. Nobody knows to whom. Else nothing is said."""
+    for ends in [Returned(CHANNEL, "ANSWER", 16)], [Ended(CHANNEL, 16)], []:
+        board, view = talks_with_peers()
+        effects = [
+            e for event in (LegEnded(LEG, 16), *ends) for e in board.handle(event, 9.0, view)
+        ]
+        effects += board.tick(9.5, view)
+        assert not heard(effects)
+        due = board.next_deadline()
+        expected = [] if ends else [(view.door(B), "beef", 1, "?")]
+        assert heard(board.tick(due, view) if due < 99.0 else []) == expected
+        assert board.next_deadline() == (due if ends else float("inf"))
+    board, view = board_with()
+    board.handle(ARRIVED, 0.0, view)
+    board.handle(Answered(CHANNEL, LEG), 1.0, view)
+    board.handle(LegEnded(LEG, 16), 2.0, view)
+    assert board.next_deadline() == float("inf")
+
+
 def test_a_peer_where_it_rings_is_not_told_that_the_call_is_over() -> None:
     """Dial ends its legs by itself, if it does: a transfer may have put another caller into it."""
     for lives in False, True:

@@ -11,6 +11,7 @@ from pbxfed_ari.core.effects import (
     Effect,
     HandOver,
     HangUp,
+    HangUpLeg,
     Hold,
     Leg,
     SendTo,
@@ -22,11 +23,13 @@ from pbxfed_ari.core.events import (
     Ended,
     LegDialed,
     LegEnded,
+    PeerHasCall,
+    PeerLostCalls,
     Returned,
     RingFound,
     RoomsLed,
 )
-from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.names import CallId, ChannelId, NodeName
 from pbxfed_ari.core.routing.waybill import parent, read
 from tests.core.test_rooms import way
 from tests.core.test_route import A, B, C, View, ask, make
@@ -261,6 +264,28 @@ def test_whose_phone_was_silenced_by_the_caller_or_by_another_member_may_ring_at
     desk.board.handle(Ended(ChannelId("1")), desk.now, desk.view)
     assert rung(desk.call("2")) == [("2", ["1002"])]
     assert rung(desk.call("3")) == [("3", ["1001"])]
+
+
+def test_a_member_at_another_node_who_has_transferred_is_free_and_who_talks_instead_is_not() -> (
+    None
+):
+    """His node tells, of the try that he has answered. The trunk leads there as before: its Asterisk's death ends the call."""
+    desk = Desk()
+    for caller, talking, free in ("1", "1002", ["1001"]), ("2", "?", ["1001"]):
+        desk.call(caller)
+        desk.answered(caller)
+        late = PeerHasCall(B, CallId(f"f{caller}"), 2, talking)
+        other = PeerHasCall(C, CallId(f"f{caller}"), 1, talking)
+        for moved in late, other, PeerHasCall(B, CallId(f"f{caller}"), 1, talking):
+            known = desk.board.usage.at(desk.view, desk.now)
+            assert known.engaged("1001")
+            desk.board.handle(moved, desk.now, desk.view)
+        known = desk.board.usage.at(desk.view, desk.now)
+        assert [n for n in ("1001", "1002") if not known.engaged(n)] == free
+        assert desk.board.talks_with() == {B}
+    assert rung(desk.call("3")) == [("3", ["1001"])]
+    lost = desk.board.handle(PeerLostCalls(B), desk.now, desk.view)
+    assert [e.leg for e in lost if isinstance(e, HangUpLeg)] == ["leg1", "leg2"]
 
 
 def test_members_are_rung_in_turn_in_order_or_together() -> None:

@@ -1,4 +1,4 @@
-"""When each call in setup is looked at: all of them soon after one of them was, each when it is due.
+"""When each call in setup, or just transferred, is looked at: all of them soon after one of them was, each when it is due.
 
 A thousand that talk need not be looked at, and a thousand that ring wait for nothing.
 """
@@ -48,7 +48,7 @@ class Agenda:
     def note(self, call: Call) -> None:
         """It is here, or stands otherwise than before."""
         channel, due = call.arrival.channel, call.next_deadline()
-        if call.phase not in IN_SETUP:
+        if call.phase not in IN_SETUP and (call.phase is not Phase.TALKING or due == NEVER):
             self.forget(channel)
             return
         self.calls[channel] = call

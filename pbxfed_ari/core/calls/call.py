@@ -33,6 +33,7 @@ from pbxfed_ari.core.events import (
     Arrived,
     CallersEvent,
     PeerGaveUp,
+    PeerHasCall,
     PeerLostCalls,
     Returned,
     Ticked,
@@ -58,7 +59,7 @@ from pbxfed_ari.core.routing.waybill import Waybill
 
 FIRST, LAST = 10, 40  # tries that a call remembers: who waits in a queue may be rung for all day
 NOWHERE = Route((), NORMAL, "", Extension(""))
-Input = CallersEvent | PeerGaveUp | PeerLostCalls | Ticked
+Input = CallersEvent | PeerGaveUp | PeerHasCall | PeerLostCalls | Ticked
 Tried = tuple[str, object]
 
 
@@ -133,6 +134,10 @@ class Call:
     leg: ChannelId = ChannelId("")  # of Dial's, which has answered
     leg_lives: bool = False
     talks_with: tuple[Leg | Outside, ...] | None = None  # of those that were rung
+    parted: float = NEVER  # when it is looked at, after who has answered has gone
+    put_through: bool = False  # he has, and the caller talks on with somebody else
+    sender: Half | None = None  # as what a peer knows it that has sent it here, whoever has it now
+    told: str = ""  # that peer: with which number the caller is here
     whose: str = ""  # the number of the phone that has answered
     moved: dict[ChannelId, str] = field(
         default_factory=dict
@@ -157,6 +162,9 @@ class Call:
         arrival = self.arrival
         self.caller = arrival.channel
         self.bill = waybill.read(arrival.note) if arrival.peer else None
+        if self.bill is not None and arrival.peer is not None:
+            self.sender = Half(arrival.peer, CallId(self.bill.call), self.bill.attempt)
+            self.told = arrival.number
         self.listens = listens_to(arrival.channel)
         if self.listens:  # who is left alone would be told so in the other call
             self.rescue_seconds = 0
@@ -215,6 +223,8 @@ class Call:
 
     def next_deadline(self) -> float:
         """When `tick` is due."""
+        if self.phase is TALKING:
+            return self.parted
         word = self.word_due if self.phase is DIALING else NEVER
         watched = self.setup if self.phase is not HELD_BACK else None
         return min(self.held_until, watched.deadline if watched else NEVER, word)
@@ -230,13 +240,11 @@ class Call:
         legs = self.bridged.legs if self.bridged else {}
         return key_of_name(channel) == self.key and channel not in (self.caller, *legs)
 
-    def heard(self, attempt: int, peer: NodeName, sent_to: str = "") -> None:
-        """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""
-        on_its_way = self.phase in (Phase.DIALING, Phase.RESCUING)
-        if self.setup is not None and self.setup.number_to(peer) == attempt and on_its_way:
-            self.setup.alive(peer)
-            if sent_to and self.phase is Phase.DIALING and self.own():
-                self.sent_to = sent_to
+    def follows(self, former: "Call") -> None:
+        """Its caller comes out of that one, by a transfer if somebody had answered."""
+        self.shown = former.shown
+        if self.sender is None and former.answered:
+            self.sender, self.told = former.sender, former.told
 
     def expects(self, attempt: int, peer: NodeName) -> bool:
         """Is this try of ours on its way to that peer, or did it connect?"""

@@ -7,7 +7,7 @@ transfer has put into it, or by its id, which several calls of a peer's may shar
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pbxfed_ari.core.calls import transitions
+from pbxfed_ari.core.calls import talking, transitions
 from pbxfed_ari.core.calls.agenda import Agenda
 from pbxfed_ari.core.calls.attendance import Attendance
 from pbxfed_ari.core.calls.call import Call, Input
@@ -162,6 +162,7 @@ class Calls:
         if not BEGINS.isdisjoint(map(type, effects)):
             self.usage.began(call, now)
         effects += self.usage.learned(call, now)
+        effects += talking.whereabouts(call, view)
         self.attendance.goes_to(call.arrival.channel, call.room)
         self.agenda.note(call)
         self._note_leg(call, event, now)

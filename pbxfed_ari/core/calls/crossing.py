@@ -41,10 +41,8 @@ class Crossing:
         """
         call = self._calls.named(event.call)
         if call is not None and call.expects(event.attempt, event.peer):
-            call.heard(event.attempt, event.peer, event.sent_to)
-            self._calls.agenda.note(call)
             self._calls.usage.acknowledged(call, event.peer, now)
-            return [*self._calls.usage.learned(call, now)]
+            return self._calls.tell(call, event, now, view)
         if call is None and (not all_known or event.call in self._rings_on):
             return []
         return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
@@ -60,7 +58,8 @@ class Crossing:
     def lost(self, event: PeerLostCalls, now: float, view: View) -> list[Effect]:
         """Whatever is in setup, whoever began it, and who talks."""
         talking = [call for call in self._calls if call.phase is Phase.TALKING]
-        calls = [*self._calls.agenda.calls.values(), *talking]
+        setting_up = [c for c in self._calls.agenda.calls.values() if c.phase is not Phase.TALKING]
+        calls = [*setting_up, *talking]
         return [effect for call in calls for effect in self._calls.tell(call, event, now, view)]
 
     def sip_said(self, event: SipSaid, now: float, view: View) -> list[Effect]:

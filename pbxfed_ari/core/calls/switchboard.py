@@ -182,7 +182,8 @@ class Switchboard:
         before += self._leaves(event.channel, now, view)
         self.usage.arrived(now)
         call = self.calls.begin(CallId(bill.call if bill else event.fresh_id), event, now)
-        call.shown = former.shown if former else None
+        if former is not None:
+            call.follows(former)
         if event.again:
             self._reconciler.anew(call, now)
         if self._crossing.was_given_up(call):

@@ -1,12 +1,20 @@
-"""A call that somebody has answered: who talks, who has come in his place by a transfer, and who has gone."""
+"""A call that somebody has answered: who talks, who has come in his place by a transfer, and who has gone.
+
+A peer that has sent it here hears whom its caller talks with after a transfer, for in a queue there he who has transferred is
+free, and who talks now is not.
+"""
+
+from msgspec.structs import replace
 
 from pbxfed_ari.core.calls import rescuing, setup, trying
 from pbxfed_ari.core.calls.bridging import ELSEWHERE
-from pbxfed_ari.core.calls.call import Call, Input, Phase
+from pbxfed_ari.core.calls.call import ROOMED, Call, Input, Phase
+from pbxfed_ari.core.calls.setup import NEVER
 from pbxfed_ari.core.effects import (
     Effect,
     HangUpLeg,
     Leg,
+    Outside,
 )
 from pbxfed_ari.core.events import (
     Answered,
@@ -17,9 +25,11 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    PeerHasCall,
     Redirected,
     WentOut,
 )
+from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import (
     CallId,
     ChannelId,
@@ -34,6 +44,8 @@ from pbxfed_ari.core.routing.tries import (
 
 NEWS = (LegLives, Answered, LegEnded, LegEntered)  # of a leg, the frequent ones first
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
+SOMEBODY = "?"  # who is nobody's number
+PARTING = 1.0  # seconds in which who was left by who has answered ends, too, or comes back, if nobody has put him through
 ANSWERING = 2.0  # seconds after the answer; half a second by Asterisk's clock, but a busy machine's events come late
 
 
@@ -72,7 +84,7 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
         return [HangUpLeg(call.arrival.channel, event.leg, NORMAL)] if late else []
     effects, outcome = call.bridged.handle(event)
     if type(event) is LegEnded and call.bridged.has_talked(event.leg):
-        call.talks_with = ()  # if the conversation goes on, it has transferred
+        call.talks_with, call.put_through = (), True  # if the conversation goes on
     if isinstance(outcome, Answered):
         _talks(call, now, outcome.leg)
     elif outcome is not None:
@@ -94,10 +106,45 @@ def _without(call: Call, leg: ChannelId, now: float) -> list[Effect]:
     if leg != call.leg:
         return []
     call.leg_lives, call.talks_with = False, ()
+    call.parted = now + PARTING if call.sender else NEVER
     if not call.caller_gone or call.phase is not Phase.TALKING:
         return []
     call.phase, call.cause = Phase.OVER, NORMAL
     return [call.record(now)]
+
+
+def left_behind(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """Who has answered has gone, and the caller is here still."""
+    if now >= call.parted:
+        call.parted, call.put_through = NEVER, True
+    return []
+
+
+def led_on(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """A peer says who talks there now: the trunk to it is the same."""
+    assert isinstance(event, PeerHasCall)
+    if event.sent_to:
+        call.talks_with = tuple(
+            replace(leg, number=event.sent_to)
+            if isinstance(leg, Leg) and leg.peer == event.peer
+            else leg
+            for leg in call.legs
+        )
+    return []
+
+
+def whereabouts(call: Call, view: View) -> list[Effect]:
+    """What its sender hears, if a transfer has led its caller to somebody else than he knows."""
+    moved = call.put_through or call.bill is None  # since then it is no call of a peer's
+    if call.sender is None or not moved or call.phase not in ROOMED or call.parted < NEVER:
+        return []
+    numbers = {_number_of(call, leg) for leg in call.legs}
+    number = numbers.pop() if len(numbers) == 1 else SOMEBODY
+    if number == call.told:
+        return []
+    call.told = number
+    half = call.sender
+    return list(view.tell(half.node, CallHere(half.call, half.attempt, number)))
 
 
 def redirected(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -191,6 +238,9 @@ def _talks(call: Call, now: float, leg: ChannelId) -> None:
 
 def _whose(call: Call) -> str:
     """The number that has answered; of several at one peer nobody knows which."""
-    legs = [leg for leg in call.talks_with or () if isinstance(leg, Leg)]
-    numbers = {leg.number or str(call.route.number) for leg in legs}
+    numbers = {_number_of(call, leg) for leg in call.talks_with or () if isinstance(leg, Leg)}
     return numbers.pop() if len(numbers) == 1 else str(call.route.number)
+
+
+def _number_of(call: Call, leg: Leg | Outside) -> str:
+    return (isinstance(leg, Leg) and leg.number) or str(call.route.number)

@@ -20,6 +20,7 @@ from pbxfed_ari.core.effects import (
     SendElsewhere,
 )
 from pbxfed_ari.core.events import (
+    PeerHasCall,
     PeerLostCalls,
     Returned,
 )
@@ -101,6 +102,16 @@ def held_long_enough(
         return _begin(call, now, view, lines)
     failed, call.failed, call.held_until = call.failed, None, NEVER
     return _go_on(call, *failed, now, view, lines)
+
+
+def is_there(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
+    """A peer has got this try of ours; or its phone sends it on, and the try ends in a moment."""
+    assert isinstance(event, PeerHasCall)
+    if call.setup is not None:
+        call.setup.alive(event.peer)
+    if event.sent_to and call.phase is Phase.DIALING and call.own():
+        call.sent_to = event.sent_to
+    return []
 
 
 def look_for_life(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
