@@ -10,8 +10,9 @@ import pytest
 
 from lab.calls import Dialled
 from tests.lab.conftest import Federation
-from tests.lab.furnishing import channels, registered, the_only
+from tests.lab.furnishing import calm, channels, connecting, registered, the_only
 from tests.lab.test_rooms import add
+from tests.lab.test_transfers import answers, both_hear, is_over, newest
 
 PHONES = {"1001": "a", "1002": "b", "1003": "c", "1004": "a", "1005": "c"}
 
@@ -87,6 +88,37 @@ def test_a_member_who_does_not_answer_is_left_alone_before_he_is_rung_again(
     lab.manners("1002")
     line.until(lambda: talks_with(line, call, "1002") == "1002", 12, what="1002 talks")
     lab.hang_up(call)
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["blind", "attended"])
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_a_member_at_another_node_who_has_transferred_his_caller_is_rung_again(
+    line: Federation, control: str, asks: bool
+) -> None:
+    """While that one talks on."""
+    lab = line.lab
+    with connecting(lab, control):
+        calm(line, control, "1001", "1002")
+        for member in "1001", "1002":
+            lab.manners(member, refuse="486 Busy Here")
+        first = lab.dial("1004", "700", timeout=5)
+        place = the_only(line, lambda: stands(line, "c"))
+        member = next(m for m in ("1001", "1002") if PHONES[m] != place)
+        lab.manners(member)
+        line.until(lambda: talks_with(line, first, member) == member, 12, what=f"{member} talks")
+        assert [c["control"] for c in line.get(PHONES[member], "/calls") if c["to"] == member] == [
+            control
+        ]
+        call, since = newest(line, member)["call"], time.time()
+        asked = lab.dial(member, "1005").id if asks else None
+        lab.transfer(member, call, "1005", other=asked)
+        to = answers(line, "1005", since)
+        is_over(line, member, call)
+        second = lab.dial("1003", "700", timeout=5)
+        line.until(lambda: talks_with(line, second, member) == member, 12, what="he talks again")
+        both_hear(line, {"1004": first.id, "1005": to}, "1004", "1005")
+        for dialled in first, second:
+            lab.hang_up(dialled)
 
 
 def test_who_waits_while_the_queues_daemon_dies_waits_on(line: Federation) -> None:
