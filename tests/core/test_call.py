@@ -471,21 +471,24 @@ def test_a_phone_sends_on_and_pays() -> None:
         )
 
 
-def test_nobody_is_sent_to_himself() -> None:
-    """In bridge mode a 302 without a Contact reads as if it held the caller's own number: the phone has refused."""
-    board, view = Switchboard(), View(A)
-    board.handle(ARRIVED, 0.0, view)
-    board.handle(Redirected(CHANNEL, LEG, "1002"), 1.0, view)
-    effects = board.handle(Returned(CHANNEL, "CONGESTION", 38), 1.1, view)
-    assert [e.cause for e in effects if isinstance(e, HangUp)] == [38]
-
-
 def test_who_is_sent_nowhere_hears_that_nobody_is_to_be_had() -> None:
-    """A 302 that does not say whither: no failure of ours (500)."""
-    board, view = Switchboard(), View(A)
-    board.handle(ARRIVED, 0.0, view)
-    effects = board.handle(Returned(CHANNEL, "CHANUNAVAIL", 23), 1.1, view)
-    assert [e.cause for e in effects if isinstance(e, HangUp)] == [20]
+    """A 302 that does not say whither is no failure of ours (500), and one back to him is not busy, as Dial has it.
+
+    RFC 3261 says 480 where there is no valid forwarding location. In bridge mode both read as if they held the caller's number.
+    """
+    back, busy = [Redirected(CHANNEL, LEG, "1002")], make("extension", "1001", forward_busy="1003")
+    for moved, status, cause in (
+        ([], "CHANUNAVAIL", 23),
+        (back, "CHANUNAVAIL", 23),
+        (back, "BUSY", 0),
+    ):
+        board, view = Switchboard(), View(A, items=[busy])
+        board.handle(ARRIVED, 0.0, view)
+        for event in moved:
+            board.handle(event, 1.0, view)
+        effects = board.handle(Returned(CHANNEL, status, cause), 1.1, view)
+        assert [e.cause for e in effects if isinstance(e, HangUp)] == [20]
+        assert not any(isinstance(e, HandOver) for e in effects)
 
 
 def test_the_record_of_a_call_that_was_sent_on_and_answered() -> None:

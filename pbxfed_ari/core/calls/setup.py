@@ -98,6 +98,7 @@ class Setup:
     phones: dict[ChannelId, str] = field(default_factory=dict)  # the same, of our own phones
     quiet: set[ChannelId] = field(default_factory=set)  # of those, who rings no more
     busy: bool = False  # somebody has said so
+    nowhere: bool = False  # the phone sends the call back to who calls; Dial says that it is busy
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
 
@@ -205,7 +206,7 @@ class Setup:
             return RANG_OUT
         ours = all(isinstance(leg, Leg) and leg.peer is None for leg in self.attempt.legs)
         declined = cause == REJECTED and (self.rang or ours)
-        if status == "BUSY" or self.busy or declined:
+        if (status == "BUSY" and not self.nowhere) or self.busy or declined:
             return BUSY_OUT
         return RANG_OUT if self.rang and cause == NO_RESPONSE else UNREACHABLE
 

@@ -151,6 +151,8 @@ def redirected(call: Call, event: Input, now: float, view: View, lines: Lines) -
     """A phone says where else to go. Nobody is sent to himself: so a 302 without a Contact reads in bridge mode."""
     assert isinstance(event, Redirected)
     if event.to == call.arrival.caller:
+        if call.own() and call.setup is not None:
+            call.setup.nowhere = True
         return []
     if call.own() and call.bridged is None:
         call.sent_to = event.to

@@ -156,7 +156,8 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     """A try has come to nothing."""
     assert isinstance(event, Returned)
     said = 0 if event.cause == NORMAL else event.cause  # a leg that ends so has asked nobody
-    if said == MOVED:  # nobody has said whither: who was called is not to be had
+    nowhere = call.setup is not None and call.setup.nowhere
+    if said == MOVED or nowhere:  # nobody has said whither: who was called is not to be had
         said = ABSENT
     call.cause = said or (FAILED if call.cause == NORMAL else call.cause)
     if event.status in FINAL:
