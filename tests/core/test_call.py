@@ -491,6 +491,24 @@ def test_who_is_sent_nowhere_hears_that_nobody_is_to_be_had() -> None:
         assert not any(isinstance(e, HandOver) for e in effects)
 
 
+def test_a_line_that_says_where_else_to_go_is_followed_by_the_next() -> None:
+    """No word of a person's, though Dial calls it busy; and nobody goes where the outside wants."""
+    lines = [
+        make("trunk", name, site="main", endpoint=name, nodes=["a"], patterns=["_0."], cost=cost)
+        for cost, name in enumerate(("cheap", "dear"))
+    ]
+    board, view = board_with(*lines, make("extension", "1009"))
+    one = ChannelId("1")
+    assert handed(board.handle(arrive("0301", "1"), 0.0, view))
+    board.handle(LegLives(one, LEG, "PROGRESS"), 0.5, view)
+    assert board.handle(Redirected(one, LEG, "1003"), 1.0, view) == []
+    ((_, legs, _),) = handed(board.handle(Returned(one, "BUSY", 17), 1.1, view))
+    assert [leg.line for leg in legs] == ["dear"]
+    assert causes(board.handle(Returned(one, "BUSY", 17), 2.0, view)) == [17]
+    assert handed(board.handle(arrive("0301", "2"), 3.0, view))
+    assert handed(board.handle(Returned(ChannelId("2"), "NOANSWER", 23), 3.1, view))
+
+
 def test_the_record_of_a_call_that_was_sent_on_and_answered() -> None:
     """What came of each try; an answered call's cause is not that of the try before."""
     board, view = Switchboard(), View(A)

@@ -158,16 +158,21 @@ def test_a_line_that_speaks_early_and_has_no_codec_of_the_phone_s_hears_it(
         lab.speaks("1001", "PCMU")
 
 
-@pytest.mark.parametrize("refusal", ["503 Service Unavailable", "404 Not Found"])
+@pytest.mark.parametrize(
+    "refusal", ["503 Service Unavailable", "404 Not Found", "302 Moved Temporarily"]
+)
 @pytest.mark.parametrize("caller", ["1001", "1002", "1003"], ids=["a", "b", "c"])
 def test_a_line_that_refuses_is_followed_by_the_next(
     federation: Federation, caller: str, refusal: str
 ) -> None:
-    """Wherever the caller is: the first line is here, or at another node; the second, dearer, is at yet another."""
+    """Wherever the caller is: the first line is here, or at another node; the second, dearer, is at yet another.
+
+    One that names another place (302) refuses, too: nobody goes there.
+    """
     lab = federation.lab
     line(federation, "cheap", "c", cost=1)
     line(federation, "dear", "b", cost=5, endpoint="beyond")
-    lab.manners("provider", refuse=refusal)
+    lab.manners("provider", refuse=refusal, send_to="1002")
     assert talk(federation, caller, "030123") == "beyond"
     *refused, last = carried(federation, PHONES[caller])
     assert set(refused) == {("cheap", "unreachable")}
@@ -192,7 +197,9 @@ def test_a_line_that_is_silent_is_followed_by_the_next(federation: Federation, c
 
 
 @pytest.mark.parametrize("caller", ["1001", "1003"], ids=["at another node", "here"])
-@pytest.mark.parametrize("refusal", ["503 Service Unavailable", "504 Server Time-out"])
+@pytest.mark.parametrize(
+    "refusal", ["503 Service Unavailable", "504 Server Time-out", "302 Moved Temporarily"]
+)
 def test_a_line_that_was_heard_and_fails_is_followed_by_the_next(
     federation: Federation, caller: str, refusal: str
 ) -> None:
@@ -200,7 +207,7 @@ def test_a_line_that_was_heard_and_fails_is_followed_by_the_next(
     lab = federation.lab
     line(federation, "cheap", "c", cost=1)
     line(federation, "dear", "b", cost=5, endpoint="beyond")
-    lab.manners("provider", refuse=refusal, answer_after_ms=300, early=True)
+    lab.manners("provider", refuse=refusal, send_to="1002", answer_after_ms=300, early=True)
     assert talk(federation, caller, "030123") == "beyond"
     assert carried(federation, PHONES[caller]) == [("cheap", "unreachable"), ("dear", "answered")]
 

@@ -99,6 +99,7 @@ class Setup:
     quiet: set[ChannelId] = field(default_factory=set)  # of those, who rings no more
     busy: bool = False  # somebody has said so
     nowhere: bool = False  # the phone sends the call back to who calls; Dial says that it is busy
+    elsewhere: bool = False  # who may send nobody on has said where else to go (3xx)
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
 

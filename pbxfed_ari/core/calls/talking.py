@@ -150,13 +150,17 @@ def whereabouts(call: Call, view: View) -> list[Effect]:
 def redirected(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """A phone says where else to go. Nobody is sent to himself: so a 302 without a Contact reads in bridge mode."""
     assert isinstance(event, Redirected)
+    if call.setup is not None and call.bridged is None:
+        call.setup.elsewhere = not call.own()
+    if not call.own():
+        return []
     if event.to == call.arrival.caller:
-        if call.own() and call.setup is not None:
+        if call.setup is not None:
             call.setup.nowhere = True
         return []
-    if call.own() and call.bridged is None:
+    if call.bridged is None:
         call.sent_to = event.to
-    elif call.own():
+    else:
         call.moved[event.leg] = event.to
     return []
 

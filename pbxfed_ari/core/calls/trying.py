@@ -17,6 +17,7 @@ from pbxfed_ari.core.effects import (
     Effect,
     Hold,
     Leg,
+    Outside,
     SendElsewhere,
 )
 from pbxfed_ari.core.events import (
@@ -155,6 +156,10 @@ def not_wanted(call: Call, event: Input, now: float, view: View, lines: Lines) -
 def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
     """A try has come to nothing."""
     assert isinstance(event, Returned)
+    elsewhere = event.cause == MOVED or (call.setup is not None and call.setup.elsewhere)
+    line = any(isinstance(leg, Outside) for leg in call.tried[-1].legs)
+    if line and elsewhere and event.status not in FINAL:
+        event = replace(event, status="CHANUNAVAIL", cause=NO_ROUTE)  # which Dial calls busy
     said = 0 if event.cause == NORMAL else event.cause  # a leg that ends so has asked nobody
     nowhere = call.setup is not None and call.setup.nowhere
     if said == MOVED or nowhere:  # nobody has said whither: who was called is not to be had
