@@ -49,6 +49,7 @@ from pbxfed_ari.core.events import (
 from pbxfed_ari.core.messages import CallHere
 from pbxfed_ari.core.names import CallId, ChannelId, Extension, NodeName, ObjectId
 from pbxfed_ari.core.records.objects.group import Group as GroupItem
+from pbxfed_ari.core.routing.waybill import read
 from tests.core.test_route import A, B, C, View, make
 
 CHANNEL = ChannelId("17.1")
@@ -774,6 +775,42 @@ def test_a_call_that_tried_several_lines_is_one_call_of_the_hour() -> None:
             assert handed(board.handle(come, float(second), view))
     come = arrive("0301", "9", peer=B, note="fade/1/1/one//1009")
     assert causes(board.handle(come, 3.0, view)) == [21]
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_who_forwards_every_call_to_the_outside_pays(outside: bool) -> None:
+    """At the node with the line, too: whoever calls, and may he call nobody outside himself."""
+    items = [
+        make("trunk", "one", site="main", endpoint="p", nodes=["b"], patterns=["_0."]),
+        make("did", "+4930125", destination="1001"),
+        make("extension", "1001", forward_always="0170", calling_class="office"),
+        make("class", "office", pstn_calls=1),
+        make("extension", "1009", calling_class="inside"),
+        make("class", "inside", allow=["_1XXX"]),
+    ]
+    board, view = board_with(*items)
+    who: dict[str, Any] = {"outside": True, "endpoint": ""} if outside else {}
+    number = "+4930125" if outside else "1001"
+    effects = board.handle(arrive(number, "1", **who), 0.0, view)
+    (bill,) = [read(e.note) for e in effects if isinstance(e, HandOver)]
+    assert bill is not None
+    assert bill.payer == "1001"
+    assert causes(board.handle(arrive(number, "2", **who), 1.0, view)) == [21]
+
+
+def test_who_forwards_every_call_to_a_group_pays_for_where_that_sends_it() -> None:
+    """Else a phone that may call nobody outside is reached by who may, and lets him out."""
+    items = [
+        make("trunk", "one", site="main", endpoint="p", nodes=["a"], patterns=["_0."]),
+        make("group", "600", members=["1002"], overflow="0170"),
+        make("extension", "1001", forward_always="600", calling_class="inside"),
+        make("class", "inside", allow=["_1XXX", "600"]),
+        make("extension", "1009"),
+        make("extension", "1002"),
+    ]
+    board, view = board_with(*items)
+    assert handed(board.handle(arrive("1001"), 0.0, view))
+    assert causes(board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)) == [21]
 
 
 @pytest.mark.parametrize("quick", [True, False])

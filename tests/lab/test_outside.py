@@ -309,6 +309,24 @@ def test_a_limit_of_calls_to_the_outside_holds_wherever_its_phones_are(
     federation.until(lambda: all(federation.where("1002", n) == ["b"] for n in "abc"))
 
 
+def test_who_forwards_every_call_to_the_outside_pays_for_it(federation: Federation) -> None:
+    """Not who calls, who may not do so himself; and a limit holds for whoever comes that way, from outside, too."""
+    lab = federation.lab
+    line(federation, "city", "c")
+    put(federation, "class", "inside", allow=["_1XXX"])
+    put(federation, "class", "few", pstn_calls=1)
+    put(federation, "extension", "1002", calling_class="inside")
+    put(federation, "extension", "1001", calling_class="few", forward_always="030125")
+    put(federation, "did", "+493058", destination="1001")
+    first = lab.dial("1002", "1001")
+    assert both_hear(federation, first)
+    assert str(lab.call("1003", "1001").cause).startswith("403")
+    assert str(lab.call("provider", "+493058").cause).startswith("403")
+    lab.hang_up(first)
+    federation.until(lambda: federation.get("c", "/calls") == [], 5)
+    assert talk(federation, "1003", "1001") == "provider"
+
+
 def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both(
     federation: Federation,
 ) -> None:

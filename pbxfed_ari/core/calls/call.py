@@ -270,6 +270,11 @@ class Call:
         )
 
     @property
+    def payer(self) -> str:
+        """Whose calling class counts."""
+        return self.route.payer or self.asking.payer
+
+    @property
     def diverted(self) -> Diverted | None:
         """Who has sent it on."""
         return self.route.diverted or self.asking.diverted

@@ -88,7 +88,7 @@ class Usage:
         known = self._calls.get(channel)
         if known is None:
             known = self._calls[channel] = _Counted(next(self._places), call.route.number)
-        queue, payer, number, legs = call.queue, call.asking.payer, call.route.number, call.legs
+        queue, payer, number, legs = call.queue, call.payer, call.route.number, call.legs
         bridged = call.bridged is not None
         freed = call.setup.freed() if call.setup and call.phase is Phase.DIALING else NOBODY
         state = (call.phase, legs, call.caller_gone, queue, payer, number, bridged, freed)
@@ -154,13 +154,13 @@ class Usage:
             if isinstance(leg, Leg) and not leg.line:
                 self._last[leg.number or call.route.number] = now
             else:
-                self._lately(call.asking.payer, now).setdefault(call.id, now)  # once for all tries
+                self._lately(call.payer, now).setdefault(call.id, now)  # once for all tries
 
     def dialed(self, call: Call, leg: ChannelId) -> None:
         """Dial has begun this leg of the call."""
         if _leaves(call):
             lines = [one.line for one in call.legs if isinstance(one, Outside)]
-            self._ways[leg] = _Way(call.id, call.asking.payer, "".join(lines[:1]))
+            self._ways[leg] = _Way(call.id, call.payer, "".join(lines[:1]))
 
     def gone(self, leg: ChannelId) -> None:
         """This channel is no more."""
@@ -325,7 +325,7 @@ def _facts(call: Call, legs: Sequence[Leg | Outside], freed: Collection[str]) ->
     for out in legs:
         if type(out) is Outside or out.line:
             yield "leaves", call.id
-            yield "pays", call.asking.payer
+            yield "pays", call.payer
             if type(out) is Outside:
                 yield "line", out.line
             if ours:

@@ -80,7 +80,7 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
     leaves = any(leg.peer for leg in legs)
     hop = call.bill.hop + 1 if call.bill and leaves else 1
     name = call.key if hop > 1 else call.id  # a peer that has it too must tell them apart
-    payer = call.asking.payer if line else ""
+    payer = call.payer if line else ""
     outside = arrival.outside or (call.bill is not None and call.bill.outside)
     by = call.diverted_outside if line else call.diverted
     listens, recorded = bool(call.listens), _is_recorded(call)

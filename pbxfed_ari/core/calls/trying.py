@@ -290,6 +290,7 @@ def _weary(call: Call, item: object, now: float, view: View, lines: Lines) -> li
     if way is None or (call.bill is not None and call.bill.hop >= MOST_HOPS):
         return call.give_up(NO_ANSWER)
     call.asking = replace(call.asking, peer=None, payer="", heirs=())
+    call.route = replace(call.route, payer="")
     return [*silence, *_forward(call, way, now, view, lines)]
 
 
@@ -415,7 +416,8 @@ def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
 
 def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
     """If it goes round, as among phones that stand in for one another, the caller hears what came of the last one."""
-    call.asking = routes.forwarded(way, call.route.number, call.asking)
+    asking = replace(call.asking, payer=call.payer)
+    call.asking = routes.forwarded(way, call.route.number, asking)
     call.route = routes.route(call.asking, view, lines).because(way.reason)
     if call.route.cause == LOOP:
         call.route = replace(call.route, cause=IN_VAIN.get(way.outcome, LOOP))

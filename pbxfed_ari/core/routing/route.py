@@ -154,7 +154,8 @@ def _onward(phone: Phone) -> tuple[Onward, ...]:
 def _forwarded(phone: Phone, to: str, why: str, asking: Asking, view: View, lines: Lines) -> Route:
     asking = forwarded(Onward("", to, why, phone.number), phone.number, asking)
     found = route(asking, view, lines).because(why)
-    return replace(found, diverted=found.diverted or asking.diverted)
+    diverted, payer = found.diverted or asking.diverted, found.payer or asking.payer
+    return replace(found, diverted=diverted, payer=payer)
 
 
 def forwarded(onward: Onward, number: str, asking: Asking) -> Asking:

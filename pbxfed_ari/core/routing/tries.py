@@ -328,6 +328,7 @@ class Route(Struct, frozen=True):
     )
     fresh: bool = False  # where it goes may change at any moment: ask again after each try
     diverted: Diverted | None = None  # who has sent it on, on the way to these tries
+    payer: str = ""  # the same, if that is an extension: its calling class counts
 
     def because(self, why: str) -> "Route":
         """The same, with a reason in front of all reasons."""
