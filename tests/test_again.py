@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.places import CHECKOUT
-from tests.again import FEW
+from tests.again import BEFORE, FEW
 
 
 def run(folder: Path, module: str, *options: str) -> tuple[int, str]:
@@ -38,8 +38,11 @@ def run(folder: Path, module: str, *options: str) -> tuple[int, str]:
     ],
 )
 def test_what_fails_again_has_failed(tmp_path: Path, body: str, code: int, said: str) -> None:
-    """And what holds alone is named all the same; its whole file is run, and no other."""
-    text = f"from pathlib import Path\ndef test_it():\n    {body}\ndef test_beside():\n    pass\n"
+    """And what holds alone is named all the same; what is before it in its file is run with it, and nothing else."""
+    tests = [f"def test_{n}(x):\n    pass" for n in range(BEFORE + 1)]
+    tests += [f"def test_it(x):\n    {body}", "def test_after(x):\n    pass"]
+    fixture = "@pytest.fixture(params=['[a b]/'], scope='module')\ndef x(request):\n    pass"
+    text = "\n".join(["import pytest\nfrom pathlib import Path", fixture, *tests, ""])
     (tmp_path / "test_one.py").write_text(text)
     (tmp_path / "test_other.py").write_text("def test_good():\n    pass\n")
     assert run(tmp_path, "pytest")[0] == 1
@@ -47,7 +50,7 @@ def test_what_fails_again_has_failed(tmp_path: Path, body: str, code: int, said:
     assert found[0] == code
     assert said in found[1]
     assert found[1].count("test_one.py::test_it") >= 1
-    assert f"{2 - code} passed" in found[1]
+    assert f"{BEFORE + 1 - code} passed" in found[1]
 
 
 def test_many_have_not_failed_by_chance(tmp_path: Path) -> None:
