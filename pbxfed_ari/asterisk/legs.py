@@ -281,6 +281,7 @@ class Legs:
             variables |= redirecting(effect.diverted)
         if isinstance(to, Leg) and to.trunk == "iax2":
             variables["IAXVAR(pbxfed_call)"] = effect.note
+            variables["CALLERID(num)"] = to.number or effect.number  # until its node says more
         elif isinstance(to, Leg) and to.peer is not None:
             variables["PJSIP_HEADER(add,X-PBXFED-Call)"] = effect.note
             variables["PJSIP_DTMF_MODE()"] = "info"  # no RFC 4733 between two cores: pjsip/trunk.py

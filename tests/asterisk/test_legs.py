@@ -22,7 +22,7 @@ from pbxfed_ari.core.effects import (
 )
 from pbxfed_ari.core.effects import Leg as To
 from pbxfed_ari.core.events import Ended, LegEnded
-from pbxfed_ari.core.names import ChannelId, NodeName
+from pbxfed_ari.core.names import ChannelId, Extension, NodeName
 from pbxfed_ari.errors import Declined, Unreachable
 
 CALL, LEG = ChannelId("17.1"), ChannelId("pf-f00-1-0")
@@ -113,6 +113,23 @@ async def test_keys_go_to_a_peer_by_info_where_it_is_called_by_sip(
     story = Story(Ari())
     await story.legs.perform(MakeLeg(CALL, LEG, "1001", to, "", "f00/1/1"))
     assert story.ari.variables.get("PJSIP_DTMF_MODE()") == keys
+
+
+@pytest.mark.parametrize(
+    ("to", "known"),
+    [
+        (To(NodeName("b"), "iax2"), "1001"),
+        (To(NodeName("b"), "iax2", number=Extension("1002")), "1002"),
+        (To(NodeName("b"), "sip"), None),
+    ],
+)
+async def test_who_is_called_by_iax2_is_known_before_his_node_says_who_is_there(
+    to: To, known: str | None
+) -> None:
+    """Who is transferred then would have no number. By SIP the answer tells it."""
+    story = Story(Ari())
+    await story.legs.perform(MakeLeg(CALL, LEG, "1001", to, "", "f00/1/1"))
+    assert story.ari.variables.get("CALLERID(num)") == known
 
 
 async def test_a_caller_is_made_deaf_for_a_302_before_anybody_could_say_one() -> None:

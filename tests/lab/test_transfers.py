@@ -247,6 +247,44 @@ def test_by_iax2(by_iax2: Federation) -> None:
     test_who_loses_a_fork_is_told_that_it_was_answered_elsewhere(by_iax2)
 
 
+@contextlib.contextmanager
+def rewritten(phones: Federation, file: str, old: str, new: str, reload: str) -> Iterator[None]:
+    """A file of every Asterisk says something else meanwhile."""
+    files = {node: phones.lab.node(node).etc / file for node in "abc"}
+    texts = {node: path.read_text() for node, path in files.items()}
+    assert all(old in text for text in texts.values())
+    try:
+        for node, path in files.items():
+            path.write_text(texts[node].replace(old, new))
+            phones.lab.asterisk(node, reload)
+        yield
+    finally:
+        for node, path in files.items():
+            path.write_text(texts[node])
+            phones.lab.asterisk(node, reload)
+
+
+def test_who_is_transferred_is_known_though_who_has_sent_him_is_gone(phones: Federation) -> None:
+    """Before a busy Asterisk has asked for him whom he was connected with."""
+    asks = " same => n,Set(PBXFED_WHOM="
+    late = f" same => n,Wait(0.1)\n{asks}"
+    with rewritten(phones, "pbxfed/extensions.conf", asks, late, "dialplan reload"):
+        for case in TRANSFERS:
+            test_blind(phones, *case)
+
+
+def test_who_is_transferred_by_iax2_is_known_though_his_node_has_not_said_who_he_is(
+    by_iax2: Federation,
+) -> None:
+    """Or not yet: his number is the one that was dialed."""
+    silent = "connectedline=no"
+    with rewritten(
+        by_iax2, "pbxfed-iax-peers.conf", "connectedline=yes", silent, "module reload chan_iax2.so"
+    ):
+        for to in "1002", "1004":
+            test_blind(by_iax2, "1001", "1003", "1001", to)
+
+
 def test_transferred_twice(phones: Federation) -> None:
     """From one to the next, by whoever has the call."""
     lab = phones.lab
