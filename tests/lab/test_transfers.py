@@ -285,6 +285,23 @@ def test_who_is_transferred_by_iax2_is_known_though_his_node_has_not_said_who_he
             test_blind(by_iax2, "1001", "1003", "1001", to)
 
 
+def test_a_room_that_is_transferred_by_iax2_has_its_number(by_iax2: Federation) -> None:
+    """It stands at another node, and who was in it calls somebody into it."""
+    lab = by_iax2.lab
+    rooms = [f"88{n:02}" for n in range(10)]
+    for room in rooms:
+        put(by_iax2, "room", room)
+    ways = {room: by_iax2.get("a", f"/route/{room}")["tries"][0]["legs"] for room in rooms}
+    room = next(room for room, legs in ways.items() if legs == [{"node": "c", "trunk": "iax2"}])
+    dialled, since = lab.dial("1001", room), time.time()
+    by_iax2.until(lambda: lab.transfer("1001", dialled.id, "1004") == 202, 5)
+    call = answers(by_iax2, "1004", since)
+    assert newest(by_iax2, "1004")["other"] == room
+    lab.end("1004", call)
+    for room in rooms:
+        assert lab.http("a", "DELETE", f"/rooms/{room}")[0] == 200
+
+
 def test_transferred_twice(phones: Federation) -> None:
     """From one to the next, by whoever has the call."""
     lab = phones.lab
