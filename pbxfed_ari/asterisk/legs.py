@@ -1,8 +1,9 @@
 """Bridge mode at one Asterisk: legs and bridges that are ours, made, dialed, joined and ended as the core asks.
 
 What Asterisk declines ends the leg for the core (LegEnded), and is hung up for Asterisk; a caller who cannot be put into his
-bridge, or answered, is hung up. So a call can fail, never hang. After silence it is looked whether it was done: no conversation
-is cut because an answer of ARI's was lost or late. Ending what is gone already is no error.
+bridge, or answered, is hung up, though not for one answer of ARI's. So a call can fail, never hang. After silence it is looked
+whether it was done: no conversation is cut because an answer of ARI's was lost or late. Ending what is gone already is no
+error.
 
 A call waits for each way to ARI and back. So what can be said at once is said at once: all that rings a single phone, from its
 leg to the bridge and the dial; a bridge and who waits in it, beside several legs; an answer and what goes with it. A leg is
@@ -188,6 +189,8 @@ class Legs:
                 if declined is None and isinstance(asked, Together):
                     self._ahead.setdefault(asked.call, []).append(asked)
             elif declined is not None and not _stands(post, declined):
+                if isinstance(asked, Join) and await self._joined_after_all(asked, declined):
+                    continue
                 if (
                     isinstance(asked, Join) and asked.call in asked.channels
                 ):  # who answers is not heard
@@ -252,8 +255,18 @@ class Legs:
     async def _went_wrong(self, effect: ForLegs, error: Exception) -> None:
         if isinstance(error, Unreachable) and await self._was_done(effect):
             self._note(_told(effect, f"{error}, but it was done"))
-        else:
+        elif not (isinstance(effect, Join) and await self._joined_after_all(effect, error)):
             await self._failed(effect, error)
+
+    async def _joined_after_all(self, join: Join, error: Exception) -> bool:
+        """Who would be hung up else is asked for again, unless he is gone: not a leg that rings, which may be by now."""
+        if join.quietly or (isinstance(error, Declined) and error.status in (400, 404)):
+            return False
+        with suppress(AsteriskError):
+            for post in self._posts(join):
+                await insist(partial(self._ari.grant, post))
+            return True
+        return False
 
     async def _was_done(self, effect: ForLegs) -> bool:
         """What Asterisk has not said can be seen."""

@@ -186,7 +186,7 @@ async def test_who_was_dialed_before_he_was_joined_is_heard_to_ring() -> None:
 
 async def test_whoever_was_dialed_for_a_caller_who_cannot_hear_him_is_given_up_at_once() -> None:
     """His answer is none."""
-    story = Story(Ari("addChannel 17.1"))
+    story = Story(Ari("addChannel 17.1", status=400))
     await story.legs.perform(BRIDGE, WAITS, LEG_OF_ONE)
     assert story.posted == [LegEnded(LEG, 38)]
     assert story.ari.writes[1:] == [[f"DELETE channels/{LEG}"], [f"DELETE channels/{CALL}"]]
@@ -254,10 +254,26 @@ async def test_a_leg_that_was_refused_before_it_was_joined_says_so_itself(status
 
 
 async def test_a_caller_who_cannot_be_put_into_his_bridge_is_hung_up() -> None:
-    """He would hear nothing of who answers."""
-    story = Story(Ari("addChannel"))
-    await story.legs.perform(BRIDGE, WAITS)
-    assert story.ari.writes[1:] == [[f"DELETE channels/{CALL}"]]
+    """He would hear nothing of who answers. Who is gone is not asked for again."""
+    for status, again in (400, 0), (500, insisting.TIMES):
+        story = Story(Ari("addChannel", status=status))
+        await story.legs.perform(BRIDGE, WAITS)
+        asked = [["bridges/pf-f00/addChannel 17.1"]] * again
+        assert story.ari.writes[1:] == [*asked, [f"DELETE channels/{CALL}"]]
+
+
+@pytest.mark.parametrize("who", [(LEG,), (CALL, LEG)])
+@pytest.mark.parametrize("status", [409, 422, 500, 0])
+async def test_who_has_answered_is_asked_for_again(who: tuple[ChannelId, ...], status: int) -> None:
+    """One answer of ARI's, or none, ends no conversation: not the rescue of one that has lost its other end, either."""
+    story = Story(Ari("addChannel", status=status) if status else Ari(silent=1))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(story.legs.perform(Join(CALL, "pf-f00", who)))
+        while not story.ari.writes:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        story.ari.declined = ()
+    assert story.ari.writes[-1] == story.ari.writes[0]
+    assert (story.posted, story.noted) == ([], [])
 
 
 async def test_after_silence_what_was_not_done_is_asked_for_by_itself() -> None:

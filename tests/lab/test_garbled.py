@@ -33,14 +33,15 @@ CALLERS = 8
 ANSWERS: tuple[Answer, ...] = (404, 409, 422, 500, SILENCE, LOST, CUT, AWAY)
 DEAF = (CUT, AWAY)  # what costs the whole node its websocket
 
-# Mode; where the called phone stands ("in": on a, and b's calls it); the request that is spoilt, once; what the caller gets,
-# by how it is spoilt (ANSWERS): the status of a refusal, or "talks". "-" is left out: who says of a channel that it is gone
-# is believed, and of two requests sent at once the second is lost with the first. In bridge mode what was not done after
-# silence is asked for once more by itself. A phone on b is reached by two kinds of trunk, one on a in one way only: so
-# `there` talks where `here` is refused. 503: Asterisk has not answered in time; of an event, nobody has fetched the caller from
-# Stasis, unless a slow ARI made the daemon read all channels anew meanwhile: then he talks. "any" is talks or 500: b tries its
-# second trunk unless a has said before that the call is there. A leg that Asterisk has ended because there was no websocket is
-# made once more. To dial a leg that is not in Stasis yet is declined by any Asterisk: it is dialed again when it does.
+# Mode; where the called phone stands ("in": on a, and b's calls it); the request that is spoilt, once; what the caller gets, by
+# how it is spoilt (ANSWERS): the status of a refusal, or "talks". "-" is left out: who says of a channel that it is gone is
+# believed, and of two requests sent at once the second is lost with the first. In bridge mode what was not done after silence
+# is asked for once more by itself, and whoever is not put into the bridge, unless he only rings, in any case. A phone on b is
+# reached by two kinds of trunk, one on a in one way only: so `there` talks where `here` is refused. 503: Asterisk has not
+# answered in time; of an event, nobody has fetched the caller from Stasis, unless a slow ARI made the daemon read all channels
+# anew meanwhile: then he talks. "any" is talks or 500: b tries its second trunk unless a has said before that the call is
+# there. A leg that Asterisk has ended because there was no websocket is made once more. To dial a leg that is not in Stasis yet
+# is declined by any Asterisk: it is dialed again when it does.
 TABLE = """
 handover  here     EVENT  StasisStart                 -     -     -     -     503   -     -     -
 handover  here     POST   channels/CALLER/variables   500   500   500   500   503   -     talks -
@@ -53,7 +54,7 @@ bridge    here     POST   channels/CALLER/variable    talks talks talks talks ta
 bridge    here     POST   bridges/BRIDGE              500   500   500   500   talks talks talks -
 bridge    here     POST   channels/create             500   500   500   500   503   talks talks talks
 bridge    there    POST   channels/create             talks talks talks talks talks talks talks -
-bridge    here     POST   bridges/BRIDGE/addChannel   500   500   500   500   talks talks talks -
+bridge    here     POST   bridges/BRIDGE/addChannel   500   talks talks talks talks talks talks -
 bridge    here     POST   channels/LEG/dial           talks talks talks talks talks talks talks -
 bridge    there    POST   channels/LEG/dial           talks talks talks talks talks talks talks -
 bridge    here     POST   channels/CALLER/answer      talks talks talks talks talks talks talks -
@@ -321,3 +322,40 @@ def test_who_talks_talks_on_while_a_reconnect_fails(ground: Ground, answer: Answ
         lab.hang_up(dialled)
     federation.until(lambda: not ground.left(desk), 5)
     assert lab.call(*pairs[0], hold=0.5).ok
+
+
+def test_a_rescue_is_not_lost_for_a_request_that_fails_once(ground: Ground) -> None:
+    """Four who talk by one trunk lose their other ends; of each the first request to join them again fails."""
+    lab, federation = ground.lab, ground.federation
+    spoilt: tuple[Answer, ...] = (409, 422, 500, SILENCE)
+    answers = dict(zip(ground.desks, spoilt, strict=False))
+    talks = {
+        desk: in_bridge_mode(federation, desk.caller, desk.phone("there", "bridge"))
+        for desk in answers
+    }
+    time.sleep(0.5)
+    died = time.time()
+    for desk, answer in answers.items():
+        ground.meddler.spoil(desk.caller, "POST bridges/BRIDGE/addChannel", answer)
+    lab.kill("b", "asterisk")
+    lab.start("b", "asterisk")
+
+    def back(phone: str) -> list[str]:
+        return [c["call"] for c in lab.calls_of(phone, died) if c["answered_at"]]
+
+    for desk, dialled in talks.items():
+        phone = desk.phone("there", "bridge")
+        federation.until(lambda phone=phone: bool(back(phone)), 15, what=f"{phone} is called")  # type: ignore[misc]
+        federation.until(
+            lambda one=desk.caller, its=dialled.id, other=phone: (  # type: ignore[misc]
+                lab.hears(one, its, other) and lab.hears(other, back(other)[-1], one)
+            ),
+            10,
+            what=f"{desk.caller} and {phone} hear each other, {answers[desk]}",
+        )
+        assert not ground.meddler.left(desk.caller)
+        lab.hang_up(dialled)
+        federation.until(lambda desk=desk: not ground.left(desk), 8)  # type: ignore[misc]
+    federation.until(federation.whole, 30)
+    for desk in answers:
+        assert lab.call(desk.caller, desk.phone("there", "bridge"), hold=0.4).ok
