@@ -364,31 +364,38 @@ def test_who_has_refused_is_not_rung_again_for_a_caller_whose_daemon_was_away(
     assert attempt.cause == 19
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize("home", ["a", "b"])
-def test_who_has_refused_unseen_is_rung_once_more_though_the_daemon_was_away_before_that(
-    home: str,
+def test_who_has_refused_unseen_is_rung_once_more_and_who_has_been_heard_to_is_not(
+    home: str, restarts: bool, gone: bool
 ) -> None:
-    """It is back while he rings, then loses its websocket. Nobody is if one of those who rang together had refused before."""
-    for number, members in ("1002", []), ("600", ["1002", "1004"]):
+    """The websocket is away while he does; maybe the daemon was before, and has found him ringing; or he leaves then."""
+    for number, members in ("1002", []), ("600", ["1004"]):
         world, caller, called = two("ab", after=6.0, control="bridge")
         world["a"].edit("1004", create=True, secret="secret-12345")
-        world["a"].put("group", "600", create=True, members=members, ring_seconds=20)
+        group = {"members": ["1002", "1004"], "ring_seconds": 20}
+        world["a"].put("group", "600", create=True, **group)
         world.add("1004", home, manner="declines", after=0.3)
         called.manner = "declines"
         world.run(4.0)
         attempt = world.dial(caller, number)
         world.run(2.0)
-        world.kill("a")
-        world.run(1.0)
-        world.start("a")
+        if restarts:
+            world.kill("a")
+            world.run(1.0)
+            world.start("a")
         world.run(2.0)
         world.deafen("a")
         world.run(3.0)
+        if gone:
+            world.pbxs["b"].contacts["1002"].remove(called)
         world["a"].connect()
         world.run(20.0)
         rung = [ring.phone for ring in attempt.rings]
-        assert sorted(map(str, rung)) == (members or ["1002", "1002"])
-        assert members or attempt.cause == 17
+        assert sorted(map(str, rung)) == ["1002"] * (1 if gone else 2) + members
+        if members or not gone:
+            assert attempt.cause == 17
 
 
 def test_if_all_have_refused_or_gone_a_caller_whose_daemon_was_away_is_told_busy() -> None:

@@ -215,9 +215,15 @@ class Bridged:
         return tuple(dict.fromkeys(p.to for p in self.legs.values() if p.to not in rest))
 
     @property
+    def told(self) -> set[Leg | Outside]:
+        """Of whom it is known what he has said, by one of his phones at least."""
+        return {part.to for part in self.legs.values() if not part.untold}
+
+    @property
     def untold(self) -> bool:
-        """Is nothing known of what anybody has said?"""
-        return all(part.untold for part in self.legs.values())
+        """Is it of somebody not known at all, and have all others said no?"""
+        parts, told = self.legs.values(), self.told
+        return all(p.untold or p.said_no for p in parts) and any(p.to not in told for p in parts)
 
     @property
     def over(self) -> bool:

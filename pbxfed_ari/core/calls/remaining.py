@@ -135,10 +135,16 @@ def known(call: Call) -> str:
             call.came = outcome
             call.reached |= {_at(leg) for leg in one.legs}
         if call.refused and not call.known:
-            call.reached |= {_at(leg) for leg in call.refused}
-            outcome = call.came = call.came or BUSY_OUT
-            call.cause = CAUSES[outcome]
+            heed(call, call.refused)
+            outcome, call.cause = call.came, CAUSES[call.came]
     return outcome
+
+
+def heed(call: Call, refused: Sequence[Leg | Outside]) -> None:
+    """Of those who ring together these have said no: they are rung by no other way either."""
+    call.refused = tuple(refused)
+    call.reached |= {_at(leg) for leg in refused}
+    call.came = call.came or BUSY_OUT
 
 
 def marks(number: str, attempt: Try) -> set[Tried]:

@@ -174,12 +174,18 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
 
 
 def once_more(call: Call, event: Returned, now: float, view: View, lines: Lines) -> list[Effect]:
-    """Nobody was asked, or nobody knows what he has said, as if our websocket was away: the same try again, but only once."""
+    """Some were not asked, or nobody knows what they have said, as if our websocket was away: they are once more, not twice."""
     last, given_up = call.tried[-1], call.setup is not None and call.setup.gone
-    if given_up or call.refused or call.tried[-2:-1] == [last]:
+    refused = call.who_refused()
+    heard = {*refused, *(call.bridged.told if call.bridged else ())}
+    left = tuple(leg for leg in last.legs if leg not in heard)
+    before = [set(one.legs) for one in call.history[-2:-1] if one.outcome == LOST_SIGHT]
+    if given_up or not left or any(map(set(left).issubset, before)):
         return way_failed(call, event, now, view, lines)
+    if refused:
+        remaining.heed(call, refused)
     call.came_of_it(LOST_SIGHT, now)
-    return _start(call, last, now, view, lines)
+    return _start(call, replace(last, legs=left), now, view, lines)
 
 
 def _go_on(
