@@ -634,7 +634,7 @@ def test_do_not_disturb_and_nobody_there_go_onward_at_once() -> None:
     board, view = board_with(make("extension", "1001", dnd=True))
     assert causes(board.handle(arrive("1001"), 0.0, view)) == [17]
     board, view = board_with(make("extension", "1001", forward_unreachable="*97"), places=())
-    assert causes(board.handle(arrive("1001"), 0.0, view)) == [1]
+    assert causes(board.handle(arrive("1001"), 0.0, view)) == [20]
 
 
 def test_a_hunt_goes_on_after_busy_and_no_answer_and_ends_at_the_overflow() -> None:

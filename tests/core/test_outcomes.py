@@ -136,6 +136,28 @@ def test_of_two_that_stand_in_for_one_another_the_last_one_counts(
     assert HangUp(CHANNEL, told) in board.handle(Returned(CHANNEL, *end), 60.0, view)
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [(("BUSY", 17), 17), (("NOANSWER", 0), 19), (("CHANUNAVAIL", 20), 20)],
+)
+@pytest.mark.parametrize("to", ["7777", "0123"])
+def test_whose_forward_was_set_wrong_is_what_he_is_without(
+    to: str, end: tuple[str, int], told: int
+) -> None:
+    """To a number that nobody has, or that he may not dial: his caller has dialed right. Not who forwards every call."""
+    ways = dict.fromkeys(("forward_busy", "forward_no_answer", "forward_unreachable"), to)
+    line = make("trunk", "city", site="main", endpoint="p", nodes=["a"], patterns=["_0."])
+    none = make("class", "none", deny=["_0."])
+    items = [line, none, make("extension", "1001", calling_class="none", **ways)]
+    items.append(make("extension", "1002", calling_class="none", forward_always=to))
+    board, view = Switchboard(), View(A, items=items)
+    board.handle(Arrived(CHANNEL, "1001", "1009", "", fresh_id=CALL, endpoint="1009"), 0.0, view)
+    assert HangUp(CHANNEL, told) in board.handle(Returned(CHANNEL, *end), 30.0, view)
+    always = Arrived(ChannelId("17.9"), "1002", "1009", "", endpoint="1009")
+    wrong = {"7777": 1, "0123": 21}[to]
+    assert HangUp(always.channel, wrong) in board.handle(always, 60.0, view)
+
+
 def test_what_a_peer_has_refused_itself_is_not_asked_of_it_again() -> None:
     """It has said that the call is there: not its trunk failed. Another node that has the phone is asked."""
     refused = Returned(CHANNEL, "CHANUNAVAIL", 58)

@@ -338,7 +338,7 @@ def test_a_peers_caller_goes_on_from_here_and_no_further_than_three_trunks() -> 
     line = make("trunk", "city", site="main", endpoint="p", nodes=["a"], patterns=["_0."])
     paid = Desk(*silent, line, wait_seconds=60, otherwise="0123")
     paid.call("1", endpoint="1009")
-    assert [e.cause for e in paid.after(61.0) if isinstance(e, HangUp)] == [21]
+    assert [e.cause for e in paid.after(61.0) if isinstance(e, HangUp)] == [19]
 
 
 def test_a_call_that_was_taken_is_one_call_in_the_records() -> None:

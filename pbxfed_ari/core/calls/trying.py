@@ -47,6 +47,7 @@ from pbxfed_ari.core.routing.tries import (
     NORMAL,
     OUTCOMES,
     RANG_OUT,
+    REJECTED,
     SENT_ON,
     UNALLOCATED,
     UNREACHABLE,
@@ -56,7 +57,8 @@ from pbxfed_ari.core.routing.tries import (
     View,
 )
 
-IN_VAIN = {**CAUSES, UNREACHABLE: ABSENT}  # the same, where forwards go round
+IN_VAIN = {**CAUSES, UNREACHABLE: ABSENT}  # the same, where forwards lead nowhere
+LEADS_NOWHERE = (LOOP, UNALLOCATED, REJECTED)  # of a forward; its caller has dialed right
 FINAL = frozenset({"CANCEL", "ANSWER"})  # the caller has gone, or has talked
 UNSETTLED = 0.1  # seconds after which it is looked again whether it is known who lives
 LONGEST = 3.0  # seconds that this is waited for
@@ -421,12 +423,12 @@ def _send_on(call: Call, now: float, view: View, lines: Lines) -> list[Effect]:
 
 
 def _forward(call: Call, way: Onward, now: float, view: View, lines: Lines) -> list[Effect]:
-    """If it goes round, as among phones that stand in for one another, the caller hears what came of the last one."""
+    """If that leads nowhere, because phones stand in for one another or it was set wrong, what came of the last one counts."""
     asking = replace(call.asking, payer=call.payer)
     call.asking = routes.forwarded(way, call.route.number, asking)
     call.route = routes.route(call.asking, view, lines).because(way.reason)
-    if call.route.cause == LOOP:
-        call.route = replace(call.route, cause=IN_VAIN.get(way.outcome, LOOP))
+    if call.route.cause in LEADS_NOWHERE and not call.route.tries:
+        call.route = replace(call.route, cause=IN_VAIN.get(way.outcome, call.route.cause))
     call.reached.clear()
     call.had_turn.clear()
     call.came = ""
