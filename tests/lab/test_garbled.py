@@ -20,7 +20,7 @@ from lab.lab import Lab
 from lab.meddler import AWAY, CUT, LOST, SILENCE, Answer, Meddler
 from lab.phone import PhoneRefused
 from tests.lab.conftest import SECRET, Federation, a_lab
-from tests.lab.furnishing import both_hear, in_bridge_mode, turns
+from tests.lab.furnishing import both_hear, calm, in_bridge_mode, put, turns
 
 BOUND = 12.0  # seconds until a caller knows
 HOLD = {
@@ -359,3 +359,31 @@ def test_a_rescue_is_not_lost_for_a_request_that_fails_once(ground: Ground) -> N
     federation.until(federation.whole, 30)
     for desk in answers:
         assert lab.call(desk.caller, desk.phone("there", "bridge"), hold=0.4).ok
+
+
+def test_who_refuses_unheard_rings_once_more_though_another_one_has_refused_before(
+    ground: Ground,
+) -> None:
+    """Of two who ring together, while the websocket is away; he answers then, and the other one is left alone."""
+    lab, federation, desk = ground.lab, ground.federation, ground.desks[0]
+    first, second = desk.phone("there", "bridge"), desk.phone("here", "bridge")
+    put(federation, "group", "600", members=[first, second], control="bridge", ring_seconds=20)
+    calm(federation, "bridge", desk.caller, second)
+    since, before = time.time(), {one: lab.phone(one)["invites"] for one in (first, second)}
+    lab.manners(first, refuse="486 Busy Here")
+    lab.manners(second, refuse="486 Busy Here", answer_after_ms=3_000)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lab.dial, desk.caller, "600", timeout=20)
+        federation.until(lambda: lab.phone(first)["invites"] > before[first])
+        federation.until(lambda: [c["state"] for c in lab.calls_of(second, since)] == ["ringing"])
+        time.sleep(0.5)  # the first one is heard to refuse
+        ground.meddler.cut(4.0)
+        federation.until(lambda: lab.calls_of(second, since)[-1]["state"] == "ended")
+        for number in first, second:
+            lab.manners(number)
+        dialled = call.result()
+    assert both_hear(federation, dialled)
+    rung = {one: lab.phone(one)["invites"] - count for one, count in before.items()}
+    lab.hang_up(dialled)
+    assert rung == {first: 1, second: 2}
+    federation.until(lambda: not ground.left(desk), 8)

@@ -146,6 +146,10 @@ def test_forwards_by_outcome(controlled: Federation) -> None:
     assert talk(controlled, "1003", "1002") == "1001"
     put(controlled, "extension", "1002", forward_always="1004")
     assert talk(controlled, "1001", "1002") == "1004"
+    put(controlled, "extension", "1002", forward_always="", forward_busy="7777")
+    controlled.phone("1002", "c")
+    lab.manners("1002", refuse="486 Busy Here")
+    assert controlled.fails("1001", "1002")[0] == 486  # 7777 is nobody's
 
 
 def test_of_two_devices_one_is_busy_and_one_rings_out(controlled: Federation) -> None:
