@@ -810,7 +810,9 @@ def test_who_forwards_every_call_to_a_group_pays_for_where_that_sends_it() -> No
     ]
     board, view = board_with(*items)
     assert handed(board.handle(arrive("1001"), 0.0, view))
-    assert causes(board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)) == [21]
+    effects = board.handle(Returned(CHANNEL, "BUSY", 17), 1.0, view)
+    assert causes(effects) == [17]
+    assert not any(isinstance(effect, HandOver) for effect in effects)
 
 
 @pytest.mark.parametrize("quick", [True, False])
