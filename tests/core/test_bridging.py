@@ -112,6 +112,33 @@ def test_one_leg_is_made_joined_and_dialed() -> None:
     assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
 
 
+def test_who_is_called_by_iax2_is_joined_when_he_lives() -> None:
+    """Until then Asterisk would refuse the caller by what chan_iax2 says of a silent peer; from then on he is heard."""
+    board = Board(B)
+    board.view.kinds = ("iax2",)
+    made = board.at(0.0, arrived())
+    assert [type(e) for e in made] == [MakeBridge, Join, MakeLeg]
+    assert isinstance(made[2], MakeLeg)
+    assert made[2].then == (DialLeg(CALLER, ONE, 30),)
+    assert board.at(0.01, LegEntered(ONE)) == [*made[2].then]
+    joined = Join(CALLER, BRIDGE, (ONE,), quietly=True)
+    assert board.at(0.02, LegLives(CALLER, ONE, "PROCEEDING")) == [joined]
+    rings = LegLives(CALLER, ONE, "RINGING")  # maybe before it was there
+    assert board.at(0.03, rings) == [Indicate(CALLER, "ring")]
+    assert board.at(0.04, rings, LegLives(CALLER, ONE, "PROGRESS")) == []
+    assert board.at(2.0, Answered(CALLER, ONE)) == [Indicate(CALLER, "answer")]
+
+
+def test_who_is_called_by_iax2_and_answers_at_once_is_joined_by_that() -> None:
+    """Nothing was heard of it before."""
+    board = Board(B)
+    board.view.kinds = ("iax2",)
+    board.at(0.0, arrived())
+    board.at(0.01, LegEntered(ONE))
+    answer = board.at(0.02, Answered(CALLER, ONE))
+    assert answer == [Join(CALLER, BRIDGE, (CALLER, ONE)), Indicate(CALLER, "answer")]
+
+
 def test_a_caller_is_shown_the_room_at_a_peer() -> None:
     """Whom he transfers out of it comes from that number."""
     board = Board(items=[make("room", "800", name="Monday")])

@@ -178,10 +178,10 @@ def test_a_phone_that_rings_late_is_not_cut(forwarded: Federation) -> None:
 
 
 @contextmanager
-def sip_blocked(federation: Federation) -> Iterator[None]:
-    """No SIP passes from a to c. What a has found out of that goes with its daemon."""
+def blocked(federation: Federation, port: int = 5060) -> Iterator[None]:
+    """No SIP (or, by its port, no IAX2) passes from a to c. What a has found out of that goes with its daemon."""
     lab = federation.lab
-    lab.drop("c", f"ip saddr {lab.node('a').host.address} udp dport 5060")
+    lab.drop("c", f"ip saddr {lab.node('a').host.address} udp dport {port}")
     try:
         yield
     finally:
@@ -202,7 +202,7 @@ def test_sip_alone_is_blocked(forwarded: Federation) -> None:
     try:
         for number, rung in ("1003", ["1003"]), ("600", ["1003", "1031"]):
             before, since = {phone: int(lab.phone(phone)["invites"]) for phone in rung}, time.time()
-            with sip_blocked(forwarded):
+            with blocked(forwarded):
                 found = lab.call("1001", number, hold=0.6, timeout=8)
             assert found.ok, found
             assert found.details["answered_by"] == "1003"
@@ -215,12 +215,26 @@ def test_sip_alone_is_blocked(forwarded: Federation) -> None:
         lab.http("a", "DELETE", "/groups/600")
 
 
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_iax2_alone_is_blocked(federation: Federation, control: str) -> None:
+    """By which c is called first: what chan_iax2 says of the silence refuses nobody, and SIP carries the call."""
+    lab = federation.lab
+    federation.phone("1001", "a")
+    federation.phone("1003", "c")
+    with set_up(federation, control, "iax2"), blocked(federation, 4569):
+        since = time.time()
+        found = lab.call("1001", "1003", hold=0.6, timeout=8)
+    assert found.ok, found
+    assert (found.trunk, found.invites) == ("sip", 1)
+    heard_by_caller(federation, since)
+
+
 def test_after_a_call_that_found_sip_blocked_others_begin_with_the_trunk_that_works(
     controlled: Federation,
 ) -> None:
     """The first one has waited for two seconds. It is told where operators look."""
     lab = controlled.lab
-    with sip_blocked(controlled):
+    with blocked(controlled):
         took: list[float] = []
         for _ in range(3):
             found = lab.call("1001", "1003", hold=0.6, timeout=8)
@@ -245,7 +259,7 @@ def test_one_device_is_heard_and_the_other_is_not_reached(controlled: Federation
     lab.manners("1030", refuse="486 Busy Here")
     since = time.time()
     try:
-        with sip_blocked(controlled):
+        with blocked(controlled):
             found = lab.call("1001", "1030", hold=0.6, timeout=8)
     finally:
         lab.manners("1030")
@@ -271,7 +285,7 @@ def test_in_bridge_mode_a_device_that_is_not_reached_is_called_by_the_other_trun
         for _ in turns():
             before = {phone: int(lab.phone(phone)["invites"]) for phone in ("1030", "1030/2")}
             since = time.time()
-            with sip_blocked(federation), ThreadPoolExecutor(1) as pool:
+            with blocked(federation), ThreadPoolExecutor(1) as pool:
                 call = pool.submit(lab.dial, "1001", "1030", timeout=12)
                 federation.until(lambda: len(federation.get("a", "/calls")) == 1, 5)
                 control = [c["control"] for c in federation.get("a", "/calls")]

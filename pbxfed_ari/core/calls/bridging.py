@@ -1,6 +1,8 @@
 """One try in bridge mode: we own legs and bridge, by names of our own (`pf-<call>-…`), so that a restarted daemon knows them.
 
-    MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media)
+    MADE      entered    DIALED    have the leg dialed; if it is the only one, join it with the caller first (early media),
+                                   to a peer by IAX2 when it lives: of one that is silent chan_iax2 says congestion after a
+                                   second (`autokill`), by which Asterisk refuses whoever is in the bridge with it
     DIALED    rings      DIALED    of several let the caller hear it ring, once; a single one he hears by the bridge
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
     any       ended      GONE      when all are gone the try has failed, with the status that Dial would say; or is `untold`
@@ -17,7 +19,7 @@ Who is rescued (rescue.py) waits in the bridge already, answered, and hears that
 He may be the phone that was called: then one of our own legs is the `caller`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -86,6 +88,7 @@ class Part:
     cause: int = 0
     said_no: bool = False
     untold: bool = False  # it is gone, and nobody was asked, or nobody knows what he has said
+    joined: bool = False  # with the caller, when it lived
 
 
 @dataclass(slots=True)
@@ -200,8 +203,8 @@ class Bridged:
             case LegEntered() if part.step is Step.MADE:
                 part.step = Step.DIALED
                 return list(self._dial(leg)), None
-            case LegLives(how=how) if part.step is Step.DIALED and how in _HEARD:
-                return self._hear(), None
+            case LegLives(how=how) if part.step is Step.DIALED:
+                return [*self._join(leg, part), *self._hear(how)], None
             case Answered() if not self.talks:
                 return self._answer(leg, part), event
             case LegEnded(cause=cause, sip=sip) if part.step is not Step.UP:
@@ -318,18 +321,31 @@ class Bridged:
         """What a leg that is there is asked for."""
         dial = DialLeg(self.caller, leg, self.seconds, _shown(self.legs[leg].to))
         joined = Join(self.caller, self.bridge, (leg,), quietly=True)
-        return (joined, dial) if self._early() else (dial,)
+        return (joined, dial) if self._early() and not self._when_it_lives() else (dial,)
+
+    def _join(self, leg: ChannelId, part: Part) -> list[Effect]:
+        """It lives, and was not joined before it was dialed."""
+        if part.joined or not (self._early() and self._when_it_lives()):
+            return []
+        part.joined = True
+        return [Join(self.caller, self.bridge, (leg,), quietly=True)]
 
     def _early(self) -> bool:
         """Are they joined before the answer?"""
         return len(self.legs) == 1 and not (self.held or self.apart)
 
-    def _hear(self) -> list[Effect]:
+    def _when_it_lives(self) -> bool:
+        """Is the one leg joined only then?"""
+        (part,) = self.legs.values()
+        return isinstance(part.to, Leg) and part.to.peer is not None and part.to.trunk == "iax2"
+
+    def _hear(self, how: str) -> list[Effect]:
         """Of several that are rung none is heard before it answers: whoever speaks early rings.
 
-        A single one is in the bridge, and Asterisk passes on whatever it says.
+        A single one is in the bridge, and Asterisk passes on whatever it says; but it may have rung before it was there.
         """
-        if self.held or self._early() or self.heard:
+        there = self._early() and not (self._when_it_lives() and how == "RINGING")
+        if self.held or self.heard or how not in _HEARD or there:
             return []
         self.heard = True
         return [Indicate(self.caller, "ring")]
@@ -358,8 +374,9 @@ class Bridged:
             joined = Join(self.caller, self.bridge, (leg,))
             return [Hush(self.caller, self.music), joined, *stopped]
         joined = Join(self.caller, self.bridge, (self.caller, leg))
+        there = self._early() and (part.joined or not self._when_it_lives())
         return [
-            *([] if self._early() else [joined]),  # first: whoever is answered is in it
+            *([] if there else [joined]),  # first: whoever is answered is in it
             Indicate(self.caller, "answer"),
             *stopped,
         ]
@@ -401,16 +418,20 @@ def adopt(
 
 
 def adopt_ringing(
-    key: str, caller: ChannelId, bridge: str, legs: Mapping[ChannelId, Leg], *, apart: bool
+    key: str,
+    caller: ChannelId,
+    bridge: str,
+    legs: Mapping[ChannelId, Leg],
+    present: Collection[ChannelId],
 ) -> Bridged:
-    """The same of legs that ring: a single one in the bridge, where the caller hears it, or several `apart`."""
+    """The same of legs that ring: a single one in the bridge, where the caller hears it, or several apart."""
     return Bridged(
         key,
         caller,
         0,
         bridge,
-        {leg: Part(to, Step.DIALED) for leg, to in legs.items()},
-        apart=apart,
+        {leg: Part(to, Step.DIALED, joined=leg in present) for leg, to in legs.items()},
+        apart=not present,
     )
 
 

@@ -75,7 +75,7 @@ def adopt_ringing(call: Call, seen: BridgeSeen, now: float, wall_ms: int, view: 
         rings.deadline = now + patience(rings.attempt, view)
         rings.latest = rings.deadline + BUSY
     call.bridged = bridging.adopt_ringing(
-        call.key, call.arrival.channel, seen.name, to, apart=not seen.channels
+        call.key, call.arrival.channel, seen.name, to, seen.channels
     )
     rings.legs |= call.bridged.peers()
     rings.phones |= call.bridged.phones(dialed)
