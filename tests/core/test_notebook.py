@@ -147,6 +147,18 @@ def test_a_call_that_is_found_talking_goes_on_under_its_note(arrived: Arrived) -
     assert lives.notes == {}
 
 
+def test_a_clock_that_is_set_back_meanwhile_makes_no_call_shorter_than_it_was() -> None:
+    """It has lasted for as long as it was seen, at least, and goes on from there."""
+    lives = talking()
+    lives.dies()
+    lives.at(5.0, listed(CALLER, LEG, after=-600.0))
+    talks = TalkFound(ARRIVED, "f00/1/1", LegSeen(B, "sip", "1001"), WALL - 600_000)
+    lives.at(5.0, talks)
+    lives.at(7.0, Ended(CALLER, 16))
+    (record,) = lives.records
+    assert (record.seconds, record.talked) == (5.0, 3.0)
+
+
 def test_a_call_that_is_found_ringing_goes_on_and_may_end_unseen_in_the_next_life() -> None:
     """A daemon may be killed twice."""
     lives = Lives()

@@ -142,7 +142,8 @@ def _recall(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int)
     before, tries = call.before, list[Attempted]()
     call.tries, call.left_out = attempt, attempt - 1
     if before is not None:
-        call.began = now - (wall_ms - before.began_ms) / 1_000
+        lasted = (wall_ms - before.began_ms) / 1_000  # if the clock was not set back meanwhile
+        call.began = now - max(lasted, before.seconds)
         call.arrival = replace(call.arrival, wall_ms=before.began_ms)
         if call.arrival.number:  # where his channel is now it may have been sent on
             came = {"caller": before.caller, "number": before.number, "outside": before.outside}
