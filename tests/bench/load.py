@@ -25,6 +25,7 @@ from tests.bench import dundi
 from tests.bench.asterisks import OWNED, PLAIN
 from tests.bench.table import Row
 from tests.lab.conftest import SECRET, Federation, a_lab
+from tests.lab.furnishing import channels
 
 SECONDS = float(os.environ.get("PBXFED_BENCH_SECONDS", "8"))
 STEPS = list(range(20, 201, 10))  # calls a second
@@ -214,11 +215,6 @@ def cpu(lab: Lab, node: str) -> float:
     assert found is not None
     fields = Path(f"/proc/{found.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def channels(federation: Federation, node: str) -> int:
-    """How many there are at a node."""
-    return int(federation.lab.asterisk(node, "core show channels count").split()[0])
 
 
 def rows() -> list[Row]:

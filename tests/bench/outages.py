@@ -11,9 +11,10 @@ from random import Random
 
 from lab.load import Load
 from lab.process import Process
-from tests.bench.load import CALLERS, THERE, Ground, channels
+from tests.bench.load import CALLERS, THERE, Ground
 from tests.bench.table import Row, p99, spread
 from tests.lab.conftest import SECRET, Federation
+from tests.lab.furnishing import channels
 
 TRIALS = int(os.environ.get("PBXFED_BENCH_TRIALS", "10"))
 KILLS = 3  # of each mode

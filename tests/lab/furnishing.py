@@ -17,6 +17,7 @@ from lab.lab import Lab
 from lab.members import Members
 from lab.phone import PhoneRefused
 from lab.places import locked
+from pbxfed_ari.asterisk.contacts import LOOK
 from release import deb
 from tests.lab.conftest import SECRET, Federation, a_lab
 
@@ -168,8 +169,10 @@ def bridges(federation: Federation, node: str) -> list[str]:
 
 
 def channels(federation: Federation, node: str) -> int:
-    text = federation.lab.asterisk(node, "core show channels count")
-    return int(text.split()[0])
+    """How many there are at a node, without those of the daemon's own that only ask Asterisk where phones are."""
+    text = federation.lab.asterisk(node, "core show channels concise")
+    names = [line.rpartition("!")[2] for line in text.splitlines() if "!" in line]
+    return sum(not name.startswith(LOOK) for name in names)
 
 
 def known(lab: Members, number: str, at: str, *, by: str) -> None:

@@ -19,9 +19,9 @@ from lab.load import Load, Outcome, Running
 from lab.process import Process
 from tests.bench.load import CALLERS as DIALING
 from tests.bench.load import THERE as AFAR
-from tests.bench.load import WAYS, Found, Ground, channels
+from tests.bench.load import WAYS, Found, Ground
 from tests.lab.conftest import SECRET, Federation
-from tests.lab.furnishing import both_hear, in_mode, nothing_left
+from tests.lab.furnishing import both_hear, channels, in_mode, nothing_left
 from tests.lab.test_metrics import value
 
 CALLERS = [str(number) for number in range(3001, 3011)]
