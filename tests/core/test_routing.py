@@ -75,6 +75,9 @@ class Busy:
     def heard(self, peer: str, trunk: str) -> float:
         return 0.0
 
+    def needed(self, peer: str, trunk: str) -> float:
+        return 0.0
+
     def trunks(self, node: NodeName, view: Viewed) -> Sequence[str]:
         return view.trunks(node)
 

@@ -129,6 +129,33 @@ def test_a_peer_that_answers_others_is_busy_and_not_dead() -> None:
         assert Abandon(LEG) in story.at(2.0)
 
 
+def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_needed() -> None:
+    """Else he is asked everything twice, and never gets out of it. What he needed long ago counts no more."""
+    other, third = (
+        Arrived(ChannelId(f"18.{n}"), "1001", "1003", "", fresh_id=f"other{n}", wall_ms=WALL)
+        for n in (2, 3)
+    )
+    story = Story(View(B))
+    story.view.clock = WALL
+    story.board.tick(0.0, story.view, 0.5)  # our own loop was late: 4 s instead of 2
+    story.at(0.0, other)
+    story.at(3.9, PeerHasCall(B, CallId("other2"), 1))
+    (handed,) = story.at(
+        6.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL + 6_000)
+    )
+    assert isinstance(handed, HandOver)
+    assert read(handed.note) == Waybill(CALL, 1, "", WALL + 6_000 + 2_000 + 7_800, spare=8)
+    story.at(6.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    story.at(7.0, third)
+    story.at(7.5, PeerHasCall(B, CallId("other3"), 1))
+    assert story.at(15.7) == []
+    assert Abandon(LEG) in story.at(16.3)
+    calm = Story(View(B), story.board)
+    calm.at(18.0, replace(third, channel=ChannelId("18.4"), fresh_id="calm"))
+    calm.at(18.1, PeerHasCall(B, CallId("calm"), 1))
+    assert story.board.calls.usage.needed(B, "sip") == pytest.approx(0.1)
+
+
 def test_a_phone_that_registered_elsewhere_meanwhile_is_called_there() -> None:
     """Before the dead node's second trunk."""
     story = calling(B)
@@ -739,6 +766,18 @@ def arrives(
     return Arrived(CHANNEL, number, "1002", "", B, bill, "x", wall_ms=WALL + late_ms)
 
 
+def test_a_call_that_comes_so_late_that_it_may_be_given_up_is_asked_after() -> None:
+    """How long that is depends on how much its sender would have borne with a peer that answers others."""
+    for spare, late_ms, doubtful in (0, 1_000, False), (0, 1_500, True), (18, 1_500, True):
+        bill = str(Waybill("cafe", 1, "", WALL + 2_000 + (spare or 6) * 1_000, spare=spare))
+        story = Story(View(A))
+        came = Arrived(CHANNEL, "1001", "1002", "", B, bill, "x", wall_ms=WALL + late_ms)
+        assert legs(story.at(0.0, came)) == ([] if doubtful else [(Leg(),)])
+    bill = str(Waybill("cafe", 1, "", WALL + 20_000, spare=18))
+    came = Arrived(CHANNEL, "1001", "1002", "", B, bill, "x", wall_ms=WALL + 1_000)
+    assert legs(Story(View(A)).at(0.0, came)) == [(Leg(),)]
+
+
 def test_a_call_that_is_sent_again_is_acknowledged_and_rings() -> None:
     """At once, in this order: its sender has waited already."""
     found = Story(View(A)).at(0.0, arrives(attempt=2))
@@ -833,6 +872,7 @@ def test_a_waybill_is_what_was_written() -> None:
         *(Waybill("beef"), let_out, Waybill("beef", 3, "city"), Waybill("beef", 3, "", WALL)),
         sent_on,
         Waybill("beef", listens=True),
+        Waybill("beef", 3, "city", WALL, spare=18),
     ):
         assert read(str(bill)) == bill
 

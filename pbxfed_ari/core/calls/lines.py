@@ -23,6 +23,7 @@ A_SECOND = 20  # calls that come within one, above which no call more is bridged
 AT_ONCE = 200  # bridged calls
 LATE, CALM = 0.1, 5.0  # seconds: a loop that was so late makes no bridges for so long
 SLOW = 0.3  # seconds: nor does an Asterisk that has needed so long for an answer
+SLOWEST = 10.0  # seconds that a slow try is remembered, unless there is a slower one
 AGAIN = 0.5  # seconds without bridges after Asterisk is heard anew: whoever has waited for that comes at once
 Fact = tuple[str, ...]  # what counts of a call
 BRIDGED: Fact = ("bridged",)
@@ -61,6 +62,9 @@ class Usage:
         self._outside: dict[str, dict[CallId, float]] = {}  # the calls it paid for lately, and when
         self._ways: dict[ChannelId, _Way] = {}  # legs to the outside that live
         self._heard: dict[tuple[NodeName, str], float] = {}  # peers, by their trunks, and when
+        self._needed: dict[
+            tuple[NodeName, str], tuple[float, float]
+        ] = {}  # by the slowest, and when
         self.detours = Detours()
         self._arrivals: deque[float] = deque(maxlen=A_SECOND + 1)  # when the last ones came
         self._hurried = 0.0  # until when
@@ -189,9 +193,11 @@ class Usage:
         fresh, setup.fresh = setup.fresh, []
         quiet = setup.silent if call.phase is Phase.TALKING else set()
         notes: list[Note] = []
-        for leg in setup.attempt.legs if call.silent_by or quiet or self.detours else ():
+        for leg in setup.attempt.legs:
             if not isinstance(leg, Leg) or leg.peer is None:
                 continue
+            if leg.peer in fresh:
+                self._showed_life(leg.peer, leg.trunk, now - setup.began, now)
             if leg.peer in quiet:
                 self.detours.silent(leg.peer, leg.trunk, now)
             elif leg.peer in fresh:
@@ -226,9 +232,18 @@ class Usage:
         """When this peer last said that a try by such a trunk is there."""
         return self._heard.get((peer, trunk), 0.0)
 
+    def needed(self, peer: NodeName, trunk: str) -> float:
+        """How long tries by such a trunk were without a sign of life lately: seconds of the slowest."""
+        return self._needed.get((peer, trunk), (0.0, 0.0))[0]
+
     def trunks(self, node: NodeName, view: View) -> Sequence[str]:
         """How to call a node now, best first."""
         return self.detours.order(node, view.trunks(node), self._now)
+
+    def _showed_life(self, peer: NodeName, trunk: str, after: float, now: float) -> None:
+        slowest, since = self._needed.get((peer, trunk), (0.0, 0.0))
+        if after >= slowest or now > since + SLOWEST:
+            self._needed[peer, trunk] = after, now
 
     def _lately(self, payer: str, now: float) -> dict[CallId, float]:
         """The calls to the outside that a number paid for within the last hour."""

@@ -40,7 +40,7 @@ def _ring(call: Call, late: Setup, now: float, view: View, lines: Lines) -> list
     call.done |= {(number, leg) for leg in legs}
     waits = setup.once_more(setup.patience(more, view)) * (2 if lines.hurried() else 1)
     late.again(attempt, ends, call.tries, now, waits)
-    bill = str(starting.waybill_of(call, more, late.latest, now, view))
+    bill = str(starting.waybill_of(call, more, late, now, view))
     known = set(call.bridged.legs)
     made = call.bridged.ring(more, call.tries, number, bill, view, call.shown)
     to = call.bridged.peers().items()

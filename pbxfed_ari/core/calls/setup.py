@@ -4,8 +4,10 @@
 to the outside), or at once when it is out of reach. Life is: its CallHere, PROCEEDING over IAX2, ringing, early media, an
 answer. SIP's 100 Trying is none: ARI does not show it. A peer that lives is given up only when it is declared down: no good
 call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it began: that peer is busy, not
-dead, and has BUSY seconds more. If our own Asterisk is slow to begin a leg, the time begins with that. Only legs to peers, to
-the outside and to phones of nodes out of reach are abandoned; our own phones may take their time.
+dead, and has BUSY seconds more, or twice what the slowest of others has needed lately. Else whoever has much to do would be
+asked everything twice, and never get out of it (RFC 6298 says the same of TCP). If our own Asterisk is slow to begin a leg,
+the time begins with that. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own phones
+may take their time.
 
 Where a phone rings, even a peer that is declared down, or says that its Asterisk does not answer, is given up only if its SIP
 does not answer either (AskSip): its daemon alone may have died, or have been stopped, and Asterisk rings on without it.
@@ -53,7 +55,7 @@ from pbxfed_ari.core.routing.waybill import Waybill
 LIFE = 2.0  # seconds
 AFAR = 4.0
 ONCE_MORE = {LIFE: 0.3, AFAR: 1.0}  # by another trunk, to a node that has just been silent
-BUSY = 6.0  # to a peer that answers others
+BUSY, BUSIEST = 6.0, 22.0  # to a peer that answers others; SIP sends no INVITE again after 32 s
 AGAIN = 0.5  # until a leg that is not begun yet is looked for again
 GRACE = 1_000  # ms
 # seconds after which a receiver says that a try is there, and without a ring says it again
@@ -81,6 +83,7 @@ class Setup:
     waits: float = (
         0.0  # seconds without a sign of life that a leg has, from when Asterisk has begun it
     )
+    spare: float = BUSY  # and so many more, if its peer answers others
     lives: bool = False
     rang: bool = False  # somebody's phone has rung, or was heard
     spoke: set[End] = field(default_factory=set)  # who has shown life
@@ -170,8 +173,8 @@ class Setup:
         self, attempt: Try, ends: Collection[End], number: int, now: float, waits: float
     ) -> None:
         """These ends, that were given up, are called once more, as this try, beside the others (meanwhile.py)."""
-        self.attempt, self.deadline, self.latest = attempt, now + waits, now + waits + BUSY
-        self.waits = waits
+        self.attempt, self.deadline, self.waits = attempt, now + waits, waits
+        self.latest = self.deadline + self.spare
         self.numbers.update(dict.fromkeys(ends, number))
         self.legs = {leg: end for leg, end in self.legs.items() if end not in ends}
         self.gone -= set(ends)
@@ -322,20 +325,21 @@ def begin(
     number: int,
     now: float,
     view: View,
-    silent: set[NodeName],
-    *,
-    hurried: bool = False,
+    lines: Lines,
+    silent: Collection[NodeName] = (),
 ) -> Setup:
     """A try is handed over; `silent`: nodes that have shown no life to this call.
 
-    `hurried`: our own loop was late a moment ago, so a sign of life may be late by our own fault: no good call is cut.
+    If our own loop was late a moment ago, a sign of life may be late by our own fault: no good call is cut.
     """
     waits = patience(attempt, view)
-    peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
-    if peers and peers <= silent:
+    trunks = {leg.peer: leg.trunk for leg in attempt.legs if isinstance(leg, Leg)}
+    if trunks and trunks.keys() <= set(silent):
         waits = once_more(waits)
-    waits *= 2 if hurried else 1
-    return Setup(attempt, number, now, now + waits, now + waits + BUSY, waits)
+    waits *= 2 if lines.hurried() else 1
+    slowest = max((lines.needed(peer, by) for peer, by in trunks.items() if peer), default=0.0)
+    spare = min(max(BUSY, 2 * slowest), BUSIEST)
+    return Setup(attempt, number, now, now + waits, now + waits + spare, waits, spare)
 
 
 def once_more(waits: float) -> float:
@@ -380,7 +384,7 @@ def lateness(bill: Waybill, peer: NodeName, arrived: Arrived, now: float, view: 
     passed = wall_ms + ahead * 1_000 - bill.until_ms
     if passed > GRACE and known is not None:
         return "late"
-    return "doubtful" if passed > GRACE * 0.2 - GRACE - BUSY * 1_000 else ""
+    return "doubtful" if passed > GRACE * 0.2 - GRACE - (bill.spare or BUSY) * 1_000 else ""
 
 
 def _peer_of(channel: str) -> NodeName | None:

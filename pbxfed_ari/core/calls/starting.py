@@ -26,7 +26,7 @@ def start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> lis
     call.done |= remaining.marks(number, attempt)
     call.recording = recording.name(call, view) if attempt.legs else ""
     note = call.note_try(attempt, number, now)
-    call.setup = setup.begin(attempt, call.tries, now, view, call.silent, hurried=lines.hurried())
+    call.setup = setup.begin(attempt, call.tries, now, view, lines, call.silent)
     left: list[Effect] = []
     bridges = not attempt.meet and not attempt.lead and _wants_bridge(call, lines)
     if not bridges and call.bridged is not None:
@@ -38,7 +38,7 @@ def start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> lis
     if attempt.lead is not None:
         place = attempt.lead
         return [*left, Lead(channel, place.context, place.exten, call.diverted), note]
-    said = str(waybill_of(call, attempt, call.setup.latest, now, view))
+    said = str(waybill_of(call, attempt, call.setup, now, view))
     seconds = attempt.ring_seconds or call.ring_seconds
     if not bridges:
         handed = HandOver(
@@ -67,15 +67,16 @@ def _diversion_news(call: Call, attempt: Try, view: View) -> Diverted | None:
     return by
 
 
-def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) -> Waybill:
-    """What travels with a try: of which call, and for how long it is wanted. `latest`: when it is given up without life.
+def waybill_of(call: Call, attempt: Try, watched: setup.Setup, now: float, view: View) -> Waybill:
+    """What travels with a try: of which call, and for how long it is wanted.
 
     Our clock may have been set since the call came, or a moment ago: what counts is what peers believe of it.
     """
     arrival, legs = call.arrival, [leg for leg in attempt.legs if isinstance(leg, Leg)]
     line = next((leg.line for leg in legs if leg.line), "")
-    clock = view.told_ms(now) if latest < NEVER else 0
-    until = round(clock + (latest - now) * 1_000) if clock else 0
+    clock = view.told_ms(now) if watched.latest < NEVER else 0
+    until = round(clock + (watched.latest - now) * 1_000) if clock else 0
+    spare = round(watched.spare) if clock and watched.spare > setup.BUSY else 0
     heirs = tuple((leg.peer, node) for leg in legs if leg.peer for node in leg.instead_of)
     leaves = any(leg.peer for leg in legs)
     hop = call.bill.hop + 1 if call.bill and leaves else 1
@@ -84,7 +85,8 @@ def waybill_of(call: Call, attempt: Try, latest: float, now: float, view: View) 
     outside = arrival.outside or (call.bill is not None and call.bill.outside)
     by = call.diverted_outside if line else call.diverted
     listens, recorded = bool(call.listens), _is_recorded(call)
-    return Waybill(name, call.tries, line, until, hop, payer, heirs, outside, by, listens, recorded)
+    whose = outside, by, listens, recorded
+    return Waybill(name, call.tries, line, until, hop, payer, heirs, *whose, spare=spare)
 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:

@@ -226,6 +226,10 @@ class Lines(Protocol):
         """When this peer last said that a try by such a trunk is there: monotonic seconds, 0 if never."""
         ...
 
+    def needed(self, peer: NodeName, trunk: str) -> float:
+        """How long tries by such a trunk were without a sign of life lately: seconds of the slowest, 0: none has shown any."""
+        ...
+
     def trunks(self, node: NodeName, view: View) -> Sequence[str]:
         """How to call a node now, best first: as it wants, but for what is blocked on the way."""
         ...
@@ -268,6 +272,9 @@ class _Idle:
         return False
 
     def heard(self, peer: NodeName, trunk: str) -> float:
+        return 0.0
+
+    def needed(self, peer: NodeName, trunk: str) -> float:
         return 0.0
 
     def trunks(self, node: NodeName, view: View) -> Sequence[str]:
