@@ -28,7 +28,7 @@ from pbxfed_ari.core.events import (
     TalkFound,
     WentOut,
 )
-from pbxfed_ari.core.names import CallId, ChannelId
+from pbxfed_ari.core.names import CallId, ChannelId, bridge_of, leg_of
 from tests.core.test_route import A, B, C, View, make
 from tests.core.test_routing import line
 
@@ -157,6 +157,37 @@ def test_a_clock_that_is_set_back_meanwhile_makes_no_call_shorter_than_it_was() 
     lives.at(7.0, Ended(CALLER, 16))
     (record,) = lives.records
     assert (record.seconds, record.talked) == (5.0, 3.0)
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_clock_that_is_set_back_meanwhile_makes_no_time_negative_of_which_nobody_has_noted_any(
+    noted: bool,
+) -> None:
+    """Nobody had seen the call, or its answer: that counts from when it is found."""
+    bridge, leg = bridge_of("f00"), leg_of("f00", 1, 0)
+    to = LegSeen(B, "sip", "1001", WALL + 500)
+    seen = BridgeSeen(
+        bridge, (CALLER, leg), True, frozenset(), (ARRIVED,), to, answered_ms=WALL + 1_500
+    )
+    found: CallEvent
+    for items, bridges, found in (
+        ([], (), TalkFound(ARRIVED, "f00/1/1", to, WALL - 600_000, WALL + 1_500)),
+        ([], (), TalkFound(ARRIVED, "f00/1/1", to, WALL - 600_000)),
+        ([], (), RingFound(ARRIVED, "f00/1/1", WALL - 600_000)),
+        (BRIDGED, (seen,), replace(ARRIVED, again=True)),
+    ):
+        lives = Lives(View(B, items=items))
+        if noted:
+            lives.at(0.0, ARRIVED)
+            lives.note(1.0)
+        lives.dies()
+        lives.at(5.0, listed(CALLER, leg, after=-600.0, bridges=bridges), found)
+        lives.at(7.0, Ended(CALLER, 16))
+        (record,) = lives.records
+        (attempt,) = record.attempts
+        assert record.seconds == (3.0 if noted else 2.0)
+        assert record.talked == (0.0 if isinstance(found, RingFound) else 2.0)
+        assert 0.0 <= attempt.seconds <= record.seconds
 
 
 def test_a_call_that_is_found_ringing_goes_on_and_may_end_unseen_in_the_next_life() -> None:

@@ -183,7 +183,8 @@ class Reconciler:
         returning.anew(call, now, wall_ms + round((now - then) * 1_000))
 
     def _of_before(self, known: CallId, arrival: Arrived, now: float, wall_ms: int) -> Call:
-        call = self._calls.begin(known, arrival, now - (wall_ms - arrival.wall_ms) / 1_000)
+        lasts = returning.passed(arrival.wall_ms, wall_ms)
+        call = self._calls.begin(known, arrival, now - lasts)
         call.recording = call.before.recording if call.before else ""
         return call
 

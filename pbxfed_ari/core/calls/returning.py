@@ -99,6 +99,11 @@ def anew(call: Call, now: float, wall_ms: int) -> None:
     call.known = list(call.history)
 
 
+def passed(since_ms: int, wall_ms: int) -> float:
+    """Seconds from then to now; none, if the clock was set back meanwhile."""
+    return max(0, wall_ms - since_ms) / 1_000
+
+
 def _ring(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int) -> Setup:
     """It is in setup, and whoever it rings lives; the `last` try is all that Asterisk knows."""
     _recall(call, attempt, last, now, wall_ms)
@@ -125,7 +130,7 @@ def _resume(
     if to is not None or call.before is not None:
         _recall(call, attempt, last, now, wall_ms)
         call.route = replace(NOWHERE, number=Extension(number))
-    known, since = call.before, now - (wall_ms - answered_ms) / 1_000 if answered_ms else now
+    known, since = call.before, now - passed(answered_ms, wall_ms) if answered_ms else now
     if known is not None and known.answered:
         since, call.whose = call.began + known.seconds - known.talked, known.reached or known.number
     call.phase, call.answered = Phase.TALKING, max(since, call.began, SOMETIME)
@@ -142,8 +147,7 @@ def _recall(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int)
     before, tries = call.before, list[Attempted]()
     call.tries, call.left_out = attempt, attempt - 1
     if before is not None:
-        lasted = (wall_ms - before.began_ms) / 1_000  # if the clock was not set back meanwhile
-        call.began = now - max(lasted, before.seconds)
+        call.began = now - max(passed(before.began_ms, wall_ms), before.seconds)
         call.arrival = replace(call.arrival, wall_ms=before.began_ms)
         if call.arrival.number:  # where his channel is now it may have been sent on
             came = {"caller": before.caller, "number": before.number, "outside": before.outside}
