@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from pbxfed_ari.core.calls.switchboard import Switchboard
 from pbxfed_ari.core.effects import Abandon, CallEnded, Effect, HangUp, Leg, MakeLeg, SendTo
 from pbxfed_ari.core.events import (
@@ -67,6 +69,38 @@ def test_who_is_silent_is_called_by_the_other_trunk_while_the_others_ring() -> N
     story.at(12.0, Ended(CALLER, 16), LegEnded(AGAIN, 16))
     story.at(20.0, Arrived(CALLER, "1001", "1009", "", fresh_id="f01", wall_ms=WALL))
     assert [one.route.tries[0].legs for one in story.board] == [(Leg(B, "sip"), Leg(C, "iax2"))]
+
+
+def test_how_long_he_needs_by_the_other_trunk_counts_from_then() -> None:
+    """Not the silence by the first one."""
+    story = Story(B, C)
+    story.at(2.0)
+    story.at(2.1, LegEntered(AGAIN))
+    story.at(2.25, PeerHasCall(C, CALL, 2))
+    assert story.board.calls.usage.needed(C, "iax2") == 0.25
+
+
+def test_he_has_as_long_as_others_have_needed_by_the_other_trunk() -> None:
+    """Of whom it is known that he answers them by that slowly. Who rings beside him has no less than before."""
+    story = Story(B, C)
+    story.view.clock = WALL
+    usage = story.board.calls.usage
+    slow = CallId("f01")
+    story.view.kinds, story.view.places = ("iax2",), (C,)
+    story.board.tick(0.3, story.view, 0.5)  # our own loop was late: 4 s instead of 2
+    story.at(0.4, Arrived(ChannelId("18.1"), "1003", "1009", "", fresh_id=slow, wall_ms=WALL))
+    story.at(4.3, PeerHasCall(C, slow, 1))
+    assert usage.needed(C, "iax2") == pytest.approx(3.9)
+    story.view.kinds, story.view.places = ("sip", "iax2"), (B, C)
+    came = Arrived(ChannelId("19.1"), "1001", "1009", "", fresh_id="f02", wall_ms=WALL + 6_000)
+    first, second = (ChannelId(f"pf-f02-{leg}") for leg in ("1-0", "1-1"))
+    story.at(6.0, came)
+    story.at(6.1, LegEntered(first), LegEntered(second))
+    story.at(6.2, LegLives(came.channel, first, "RINGING"))
+    (leg,) = (e for e in story.at(8.0) if isinstance(e, MakeLeg) and e.call == came.channel)
+    bill = read(leg.note)
+    assert bill is not None
+    assert (bill.attempt, bill.spare, bill.until_ms) == (2, 8, WALL + 8_000 + 300 + 7_800)
 
 
 def test_the_record_has_it_as_one_try() -> None:

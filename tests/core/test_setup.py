@@ -151,6 +151,10 @@ def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_neede
     assert story.at(15.7) == []
     assert Abandon(LEG) in story.at(16.3)
     calm = Story(View(B), story.board)
+    calm.view.clock = WALL
+    (handed,) = calm.at(17.51, replace(third, channel=ChannelId("18.5"), fresh_id="forgets"))
+    assert isinstance(handed, HandOver)
+    assert read(handed.note) == Waybill("forgets", 1, "", WALL + 17_510 + 8_000)
     calm.at(18.0, replace(third, channel=ChannelId("18.4"), fresh_id="calm"))
     calm.at(18.1, PeerHasCall(B, CallId("calm"), 1))
     assert story.board.calls.usage.needed(B, "sip") == pytest.approx(0.1)

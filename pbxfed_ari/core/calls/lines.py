@@ -197,7 +197,7 @@ class Usage:
             if not isinstance(leg, Leg) or leg.peer is None:
                 continue
             if leg.peer in fresh:
-                self._showed_life(leg.peer, leg.trunk, now - setup.began, now)
+                self._showed_life(leg.peer, leg.trunk, now - setup.called(leg.peer), now)
             if leg.peer in quiet:
                 self.detours.silent(leg.peer, leg.trunk, now)
             elif leg.peer in fresh:
@@ -234,7 +234,8 @@ class Usage:
 
     def needed(self, peer: NodeName, trunk: str) -> float:
         """How long tries by such a trunk were without a sign of life lately: seconds of the slowest."""
-        return self._needed.get((peer, trunk), (0.0, 0.0))[0]
+        slowest, since = self._needed.get((peer, trunk), (0.0, 0.0))
+        return slowest if self._now <= since + SLOWEST else 0.0
 
     def trunks(self, node: NodeName, view: View) -> Sequence[str]:
         """How to call a node now, best first."""

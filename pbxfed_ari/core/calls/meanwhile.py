@@ -39,7 +39,7 @@ def _ring(call: Call, late: Setup, now: float, view: View, lines: Lines) -> list
     call.history[-1] = replace(call.history[-1], legs=attempt.legs, reason=attempt.reason)
     call.done |= {(number, leg) for leg in legs}
     waits = setup.once_more(setup.patience(more, view)) * (2 if lines.hurried() else 1)
-    late.again(attempt, ends, call.tries, now, waits)
+    late.again(attempt, ends, call.tries, now, waits, setup.spare_of(more, lines))
     bill = str(starting.waybill_of(call, more, late, now, view))
     known = set(call.bridged.legs)
     made = call.bridged.ring(more, call.tries, number, bill, view, call.shown)

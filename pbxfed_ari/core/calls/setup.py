@@ -105,6 +105,7 @@ class Setup:
     elsewhere: bool = False  # who may send nobody on has said where else to go (3xx)
     lost: set[NodeName] = field(default_factory=set)  # peers whose Asterisk has died with it
     numbers: dict[End, int] = field(default_factory=dict)  # of ends that are called once more
+    since: dict[End, float] = field(default_factory=dict)  # the same: when
 
     def dialed(self, leg: ChannelId, name: str, now: float) -> None:
         """Dial has begun a leg."""
@@ -169,13 +170,25 @@ class Setup:
         """Which try of the call it is there."""
         return self.numbers.get(end, self.number)
 
+    def called(self, end: End) -> float:
+        """When it was, at last."""
+        return self.since.get(end, self.began)
+
     def again(
-        self, attempt: Try, ends: Collection[End], number: int, now: float, waits: float
+        self,
+        attempt: Try,
+        ends: Collection[End],
+        number: int,
+        now: float,
+        waits: float,
+        spare: float,
     ) -> None:
         """These ends, that were given up, are called once more, as this try, beside the others (meanwhile.py)."""
         self.attempt, self.deadline, self.waits = attempt, now + waits, waits
+        self.spare = max(self.spare, spare)
         self.latest = self.deadline + self.spare
         self.numbers.update(dict.fromkeys(ends, number))
+        self.since.update(dict.fromkeys(ends, now))
         self.legs = {leg: end for leg, end in self.legs.items() if end not in ends}
         self.gone -= set(ends)
         self.overdue -= set(ends)
@@ -333,13 +346,19 @@ def begin(
     If our own loop was late a moment ago, a sign of life may be late by our own fault: no good call is cut.
     """
     waits = patience(attempt, view)
-    trunks = {leg.peer: leg.trunk for leg in attempt.legs if isinstance(leg, Leg)}
-    if trunks and trunks.keys() <= set(silent):
+    peers = {leg.peer for leg in attempt.legs if isinstance(leg, Leg)}
+    if peers and peers <= set(silent):
         waits = once_more(waits)
     waits *= 2 if lines.hurried() else 1
-    slowest = max((lines.needed(peer, by) for peer, by in trunks.items() if peer), default=0.0)
-    spare = min(max(BUSY, 2 * slowest), BUSIEST)
+    spare = spare_of(attempt, lines)
     return Setup(attempt, number, now, now + waits, now + waits + spare, waits, spare)
+
+
+def spare_of(attempt: Try, lines: Lines) -> float:
+    """How many seconds more a peer has that answers others."""
+    legs = [leg for leg in attempt.legs if isinstance(leg, Leg)]
+    slowest = max((lines.needed(leg.peer, leg.trunk) for leg in legs if leg.peer), default=0.0)
+    return min(max(BUSY, 2 * slowest), BUSIEST)
 
 
 def once_more(waits: float) -> float:
