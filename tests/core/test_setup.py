@@ -881,6 +881,15 @@ def test_a_waybill_is_what_was_written() -> None:
         assert read(str(bill)) == bill
 
 
+def test_a_node_of_before_reads_until_when_a_call_is_wanted_though_it_may_be_given_up_much_sooner() -> (
+    None
+):
+    """It knows the ten parts that it had, and drops what comes later."""
+    written = str(Waybill("beef", 3, "city", WALL, spare=18)).split("/")
+    assert read("/".join(written[:10])) == Waybill("beef", 3, "city", WALL)
+    assert written[4] == str(WALL)
+
+
 def test_who_has_sent_a_call_on_by_a_number_that_no_argument_may_hold_is_not_named() -> None:
     """The dialplan would let through a part of it only."""
     assert str(Waybill("beef", diverted=Diverted("*77", "cfu"))) == "beef/1/1"

@@ -1,14 +1,14 @@
 """What travels with a call over a trunk, as one SIP header or IAX2 variable: whose try of which call it is, and until when.
 
-    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>/<diverted>/<recorded>        the last seven may be missing
+    <call id>/<hop>/<try>/<line>/<until>/<payer>/<heirs>/<from>/<diverted>/<recorded>/<spare>     the last eight may be missing
 
 Only characters that `dialplan/extensions.conf` lets through (FILTER) and that no dialplan argument minds: a `+` of the payer is
 written as `=`. Heirs are written `c=b.c=d`: c calls the phones of b and of d, which are out of reach
-(core/membership/takeover.py). Until is written `1795815335082.18` if its sender has given it up 18 s before that unless its
-peer answers others meanwhile (core/calls/setup.py). `o` is from the outside: whose number it shows is nobody's phone here; `l`
-is to who shall listen in on another call; `e` is no call, but who listens in on this one, and the number dialed says who hears
-him (core/calls/listening.py). `1003.cfb`: 1003 was busy and has sent the call on; over SIP its Diversion (RFC 5806) says so,
-too, over IAX2 nothing else does. `r`: the node that leads the call records it, so nobody bridges it (core/calls/recording.py).
+(core/membership/takeover.py). `o` is from the outside: whose number it shows is nobody's phone here; `l` is to who shall listen
+in on another call; `e` is no call, but who listens in on this one, and the number dialed says who hears him
+(core/calls/listening.py). `1003.cfb`: 1003 was busy and has sent the call on; over SIP its Diversion (RFC 5806) says so, too,
+over IAX2 nothing else does. `r`: the node that leads the call records it, so nobody bridges it (core/calls/recording.py). `18`:
+its sender has given it up 18 s before <until> unless its peer answers others meanwhile (core/calls/setup.py).
 """
 
 import re
@@ -49,21 +49,19 @@ class Waybill(Struct, frozen=True):
     )
 
     def __str__(self) -> str:
-        until = f"{self.until_ms or ''}{f'.{self.spare}' if self.spare else ''}"
-        head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{until}"
+        head = f"{self.call}/{self.hop}/{self.attempt}/{self.line}/{self.until_ms or ''}"
         heirs = ".".join(f"{heir}={node}" for heir, node in self.heirs[:MOST_HEIRS])
         origin = "o" if self.outside else "l" if self.listens else "e" if self.ear else ""
         by = f"{self.diverted.by.replace('+', '=')}.{self.diverted.why}" if self.diverted else ""
         by = by if _DIVERTED.fullmatch(by) else ""
-        tail = f"{heirs}/{origin}/{by}/{'r' if self.recorded else ''}"
+        tail = f"{heirs}/{origin}/{by}/{'r' if self.recorded else ''}/{self.spare or ''}"
         return f"{head}/{self.payer.replace('+', '=')}/{tail}".rstrip("/")
 
 
 def read(text: str) -> Waybill | None:
     """What a peer wrote; None if it makes no sense."""
     call, *rest = text.split("/")
-    hop, attempt, line, until, payer, heirs, origin, by, kept = (*rest, *[""] * 9)[:9]
-    until, _, spare = until.partition(".")
+    hop, attempt, line, until, payer, heirs, origin, by, kept, spare = (*rest, *[""] * 10)[:10]
     payer = payer.replace("=", "+")
     if not _ID.fullmatch(call) or (line and not _LINE.fullmatch(line)):
         return None
