@@ -147,6 +147,20 @@ def test_what_follows_on_a_large_group_is_explained_in_short() -> None:
     assert sum("1001 is not to be disturbed" in reason for reason in said) == 1 < len(said)
 
 
+def test_who_forwards_to_a_group_is_explained_as_who_pays_for_where_that_sends_it() -> None:
+    """As in the call itself: not who calls."""
+    to, barred = (
+        group(members=("1002",), overflow="0900123"),
+        make("class", "x", allow=["_1XXX", "600"]),
+    )
+    for forwards, calls, causes in ("x", "", {REJECTED}), ("", "x", set()):
+        sends = ext("1001", forward_always="600", calling_class=forwards)
+        there = view(sends, to, ext("1002"), caller(calling_class=calls), line(), barred)
+        found = explain(Asking("1001", "1009"), there, Busy())
+        assert found.then
+        assert {after.route.cause for _, after in found.then if not after.route.tries} == causes
+
+
 def test_forwards_that_fan_out_are_explained_up_to_a_bound() -> None:
     """Three ways from each of six phones would be over a thousand."""
     ways = ("forward_busy", "forward_no_answer", "forward_unreachable")

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from pbxfed_ari.core.names import Extension
 from pbxfed_ari.core.routing.route import forwarded, route
 from pbxfed_ari.core.routing.tries import LOOP, OUTCOMES, Asking, Lines, Onward, Route, View
@@ -30,6 +32,7 @@ def _explain(asking: Asking, view: View, lines: Lines, left: Iterator[int]) -> E
     found = route(asking, view, lines)
     certain = OUTCOMES.get(found.cause, "") if not found.tries else ""
     ways = [way for way in found.onward if certain in ("", way.outcome)]
+    asking = replace(asking, payer=found.payer or asking.payer)
     asked = {way.to: forwarded(way, found.number, asking) for way in ways}  # often all the same
     after = {to: _explain(onward, view, lines, left) for to, onward in asked.items()}
     return Explained(found, tuple((way, after[way.to]) for way in ways))
