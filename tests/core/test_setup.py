@@ -160,6 +160,30 @@ def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_neede
     assert story.board.calls.usage.needed(B, "sip") == pytest.approx(0.1)
 
 
+def test_who_may_ask_another_node_next_waits_no_longer_than_ever_for_one_that_has_much_to_do() -> (
+    None
+):
+    """A line of the outside, for help above all: at another node it is asked once, not twice."""
+    ways = {"site": "main", "endpoint": "p", "nodes": ["b", "c"]}
+    line = make("trunk", "city", **ways, patterns=["_0."], emergency=["112"])
+    story = Story(View(B, items=[line]))
+    story.view.clock = WALL
+    story.board.tick(0.0, story.view, 0.5)
+    other = Arrived(ChannelId("18.2"), "1001", "1003", "", fresh_id="other2", wall_ms=WALL)
+    story.at(0.0, other)
+    story.at(3.9, PeerHasCall(B, CallId("other2"), 1))
+    (handed,) = story.at(6.0, Arrived(CHANNEL, "112", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    assert legs([handed]) == [(Leg(B, "sip", line="city"),)]
+    story.at(6.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+    story.at(7.0, replace(other, channel=ChannelId("18.3"), fresh_id="other3"))
+    story.at(7.5, PeerHasCall(B, CallId("other3"), 1))
+    assert story.at(13.9) == []
+    assert Abandon(LEG) in story.at(14.4)
+    assert legs(story.at(14.5, Returned(CHANNEL, "CHANUNAVAIL", 3))) == [
+        (Leg(C, "sip", line="city"),)
+    ]
+
+
 def test_a_phone_that_registered_elsewhere_meanwhile_is_called_there() -> None:
     """Before the dead node's second trunk."""
     story = calling(B)

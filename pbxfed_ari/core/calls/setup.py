@@ -5,9 +5,9 @@ to the outside), or at once when it is out of reach. Life is: its CallHere, PROC
 answer. SIP's 100 Trying is none: ARI does not show it. A peer that lives is given up only when it is declared down: no good
 call is cut. Nor is one to a peer that has answered another by the same kind of trunk since it began: that peer is busy, not
 dead, and has BUSY seconds more, or twice what the slowest of others has needed lately. Else whoever has much to do would be
-asked everything twice, and never get out of it (RFC 6298 says the same of TCP). If our own Asterisk is slow to begin a leg,
-the time begins with that. Only legs to peers, to the outside and to phones of nodes out of reach are abandoned; our own phones
-may take their time.
+asked everything twice, and never get out of it (RFC 6298 says the same of TCP); where the next try asks another node, as for a
+line of the outside, it is not. If our own Asterisk is slow to begin a leg, the time begins with that. Only legs to peers, to
+the outside and to phones of nodes out of reach are abandoned; our own phones may take their time.
 
 Where a phone rings, even a peer that is declared down, or says that its Asterisk does not answer, is given up only if its SIP
 does not answer either (AskSip): its daemon alone may have died, or have been stopped, and Asterisk rings on without it.
@@ -261,7 +261,7 @@ class Setup:
     @property
     def watched(self) -> set[End]:
         """The ends of its legs. Our own phones may take their time."""
-        ends = {leg.peer if isinstance(leg, Leg) else None for leg in self.attempt.legs}
+        ends = ends_of(self.attempt)
         return ends - {None} if self._ours() else ends
 
     @property
@@ -339,9 +339,10 @@ def begin(
     now: float,
     view: View,
     lines: Lines,
+    spare: float,
     silent: Collection[NodeName] = (),
 ) -> Setup:
-    """A try is handed over; `silent`: nodes that have shown no life to this call.
+    """A try is handed over; `silent`: nodes that have shown no life to this call. `spare`: as `spare_of`.
 
     If our own loop was late a moment ago, a sign of life may be late by our own fault: no good call is cut.
     """
@@ -350,7 +351,6 @@ def begin(
     if peers and peers <= set(silent):
         waits = once_more(waits)
     waits *= 2 if lines.hurried() else 1
-    spare = spare_of(attempt, lines)
     return Setup(attempt, number, now, now + waits, now + waits + spare, waits, spare)
 
 
@@ -359,6 +359,11 @@ def spare_of(attempt: Try, lines: Lines) -> float:
     legs = [leg for leg in attempt.legs if isinstance(leg, Leg)]
     slowest = max((lines.needed(leg.peer, leg.trunk) for leg in legs if leg.peer), default=0.0)
     return min(max(BUSY, 2 * slowest), BUSIEST)
+
+
+def ends_of(attempt: Try) -> set[End]:
+    """Whither its legs lead."""
+    return {leg.peer if isinstance(leg, Leg) else None for leg in attempt.legs}
 
 
 def once_more(waits: float) -> float:

@@ -26,7 +26,8 @@ def start(call: Call, attempt: Try, now: float, view: View, lines: Lines) -> lis
     call.done |= remaining.marks(number, attempt)
     call.recording = recording.name(call, view) if attempt.legs else ""
     note = call.note_try(attempt, number, now)
-    call.setup = setup.begin(attempt, call.tries, now, view, lines, call.silent)
+    spare = _spare(call, attempt, view, lines)
+    call.setup = setup.begin(attempt, call.tries, now, view, lines, spare, call.silent)
     left: list[Effect] = []
     bridges = not attempt.meet and not attempt.lead and _wants_bridge(call, lines)
     if not bridges and call.bridged is not None:
@@ -87,6 +88,16 @@ def waybill_of(call: Call, attempt: Try, watched: setup.Setup, now: float, view:
     listens, recorded = bool(call.listens), _is_recorded(call)
     whose = outside, by, listens, recorded
     return Waybill(name, call.tries, line, until, hop, payer, heirs, *whose, spare=spare)
+
+
+def _spare(call: Call, attempt: Try, view: View, lines: Lines) -> float:
+    """How many seconds more a peer has that answers others: no more than ever if the next try asks none of these peers."""
+    spare = setup.spare_of(attempt, lines)
+    if spare <= setup.BUSY:
+        return spare
+    left = next(filter(None, (remaining.left_of(call, view, t) for t in call.route.tries)), None)
+    others = left is not None and setup.ends_of(left).isdisjoint(setup.ends_of(attempt))
+    return setup.BUSY if others else spare
 
 
 def _wants_bridge(call: Call, lines: Lines) -> bool:
