@@ -450,6 +450,51 @@ def test_a_call_to_the_outside_holds_its_line_through_a_restart() -> None:
     assert lives.board.lines(0.0, lives.view).on_line("berlin") == 1
 
 
+@pytest.mark.parametrize("rings", [False, True])
+@pytest.mark.parametrize("forward", ["forward_always", "forward_busy"])
+@pytest.mark.parametrize("node", [A, B])
+def test_who_forwards_to_the_outside_pays_after_a_restart(
+    node: str, forward: str, rings: bool
+) -> None:
+    """His limit counts the call until it ends, and not that of who calls, wherever the line is."""
+    items = [line(nodes=[node]), make("extension", "1001", **{forward: "0301"})]
+    lives = Lives(View(A, items=[*items, make("extension", "1002")]))
+    came = replace(ARRIVED, endpoint="1002")
+    lives.at(0.0, came)
+    if forward == "forward_busy":
+        lives.at(1.0, Returned(CALLER, "BUSY", 17))
+    if not rings:
+        lives.at(2.0, Answered(CALLER, LEG))
+    lives.note(3.0)
+    lives.dies()
+    bill, leg = (
+        f"f00/1/{1 + (forward == 'forward_busy')}",
+        LegSeen(None if node == A else B, "sip", "0301", WALL),
+    )
+    ring, talk = RingFound(came, bill, WALL + 9_000), TalkFound(came, bill, leg, WALL + 9_000)
+    lives.at(0.0, listed(CALLER, LEG, after=9.0), ring if rings else talk)
+    assert [lives.board.usage.outside_of(one)[0] for one in ("1001", "1002")] == [1, 0]
+    lives.at(1.0, Answered(CALLER, LEG) if rings else talk)
+    lives.note(2.0, WALL + 11_000)
+    lives.dies()
+    lives.at(0.0, listed(CALLER, LEG, after=20.0), talk)
+    assert [lives.board.usage.outside_of(one)[0] for one in ("1001", "1002")] == [1, 0]
+
+
+def test_who_forwards_to_the_outside_pays_in_our_own_bridge_after_a_restart() -> None:
+    """The same in bridge mode."""
+    items = [line(nodes=["a"]), make("extension", "1001", forward_always="0301", control="bridge")]
+    lives = Lives(View(A, items=[*items, make("extension", "1002")]))
+    came, leg = replace(ARRIVED, endpoint="1002"), ChannelId("pf-f00-1.0")
+    lives.at(0.0, came, LegEntered(leg), Answered(ChannelId(""), leg))
+    lives.note(3.0)
+    lives.dies()
+    out = LegSeen(None, "", "0301", WALL)
+    whole = BridgeSeen("pf-f00", (CALLER, leg), True, callers=(came,), leg=out)
+    lives.at(0.0, listed(CALLER, leg, after=9.0, bridges=(whole,)))
+    assert [lives.board.usage.outside_of(one)[0] for one in ("1001", "1002")] == [1, 0]
+
+
 def test_of_a_group_only_who_answered_has_a_call_after_a_restart() -> None:
     """Asterisk shows his number; who rang with him at this node may have another call."""
     phones = [make("extension", number, call_limit=1) for number in ("1001", "1002")]

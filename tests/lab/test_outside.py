@@ -327,6 +327,25 @@ def test_who_forwards_every_call_to_the_outside_pays_for_it(federation: Federati
     assert talk(federation, "1003", "1001") == "provider"
 
 
+def test_who_forwards_to_the_outside_pays_for_it_through_a_restart(federation: Federation) -> None:
+    """Of the daemon at whose node the call came in, and where the line is: his limit holds, and who called may call."""
+    lab = federation.lab
+    line(federation, "city", "c")
+    put(federation, "class", "few", pstn_calls=1)
+    put(federation, "extension", "1003", calling_class="few")
+    put(federation, "extension", "1001", calling_class="few", forward_always="030125")
+    first = lab.dial("1003", "1001")
+    assert both_hear(federation, first)
+    time.sleep(1.5)  # it is noted every second
+    lab.kill("c", "daemon")
+    lab.start("c", "daemon")
+    federation.until(federation.whole)
+    federation.until(lambda: len(federation.get("c", "/calls")) == 1, 5, what="it is found")
+    assert str(lab.call("1002", "1001").cause).startswith("403")
+    assert talk(federation, "1003", "030126") == "provider"
+    lab.hang_up(first)
+
+
 def test_who_connects_two_calls_to_the_outside_goes_on_paying_for_both(
     federation: Federation,
 ) -> None:

@@ -126,6 +126,7 @@ class Call:
     recording: str = ""  # under what its conversation is recorded, if its last try is answered
     note: str = ""  # under what it is written down while it goes on (notebook.py)
     before: CallEnded | None = None  # what an earlier life of ours has written down there
+    paid_by: str = ""  # the same, of whose calling class counts
     refused: tuple[
         Leg | Outside, ...
     ] = ()  # the same, of who rang together for this number: who said no

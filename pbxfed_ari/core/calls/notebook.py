@@ -26,6 +26,7 @@ class Noted(Struct, frozen=True):
     channels: tuple[ChannelId, ...]
     so_far: CallEnded
     refused: tuple[Leg | Outside, ...] = ()  # of its last try, while others ring on
+    payer: str = ""  # whose calling class counts
 
 
 class Notebook:
@@ -50,6 +51,7 @@ class Notebook:
             call.note = next(found, call.key)
             if (noted := self._before.pop(call.note, None)) is not None:
                 call.before, call.refused = noted.so_far, noted.refused
+                call.paid_by = noted.payer
                 call.listened = list(noted.so_far.listened)
         self.changed(call)
 
@@ -65,7 +67,10 @@ class Notebook:
 
     def new(self, now: float) -> tuple[list[Noted], list[str]]:
         """What is to be written down, and what to be struck out."""
-        fresh = [Noted(c.channels, c.so_far(now), c.who_refused()) for c in self._new.values()]
+        fresh = [
+            Noted(call.channels, call.so_far(now), call.who_refused(), call.payer)
+            for call in self._new.values()
+        ]
         void, self._void = self._void, []
         self._new.clear()
         return fresh, void

@@ -110,7 +110,7 @@ def _ring(call: Call, attempt: int, last: Attempted, now: float, wall_ms: int) -
     known = call.history[-1]
     ends = {leg.peer if isinstance(leg, Leg) else None for leg in known.legs}
     call.phase, call.forgotten, call.tried_at = Phase.DIALING, True, call.began + known.began
-    call.route = replace(NOWHERE, number=Extension(known.number))
+    call.route = replace(NOWHERE, number=Extension(known.number), payer=call.paid_by)
     call.setup = Setup(
         call.tried[-1], attempt, now, NEVER, NEVER, lives=True, rang=True, spoke=ends
     )
@@ -129,7 +129,7 @@ def _resume(
     )
     if to is not None or call.before is not None:
         _recall(call, attempt, last, now, wall_ms)
-        call.route = replace(NOWHERE, number=Extension(number))
+        call.route = replace(NOWHERE, number=Extension(number), payer=call.paid_by)
     known, since = call.before, now - passed(answered_ms, wall_ms) if answered_ms else now
     if known is not None and known.answered:
         since, call.whose = call.began + known.seconds - known.talked, known.reached or known.number
