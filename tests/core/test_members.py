@@ -183,3 +183,14 @@ def test_each_death_of_a_peers_asterisk_is_told_once(
         beat = Heartbeat(1, 1, number=number, condition=Condition(deaths=count).word)
         told += ours.handle(NodeName("b"), beat, ("b", 8781), 1.0)
     assert [e.event for e in told if isinstance(e, Tell)] == [PeerLostCalls(NodeName("b"))] * deaths
+
+
+def test_a_new_session_has_not_had_the_deaths_of_the_one_before() -> None:
+    """They are counted from its boot, and until it has said so our word of it goes to other sites."""
+    ours = members("b")
+    drains = Condition(drains=True, deaths=1)
+    ours.handle(NodeName("b"), Heartbeat(1, 1, number=1, condition=drains.word), ("b", 8781), 1.0)
+    ours.meet(Hello("b", 2, "b", 8781), 2.0)
+    peer = ours.get(NodeName("b"))
+    assert peer is not None
+    assert peer.condition == Condition(drains=True)

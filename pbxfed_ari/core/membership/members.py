@@ -28,6 +28,8 @@ from math import ceil
 from operator import attrgetter
 from random import Random
 
+from msgspec.structs import replace
+
 from pbxfed_ari.core.effects import Broadcast, CloseSessionPast, Effect, Note, SendTo, Tell
 from pbxfed_ari.core.events import Address, PeerLostCalls, wan
 from pbxfed_ari.core.membership.condition import DEATHS, Condition
@@ -148,6 +150,8 @@ class Members:
         if known is not None:
             peer.told = known.told
             peer.condition = known.condition  # who drains does so until its first heartbeat
+            if hello.epoch != known.epoch:  # its deaths are counted from its boot
+                peer.condition = replace(known.condition, deaths=0)
         self._install(peer, known)
         return [self._question(peer, State.NEW, now, now + self.timing.ask)]
 
