@@ -129,6 +129,26 @@ def test_a_peer_that_answers_others_is_busy_and_not_dead() -> None:
         assert Abandon(LEG) in story.at(2.0)
 
 
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_who_has_answered_another_without_a_word_before_is_busy_and_not_dead(control: str) -> None:
+    """As whose queue or room is called: it answers at once, and says nothing else."""
+    other, others_leg = ChannelId("18.2"), ChannelId("18.3")
+    story = Story(View(B), Switchboard(Manner(control=control)))
+    story.at(0.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL))
+    story.at(0.5, Arrived(other, "1001", "1003", "", fresh_id="other", wall_ms=WALL))
+    if control == "handover":
+        leg = LEG
+        story.at(0.51, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
+        story.at(0.52, LegDialed(other, others_leg, "PJSIP/pf-b-0000002b"))
+    else:
+        leg, others_leg = leg_of(CALL, 1, 0), leg_of(CallId("other"), 1, 0)
+        story.at(0.51, LegEntered(leg), LegEntered(others_leg))
+    story.at(1.0, Answered(other, others_leg))
+    assert story.board.calls.usage.needed(B, "sip") == pytest.approx(0.5)
+    assert story.at(2.0) == story.at(7.9) == []
+    assert any(getattr(e, "leg", "") == leg for e in story.at(8.4))
+
+
 def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_needed() -> None:
     """Else he is asked everything twice, and never gets out of it. What he needed long ago counts no more."""
     other, third = (
@@ -150,6 +170,13 @@ def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_neede
     story.at(7.5, PeerHasCall(B, CallId("other3"), 1))
     assert story.at(15.7) == []
     assert Abandon(LEG) in story.at(16.3)
+    story.at(
+        17.6, replace(third, channel=ChannelId("18.5"), fresh_id="after", wall_ms=WALL + 17_600)
+    )
+    after = story.board.calls.named("after")
+    assert after is not None
+    assert after.setup is not None
+    assert after.setup.spare == 6.0
     calm = Story(View(B), story.board)
     calm.view.clock = WALL
     (handed,) = calm.at(17.51, replace(third, channel=ChannelId("18.5"), fresh_id="forgets"))

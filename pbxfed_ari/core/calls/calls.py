@@ -177,11 +177,11 @@ class Calls:
             self._by_leg.pop(event.leg, None)
             if call.who_refused():
                 self.notebook.changed(call)
-        elif type(event) is LegLives:
+        elif isinstance(event, LegLives | Answered):
             if call.setup and (peer := call.setup.legs.get(event.leg)):
                 self.usage.acknowledged(call, peer, now)
-        elif type(event) is Answered and call.leg:
-            self._by_leg[call.leg] = call.arrival.channel
+            if type(event) is Answered and call.leg:
+                self._by_leg[call.leg] = call.arrival.channel
 
     def listed(self, channels: frozenset[ChannelId]) -> None:
         """These are all channels that there are."""

@@ -159,6 +159,11 @@ class Setup:
             self.rings.add(end)
         self.rang = self.rang or how in RINGS
 
+    def answers(self, leg: ChannelId) -> None:
+        """A leg is answered: a queue or a room says nothing before that."""
+        if leg in self.legs:
+            self.alive(self.legs[leg])
+
     def sip_said(self, peer: NodeName, lives: bool) -> None:
         """Where a phone rings, though its daemon is out of reach: its Asterisk answers, or nobody does."""
         if lives:

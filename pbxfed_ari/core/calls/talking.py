@@ -74,6 +74,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
         call.setup.hears(event.leg, event.how, now)
         if event.how in setup.RINGS:
             trying.rings(call, view)
+    elif type(event) is Answered and call.setup is not None:
+        call.setup.answers(event.leg)
     if call.bridged is None:
         if type(event) is Answered and call.phase is Phase.DIALING:
             _talks(call, now, event.leg)
