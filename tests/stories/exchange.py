@@ -76,6 +76,7 @@ from pbxfed_ari.core.records.shelf import NodeInfo
 from pbxfed_ari.links.loopback import LoopbackHub
 from tests.stories.pbx import (
     BUSY,
+    FAILURE,
     NORMAL,
     PATIENCE,
     REJECTED,
@@ -95,8 +96,8 @@ from tests.stories.world import Node, World
 MOMENT = 0.02  # seconds that what Dial does may wait, as in asterisk/connection.py
 READ, RECONCILED = 0.1, 0.2  # seconds from a connect until what stands is read, and told
 GATHERED, NOTED = 0.5, 1.0  # seconds: as in store/recorder.py
+TURN, SPINS = 0.01, 100  # seconds, and ticks within them that are too many
 DEAD_END = 12.0  # seconds after which asterisk/deadends.py has noticed
-FAILURE = 38
 ForCalls = (
     Abandon | Divert | HandOver | Enter | Hold | SendElsewhere | HangUp
     | MakeBridge | MakeLeg | DialLeg | Join | Indicate | Soothe | Hush | HangUpLeg | EndBridge
@@ -133,6 +134,7 @@ class Exchange(Node):
         self._asked: dict[ChannelId, deque[ForCalls]] = {}  # of each channel, what is not done yet
         self._ended: list[CallEnded] = []
         self._known = 0  # which boot of Asterisk
+        self._turn, self._turns = 0.0, 0
         self._busy = False
         super().__init__(world, name, *args, **fields)
         site = world.sites.get(name, "main")
@@ -151,6 +153,7 @@ class Exchange(Node):
             effects, self._due = self.federation.handle(event, self.now()), None
             self.perform(effects)
             if isinstance(event, Ticked):
+                self._count_turns()
                 view = self.federation.view
                 self.perform(self.switchboard.tick(self.now(), view, event.late))
         else:
@@ -161,6 +164,13 @@ class Exchange(Node):
             self.handle(self.inbox.pop(0))
         self.world.schedule(self)
         return effects
+
+    def _count_turns(self) -> None:
+        """A deadline that stays in the past would spin the loop."""
+        if self.world.now > self._turn + TURN:
+            self._turn, self._turns = self.world.now, 0
+        self._turns += 1
+        assert self._turns < SPINS, f"{self.name} spins at {self.world.now:.3f}"
 
     def deadline(self) -> float:
         if self._due is None:
@@ -674,6 +684,8 @@ class Telephony(World):
             set()
         )  # of those; some for the first time when all was read anew
         self.wrong: list[str] = []  # what must not have happened
+        self.twice: list[tuple[Attempt, Ring, Ring]] = []  # what would ring where it rings already
+        self.trunked: list[Dialog] = []  # between Asterisks
         self.history = History()
         self.answers: list[tuple[Attempt, Phone, float, bool]] = []  # when, and did they talk?
         self.waits: list[Wait] = []  # in queues
@@ -861,6 +873,18 @@ class Telephony(World):
         for one, other in combinations(self.nodes, 2):
             self.history.of["way", frozenset((one, other))].set(False, self.now)
 
+    def lade(self, name: str, waits: Callable[[], float] | None, longest: float) -> None:
+        """Its Asterisk has much to do: what comes by trunks waits so many seconds, `longest` at most. None: no more."""
+        self.pbxs[name].laden = waits
+        if waits is not None:
+            self.history.of["laden", name].set(True, self.now)
+        else:
+            self.after(longest, partial(self._unladen, name))
+
+    def _unladen(self, name: str) -> None:
+        if self.pbxs[name].laden is None:
+            self.history.of["laden", name].set(False, self.now)
+
     def block(self, kind: str, one: str, other: str, *, on: bool = True) -> None:
         """A firewall lets this kind of trunk pass no more, or does again."""
         ways = {(kind, one, other), (kind, other, one)}
@@ -918,18 +942,22 @@ class Telephony(World):
         """An INVITE reaches it."""
         attempt = dialog.caller.attempt
         if phone.dialogs or phone.channel is not None or phone.manner == "busy":
+            for other in phone.dialogs:
+                if other.caller.attempt is attempt and not other.up and other.ring is not None:
+                    self.twice.append((attempt, other.ring, self._ring_of(dialog, phone)))
             dialog.refuses(BUSY)
             return
         phone.dialogs.append(dialog)
         self._engaged(phone)
-        instead = dialog.pbx is not phone.home
-        dialog.ring = Ring(
-            self.now, phone, instead, attempt.taken, not dialog.note, dialog.pbx.name
-        )
+        dialog.ring = self._ring_of(dialog, phone)
         attempt.rings.append(dialog.ring)
         self.note(f"{phone} rings for {attempt.caller} by {dialog.pbx.name} {dialog.note}")
         self.after(0.05, dialog.rings)
         self.after(phone.after, lambda: self._decide(dialog, phone))
+
+    def _ring_of(self, dialog: Dialog, phone: Phone) -> Ring:
+        taken, instead = dialog.caller.attempt.taken, dialog.pbx is not phone.home
+        return Ring(self.now, phone, instead, taken, not dialog.note, dialog.pbx.name)
 
     def _decide(self, dialog: Dialog, phone: Phone) -> None:
         if dialog not in phone.dialogs or phone.manner == "rings":

@@ -135,6 +135,7 @@ class Lines:
         of, pair, ever = self.history.of, frozenset((here, there)), (0.0, float("inf"))
         ends = [(what, node) for what in ("daemon", "deaf") for node in (here, there)]
         lasting = [("asterisk", here), ("asterisk", there), ("way", pair)]
+        lasting += [("laden", here), ("laden", there)]
         trunks = [("trunk", kind, pair) for kind in ("sip", "iax2")]
         return [
             (began - SETTLED, ended + after)

@@ -9,6 +9,7 @@ Each call carries the truth along, which no machine of ours sees: who began it, 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -42,11 +43,13 @@ if TYPE_CHECKING:
     from tests.stories.exchange import Exchange, Telephony
 
 NORMAL, BUSY, SILENCE, ABSENT, REJECTED, OUT_OF_ORDER, ELSEWHERE = 16, 17, 18, 20, 21, 27, 26
+FAILURE = 38
 PATIENCE = 32.0  # seconds for which SIP says something again (64 T1)
 IAX_PATIENCE = 10.0  # the same of IAX2
 UNASKED = 10.0  # seconds that a channel waits in Stasis for somebody to fetch it
 EAR = 5.0  # seconds that who listens in waits for what he is to hear
 CARRIER = "carrier"  # through whose endpoint the outside calls, and is called
+LATE = 3.0  # seconds that a CANCEL or BYE waits at most where there is much to do
 ALONE = 4.0  # seconds without a ring that peers have, who are asked without a daemon
 
 
@@ -158,6 +161,10 @@ class Dialog:
         self.called: Channel | None = None  # at the other Asterisk
         self.broken: float | None = None  # since when neither side hears the other
         self.wanted = True
+        self.made, self.read = self.world.now, float("inf")  # by the other Asterisk
+        self.dropped, self.why = float("inf"), ""  # when the calling side has given it up, and why
+        if isinstance(to, Pbx):
+            self.world.trunked.append(self)
         self._invite(0.5, 0.0)
 
     # --- between the two
@@ -197,9 +204,19 @@ class Dialog:
             return
         if not self.to.alive:
             return
-        if self not in self.to.incoming:
-            self.to.incoming.add(self)
-            self.called = self.to.arrives(self)
+        if self.to.laden and self not in self.to.incoming:
+            self.world.after(self.to.laden(), partial(self._read_by, self.to, self.to.boots))
+        else:
+            self._read_by(self.to, self.to.boots)
+
+    def _read_by(self, pbx: "Pbx", boot: int) -> None:
+        """It has time for that."""
+        if not pbx.lives(boot):
+            return
+        if self not in pbx.incoming:
+            pbx.incoming.add(self)
+            self.read = self.world.now
+            self.called = pbx.arrives(self)
         if self._passes(back=True):
             self.world.after(self.world.delay(), self._trying)
 
@@ -222,7 +239,9 @@ class Dialog:
             if isinstance(sender, Pbx) and not sender.lives(boots[0 if back else 1]):
                 return
             if self._passes(back=back):
-                self.world.after(self.world.delay(), heard)
+                laden = not back and isinstance(self.to, Pbx) and self.to.laden
+                late = self.world.rng.random() * LATE if laden else 0.0
+                self.world.after(self.world.delay() + late, heard)
             elif surely and passed < PATIENCE:
                 self.world.after(wait, lambda: say(min(4.0, 2 * wait), passed + wait))
 
@@ -266,7 +285,7 @@ class Dialog:
         """CANCEL, once anything was heard; or BYE."""
         if self.over or not self.wanted:
             return
-        self.wanted = False
+        self.wanted, self.dropped = False, self.world.now
         if self.heard or self.kind == "phone":
             self._say(back=False, do=lambda: self._called_ends(cause))
 
@@ -393,6 +412,7 @@ class Channel:
             self.attempt.ended, self.attempt.cause = self.pbx.world.now, cause
         self.pbx.channels.pop(self.id, None)
         if self.dialog is not None:
+            self.dialog.why = self.dialog.why or ("" if self.called else why)
             (self.dialog.refuses if self.called else self.dialog.gives_up)(cause)
         if self.phone is not None:
             self.pbx.world.caller_ends(self, cause, why)
@@ -606,6 +626,7 @@ class Pbx:
         self.app: Exchange | None = None  # the daemon that is connected
         self.contacts: dict[str, list[Phone]] = {}
         self.peers: tuple[Leg, ...] = ()  # whom it asks without its daemon
+        self.laden: Callable[[], float] | None = None  # seconds until it reads what comes now
         self._numbers = 0
         self.start()
 
@@ -704,7 +725,9 @@ class Pbx:
         """It enters our application; without a daemon it goes on alone. `over`: somebody was rung for it already."""
         channel.args = args
         if self.app is None:
-            if over or channel.by:
+            if args[0] == "leg":
+                channel.end(FAILURE, "without the daemon")  # it has no dialplan to go on with
+            elif over or channel.by:
                 channel.end(19 if cause == NORMAL else cause, "without the daemon")
             else:
                 self._alone(channel)

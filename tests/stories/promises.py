@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pbxfed_ari.core.calls.setup import LIFE
+from pbxfed_ari.core.calls.setup import HELD_AFAR, LIFE
 from pbxfed_ari.core.records.objects.did import Did
 from pbxfed_ari.core.records.objects.extension import Phone as Described
 from pbxfed_ari.core.records.objects.group import ALL, HUNT, Group
@@ -33,6 +33,7 @@ SETTLED_AFAR = 10.0  # the same between sites
 PROMPT = 0.5  # seconds until it rings
 LOSSY = 2.0  # the same where frames are lost: twice the same one
 TALKS = 2.0  # seconds after which who has answered must have been heard
+WHATS = ("daemon", "asterisk", "deaf", "laden")  # of a node, that may stand in the way
 HOPS = 5  # forwards that a call follows
 Window = tuple[float, float]
 RING = 30  # seconds, of who says nothing of it
@@ -86,7 +87,7 @@ class History:
             since -= SETTLED_AFAR - SETTLED
         since -= SETTLED
         ways = [("way", frozenset((nodes[0], node))) for node in nodes]
-        ends = [(what, node) for node in nodes for what in ("daemon", "asterisk", "deaf")]
+        ends = [(what, node) for node in nodes for what in WHATS]
         blocked = any(self.blocked(nodes[0], node, since, until) > 1 for node in nodes)
         return not blocked and not any(self.of[key].touch(since, until) for key in (*ways, *ends))
 
@@ -280,6 +281,10 @@ class Promises:
         ends = one.at.name, phone.was_at(when[0])
         if self.history.blocked(*ends, when[0] - SETTLED, when[1] + bound + LIFE):
             bound += LIFE
+        if self.world.skews and len({self.history.sites.get(end) for end in ends}) > 1:
+            bound += (
+                HELD_AFAR  # nothing is refused by a clock of another site, but its sender is asked
+            )
         return when[0] - 0.01, when[1] + bound
 
     def _well(
@@ -314,9 +319,8 @@ class Promises:
             acted = [*(t for t in one.caller.acted if t >= one.began), *phone.acted]
             if any(t <= by for t in acted if t >= one.began):
                 continue
-            apart = bool(one.by) or isinstance(
-                self.world.item(one.number), Queue
-            )  # by way of anybody
+            apart = bool(one.by) or isinstance(self.world.item(one.number), Queue)
+            apart |= any(r.instead and r.answered == at for r in one.rings)  # by way of anybody
             here, away = one.at.name, [phone.was_at(at), one.caller.was_at(one.began)]
             nodes = [*away, *(self.world.nodes if apart else ())]
             ways = [(node, other) for node in {here, *nodes} for other in {*nodes}]

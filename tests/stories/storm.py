@@ -25,8 +25,9 @@ from pbxfed_ari.core.effects import CallEnded, Effect, Reply
 from pbxfed_ari.core.events import AriWasSlow, ListenAsked
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines, Rooms
-from tests.stories.pbx import CARRIER, Attempt, Phone, Ring
-from tests.stories.promises import SETTLED, Promises
+from tests.stories.patience import Patience
+from tests.stories.pbx import CARRIER, LATE, Attempt, Phone, Ring
+from tests.stories.promises import SETTLED, SETTLED_AFAR, Promises
 
 NAMES = "abcd"
 SITES = ("one", "one", "two", "two")
@@ -41,6 +42,7 @@ COUNTED = ("_calls", "_facts", "_peers", "_waiting", "_ways")  # by core/lines.p
 WEATHER, CALM = 60.0, 75.0  # seconds that a storm lasts; twice after it, until all must be over
 ENDS = 15.0  # seconds after which it is looked whether all is
 CALLS = 25
+LATEST = 30.0  # seconds after which a laden Asterisk reads what has come
 FIRST_TICKET = 1_000  # of who asks for somebody to listen in
 LASTS = (0.5, 2.0, 5.0, 15.0, 40.0)  # seconds, of cuts and absences
 
@@ -71,6 +73,7 @@ class Storm:
     refusals: float = 0.0  # share of ARI's answers: 422, 500, or 404 and 409 of what is there
     silences: float = 0.0  # of those that do not come, whether or not it is done
     frames: float = 0.0  # shares of those that are lost, doubled, overtaken
+    laden: bool = False  # Asterisks have so much to do that they read what comes by trunks late
 
     @property
     def severs(self) -> bool:
@@ -127,6 +130,10 @@ STORMS = {
     "roaming": Storm(roams=True, transfers=True),
     "roaming amid cuts": Storm(roams=True, cuts=True),
     "transfers amid all": Storm(transfers=True, cuts=True, refusals=0.02, silences=0.02),
+    "laden": Storm(laden=True),
+    "laden amid deaths": Storm(laden=True, deaths=True, crashes=True),
+    "laden amid all": Storm(laden=True, cuts=True, sockets=True, clocks=True, firewalls=True),
+    "laden, transfers": Storm(laden=True, transfers=True, lines=True, old=True),
     MIXED: Storm(),
 }
 
@@ -168,11 +175,14 @@ class Weather:
         world.watch()
         world.faults = self._refuse
         storm, often = self.storm, list[tuple[int, Callable[[], None]]]()
-        often += [(CALLS, self._call), (6 * storm.clocks, self._set_clock)]
+        often += [
+            (CALLS * (8 if storm.laden else 1), self._call),
+            (6 * storm.clocks, self._set_clock),
+        ]
         often += [(20 * storm.transfers, self._transfer), (30 * storm.slow, self._slow)]
         often += [(12 * storm.roams, self._roam), (8 * storm.drains, self._drain)]
         often += [(15 * storm.edits, self._edit), (30 * storm.listens, self._listen)]
-        often += [(12 * storm.firewalls, self._firewall)]
+        often += [(12 * storm.firewalls, self._firewall), (8 * storm.laden, self._lade)]
         for times, do in often:
             for _ in range(times):
                 world.after(rng.random() * WEATHER, do)
@@ -185,6 +195,7 @@ class Weather:
         world.heal()
         world.faults = lambda node, effect: ""
         for name in NAMES:
+            world.lade(name, None, LATEST)
             self._mend(name)
             world[name].connect()
             world.undrain(name)
@@ -195,14 +206,18 @@ class Weather:
         while world.now < ended + CALM and (world.now == ended or self._left()):
             world.run(ENDS)
         wrong = [*world.wrong, *self._rings(), *self._ends(), *self._left(), *self._records()]
-        wrong += [*self._recordings(), *self._listeners()]
+        wrong += [*self._recordings(), *self._listeners(), *self._twice()]
+        wrong += Patience(world).broken() if storm.laden else []
         return [*wrong, *Promises(world).broken(), *Lines(world).broken(), *Rooms(world).broken()]
 
     # --- who is there, and what happens
 
     def _people(self) -> list[Phone]:
         world, rng, admin = self.world, self.rng, self.world["a"]
-        numbers, out = [str(1000 + n) for n in range(1, 13)], [*LINES] if self.storm.outside else []
+        numbers, out = (
+            [str(1000 + n) for n in range(1, 49 if self.storm.laden else 13)],
+            [*LINES] if self.storm.outside else [],
+        )
         phones: list[Phone] = []
         for number in numbers:
             rings = rng.choice((0, 0, 5))
@@ -253,6 +268,8 @@ class Weather:
             return
         phone = rng.choice(free)
         others = [p.number for p in self.phones if p.number != phone.number]
+        laden = [p.number for p in self.phones if p.at.laden and p.at is not phone.at]
+        others = laden if laden and rng.random() < 0.7 else others
         lines = [GROUP, QUEUE, QUEUE] * 8 if self.storm.lines else [GROUP, GROUP, QUEUE]
         lines += [ROOM] * 16 * self.storm.rooms
         dids = [f"+49{number}" for number in LINES]
@@ -404,6 +421,23 @@ class Weather:
         self.world.note(f"asterisk {name} is slow")
         self.world[name].handle(AriWasSlow(SLOW))
 
+    def _lade(self) -> None:
+        """Some of what comes is read soon, and some after so long; or all of it at once, when it is over."""
+        world, rng = self.world, self.rng
+        name, lasts = rng.choice(NAMES), rng.choice(LASTS[2:])
+        longest = rng.choice((5.0, 12.0, LATEST))
+        over, share = world.now + lasts, rng.choice((0.2, 0.5, 0.8))
+        if rng.random() < 0.2:
+            lasts = min(lasts, LATEST)
+            world.lade(name, lambda: max(0.0, over - world.now), 0.0)
+        else:
+            world.lade(name, partial(self._waits, share, longest), longest)
+        world.note(f"asterisk {name} has much to do for {lasts} s")
+        world.after(lasts, partial(world.lade, name, None, longest))
+
+    def _waits(self, share: float, longest: float) -> float:
+        return self.rng.uniform(3.0, longest) if self.rng.random() < share else self.rng.random()
+
     def _crash(self) -> None:
         world, name = self.world, self.rng.choice(NAMES)
         if not world.pbxs[name].dead:
@@ -455,7 +489,9 @@ class Weather:
         """
         began, ended, here = one.began, one.ended or self.world.now, one.caller.was_at(one.began)
         way = self.world.history.of["way", frozenset((here, ring.by))]
-        short = ring.until - ring.at < UNDER_WAY or way.touch(ring.at, ring.at)
+        laden = self.world.history.of["laden", ring.by].touch(ring.at, ring.at)  # reads CANCEL late
+        under_way = UNDER_WAY + LATE * laden
+        short = ring.until - ring.at < under_way or way.touch(ring.at, ring.at)
         alone = self.world.was_alone(here, began) and short
         return ring.unasked or alone or way.fill(ended, max(ended, ring.at - SAID_AGAIN))
 
@@ -474,7 +510,8 @@ class Weather:
         moved = self.world.history.of["moved", ring.phone.uri].touch(ring.at - SETTLED, ring.at)
         instead = ring.instead and (self.storm.severs or moved)
         vague = self._vague(one, before, ring)
-        return deaf or away or instead or vague or self._unknown(one, before)
+        known = not (ring.unasked or self._unknown(one, before))
+        return deaf or away or instead or vague or not known
 
     def _vague(self, one: Attempt, before: Ring, ring: Ring) -> bool:
         """Has its phone sent on whom it may not send: its own caller, or a group's? He is looked for as if it was not there."""
@@ -485,11 +522,15 @@ class Weather:
     def _unknown(self, one: Attempt, ring: Ring) -> bool:
         """Could who let it ring not know of it: was there no way from the phone's node as long as one waits for a word?
 
-        It may never have rung. So it is rung when its node is back, in a group in turn after another one.
+        It may never have rung, or for a blink: of a cut between sites one hears late. So it is rung when its node is back, in a
+        group in turn after another one.
         """
         way = self.world.history.of["way", frozenset((one.at.name, ring.by))]
         rang = ring.at + UNDER_WAY  # until then nothing is said of it
-        return way.fill(rang, max(rang, min(ring.until, ring.at + LIFE)))
+        blink = (
+            ring.until < rang and self.storm.sites and way.touch(ring.at - SETTLED_AFAR, ring.at)
+        )
+        return blink or way.fill(rang, max(rang, min(ring.until, ring.at + LIFE)))
 
     def _ends(self) -> list[str]:
         return [f"no end: {_named(one)}" for one in self._all if one.ended is None]
@@ -540,6 +581,14 @@ class Weather:
         if not len(heard) - unnoted <= sent <= len(heard):
             wrong.append(f"{len(heard)} were transferred, and {sent} have records")
         return wrong
+
+    def _twice(self) -> list[str]:
+        """A phone that would have rung for a call that it rings for already."""
+        return [
+            f"twice: {_named(one)}: {ring.phone} at {ring.at:.3f}, rings from {before.at:.3f}"
+            for one, before, ring in self.world.twice
+            if one.number != QUEUE and not self._excused(one, before, ring)
+        ]
 
     def _listeners(self) -> list[str]:
         """Who asks for somebody to listen in is answered once, if his daemon lives."""
