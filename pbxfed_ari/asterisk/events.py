@@ -28,6 +28,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     ListenerAnswered,
     Redirected,
     Returned,
@@ -48,6 +49,7 @@ from pbxfed_ari.errors import Refused
 UNKNOWN_CAUSE = 0  # Q.850 has no cause 0; Asterisk says it when it knows none
 _GONE = frozenset({"Removed", "Unreachable"})
 _LIFE = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
+_REFUSALS = {"BUSY": 17, "CONGESTION": 34}  # Q.850
 
 
 class StasisStart(msgspec.Struct, frozen=True, tag=True):
@@ -132,6 +134,7 @@ FromAsterisk = (
     | Answered
     | LegDialed
     | LegLives
+    | LegRefused
     | LegEntered
     | LegEnded
     | Redirected
@@ -312,7 +315,7 @@ def owner(name: str) -> str:
     return name.partition("/")[2].rpartition("-")[0]
 
 
-def _dial(dial: Dial) -> Answered | LegDialed | LegLives | Redirected | None:
+def _dial(dial: Dial) -> Answered | LegDialed | LegLives | LegRefused | Redirected | None:
     if dial.caller is None:
         return _own_leg(dial)
     caller, leg, status = ChannelId(dial.caller.id), ChannelId(dial.peer.id), dial.dialstatus
@@ -325,13 +328,18 @@ def _dial(dial: Dial) -> Answered | LegDialed | LegLives | Redirected | None:
     return LegLives(caller, leg, status) if status in _LIFE else None
 
 
-def _own_leg(dial: Dial) -> Answered | LegLives | None:
-    """A leg that we dialed in nobody's name: its own id tells whose it is."""
+def _own_leg(dial: Dial) -> Answered | LegLives | LegRefused | None:
+    """A leg that we dialed in nobody's name: its own id tells whose it is.
+
+    Of a peer chan_iax2 alone says such a refusal, of his silence; that is waited for longer (core/calls/setup.py).
+    """
     leg = ChannelId(dial.peer.id)
     if not key_of_name(leg):
         return None
     if dial.dialstatus == "ANSWER":
         return Answered(ChannelId(""), leg)
+    if dial.dialstatus in _REFUSALS and node_of_trunk(owner(dial.peer.name)) is None:
+        return LegRefused(leg, _REFUSALS[dial.dialstatus])
     return LegLives(ChannelId(""), leg, dial.dialstatus) if dial.dialstatus in _LIFE else None
 
 

@@ -43,7 +43,7 @@ from pbxfed_ari.errors import AsteriskError, Declined, Refused, Unreachable
 
 FOR_EVER = "0"
 ANSWERED = "PBXFED_ANSWERED"  # a caller's variable: when, for a daemon that returns; milliseconds since 1970
-DROPPED = "FRAME_DROP(TX)"  # what a channel is never told: else a phone's 302 becomes a 181 with a Diversion for the caller
+DROPPED = "FRAME_DROP(TX)"  # what a channel is never told: a 302 would become a 181 with a Diversion for the caller
 GONE = "pbxfed-gone,s,1"  # where the dialplan tells whither a leg's phone sends the call
 # What is heard where no class of music is wanted: it needs no sound file, and no indications.conf. Hertz/milliseconds
 WAIT = "tone:440/250,0/150,440/250,0/3350"
@@ -212,12 +212,12 @@ class Legs:
         match effect:
             case MakeLeg():
                 return [self._leg(effect)]
-            case MakeBridge(call, bridge, seconds, steady, number, name, discreet):
+            case MakeBridge(call, bridge, seconds, steady, number, name):
                 bound = channels.setChannelVar(call, "TIMEOUT(absolute)", str(seconds))
                 shown = channels.setChannelVar(call, "CONNECTEDLINE(all,i)", identity(name, number))
                 made = bridges.createWithId(bridge, call, steady=steady)  # whose it is
-                silent = channels.setChannelVar(call, DROPPED, "REDIRECTING")
-                told = [*([silent] if discreet else []), *([shown] if number else [])]
+                silent = channels.setChannelVar(call, DROPPED, dropped := _dropped(effect))
+                told = [*([silent] if dropped else []), *([shown] if number else [])]
                 return [made, bound, *told]
             case Join(_, bridge, who, quietly):
                 return [bridges.addChannel(bridge, who, quietly=quietly)]
@@ -382,6 +382,12 @@ def _can_wait(post: Post) -> bool:
     """A variable need not be set before the leg is dialed, but for what its phone may answer at once."""
     query = post.query or {}
     return post.path.endswith("variable") and query.get("variable") != DROPPED
+
+
+def _dropped(effect: MakeBridge) -> str:
+    """What the caller is never told."""
+    where = ["REDIRECTING"] if effect.discreet else []
+    return ",".join([*where, *(["BUSY", "CONGESTION"] if effect.unrefused else [])])
 
 
 def _stands(post: Post, declined: Declined) -> bool:

@@ -267,6 +267,7 @@ class MakeBridge(Struct, frozen=True):
     `steady`: each packet goes through Asterisk's core. Else the second and all that follow pass by it, and their numbers jump.
     `number`, `name`: whom the caller's phone shows as the one who is rung; "": as it was.
     `discreet`: he is not told whither a phone sends the call.
+    `unrefused`: nor by Asterisk that who is rung is busy, or cannot: somebody else may be rung then.
     """
 
     call: ChannelId  # the caller's channel, in all effects of bridge mode: they are performed in order for each
@@ -276,6 +277,7 @@ class MakeBridge(Struct, frozen=True):
     number: str = ""
     name: str = ""
     discreet: bool = False
+    unrefused: bool = False
 
 
 class DialLeg(Struct, frozen=True):

@@ -298,6 +298,13 @@ class LegLives(Struct, frozen=True):
     how: str = ""
 
 
+class LegRefused(Struct, frozen=True):
+    """A leg of ours that is there still says that it is busy, or cannot, as `cause` (Q.850) does: so a line by IAX2 speaks."""
+
+    leg: ChannelId
+    cause: int
+
+
 class Redirected(Struct, frozen=True):
     """A leg has answered that the call shall go elsewhere: SIP 302."""
 
@@ -511,6 +518,7 @@ Event = (
     | LegDialed
     | LegLives
     | LegEntered
+    | LegRefused
     | LegEnded
     | PeerHasCall
     | PeerGaveUp
@@ -538,6 +546,7 @@ CallersEvent = (
     | LegLives
     | Redirected
     | LegEntered
+    | LegRefused
     | LegEnded
     | FarEndDied
     | HungUp

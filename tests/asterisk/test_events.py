@@ -23,6 +23,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     ListenerAnswered,
     Redirected,
     Returned,
@@ -116,6 +117,18 @@ def test_our_own_legs_are_told_by_their_names() -> None:
     assert one({"type": "Dial", "dialstatus": "ANSWER", "peer": leg, **stamp}) == Answered(
         ChannelId(""), ChannelId("pf-f00-1-0")
     )
+
+
+@pytest.mark.parametrize(("said", "cause"), [("BUSY", 17), ("CONGESTION", 34)])
+def test_a_line_by_iax2_says_that_it_is_busy_or_cannot_and_a_peers_silence_is_waited_for(
+    said: str, cause: int
+) -> None:
+    """Dial ends its legs itself."""
+    line, peer = ({"id": "pf-f00-1-0", "name": f"IAX2/{name}-12"} for name in ("telco", "pf-b"))
+    event = {"type": "Dial", "dialstatus": said}
+    assert one({**event, "peer": line}) == LegRefused(ChannelId("pf-f00-1-0"), cause)
+    assert one({**event, "peer": peer}) is None
+    assert one({**event, "peer": line, "caller": {"id": "7", "name": "PJSIP/1001-0"}}) is None
 
 
 def test_who_listens_in_and_what_hears_for_him_are_told_of() -> None:

@@ -132,12 +132,22 @@ async def test_who_is_called_by_iax2_is_known_before_his_node_says_who_is_there(
     assert story.ari.variables.get("CALLERID(num)") == known
 
 
-async def test_a_caller_is_made_deaf_for_a_302_before_anybody_could_say_one() -> None:
+@pytest.mark.parametrize(
+    ("bridge", "words"),
+    [
+        (replace(BRIDGE, discreet=True), "REDIRECTING"),
+        (replace(BRIDGE, unrefused=True), "BUSY,CONGESTION"),
+        (replace(BRIDGE, discreet=True, unrefused=True), "REDIRECTING,BUSY,CONGESTION"),
+    ],
+)
+async def test_a_caller_is_made_deaf_for_a_302_or_a_refusal_before_anybody_could_say_one(
+    bridge: MakeBridge, words: str
+) -> None:
     """Unlike what else is set on his channel."""
     story = Story(Ari())
-    await story.legs.perform(replace(BRIDGE, discreet=True), WAITS, LEG_OF_ONE)
+    await story.legs.perform(bridge, WAITS, LEG_OF_ONE)
     (write,) = story.ari.writes
-    deaf = write.index("channels/17.1/variable FRAME_DROP(TX) REDIRECTING")
+    deaf = write.index(f"channels/17.1/variable FRAME_DROP(TX) {words}")
     assert deaf < write.index(JOINED) < write.index("channels/17.1/variable TIMEOUT(absolute) 90")
 
 

@@ -27,6 +27,7 @@ from pbxfed_ari.core.effects import (
     Leg,
     MakeBridge,
     MakeLeg,
+    Outside,
     SendTo,
 )
 from pbxfed_ari.core.events import (
@@ -42,6 +43,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     LegSeen,
     PeerGaveUp,
     Redirected,
@@ -155,6 +157,52 @@ def test_a_caller_is_shown_whom_he_calls_at_a_peer_and_of_the_outside_the_number
     board = Board(B, items=(make("trunk", "city", **fields), make("extension", "1002")))
     made = board.at(0.0, replace(arrived("030123"), endpoint="1002"))
     assert made[0] == MakeBridge(CALLER, BRIDGE, 150, True, "030123")
+
+
+def lined(**cheap: Any) -> Board:
+    """1002 calls the outside: by a line of this node, then by another one."""
+    plain: dict[str, Any] = {"site": "main", "nodes": ["a"], "patterns": ["_0."]}
+    lines = [
+        make("trunk", "cheap", **plain, endpoint="telco", cost=1, **cheap),
+        make("trunk", "dear", **plain, endpoint="other", cost=5),
+    ]
+    return Board(A, items=(*lines, make("extension", "1002")))
+
+
+OUTSIDE = replace(arrived("030123"), endpoint="1002")
+
+
+@pytest.mark.parametrize(("technology", "kept"), [("iax2", True), ("pjsip", False)])
+def test_what_a_line_by_iax2_says_reaches_no_caller_by_asterisk_itself(
+    technology: str, kept: bool
+) -> None:
+    """Else it would refuse him as soon as that line is busy, or silent. By SIP a leg ends."""
+    board = lined(technology=technology)
+    (made,) = [e for e in board.at(0.0, OUTSIDE) if isinstance(e, MakeBridge)]
+    assert made.unrefused is kept
+
+
+@pytest.mark.parametrize("heard", [[], ["RINGING"], ["PROGRESS", "RINGING"]])
+def test_a_line_by_iax2_that_cannot_is_left_for_the_next(heard: list[str]) -> None:
+    """At once, heard or not. Its leg is there still, and is ended; that end is no news."""
+    board = lined(technology="iax2")
+    board.at(0.0, OUTSIDE)
+    board.at(0.01, LegEntered(ONE), *(LegLives(CALLER, ONE, how) for how in heard))
+    left, *rest = board.at(1.0, LegRefused(ONE, 34))
+    assert left == HangUpLeg(CALLER, ONE, 34)
+    (made,) = [e for e in rest if isinstance(e, MakeLeg)]
+    assert isinstance(made.to, Outside)
+    assert made.to.line == "dear"
+    assert board.at(1.1, LegRefused(ONE, 34), LegEnded(ONE, 34)) == []
+
+
+def test_a_line_by_iax2_that_is_busy_is_the_callers_answer() -> None:
+    """No other line is tried."""
+    board = lined(technology="iax2")
+    board.at(0.0, OUTSIDE)
+    board.at(0.01, LegEntered(ONE))
+    effects = board.at(1.0, LegRefused(ONE, 17))
+    assert effects == [HangUpLeg(CALLER, ONE, 17), HangUp(CALLER, 17), EndBridge(CALLER, BRIDGE)]
 
 
 @pytest.mark.parametrize(("trunk", "steady"), [("sip", True), ("iax2", False)])

@@ -4,6 +4,7 @@
                                    to a peer by IAX2 when it lives: of one that is silent chan_iax2 says congestion after a
                                    second (`autokill`), by which Asterisk refuses whoever is in the bridge with it
     DIALED    rings      DIALED    of several let the caller hear it ring, once; a single one he hears by the bridge
+    DIALED    refused    GONE      a line by IAX2 is busy, or cannot, and its leg is there still: end it
     DIALED    answered   UP        answer the caller, join both, let the others stop: "answered elsewhere"
     any       ended      GONE      when all are gone the try has failed, with the status that Dial would say; or is `untold`
     UP        ended      GONE      the conversation is over: end the caller, too, with the same cause
@@ -43,6 +44,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     Returned,
 )
 from pbxfed_ari.core.names import ChannelId, NodeName, bridge_of, key_of_name, leg_of
@@ -160,7 +162,8 @@ class Bridged:
         made = self.ring(attempt, number, called, note, view, diverted)
         whom = self._shown_to_caller(called, view) if self._early() else ("", "")
         seconds = self.seconds + PATIENCE
-        bridge = MakeBridge(self.caller, self.bridge, seconds, self.steady, *whom, self.discreet)
+        how = self.discreet, any(map(_by_iax2_outside, attempt.legs))
+        bridge = MakeBridge(self.caller, self.bridge, seconds, self.steady, *whom, *how)
         waits = [Join(self.caller, self.bridge, (self.caller,))] if self._early() else []
         return [*old, bridge, *waits, *made]
 
@@ -187,7 +190,7 @@ class Bridged:
         return effects
 
     def handle(
-        self, event: LegEntered | LegLives | LegEnded | Answered
+        self, event: LegEntered | LegLives | LegRefused | LegEnded | Answered
     ) -> tuple[list[Effect], Returned | Answered | None]:
         """What is to be done, and what has come of the try if it is decided."""
         leg = event.leg
@@ -207,6 +210,10 @@ class Bridged:
                 return [*self._join(leg, part), *self._hear(how)], None
             case Answered() if not self.talks:
                 return self._answer(leg, part), event
+            case LegRefused(cause=cause) if part.step is Step.DIALED:
+                part.said_no = cause in _SAID_NO
+                effects, outcome = self._ended(part, cause, unseen=False)
+                return [HangUpLeg(self.caller, leg, cause), *effects], outcome
             case LegEnded(cause=cause, sip=sip) if part.step is not Step.UP:
                 part.said_no = cause in _SAID_NO or sip == _MOVED
                 return self._ended(part, cause, unseen=event.unseen)
@@ -438,6 +445,11 @@ def adopt_ringing(
 def _by_sip_to_peer(to: Leg | Outside) -> bool:
     """If that peer must translate, its Asterisk falls silent when the numbers of the packets that we send it jump back."""
     return isinstance(to, Leg) and to.peer is not None and to.trunk == "sip"
+
+
+def _by_iax2_outside(to: Leg | Outside) -> bool:
+    """What such a line says, or chan_iax2 of its silence (`autokill`), Asterisk would tell who waits in the bridge."""
+    return isinstance(to, Outside) and to.technology == "iax2"
 
 
 def _shown(to: Leg | Outside) -> str:

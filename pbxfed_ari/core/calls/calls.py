@@ -26,6 +26,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     Redirected,
     Returned,
     WentOut,
@@ -86,7 +87,7 @@ class Calls:
                 return self._of_leg(leg, channel)
             case Ended(channel=channel) | Arrived(channel=channel) | Returned(channel=channel):
                 return self._calls.get(self.put.get(channel, channel))
-            case LegEnded(leg=leg) | LegEntered(leg=leg):
+            case LegEnded(leg=leg) | LegEntered(leg=leg) | LegRefused(leg=leg):
                 return self._of_leg(leg, NOBODY)
             case CameIn(bridge=name) | WentOut(bridge=name):
                 return self.named(key_of_name(name))

@@ -25,6 +25,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     PeerHasCall,
     Redirected,
     WentOut,
@@ -42,7 +43,7 @@ from pbxfed_ari.core.routing.tries import (
     View,
 )
 
-NEWS = (LegLives, Answered, LegEnded, LegEntered)  # of a leg, the frequent ones first
+NEWS = (LegLives, Answered, LegEnded, LegEntered, LegRefused)  # of a leg, the frequent ones first
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 SOMEBODY = "?"  # who is nobody's number
 PARTING = 1.0  # seconds in which who was left by who has answered ends, too, or comes back, if nobody has put him through
@@ -68,6 +69,8 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
             call.setup.ended(event.leg, event.cause)
         if event.sip == MOVED:
             call.sent_to = call.moved.get(event.leg, "")
+    elif type(event) is LegRefused and call.setup is not None:
+        call.setup.ended(event.leg, event.cause)
     elif type(event) is LegEntered and call.setup is not None:
         call.setup.entered(event.leg, now)
     elif type(event) is LegLives and call.setup is not None:

@@ -31,6 +31,7 @@ from pbxfed_ari.core.events import (
     LegEnded,
     LegEntered,
     LegLives,
+    LegRefused,
     PeerGaveUp,
     PeerHasCall,
     PeerLostCalls,
@@ -133,6 +134,13 @@ TABLE = (
         talking.leg_news,
         (DIALING, WAITING, HELD_BACK, OVER),
         "bridge mode: when all legs are gone the way has failed",
+    ),
+    Row(
+        (DIALING,),
+        LegRefused,
+        talking.leg_news,
+        (DIALING, WAITING, HELD_BACK, OVER),
+        "bridge mode: a line is busy, or cannot: end its leg, which is as if it had ended by itself",
     ),
     Row(
         (DIALING,),
