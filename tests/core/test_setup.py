@@ -178,10 +178,6 @@ def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_neede
     assert after.setup is not None
     assert after.setup.spare == 6.0
     calm = Story(View(B), story.board)
-    calm.view.clock = WALL
-    (handed,) = calm.at(17.51, replace(third, channel=ChannelId("18.5"), fresh_id="forgets"))
-    assert isinstance(handed, HandOver)
-    assert read(handed.note) == Waybill("forgets", 1, "", WALL + 17_510 + 8_000)
     calm.at(18.0, replace(third, channel=ChannelId("18.4"), fresh_id="calm"))
     calm.at(18.1, PeerHasCall(B, CallId("calm"), 1))
     assert story.board.calls.usage.needed(B, "sip") == pytest.approx(0.1)
