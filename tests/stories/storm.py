@@ -527,9 +527,9 @@ class Weather:
         """
         way = self.world.history.of["way", frozenset((one.at.name, ring.by))]
         rang = ring.at + UNDER_WAY  # until then nothing is said of it
-        blink = (
-            ring.until < rang and self.storm.sites and way.touch(ring.at - SETTLED_AFAR, ring.at)
-        )
+        at, laden = ring.at, self.world.history.of["laden", ring.by]  # it was given up just then
+        late = laden.touch(at, at) or (self.storm.sites and way.touch(at - SETTLED_AFAR, at))
+        blink = late and ring.until < rang
         return blink or way.fill(rang, max(rang, min(ring.until, ring.at + LIFE)))
 
     def _ends(self) -> list[str]:
