@@ -149,7 +149,8 @@ class CallBook:
                 text="One record a call, at the node that it came to first; in the order in which they ended. "
                 "`unseen_seconds`: nobody saw its end, for the daemon was away: it had lasted for `seconds` and ended within "
                 "so many more; its `cause` is 0, and a try of which nobody knows what came has the `outcome` lost_sight. "
-                "`transferred_by`: the phone that has sent its caller here, out of another call. "
+                "`transferred_by`: the phone that has sent its caller here, out of another call, or has put this one through, "
+                "so that others talk on in it: each call lasts, and talks, until who is left in it hangs up. "
                 "`listened`: who has listened in, since when, for how long, and who heard him; `listens_to`: this is the "
                 "call to who listened in on that one. "
                 "`Accept: text/csv` gives all of them.",
@@ -317,7 +318,7 @@ def _call(call: Call, now: float, me: str) -> Json:
         "state": call.phase.value,
         "from": arrival.caller,
         "to": arrival.number,
-        "transferred_by": arrival.by,
+        "transferred_by": call.transferred_by(now),
         "came_by": arrival.peer or ("outside" if arrival.outside else "phone"),
         "control": "bridge" if call.bridged else "handover",
         "seconds": round(now - call.began, 3),

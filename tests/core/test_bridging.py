@@ -511,6 +511,24 @@ def test_a_caller_that_transfers_is_replaced_and_the_callee_talks_on() -> None:
     assert len(board.board) == 0
 
 
+@pytest.mark.parametrize("gone", [CALLER, ONE])
+@pytest.mark.parametrize("rings", [False, True])
+def test_who_was_replaced_by_a_transfer_is_told_by_the_record(gone: ChannelId, rings: bool) -> None:
+    """The first of them; who transfers while it rings is who has called. To hang up is no transfer."""
+    if rings and gone == ONE:
+        return
+    for transfers in True, False:
+        board = ringing(A) if rings else talking()
+        more = (WentOut(gone, BRIDGE), CameIn(LOCAL, BRIDGE)) if transfers else ()
+        effects: list[Effect] = []
+        for event in (*more, LegEnded(gone, 16) if gone == ONE else Ended(gone)):
+            effects += board.board.handle(event, 3.0, board.view)
+        for event in LegEnded(ONE, 16), Ended(CALLER), WentOut(LOCAL, BRIDGE):
+            effects += board.board.handle(event, 9.0, board.view)
+        told = [one.by for one in effects if isinstance(one, CallEnded)]
+        assert told == [("1001" if gone == ONE else "1002") if transfers else ""]
+
+
 def test_a_transfer_that_is_refused_ends_who_was_transferred() -> None:
     """The Local channel goes as soon as it has come."""
     board = talking()

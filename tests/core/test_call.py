@@ -431,6 +431,55 @@ def test_so_does_the_node_of_who_is_put_through() -> None:
     assert board.next_deadline() == float("inf")
 
 
+def put_through_by(*ends: CallEvent, arrived: Arrived = ARRIVED, after: float = 60.0) -> str:
+    """What the record tells of a call that is answered at 1, half of which ends at 9, and the rest so much later."""
+    board, view = board_with(make("extension", "1001"))
+    board.handle(arrived, 0.0, view)
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/1001-01"), 0.1, view)
+    board.handle(Answered(CHANNEL, LEG), 1.0, view)
+    effects = board.handle(ends[0], 9.0, view)
+    effects += [e for event in ends[1:] for e in board.handle(event, 9.0 + after, view)]
+    (record,) = [e for e in effects if isinstance(e, CallEnded)]
+    return record.by
+
+
+def test_who_puts_a_call_through_is_told_by_its_record() -> None:
+    """Of both that he connects: in the one he was called, in the other he called. Nobody else's end is more than an end."""
+    called, caller = (LegEnded(LEG, 16), Ended(CHANNEL)), (Ended(CHANNEL), LegEnded(LEG, 16))
+    assert put_through_by(*called) == "1001"
+    assert put_through_by(*caller) == "1002"
+    assert put_through_by(*caller, arrived=replace(ARRIVED, caller="7", endpoint="1002")) == "1002"
+    for ends in called, caller:
+        assert put_through_by(*ends, after=0.5) == ""
+        assert put_through_by(*ends, arrived=replace(ARRIVED, by="1005")) == "1005"
+    for other in FROM_PEER, replace(ARRIVED, outside=True, led=True):
+        assert put_through_by(*called, arrived=other) == "1001"
+        assert put_through_by(*caller, arrived=other) == ""
+
+
+def test_who_transfers_blindly_is_told_by_the_call_to_the_target_alone() -> None:
+    """His own ends there: its caller, or whom he has called, has another."""
+    moved = Arrived(CHANNEL, "1003", "1002", "", fresh_id="f01", endpoint="1002", by="1001")
+    assert put_through_by(LegEnded(LEG, 16), moved, after=0.1) == ""
+    moved = replace(moved, channel=LEG, endpoint="1001", by="1002")
+    assert put_through_by(moved, Ended(CHANNEL, 16), after=0.1) == ""
+
+
+def test_that_a_phone_of_another_node_has_put_it_through_that_node_tells() -> None:
+    """To whom, if it knows; by whom is known here."""
+    board, view = Switchboard(), View(B)
+    board.handle(ARRIVED, 0.0, view)
+    board.handle(LegDialed(CHANNEL, LEG, "PJSIP/pf-b-01"), 0.1, view)
+    board.handle(Answered(CHANNEL, LEG), 1.0, view)
+    (call,) = board
+    board.handle(PeerHasCall(B, CallId("f00"), 1), 2.0, view)
+    assert call.transferred_by(3.0) == ""
+    board.handle(PeerHasCall(B, CallId("f00"), 1, "?"), 3.0, view)
+    board.handle(PeerHasCall(B, CallId("f00"), 1, "1004"), 4.0, view)
+    effects = board.handle(Ended(CHANNEL), 9.0, view) + board.handle(LegEnded(LEG), 9.0, view)
+    assert [e.by for e in effects if isinstance(e, CallEnded)] == ["1001"]
+
+
 def test_a_peer_where_it_rings_is_not_told_that_the_call_is_over() -> None:
     """Dial ends its legs by itself, if it does: a transfer may have put another caller into it."""
     for lives in False, True:

@@ -566,6 +566,7 @@ def test_whose_leg_a_transfer_has_replaced_before_the_restart_is_free() -> None:
     came = Arrived(CALLER, "1001", "1002", "Ann", fresh_id="f00", wall_ms=WALL)
     lives.at(0.0, came, LegEntered(leg), CameIn(CALLER, "pf-f00"), CameIn(leg, "pf-f00"))
     lives.at(1.0, Answered(CALLER, leg))
+    lives.note(1.5)
     lives.at(2.0, WentOut(leg, "pf-f00"), CameIn(local, "pf-f00"), LegEnded(leg, 16))
     lives.note(3.0)
     lives.dies()
@@ -573,6 +574,25 @@ def test_whose_leg_a_transfer_has_replaced_before_the_restart_is_free() -> None:
     lives.at(100.0, listed(CALLER, local, after=5.0, bridges=(seen,)))
     usage = lives.board.usage
     assert [usage.calls_of(number) for number in ("1001", "1002")] == [0, 1]
+    lives.at(109.0, Ended(CALLER, 16), WentOut(local, "pf-f00"))
+    assert [one.by for one in lives.records] == ["1001"]
+
+
+def test_who_has_put_a_call_through_before_the_restart_is_told_by_its_record() -> None:
+    """Handed over: it is found talking with somebody else, or is left to itself. If nobody saw it go on he may have hung up."""
+    other = ChannelId("18.2")
+    for gone, stays, by in (LEG, CALLER, "1001"), (CALLER, LEG, "1002"):
+        for goes_on in True, False:
+            lives = talking()
+            lives.at(11.0, LegEnded(LEG, 16) if gone == LEG else Ended(CALLER, 16))
+            lives.note(11.1)
+            lives.dies()
+            lives.at(0.0, listed(*([stays] if goes_on else []), after=20.0))
+            if goes_on and stays == CALLER:
+                leg = LegSeen(None, "", "1004", WALL, other)
+                lives.at(0.0, TalkFound(ARRIVED, "f00/1/1", leg, WALL + 20_000))
+            lives.at(9.0, Ended(stays, 16))
+            assert [one.by for one in lives.records] == [by if goes_on else ""]
 
 
 # --- who waits for us when we return, and nobody rings for him any more

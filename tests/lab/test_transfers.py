@@ -141,7 +141,7 @@ NAMES = ["-".join(case) for case in TRANSFERS]
 
 
 @pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)
-def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -> None:
+def test_blind(phones: Federation, mode: str, caller: str, called: str, by: str, to: str) -> None:
     """Who stays talks with the target, and is shown there; the transferrer is told and out."""
     lab = phones.lab
     calls = talk(phones, caller, called)
@@ -171,6 +171,10 @@ def test_blind(phones: Federation, caller: str, called: str, by: str, to: str) -
     kept = phones.get(PHONES[by], "/calls/records?last=true&limit=2")
     told = [(one["from"], one["transferred_by"]) for one in kept if one["to"] == to]
     assert (stays, by) in told
+    kept = phones.get(PHONES[caller], "/calls/records?last=true&limit=2")
+    first = [one["transferred_by"] for one in kept if (one["from"], one["to"]) == (caller, called)]
+    goes_on = mode == "bridge" or (by == called and PHONES[by] != PHONES[caller])
+    assert first[-1] == (by if goes_on else "")
 
 
 @pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)
@@ -196,13 +200,31 @@ def test_attended(phones: Federation, caller: str, called: str, by: str, to: str
             5,
             what=f"{who} is shown {whom}",
         )
-    assert phones.get(PHONES[by], "/calls"), "they talk, and where they were connected it is shown"
+    for node, came in (PHONES[caller], (caller, called)), (PHONES[by], (by, to)):
+        put_through(phones, node, *came, by)
     phones.lab.end(stays, calls[stays])
     is_over(phones, to, calls[to])
+    nothing_left(phones)
+    for node, came in (PHONES[caller], (caller, called)), (PHONES[by], (by, to)):
+        kept = phones.get(node, "/calls/records?last=true&limit=2")
+        told = [one["transferred_by"] for one in kept if (one["from"], one["to"]) == came]
+        assert told[-1:] == [by], came
+
+
+def put_through(phones: Federation, node: str, caller: str, called: str, by: str) -> None:
+    """They talk on: the node that this call came to first tells by whom they were connected."""
+
+    def is_told() -> bool:
+        shown = [(c["from"], c["to"], c["transferred_by"]) for c in phones.get(node, "/calls")]
+        return (caller, called, by) in shown
+
+    phones.until(is_told, 5, what=f"{node} tells who has put {caller} through")
 
 
 @pytest.mark.parametrize("to", ["1002", "1003"], ids=["local", "cross-node"])
-def test_put_through_while_it_rings(phones: Federation, aside: ThreadPoolExecutor, to: str) -> None:
+def test_put_through_while_it_rings(
+    phones: Federation, mode: str, aside: ThreadPoolExecutor, to: str
+) -> None:
     """Who was held hears the answer, though the transferrer has gone before it."""
     lab = phones.lab
     calls = talk(phones, "1004", "1001")
@@ -217,6 +239,9 @@ def test_put_through_while_it_rings(phones: Federation, aside: ThreadPoolExecuto
     calls[to] = answers(phones, to, since)
     both_hear(phones, calls, "1004", to)
     is_over(phones, "1001", calls["1001"])
+    put_through(phones, "b", "1004", "1001", "1001")
+    if mode == "bridge":
+        put_through(phones, "a", "1001", to, "1001")
     phones.lab.end("1004", calls["1004"])
 
 
@@ -236,10 +261,10 @@ def by_iax2(phones: Federation) -> Iterator[Federation]:
             yield phones
 
 
-def test_by_iax2(by_iax2: Federation) -> None:
+def test_by_iax2(by_iax2: Federation, mode: str) -> None:
     """The same, displays included."""
-    test_blind(by_iax2, "1001", "1003", "1001", "1004")
-    test_blind(by_iax2, "1001", "1003", "1003", "1004")
+    test_blind(by_iax2, mode, "1001", "1003", "1001", "1004")
+    test_blind(by_iax2, mode, "1001", "1003", "1003", "1004")
     test_attended(by_iax2, "1001", "1003", "1003", "1004")
     test_keys_pass(by_iax2, "1003")
     for to in "1005", "1004", "1002":
@@ -264,17 +289,19 @@ def rewritten(phones: Federation, file: str, old: str, new: str, reload: str) ->
             phones.lab.asterisk(node, reload)
 
 
-def test_who_is_transferred_is_known_though_who_has_sent_him_is_gone(phones: Federation) -> None:
+def test_who_is_transferred_is_known_though_who_has_sent_him_is_gone(
+    phones: Federation, mode: str
+) -> None:
     """Before a busy Asterisk has asked for him whom he was connected with."""
     asks = " same => n,Set(PBXFED_WHOM="
     late = f" same => n,Wait(0.1)\n{asks}"
     with rewritten(phones, "pbxfed/extensions.conf", asks, late, "dialplan reload"):
         for case in TRANSFERS:
-            test_blind(phones, *case)
+            test_blind(phones, mode, *case)
 
 
 def test_who_is_transferred_by_iax2_is_known_though_his_node_has_not_said_who_he_is(
-    by_iax2: Federation,
+    by_iax2: Federation, mode: str
 ) -> None:
     """Or not yet: his number is the one that was dialed."""
     silent = "connectedline=no"
@@ -282,7 +309,7 @@ def test_who_is_transferred_by_iax2_is_known_though_his_node_has_not_said_who_he
         by_iax2, "pbxfed-iax-peers.conf", "connectedline=yes", silent, "module reload chan_iax2.so"
     ):
         for to in "1002", "1004":
-            test_blind(by_iax2, "1001", "1003", "1001", to)
+            test_blind(by_iax2, mode, "1001", "1003", "1001", to)
 
 
 def test_a_room_that_is_transferred_by_iax2_has_its_number(by_iax2: Federation) -> None:

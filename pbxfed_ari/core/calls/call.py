@@ -137,6 +137,8 @@ class Call:
     talks_with: tuple[Leg | Outside, ...] | None = None  # of those that were rung
     parted: float = NEVER  # when it is looked at, after who has answered has gone
     put_through: bool = False  # he has, and the caller talks on with somebody else
+    put_by: str = ""  # which of both has put it through, the first who has, if it goes on without
+    put_at: float = 0.0  # him then
     sender: Half | None = None  # as what a peer knows it that has sent it here, whoever has it now
     told: str = ""  # that peer: with which number the caller is here
     whose: str = ""  # the number of the phone that has answered
@@ -275,6 +277,18 @@ class Call:
         """Whose calling class counts."""
         return self.route.payer or self.asking.payer
 
+    def transferred_by(self, now: float) -> str:
+        """The phone that has sent its caller here, out of another call; or has put it through, and others talk on."""
+        return self.arrival.by or (self.put_by if now >= self.put_at else "")
+
+    def leaves_to_others(self, channel: ChannelId, at: float) -> None:
+        """He who called, or who was called, has gone: if it goes on then, he has put it through. Nobody else can."""
+        if self.put_by:
+            return
+        came, called = self.arrival, self.whose or str(self.route.number)
+        caller = "" if came.peer or came.outside else came.endpoint or came.caller
+        self.put_by, self.put_at = caller if channel == came.channel else called, at
+
     @property
     def diverted(self) -> Diverted | None:
         """Who has sent it on."""
@@ -376,7 +390,7 @@ class Call:
             "bridge" if self.bridged else "handover" if self.tried else "",
             tuple(self.history),
             left_out=self.left_out,
-            by=arrival.by,
+            by=arrival.by or self.transferred_by(now),
             note=self.note,
             listened=tuple(one.until(seconds) for one in self.listened),
             listens_to=self.listens,

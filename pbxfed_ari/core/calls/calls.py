@@ -150,7 +150,7 @@ class Calls:
         """What an event means to this call, which is forgotten if that was its end: nothing, if it was so before."""
         if call.finished:
             return []
-        stood = call.phase, call.tries
+        stood = call.phase, call.tries, call.put_by
         effects = transitions.handle(call, event, now, view, self.usage.at(view, now, call))
         if call.finished:  # nothing else is to be counted of it
             effects += self.usage.learned(call, now)
@@ -158,7 +158,7 @@ class Calls:
             self.forget(call)
             return effects
         self.usage.count(call)
-        if stood != (call.phase, call.tries):
+        if stood != (call.phase, call.tries, call.put_by):
             self.notebook.changed(call)
         if not BEGINS.isdisjoint(map(type, effects)):
             self.usage.began(call, now)

@@ -51,7 +51,7 @@ class Notebook:
             call.note = next(found, call.key)
             if (noted := self._before.pop(call.note, None)) is not None:
                 call.before, call.refused = noted.so_far, noted.refused
-                call.paid_by = noted.payer
+                call.paid_by, call.put_by = noted.payer, noted.so_far.by
                 call.listened = list(noted.so_far.listened)
         self.changed(call)
 

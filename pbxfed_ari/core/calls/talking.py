@@ -12,6 +12,7 @@ from pbxfed_ari.core.calls.call import ROOMED, Call, Input, Phase
 from pbxfed_ari.core.calls.setup import NEVER
 from pbxfed_ari.core.effects import (
     Effect,
+    HangUp,
     HangUpLeg,
     Leg,
     Outside,
@@ -46,6 +47,7 @@ from pbxfed_ari.core.routing.tries import (
 NEWS = (LegLives, Answered, LegEnded, LegEntered, LegRefused)  # of a leg, the frequent ones first
 MOVED = 302  # SIP: the phone wants the call to go elsewhere
 SOMEBODY = "?"  # who is nobody's number
+NOBODY = ChannelId("")
 PARTING = 1.0  # seconds in which who was left by who has answered ends, too, or comes back, if nobody has put him through
 ANSWERING = 2.0  # seconds after the answer; half a second by Asterisk's clock, but a busy machine's events come late
 
@@ -112,6 +114,7 @@ def _without(call: Call, leg: ChannelId, now: float) -> list[Effect]:
         return []
     call.leg_lives, call.talks_with = False, ()
     call.parted = now + PARTING if call.sender else NEVER
+    call.leaves_to_others(leg, now + PARTING)
     if not call.caller_gone or call.phase is not Phase.TALKING:
         return []
     call.phase, call.cause = Phase.OVER, NORMAL
@@ -129,6 +132,7 @@ def led_on(call: Call, event: Input, now: float, view: View, lines: Lines) -> li
     """A peer says who talks there now: the trunk to it is the same."""
     assert isinstance(event, PeerHasCall)
     if event.sent_to:
+        call.leaves_to_others(NOBODY, now)
         call.talks_with = tuple(
             replace(leg, number=event.sent_to)
             if isinstance(leg, Leg) and leg.peer == event.peer
@@ -175,8 +179,18 @@ def came_in(call: Call, event: Input, now: float, view: View, lines: Lines) -> l
     assert isinstance(event, CameIn)
     if call.bridged is None or call.is_of_before(event.channel):
         return []
+    before = call.caller
     effects = call.bridged.came(event.channel)
     call.caller = call.bridged.caller
+    replaced = [before] if call.caller != before else []
+    replaced += [
+        one.leg if isinstance(one, HangUpLeg) else one.channel
+        for one in effects
+        if isinstance(one, HangUp | HangUpLeg)
+    ]
+    for one in replaced:
+        if one == call.arrival.channel or one in call.bridged.legs:
+            call.leaves_to_others(one, now)
     return effects
 
 
@@ -218,6 +232,7 @@ def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> lis
         rescuing.leaves_half(call, event.channel)
         return [*call.bridged.gone(event.channel, event.cause or NORMAL), *_talked(call, now)]
     if call.phase is Phase.TALKING and call.leg_lives:
+        call.leaves_to_others(event.channel, now + PARTING)
         return []  # it ends in a moment, or he has put it through to somebody
     rescuing.leaves_half(call, event.channel)
     if call.phase is Phase.DIALING and event.channel != call.caller:
