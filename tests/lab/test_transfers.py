@@ -381,6 +381,8 @@ def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Feder
     lab.transfer("1001", more["1001"], "1005", other=asked["1001"])
     is_over(phones, "1001", more["1001"])
     more["1005"] = asked["1005"]
+    put_through(phones, "b", "1004", "1001", "1001")
+    time.sleep(1.5)  # it is noted every second
     lab.kill("a", "daemon")
     lab.start("a", "daemon")
     phones.until(phones.whole)
@@ -391,6 +393,11 @@ def test_a_daemon_that_dies_and_returns_keeps_what_was_transferred(phones: Feder
     is_over(phones, "1003", calls["1003"])
     phones.lab.end("1005", more["1005"])
     is_over(phones, "1004", more["1004"])
+    nothing_left(phones)
+    kept = phones.get("a", "/calls/records?last=true&limit=9")
+    kept = [one for one in kept if one["began_ms"] > since * 1_000]
+    told = [(one["from"], one["to"], one["transferred_by"]) for one in kept]
+    assert {("1002", "1003", "1001"), ("1001", "1005", "1001")} <= {*told}
 
 
 @pytest.mark.parametrize(("caller", "called", "by", "to"), TRANSFERS, ids=NAMES)

@@ -27,6 +27,7 @@ class Noted(Struct, frozen=True):
     so_far: CallEnded
     refused: tuple[Leg | Outside, ...] = ()  # of its last try, while others ring on
     payer: str = ""  # whose calling class counts
+    put_by: str = ""  # who has gone out of it, and has put it through if it goes on
 
 
 class Notebook:
@@ -51,7 +52,7 @@ class Notebook:
             call.note = next(found, call.key)
             if (noted := self._before.pop(call.note, None)) is not None:
                 call.before, call.refused = noted.so_far, noted.refused
-                call.paid_by, call.put_by = noted.payer, noted.so_far.by
+                call.paid_by, call.put_by = noted.payer, noted.put_by
                 call.listened = list(noted.so_far.listened)
         self.changed(call)
 
@@ -68,7 +69,7 @@ class Notebook:
     def new(self, now: float) -> tuple[list[Noted], list[str]]:
         """What is to be written down, and what to be struck out."""
         fresh = [
-            Noted(call.channels, call.so_far(now), call.who_refused(), call.payer)
+            Noted(call.channels, call.so_far(now), call.who_refused(), call.payer, call.put_by)
             for call in self._new.values()
         ]
         void, self._void = self._void, []
@@ -98,8 +99,9 @@ class Notebook:
         for key, one in self._before.items():
             if channel in one.channels:
                 left = tuple(c for c in one.channels if c != channel)
-                self._before[key] = replace(one, channels=left)
-                return [] if left else [self._over(one, wall_ms, wall_ms, cause)]
+                so_far = replace(one.so_far, by=one.so_far.by or one.put_by)
+                self._before[key] = gone_on = replace(one, channels=left, so_far=so_far)
+                return [] if left else [self._over(gone_on, wall_ms, wall_ms, cause)]
         return []
 
     def _over(self, one: Noted, seen_ms: int, until_ms: int, cause: int) -> CallEnded:
