@@ -95,6 +95,7 @@ def test_no_call_fails_and_nothing_is_left(
     ways = Counter(one["control"] for one in records if one["from"] in CALLERS)
     print(f"connected by {ways}")
     assert ways.total() == 420
+    assert {one["transferred_by"] for one in records} == {""}, "who hangs up transfers nobody"
     assert set(ways) == ({"handover"} if control == "handover" else {"bridge", "handover"})
 
 
