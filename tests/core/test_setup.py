@@ -105,6 +105,20 @@ def test_silence_is_abandoned_and_the_next_way_is_tried() -> None:
     assert 2.3 < story.board.next_deadline() < 2.5  # it was silent already
 
 
+def test_a_try_that_was_given_up_is_not_wanted_though_the_caller_has_gone_while_another_one_rang() -> (
+    None
+):
+    """A transfer may have put another into his place: so nothing is said of that other one."""
+    story = calling(B)
+    story.at(2.0)
+    story.at(2.1, Returned(CHANNEL, "CHANUNAVAIL", 3))
+    again = ChannelId("17.3")
+    story.at(2.2, LegDialed(CHANNEL, again, "IAX2/pf-b-2"), LegLives(CHANNEL, again, "RINGING"))
+    story.at(4.0, Ended(CHANNEL, 16), ChannelsListed(frozenset(), (), WALL))
+    assert story.at(5.0, PeerHasCall(B, CALL, 2)) == []
+    assert story.at(5.0, PeerHasCall(B, CALL, 1)) == [SendTo(DOOR_B, CallOver(CALL, 1))]
+
+
 def test_a_loop_that_was_late_waits_twice_as_long() -> None:
     """The sign of life may stand in our own inbox."""
     story = Story(View(B))

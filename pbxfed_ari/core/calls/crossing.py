@@ -27,7 +27,7 @@ class Crossing:
         self._calls = calls
         self._given_up: dict[tuple[NodeName | None, str, int], None] = {}  # tries of peers, lately
         self._hung_up: dict[tuple[NodeName, CallId], int] = {}  # conversations with peers, lately
-        self._rings_on: dict[str, None] = {}  # calls whose callers have gone while it rang, lately
+        self._rings_on: dict[str, int] = {}  # calls whose callers have gone while a try rang: which
 
     def __repr__(self) -> str:
         return f"Crossing({len(self._given_up)} given up, {len(self._hung_up)} hung up)"
@@ -43,7 +43,8 @@ class Crossing:
         if call is not None and call.expects(event.attempt, event.peer):
             self._calls.usage.acknowledged(call, event.peer, now)
             return self._calls.tell(call, event, now, view)
-        if call is None and (not all_known or event.call in self._rings_on):
+        rings_on = self._rings_on.get(event.call) == event.attempt
+        if call is None and (not all_known or rings_on):
             return []
         return list(view.tell(event.peer, CallOver(event.call, event.attempt)))
 
@@ -126,8 +127,8 @@ class Crossing:
     def caller_gone(self, call: Call) -> None:
         """While it rang: if a transfer has put another into his place Dial rings on, and no peer is told that it is over."""
         rang = call.setup is not None and call.setup.lives and not call.answered
-        if call.phase is Phase.OVER and rang and call.bridged is None:
-            self._rings_on[call.key] = None
+        if call.phase is Phase.OVER and call.setup and rang and call.bridged is None:
+            self._rings_on[call.key] = call.setup.number
             while len(self._rings_on) > REMEMBERED:
                 self._rings_on.pop(next(iter(self._rings_on)))
 
