@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pbxfed_ari.core.calls.lines import SLOWEST
-from pbxfed_ari.core.calls.setup import AGAIN, BUSIEST, BUSY, LIFE
+from pbxfed_ari.core.calls.setup import AGAIN, BUSIEST, BUSY, LIFE, ONCE_MORE
 from tests.stories.pbx import Phone
 from tests.stories.promises import SETTLED
 
@@ -48,7 +48,7 @@ class Patience:
             if not any(since < other.read < until and self._says(other) for other in others):
                 continue
             spare, lasted = self._spare(one, others), one.dropped - one.made
-            if lasted < LIFE + spare - SLACK:
+            if lasted < ONCE_MORE[LIFE] + spare - SLACK:  # who was silent already waits no LIFE
                 yield f"too soon: {self._named(one)} after {lasted:.2f} s, {spare:.1f} to spare"
 
     def _too_late(self) -> Iterator[str]:

@@ -508,7 +508,7 @@ class Weather:
         away = any(self.world.was_away(name, since, until) for name in bridge)
         away |= any(self.world.was_killed(name, since, before.until + NOTED) for name in bridge)
         moved = self.world.history.of["moved", ring.phone.uri].touch(ring.at - SETTLED, ring.at)
-        instead = ring.instead and (self.storm.severs or moved)
+        instead = (ring.instead or before.instead) and (self.storm.severs or moved)
         vague = self._vague(one, before, ring)
         known = not (ring.unasked or self._unknown(one, before))
         return deaf or away or instead or vague or not known
