@@ -920,6 +920,19 @@ def test_nobody_is_late_by_a_clock_that_was_not_heard_of() -> None:
     assert legs(story.at(HELD)) == [(Leg(),)]
 
 
+@pytest.mark.parametrize(("ahead", "late"), [(0.0, True), (-60.0, False)])
+def test_who_is_late_by_a_clock_that_is_heard_of_while_he_is_held_rings_nobody(
+    ahead: float, late: bool
+) -> None:
+    """Just after our start his sender did not hear that he was asked. Our own clock may have been set meanwhile."""
+    story = Story(View(A))
+    story.view.clocks[B] = None
+    story.at(0.0, arrives(60_000))
+    story.view.clocks[B], story.view.clock = ahead + 3_600.0, WALL + 60_000 - 3_600_000
+    found = story.at(HELD)
+    assert (HangUp(CHANNEL, 42) in found, legs(found)) == (late, [] if late else [(Leg(),)])
+
+
 @pytest.mark.parametrize("text", ["", "/", "a/b/c/D/e/f", "x y", "a/1/1/../..", "é/1/1"])
 def test_a_waybill_that_makes_no_sense_is_none(text: str) -> None:
     """A call comes all the same."""

@@ -84,13 +84,26 @@ def arrived(call: Call, event: Input, now: float, view: View, lines: Lines) -> l
     if late or call.bill.attempt > 1:
         told = setup.here(call.bill, arrival.peer, view)
     if late == "late" and call.before is None:
-        call.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
-        return [*told, *call.give_up(ASK_ANOTHER)]  # or was late himself, and waits
+        return [*told, *_too_late(call)]
     if late:
         afar = view.door(arrival.peer) is None
         call.phase, call.held_until = Phase.HELD, now + (HELD_AFAR if afar else HELD)
         return told
     return [*told, *_begin(call, now, view, lines)]
+
+
+def _too_late(call: Call) -> list[Effect]:
+    call.route = replace(NOWHERE, reason="it came too late: its sender has given it up")
+    return call.give_up(ASK_ANOTHER)  # or was late himself, and waits
+
+
+def _was_late(call: Call, now: float, view: View) -> bool:
+    """Was it, as is known now? Just after our start we knew nobody's clock, and had nobody to ask."""
+    bill, peer, clock = call.bill, call.arrival.peer, view.clock_ms(now)
+    if bill is None or peer is None or not clock or call.before is not None or call.arrival.again:
+        return False
+    came = replace(call.arrival, again=True, wall_ms=clock - round((now - call.began) * 1_000))
+    return setup.lateness(bill, peer, came, now, view) == "late"
 
 
 def held_long_enough(
@@ -102,7 +115,7 @@ def held_long_enough(
     if call.leaves:
         return call.give_up(call.cause)
     if call.failed is None:
-        return _begin(call, now, view, lines)
+        return _too_late(call) if _was_late(call, now, view) else _begin(call, now, view, lines)
     failed, call.failed, call.held_until = call.failed, None, NEVER
     return _go_on(call, *failed, now, view, lines)
 
