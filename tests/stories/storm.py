@@ -133,7 +133,7 @@ STORMS = {
     "laden": Storm(laden=True),
     "laden amid deaths": Storm(laden=True, deaths=True, crashes=True),
     "laden amid all": Storm(laden=True, cuts=True, sockets=True, clocks=True, firewalls=True),
-    "laden, transfers": Storm(laden=True, transfers=True, lines=True, old=True),
+    "laden, transfers": Storm(laden=True, transfers=True, lines=True),
     MIXED: Storm(),
 }
 
