@@ -255,3 +255,13 @@ def test_what_a_trunk_says_of_its_own_is_not_told_of_the_callee(said: int) -> No
             board.handle(event, 0.15, view)
         (refused,) = [e for e in board.handle(ended, 0.2, view) if isinstance(e, HangUp)]
         assert refused.cause == told
+
+
+def test_of_a_line_that_is_silent_by_iax2_the_caller_hears_that_another_node_may_do_it() -> None:
+    """503: chan_iax2 says that it is congested, and gives no cause."""
+    line = {"technology": "iax2", "endpoint": "telco", "site": "main", "patterns": ["_0."]}
+    items = [make("trunk", "city", nodes=["a"], **line), make("extension", "1009")]
+    board, view = Switchboard(), View(A, items=items)
+    board.handle(Arrived(CHANNEL, "030123", "1009", "", fresh_id=CALL, endpoint="1009"), 0.0, view)
+    ended = board.handle(Returned(CHANNEL, "CONGESTION", 0), 1.0, view)
+    assert [e.cause for e in ended if isinstance(e, HangUp)] == [34]

@@ -97,6 +97,7 @@ def federation(ground: Lab, mode: str, request: pytest.FixtureRequest) -> Iterat
         yield found
     for number in (*PHONES, "outside", "beyond"):
         ground.manners(number)
+    put(found, "extension", "1002", forward_always="", forward_busy="")
     for trunk in found.get("a", "/trunks"):
         assert ground.http("a", "DELETE", f"/trunks/{trunk['trunk']}")[0] < 300
     found.until(found.whole)
@@ -321,3 +322,82 @@ def test_an_attended_transfer(federation: Federation, mode: str, caller: str) ->
     lab.end("outside", out)
     federation.until(lambda: all(channels(federation, n) == 0 for n in "abc"), 5)
     assert talk(federation, "1003", "030124") == "outside"
+
+
+@WHERE
+def test_who_gives_up_while_it_is_silent_leaves_nothing(
+    federation: Federation, mode: str, caller: str
+) -> None:
+    """Neither his call nor its leg."""
+    with silent(federation):
+        assert status(federation, caller, "030123", timeout=0.6) in (408, 487)
+        federation.until(lambda: all(channels(federation, n) == 0 for n in "ac"), 3)
+
+
+@WHERE
+def test_hold(federation: Federation, mode: str, caller: str) -> None:
+    """By the phone: then both hear each other again, in the one codec that each has."""
+    lab = federation.lab
+    lab.speaks(caller, "PCMA")
+    lab.manners("outside", early=True, answer_after_ms=500)
+    try:
+        for _ in range(3):
+            dialled = in_mode(mode, federation, caller, "030123")
+            assert both_hear(federation, dialled)
+            lab.hold(caller, dialled.id)
+            time.sleep(1.2)
+            lab.hold(caller, dialled.id, on=False)
+            time.sleep(0.3)
+            assert both_hear(federation, dialled)
+            lab.hang_up(dialled)
+    finally:
+        lab.speaks(caller, "PCMU")
+
+
+def test_forwards(federation: Federation, mode: str) -> None:
+    """A phone's calls, and those of the outside, go out by it; refused there, by the next; busy is busy."""
+    lab = federation.lab
+    put(federation, "did", "+493058", destination="1002")
+    calls = [("1001", "1002"), ("1003", "1002"), ("beyond", "+493058")]
+    put(federation, "extension", "1002", forward_always="030133")
+    assert [talk(federation, *call) for call in calls] == ["outside"] * 3
+    put(federation, "extension", "1002", forward_always="030433")
+    assert [talk(federation, *call) for call in calls[:2]] == ["beyond"] * 2
+    for number in "030233", "030733":
+        put(federation, "extension", "1002", forward_always=number)
+        assert [status(federation, *call) for call in calls] == [486] * 3
+    put(federation, "extension", "1002", forward_always="", forward_busy="030333")
+    lab.manners("1002", refuse="486 Busy Here")
+    for caller in "1001", "1003":
+        assert talk(federation, caller, "1002") == "beyond"
+
+
+def test_it_shows_a_number_of_its_own(federation: Federation, mode: str) -> None:
+    """And takes digits off."""
+    lab = federation.lab
+    lines(federation, caller_id="4930999", strip=1, prepend="0")
+    for caller in "1001", "1003":
+        since = time.time()
+        assert talk(federation, caller, "030123") == "outside"
+        assert lab.calls_of("outside", since)[-1]["other"] == "4930999"
+
+
+@WHERE
+def test_all_are_silent(federation: Federation, mode: str, caller: str) -> None:
+    """He hears it in the end."""
+    put(
+        federation,
+        "trunk",
+        "dear",
+        site="main",
+        patterns=["_0X."],
+        nodes=["c"],
+        technology="iax2",
+        endpoint="telco",
+        cost=5,
+        timer=3,
+    )
+    with silent(federation):
+        began = time.monotonic()
+        assert status(federation, caller, "030123") == 503
+        assert time.monotonic() - began < 8

@@ -176,6 +176,8 @@ def way_failed(call: Call, event: Input, now: float, view: View, lines: Lines) -
     if line and elsewhere and event.status not in FINAL:
         event = replace(event, status="CHANUNAVAIL", cause=NO_ROUTE)  # which Dial calls busy
     said = 0 if event.cause == NORMAL else event.cause  # a leg that ends so has asked nobody
+    if line and not said and event.status == "CONGESTION":  # of a line's silence, by chan_iax2
+        said = CONGESTION
     nowhere = call.setup is not None and call.setup.nowhere
     if said == MOVED or nowhere:  # nobody has said whither: who was called is not to be had
         said = ABSENT
