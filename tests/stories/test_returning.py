@@ -1,5 +1,7 @@
 """A daemon dies while phones ring, and is there again: what becomes of their call."""
 
+from typing import Any
+
 import pytest
 
 from tests.stories.exchange import Telephony
@@ -138,3 +140,24 @@ def test_who_is_answered_and_hangs_up_while_a_daemon_reads_what_stands_was_answe
         world.run(3.0)
         (record,) = world.records["a"]
         assert record.answered, moment
+
+
+@pytest.mark.parametrize("control", ["handover", "bridge"])
+def test_forwards_that_go_round_end_though_the_daemon_has_begun_anew(control: str) -> None:
+    """Whom the call had come from before that is not rung for it again."""
+    world = Telephony(names="ab", control=control)
+    for number, to in ("1001", ""), ("1002", "1003"), ("1003", "1002"):
+        fields: dict[str, Any] = {"secret": "secret-12345", "ring_seconds": 6}
+        world["a"].edit(number, create=True, forward_no_answer=to, **fields)
+    caller = world.add("1001", "a")
+    called = [world.add("1002", "b", manner="rings"), world.add("1003", "a", manner="rings")]
+    world.run(4.0)
+    attempt = world.dial(caller, "1002")
+    world.run(8.0)
+    assert [ring.phone for ring in attempt.rings] == called
+    world.kill("a")
+    world.run(0.5)
+    world.start("a")
+    world.run(20.0)
+    assert [ring.phone for ring in attempt.rings] == called
+    assert attempt.ended is not None

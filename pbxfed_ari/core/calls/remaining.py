@@ -119,6 +119,8 @@ def look_up(call: Call, view: View, lines: Lines) -> None:
     for attempt in call.route.tries:
         if not attempt.queue and not (same and last.legs and attempt.legs):
             call.done |= marks(number, attempt)
+    before = dict.fromkeys(one.number for one in call.history if one.number != number)
+    call.asking = replace(call.asking, path=(*before,))  # else forwards that go round ring anew
 
 
 def known(call: Call) -> str:
