@@ -103,6 +103,19 @@ def test_he_has_as_long_as_others_have_needed_by_the_other_trunk() -> None:
     assert (bill.attempt, bill.spare, bill.until_ms) == (2, 8, WALL + 8_000 + 300 + 7_800)
 
 
+def test_by_the_other_trunk_its_time_begins_anew() -> None:
+    """How long it has needed counts from then on, and what it has answered to others before is no sign of life."""
+    story = Story(B, C)
+    story.board.calls.usage._heard[C, "iax2"] = 1.5
+    assert made(story.at(2.0)) == [(AGAIN, Leg(C, "iax2"))]
+    story.at(2.1, LegEntered(AGAIN), LegEnded(SECOND, 3))
+    assert Abandon(AGAIN) in story.at(2.3)
+    story = Story(B, C)
+    story.at(2.0)
+    story.at(2.1, LegEntered(AGAIN), PeerHasCall(C, CALL, 2))
+    assert story.board.calls.usage.needed(C, "iax2") == pytest.approx(0.1)
+
+
 def test_the_record_has_it_as_one_try() -> None:
     """Whom it rang in the end, and why; the peer hears the number of its try when it is over."""
     story = Story(B, C)

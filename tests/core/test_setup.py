@@ -173,17 +173,17 @@ def test_who_has_much_to_do_has_twice_as_long_as_the_slowest_of_others_has_neede
     story.view.clock = WALL
     story.board.tick(0.0, story.view, 0.5)  # our own loop was late: 4 s instead of 2
     story.at(0.0, other)
-    story.at(3.9, PeerHasCall(B, CallId("other2"), 1))
+    story.at(3.6, PeerHasCall(B, CallId("other2"), 1))
     (handed,) = story.at(
         6.0, Arrived(CHANNEL, "1001", "1002", "", fresh_id=CALL, wall_ms=WALL + 6_000)
     )
     assert isinstance(handed, HandOver)
-    assert read(handed.note) == Waybill(CALL, 1, "", WALL + 6_000 + 2_000 + 7_800, spare=8)
+    assert read(handed.note) == Waybill(CALL, 1, "", WALL + 6_000 + 2_000 + 7_200, spare=8)
     story.at(6.01, LegDialed(CHANNEL, LEG, "PJSIP/pf-b-0000002a"))
     story.at(7.0, third)
     story.at(7.5, PeerHasCall(B, CallId("other3"), 1))
-    assert story.at(15.7) == []
-    assert Abandon(LEG) in story.at(16.3)
+    assert story.at(15.1) == []
+    assert Abandon(LEG) in story.at(15.7)
     story.at(
         17.6, replace(third, channel=ChannelId("18.5"), fresh_id="after", wall_ms=WALL + 17_600)
     )

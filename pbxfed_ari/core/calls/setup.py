@@ -330,7 +330,7 @@ class Setup:
     def _answers(self, peer: NodeName, lines: Lines) -> bool:
         """Has it answered another by the same kind of trunk since this began?"""
         legs = (leg for leg in self.attempt.legs if isinstance(leg, Leg) and leg.peer == peer)
-        return any(lines.heard(peer, leg.trunk) > self.began for leg in legs)
+        return any(lines.heard(peer, leg.trunk) > self.called(peer) for leg in legs)
 
     def _ours(self) -> bool:
         """Is a phone of ours called? It may take its time."""

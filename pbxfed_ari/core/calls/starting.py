@@ -1,5 +1,7 @@
 """One try of a call is begun: who is rung, how, and what travels with it."""
 
+from math import ceil
+
 from pbxfed_ari.core.calls import recording, remaining, setup
 from pbxfed_ari.core.calls.bridging import Bridged
 from pbxfed_ari.core.calls.call import Call, Phase
@@ -77,7 +79,7 @@ def waybill_of(call: Call, attempt: Try, watched: setup.Setup, now: float, view:
     line = next((leg.line for leg in legs if leg.line), "")
     clock = view.told_ms(now) if watched.latest < NEVER else 0
     until = round(clock + (watched.latest - now) * 1_000) if clock else 0
-    spare = round(watched.spare) if clock and watched.spare > setup.BUSY else 0
+    spare = ceil(watched.spare) if clock and watched.spare > setup.BUSY else 0
     heirs = tuple((leg.peer, node) for leg in legs if leg.peer for node in leg.instead_of)
     leaves = any(leg.peer for leg in legs)
     hop = call.bill.hop + 1 if call.bill and leaves else 1
