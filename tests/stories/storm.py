@@ -564,8 +564,12 @@ class Weather:
 
     def _records(self) -> list[str]:
         """One of each; none, perhaps, if it began or ended when its daemon was not there."""
-        kept: list[CallEnded] = [one for of in self.world.records.values() for one in of]
-        found = Counter((one.caller, one.began_ms) for one in kept if not one.peer and not one.by)
+        kept = [one for of in self.world.records.values() for one in of if not one.peer]
+        dialed = {(one.caller.number, one.wall_ms, one.number) for one in self.world.attempts}
+        came = [
+            one for one in kept if one.by and (one.caller, one.began_ms, one.number) not in dialed
+        ]
+        found = Counter((one.caller, one.began_ms) for one in kept if one not in came)
         wrong: list[str] = []
         for one in self.world.attempts:
             times, ended = found[one.caller.number, one.wall_ms], one.ended or self.world.now
@@ -575,11 +579,10 @@ class Weather:
             )
             if times > 1 or (times == 0 and not near):
                 wrong.append(f"{times} records: {_named(one)}, ended at {ended:.3f}")
-        sent = sum(1 for one in kept if one.by and not one.peer)
         heard = self.world.sent
         unnoted = sum(self.world.was_killed(name, at, at + NOTED) for name, at in heard)
-        if not len(heard) - unnoted <= sent <= len(heard):
-            wrong.append(f"{len(heard)} were transferred, and {sent} have records")
+        if not len(heard) - unnoted <= len(came) <= len(heard):
+            wrong.append(f"{len(heard)} were transferred, and {len(came)} have records")
         return wrong
 
     def _twice(self) -> list[str]:
