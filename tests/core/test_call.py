@@ -431,12 +431,15 @@ def test_so_does_the_node_of_who_is_put_through() -> None:
     assert board.next_deadline() == float("inf")
 
 
-def put_through_by(*ends: CallEvent, arrived: Arrived = ARRIVED, after: float = 60.0) -> str:
+def put_through_by(
+    *ends: CallEvent, arrived: Arrived = ARRIVED, after: float = 60.0, late: float = 0.0
+) -> str:
     """What the record tells of a call that is answered at 1, half of which ends at 9, and the rest so much later."""
     board, view = board_with(make("extension", "1001"))
     board.handle(arrived, 0.0, view)
     board.handle(LegDialed(CHANNEL, LEG, "PJSIP/1001-01"), 0.1, view)
     board.handle(Answered(CHANNEL, LEG), 1.0, view)
+    board.tick(8.9, view, late)
     effects = board.handle(ends[0], 9.0, view)
     effects += [e for event in ends[1:] for e in board.handle(event, 9.0 + after, view)]
     (record,) = [e for e in effects if isinstance(e, CallEnded)]
@@ -451,6 +454,7 @@ def test_who_puts_a_call_through_is_told_by_its_record() -> None:
     assert put_through_by(*caller, arrived=replace(ARRIVED, caller="7", endpoint="1002")) == "1002"
     for ends in called, caller:
         assert put_through_by(*ends, after=0.5) == ""
+        assert put_through_by(*ends, late=0.5) == "", "where ends come late nobody knows"
         assert put_through_by(*ends, arrived=replace(ARRIVED, by="1005")) == "1005"
     for other in FROM_PEER, replace(ARRIVED, outside=True, led=True):
         assert put_through_by(*called, arrived=other) == "1001"

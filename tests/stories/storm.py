@@ -21,7 +21,7 @@ from typing import Any
 from pbxfed_ari.core.calls.lines import SLOW
 from pbxfed_ari.core.calls.listening import WHISPERS
 from pbxfed_ari.core.calls.setup import LIFE
-from pbxfed_ari.core.effects import CallEnded, Effect, Reply
+from pbxfed_ari.core.effects import Effect, Reply
 from pbxfed_ari.core.events import AriWasSlow, ListenAsked
 from tests.stories.exchange import NOTED, Exchange, Telephony
 from tests.stories.lines import Lines, Rooms

@@ -86,7 +86,7 @@ def leg_news(call: Call, event: Input, now: float, view: View, lines: Lines) -> 
             _talks(call, now, event.leg)
             call.leg, call.leg_lives = event.leg, bool(event.leg)
         if type(event) is LegEnded:
-            return _without(call, event.leg, now)
+            return _without(call, event.leg, now, lines)
         late = type(event) is LegEntered  # of a try before this one
         return [HangUpLeg(call.arrival.channel, event.leg, NORMAL)] if late else []
     effects, outcome = call.bridged.handle(event)
@@ -108,13 +108,13 @@ def _talked(call: Call, now: float) -> list[Effect]:
     return [call.record(now)] if call.caller_gone else []
 
 
-def _without(call: Call, leg: ChannelId, now: float) -> list[Effect]:
+def _without(call: Call, leg: ChannelId, now: float, lines: Lines) -> list[Effect]:
     """Dial's leg has gone, or goes another way: without a caller, too, this is the end."""
     if leg != call.leg:
         return []
     call.leg_lives, call.talks_with = False, ()
     call.parted = now + PARTING if call.sender else NEVER
-    call.leaves_to_others(leg, now + PARTING)
+    _half_gone(call, leg, now, lines)
     if not call.caller_gone or call.phase is not Phase.TALKING:
         return []
     call.phase, call.cause = Phase.OVER, NORMAL
@@ -126,6 +126,12 @@ def left_behind(call: Call, event: Input, now: float, view: View, lines: Lines) 
     if now >= call.parted:
         call.parted, call.put_through = NEVER, True
     return []
+
+
+def _half_gone(call: Call, channel: ChannelId, now: float, lines: Lines) -> None:
+    """If the other half talks on a moment later, he has put it through. Where ends come late nobody knows."""
+    if lines.may_bridge():
+        call.leaves_to_others(channel, now + PARTING)
 
 
 def led_on(call: Call, event: Input, now: float, view: View, lines: Lines) -> list[Effect]:
@@ -232,7 +238,7 @@ def ended(call: Call, event: Input, now: float, view: View, lines: Lines) -> lis
         rescuing.leaves_half(call, event.channel)
         return [*call.bridged.gone(event.channel, event.cause or NORMAL), *_talked(call, now)]
     if call.phase is Phase.TALKING and call.leg_lives:
-        call.leaves_to_others(event.channel, now + PARTING)
+        _half_gone(call, event.channel, now, lines)
         return []  # it ends in a moment, or he has put it through to somebody
     rescuing.leaves_half(call, event.channel)
     if call.phase is Phase.DIALING and event.channel != call.caller:
